@@ -1,0 +1,9 @@
+//! Shards that are brokers: settings, connections, handlers, coordinators, the metadata image.
+
+use std::process::ExitCode;
+
+/// Runs `ringlog broker` with the arguments after the verb, until a signal stops it.
+#[must_use]
+pub fn main(_args: Vec<String>) -> ExitCode {
+    ExitCode::FAILURE
+}

@@ -1,0 +1,123 @@
+//! Files and folders. Calls return when they are done; what must not block the thread goes through the Driver.
+
+use std::io::{self, IoSlice};
+use std::ops::Deref;
+use std::path::Path;
+use std::rc::Rc;
+
+/// An open file. Clones share the descriptor; the last one closes it.
+#[derive(Clone, Debug)]
+pub struct File(pub(crate) Rc<FileInner>);
+
+/// What stands behind a [`File`].
+#[derive(Debug)]
+pub(crate) enum FileInner {
+    /// A descriptor of the operating system.
+    Os(std::os::fd::OwnedFd),
+    /// A file of the in-memory double, by its number there.
+    Sim(u64),
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// For reading; it must exist.
+    Read,
+    /// For reading and writing; it must exist.
+    Write,
+    /// For reading and writing; made where it does not exist.
+    Create,
+    /// For reading and writing; it must not exist.
+    CreateNew,
+}
+
+/// One entry of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    /// Its name (names that are not UTF-8 are left out: no file of ours has one).
+    pub name: String,
+    /// Whether it is a folder.
+    pub is_dir: bool,
+}
+
+/// How much of a range is in the page cache (cachestat(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Residency {
+    /// All of it.
+    Whole,
+    /// Not all of it.
+    Partial,
+    /// The kernel cannot say.
+    Unknown,
+}
+
+/// A sealed file mapped read-only.
+pub struct Map(pub(crate) MapInner);
+
+/// What stands behind a [`Map`].
+pub(crate) enum MapInner {
+    /// A mapping.
+    Os(memmap2::Mmap),
+    /// A copy (the double; empty files, which cannot be mapped).
+    Copy(Vec<u8>),
+}
+
+impl Deref for Map {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            MapInner::Os(map) => map,
+            MapInner::Copy(bytes) => bytes,
+        }
+    }
+}
+
+/// The file system as one thread sees it. Errors name the path where there is one.
+pub trait Files {
+    /// Opens a file.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<File>;
+    /// Reads at `offset` until `buf` is full or the file ends; gives the number of bytes read.
+    fn read_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Reads what is in the page cache, without waiting for a disk (preadv2 with RWF_NOWAIT): `WouldBlock` where nothing
+    /// of it is, a short count where only its beginning is.
+    fn read_resident_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes all the parts, one after the other, at `offset`. On an error some of them may have been written.
+    fn write_all_at(&self, file: &File, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()>;
+    /// The file's length in bytes.
+    fn len(&self, file: &File) -> io::Result<u64>;
+    /// Cuts or extends the file.
+    fn truncate(&self, file: &File, len: u64) -> io::Result<()>;
+    /// Allocates blocks without changing the length (FALLOC_FL_KEEP_SIZE).
+    fn allocate(&self, file: &File, offset: u64, len: u64) -> io::Result<()>;
+    /// fdatasync(2), waiting for it.
+    fn sync(&self, file: &File) -> io::Result<()>;
+    /// Starts write-back of a range without waiting for it (sync_file_range(2)). No promise of durability.
+    fn start_writeback(&self, file: &File, offset: u64, len: u64) -> io::Result<()>;
+    /// Whether a range is in the page cache.
+    fn residency(&self, file: &File, offset: u64, len: u64) -> Residency;
+    /// Maps a sealed file read-only. It must not be cut while the map lives.
+    fn map(&self, file: &File) -> io::Result<Map>;
+
+    /// Whether the path exists.
+    fn exists(&self, path: &Path) -> bool;
+    /// The entries of a folder, in no order.
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
+    /// Makes a folder and its parents.
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+    /// Renames, over what is there.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Removes a folder and what is in it.
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()>;
+    /// Makes a folder's entries durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// The whole of a small file.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// Puts `bytes` in the place of a small file: whole or not at all, durable when it returns.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Takes the exclusive lock of a file (flock(2)), made where it does not exist. `WouldBlock` where another process
+    /// holds it. Held until the file is dropped.
+    fn lock(&self, path: &Path) -> io::Result<File>;
+}

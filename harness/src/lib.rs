@@ -1,0 +1,9 @@
+//! The measuring instrument: every verb but `broker`.
+
+use std::process::ExitCode;
+
+/// Runs the verb named by the first argument.
+#[must_use]
+pub fn main(_args: Vec<String>) -> ExitCode {
+    ExitCode::FAILURE
+}
