@@ -1,0 +1,188 @@
+"""Other people's software, fetched through its ordinary package client into one folder: Kafka's jars from Maven,
+kcat and librdkafka from Debian, a current librdkafka (confluent-kafka) from the Python index.
+
+    .peers/  (RINGLOG_PEERS names another folder)
+      kafka-<version>/{pom.xml, libs/*.jar, host/*.class}     the broker, the tools, and our ToolHost compiled for them
+      venv/                                                   confluent-kafka
+      run/                                                    brokers that `scripts/peers kafka start` started
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+VERSIONS = ("4.3.1", "3.9.2")
+DEFAULT = VERSIONS[0]
+HERE = pathlib.Path(__file__).resolve().parent
+REPO = HERE.parent.parent
+ROOT = pathlib.Path(os.environ.get("RINGLOG_PEERS") or REPO / ".peers").absolute()
+
+POM = """<?xml version="1.0" encoding="UTF-8"?>
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>ringlog</groupId><artifactId>kafka-peer</artifactId><version>{version}</version>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{version}</version>
+      {without}</dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>{version}</version>
+      {without}</dependency>
+    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-nop</artifactId><version>1.7.36</version></dependency>
+  </dependencies>
+</project>
+"""
+WITHOUT_RELOAD4J = (
+    "<exclusions><exclusion><groupId>org.slf4j</groupId><artifactId>slf4j-reload4j</artifactId></exclusion></exclusions>"
+)
+
+# bin/kafka-run-class.sh and kafka-server-start.sh, 4.3: what a user gets who sets nothing.
+BROKER_JVM = ("-Xmx1G -Xms1G -server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35 "
+              "-XX:+ExplicitGCInvokesConcurrent -Djava.awt.headless=true").split()
+# For brokers and tools that are not measured: start fast, stay small.
+LIGHT_JVM = "-Xmx768M -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -Djava.awt.headless=true".split()
+
+TOOLS = {
+    "kafka-topics": "org.apache.kafka.tools.TopicCommand",
+    "kafka-console-producer": "org.apache.kafka.tools.ConsoleProducer",
+    "kafka-console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
+    "kafka-producer-perf-test": "org.apache.kafka.tools.ProducerPerformance",
+    "kafka-consumer-perf-test": "org.apache.kafka.tools.ConsumerPerformance",
+    "kafka-get-offsets": "org.apache.kafka.tools.GetOffsetShell",
+    "kafka-e2e-latency": "org.apache.kafka.tools.EndToEndLatency",
+    "kafka-broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand",
+    "kafka-dump-log": "org.apache.kafka.tools.DumpLogSegments",
+    "kafka-configs": "kafka.admin.ConfigCommand",
+    "kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+    "kafka-delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
+    "kafka-leader-election": "org.apache.kafka.tools.LeaderElectionCommand",
+    "kafka-transactions": "org.apache.kafka.tools.TransactionsCommand",
+    "kafka-metadata-quorum": "org.apache.kafka.tools.MetadataQuorumCommand",
+    "kafka-features": "org.apache.kafka.tools.FeatureCommand",
+    "kafka-log-dirs": "org.apache.kafka.tools.LogDirsCommand",
+    "kafka-acls": "org.apache.kafka.tools.AclCommand",
+    "kafka-cluster": "org.apache.kafka.tools.ClusterTool",
+    "kafka-groups": "org.apache.kafka.tools.GroupsCommand",
+    "kafka-verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",
+    "kafka-verifiable-consumer": "org.apache.kafka.tools.VerifiableConsumer",
+    "kafka-client-metrics": "org.apache.kafka.tools.ClientMetricsCommand",
+    "kafka-reassign-partitions": "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+    "kafka-storage": "kafka.tools.StorageTool",
+}
+MOVED_IN_4 = {"kafka-console-producer": "kafka.tools.ConsoleProducer", "kafka-dump-log": "kafka.tools.DumpLogSegments"}
+
+
+class Missing(SystemExit):
+    """Something that must be there is not: ends the script with what to do about it."""
+
+    def __init__(self, text):
+        super().__init__(f"missing: {text}")
+
+
+def run(command, **kwargs):
+    """Runs a set-up command; its output is shown only when it fails."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kwargs)
+    if done.returncode != 0:
+        sys.stderr.write(done.stdout)
+        raise Missing(f"`{' '.join(map(str, command))}` ended with {done.returncode}, its output stands above")
+    return done.stdout
+
+
+def program(name, package):
+    """The path of a program, installed from Debian if it is not there and we may."""
+    if not shutil.which(name):
+        install(package)
+    found = shutil.which(name)
+    if not found:
+        raise Missing(f"{name}: install it, for example with `apt-get install {package}`")
+    return found
+
+
+def install(*packages):
+    """apt-get install, where there is an apt-get and we are root."""
+    if not shutil.which("apt-get") or os.geteuid() != 0:
+        raise Missing(f"{' '.join(packages)}: as root, `apt-get install {' '.join(packages)}`")
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    run(["apt-get", "update", "-qq"], env=quiet)
+    run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], env=quiet)
+
+
+def kafka_libs(version=DEFAULT):
+    """The folder with the jars of one Kafka version; resolves them on the first call."""
+    if version not in VERSIONS:
+        raise SystemExit(f"Kafka {version}: known versions are {', '.join(VERSIONS)}")
+    home = ROOT / f"kafka-{version}"
+    if not (home / "complete").exists():
+        java()
+        home.mkdir(parents=True, exist_ok=True)
+        without = WITHOUT_RELOAD4J if version.startswith("3.") else ""
+        (home / "pom.xml").write_text(POM.format(version=version, without=without))
+        run([program("mvn", "maven"), "-q", "-B", "-f", str(home / "pom.xml"), "dependency:copy-dependencies",
+             "-DincludeScope=runtime", f"-DoutputDirectory={home / 'libs'}"])
+        (home / "complete").write_text("")
+    return home / "libs"
+
+
+def java():
+    """The path of `java`; the compiler must be there too."""
+    program("javac", "openjdk-17-jdk-headless")
+    return program("java", "openjdk-17-jdk-headless")
+
+
+def class_path(version=DEFAULT):
+    return f"{kafka_libs(version)}/*"
+
+
+def tool_class(name, version=DEFAULT):
+    """The main class of a tool by its script name, short class name or full class name."""
+    if version.startswith("3.") and name in MOVED_IN_4:
+        return MOVED_IN_4[name]
+    if name in TOOLS:
+        return TOOLS[name]
+    for full in TOOLS.values():
+        if full.rsplit(".", 1)[-1] == name:
+            return full
+    if "." not in name:
+        raise SystemExit(f"tool {name}: known are {', '.join(sorted(TOOLS))}, or give a full class name")
+    return name
+
+
+def tool_host(version=DEFAULT):
+    """The folder with ToolHost compiled against these jars."""
+    source, out = HERE / "ToolHost.java", kafka_libs(version).parent / "host"
+    stamp = out / "ToolHost.class"
+    if not stamp.exists() or stamp.stat().st_mtime < source.stat().st_mtime:
+        out.mkdir(exist_ok=True)
+        java()
+        run(["javac", "-nowarn", "-cp", class_path(version), "-d", str(out), str(source)])
+    return out
+
+
+def kcat():
+    """The path of kcat."""
+    return program("kcat", "kcat")
+
+
+def librdkafka_python():
+    """The Python that has confluent-kafka, which carries a current librdkafka."""
+    venv = ROOT / "venv"
+    python = venv / "bin" / "python3"
+    if not (venv / "complete").exists():
+        ROOT.mkdir(parents=True, exist_ok=True)
+        if subprocess.run([sys.executable, "-c", "import ensurepip"], capture_output=True).returncode != 0:
+            install("python3-venv")
+        run([sys.executable, "-m", "venv", "--clear", str(venv)])
+        run([str(python), "-m", "pip", "install", "-q", "confluent-kafka"])
+        (venv / "complete").write_text("")
+    return python
+
+
+def everything():
+    """Fetches all peers; says what there is."""
+    for version in VERSIONS:
+        print(f"kafka {version}: {kafka_libs(version)}")
+        tool_host(version)
+    print(f"kcat: {kcat()}")
+    code = "import confluent_kafka as c; print(c.version()[0] if isinstance(c.version(), tuple) else c.version(), c.libversion()[0])"
+    versions = run([str(librdkafka_python()), "-c", code]).split()
+    print(f"confluent-kafka {versions[0]} with librdkafka {versions[1]}: {librdkafka_python()}")
