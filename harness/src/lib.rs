@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+pub mod ledger;
+pub mod measure;
+
 /// Runs the verb named by the first argument.
 #[must_use]
 pub fn main(_args: Vec<String>) -> ExitCode {
