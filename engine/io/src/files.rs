@@ -82,6 +82,9 @@ pub trait Files {
     /// Reads what is in the page cache, without waiting for a disk (preadv2 with RWF_NOWAIT): `WouldBlock` where nothing
     /// of it is, a short count where only its beginning is.
     fn read_resident_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Appends up to `len` bytes that are in the page cache to `into`, whose spare capacity must hold them, without
+    /// waiting for a disk and without filling the memory twice. As [`Files::read_resident_at`] otherwise.
+    fn read_resident(&self, file: &File, into: &mut crate::buf::Buf, offset: u64, len: usize) -> io::Result<usize>;
     /// Writes all the parts, one after the other, at `offset`. On an error some of them may have been written.
     fn write_all_at(&self, file: &File, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()>;
     /// The file's length in bytes.
