@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+pub mod host;
 pub mod ledger;
 pub mod measure;
+pub mod results;
 
 /// Runs the verb named by the first argument.
 #[must_use]

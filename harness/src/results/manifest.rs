@@ -1,0 +1,119 @@
+//! manifest.toml: what a person needs to know before comparing a run with another.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ResultsError, RunFolder};
+use crate::host::{HostFacts, PathFacts};
+
+/// The file's name within a run's folder.
+pub const FILE: &str = "manifest.toml";
+
+/// The story of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of this file's keys.
+    pub schema: u32,
+    /// When it began and ended, ISO 8601 in UTC.
+    pub began: String,
+    /// See `began`.
+    pub ended: String,
+    /// What was measured: `ringlog` or `kafka`.
+    pub target: String,
+    /// Name of the hardware, as in the folder's name.
+    pub hardware: String,
+    /// Version of this program.
+    pub version: String,
+    /// Commit of the source, where it is known; `-dirty` where files were changed.
+    pub commit: Option<String>,
+    /// `release` or `debug`. Numbers of a debug build are not worth keeping.
+    pub build: String,
+    /// The command line.
+    pub command: Vec<String>,
+    /// What is wrong or unusual about this run.
+    pub warnings: Vec<String>,
+    /// The broker: address, shards, kind of io, its ready line, its overrides.
+    pub broker: BTreeMap<String, String>,
+    /// The machine.
+    pub host: HostFacts,
+    /// The file system below the broker's folder, where we started it.
+    pub storage: PathFacts,
+    /// The workloads as they ran, a table each.
+    pub workloads: BTreeMap<String, toml::Table>,
+}
+
+/// Version of the keys above.
+pub const SCHEMA: u32 = 1;
+
+/// Writes it into a new file.
+pub fn write(folder: &RunFolder, manifest: &Manifest) -> Result<(), ResultsError> {
+    let (path, mut file) = folder.new_file(FILE)?;
+    let text =
+        toml::to_string_pretty(manifest).map_err(|source| ResultsError::Manifest { path: path.clone(), source })?;
+    file.write_all(text.as_bytes()).map_err(ResultsError::io(&path))
+}
+
+/// The commit that the folder's repository stands at, read from its files: no git is started. `None` outside of one.
+#[must_use]
+pub fn commit_of(dir: &Path) -> Option<String> {
+    let git = dir.ancestors().map(|it| it.join(".git")).find(|it| it.exists())?;
+    let git = if git.is_dir() { git } else { linked_git_dir(&git)? };
+    let head = std::fs::read_to_string(git.join("HEAD")).ok()?;
+    let Some(name) = head.trim().strip_prefix("ref: ") else { return Some(head.trim().to_owned()) };
+    let common = std::fs::read_to_string(git.join("commondir")).map_or(git.clone(), |it| git.join(it.trim()));
+    let loose = [&git, &common].iter().find_map(|it| std::fs::read_to_string(it.join(name)).ok());
+    loose.map(|it| it.trim().to_owned()).or_else(|| packed(&common, name))
+}
+
+/// `gitdir: PATH` of a linked work tree.
+fn linked_git_dir(file: &Path) -> Option<std::path::PathBuf> {
+    let text = std::fs::read_to_string(file).ok()?;
+    Some(file.parent()?.join(text.trim().strip_prefix("gitdir: ")?))
+}
+
+fn packed(git: &Path, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(git.join("packed-refs")).ok()?;
+    text.lines().find_map(|it| it.strip_suffix(name)?.split_whitespace().next().map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::scratch;
+    use super::*;
+
+    #[test]
+    fn a_manifest_reads_back_as_it_was_written() {
+        let dir = scratch("manifest");
+        let folder = RunFolder::create(&dir, "d", "h", "t").unwrap();
+        let manifest = Manifest {
+            schema: SCHEMA,
+            command: vec!["ringlog".to_owned(), "bench".to_owned()],
+            warnings: vec!["one \"quoted\" warning".to_owned()],
+            host: HostFacts { cores: 3, memory_bytes: Some(5), ..HostFacts::default() },
+            workloads: BTreeMap::from([("produce-1k".to_owned(), toml::Table::new())]),
+            ..Manifest::default()
+        };
+        write(&folder, &manifest).unwrap();
+        let text = std::fs::read_to_string(folder.path().join(FILE)).unwrap();
+        assert_eq!(toml::from_str::<Manifest>(&text).unwrap(), manifest);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn the_commit_is_found_loose_packed_and_detached() {
+        let dir = scratch("commit");
+        let git = dir.join(".git");
+        std::fs::create_dir_all(git.join("refs/heads")).unwrap();
+        std::fs::write(git.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+        std::fs::write(git.join("packed-refs"), "# pack-refs\nabc refs/heads/main\n").unwrap();
+        assert_eq!(commit_of(&dir.join("sub")).as_deref(), Some("abc"));
+        std::fs::write(git.join("refs/heads/main"), "def\n").unwrap();
+        assert_eq!(commit_of(&dir).as_deref(), Some("def"));
+        std::fs::write(git.join("HEAD"), "0123\n").unwrap();
+        assert_eq!(commit_of(&dir).as_deref(), Some("0123"));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}

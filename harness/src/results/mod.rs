@@ -1,0 +1,156 @@
+//! Where a run is kept: a folder that is made once and never rewritten.
+//!
+//! ```text
+//!   results/<date>-<hardware>-<target>[-2]/
+//!     manifest.toml   what ran where: version, commit, command line, host, settings, warnings
+//!     rows.csv        a row per measured round, numbers as they came
+//!     latency.hlog    whole histograms, HdrHistogram log V2, a line per second, kind and round
+//! ```
+//!
+//! Invariants: a run gets a new folder (`-2`, `-3`, ..); a file is created, never opened for writing again; a report can
+//! be made from these files alone.
+
+#![allow(clippy::disallowed_methods, reason = "writes the result files; this is the instrument, not the broker")]
+
+pub mod latency;
+pub mod manifest;
+pub mod rows;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use latency::Interval;
+pub use manifest::Manifest;
+pub use rows::Row;
+
+/// More runs than this of one kind on one day is a mistake in a loop.
+const FOLDERS_A_DAY_MAX: u32 = 10_000;
+
+/// Why a result could not be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultsError {
+    /// A file or folder.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// rows.csv does not have the columns of this version.
+    #[error("{path}: the columns are {found:?}; this version reads {expected:?}")]
+    Header {
+        /// Which file.
+        path: PathBuf,
+        /// Its first line.
+        found: String,
+        /// What we expect.
+        expected: String,
+    },
+    /// A row that does not parse.
+    #[error("{path}: {source}")]
+    Csv {
+        /// Which file.
+        path: PathBuf,
+        /// Line and column.
+        source: csv::Error,
+    },
+    /// A manifest that cannot be written as TOML.
+    #[error("{path}: {source}")]
+    Manifest {
+        /// Which file.
+        path: PathBuf,
+        /// The serializer's words.
+        source: toml::ser::Error,
+    },
+    /// A histogram that cannot be written or read.
+    #[error("{path}: {reason}")]
+    Histogram {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Every name is taken.
+    #[error("{0}: ten thousand runs of this name exist already; move them away")]
+    TooMany(PathBuf),
+}
+
+impl ResultsError {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        |source| Self::Io { path: path.to_owned(), source }
+    }
+}
+
+/// The folder of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// Makes `<parent>/<date>-<hardware>-<target>`, or the same with `-2`, `-3`, .. where that exists.
+    pub fn create(parent: &Path, date: &str, hardware: &str, target: &str) -> Result<Self, ResultsError> {
+        fs::create_dir_all(parent).map_err(ResultsError::io(parent))?;
+        let stem = format!("{date}-{hardware}-{target}");
+        for attempt in 1..FOLDERS_A_DAY_MAX {
+            let name = if attempt == 1 { stem.clone() } else { format!("{stem}-{attempt}") };
+            let path = parent.join(name);
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Self { path }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(ResultsError::io(&path)(error)),
+            }
+        }
+        Err(ResultsError::TooMany(parent.join(stem)))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A new file of this name in the folder; an error where it exists.
+    fn new_file(&self, name: &str) -> Result<(PathBuf, fs::File), ResultsError> {
+        let path = self.path.join(name);
+        let file = fs::OpenOptions::new().write(true).create_new(true).open(&path);
+        let file = file.map_err(ResultsError::io(&path))?;
+        Ok((path, file))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A fresh folder that a test removes itself.
+    pub(crate) fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("ringlog-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_second_run_of_the_day_gets_its_own_folder() {
+        let parent = scratch("folders");
+        let names: Vec<String> = (0..3)
+            .map(|_| RunFolder::create(&parent, "2026-01-02", "2c-24g-ext4", "ringlog").unwrap())
+            .map(|it| it.path().file_name().unwrap().to_string_lossy().into_owned())
+            .collect();
+        let first = "2026-01-02-2c-24g-ext4-ringlog";
+        assert_eq!(names, [first.to_owned(), format!("{first}-2"), format!("{first}-3")]);
+        fs::remove_dir_all(parent).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_never_written_a_second_time() {
+        let parent = scratch("rewrite");
+        let folder = RunFolder::create(&parent, "d", "h", "t").unwrap();
+        folder.new_file("rows.csv").unwrap();
+        assert!(matches!(folder.new_file("rows.csv"), Err(ResultsError::Io { .. })));
+        fs::remove_dir_all(parent).unwrap();
+    }
+}
