@@ -1,0 +1,57 @@
+//! What a partition's log is told: Kafka's topic settings that decide how bytes reach the disk.
+
+/// Settings of one partition's log. Names and defaults are Kafka's (`TopicConfig`, `ServerLogConfigs`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `segment.bytes`: a segment is rolled before it would grow beyond this.
+    pub segment_bytes: u32,
+    /// `segment.ms`: a segment is rolled when its first batch is this old.
+    pub segment_ms: i64,
+    /// `segment.index.bytes`: room of one index file; a full one rolls the segment.
+    pub segment_index_bytes: u32,
+    /// `index.interval.bytes`: bytes of log between two index entries.
+    pub index_interval_bytes: u32,
+    /// `flush.messages`: records between two flushes. 1: nothing is visible or acknowledged before it is flushed.
+    pub flush_messages: i64,
+    /// `flush.ms`: the longest time in milliseconds that a record stays unflushed.
+    pub flush_ms: i64,
+    /// `preallocate`: blocks of a new segment are allocated when it is made.
+    pub preallocate: bool,
+    /// `cleanup.policy` names `compact`: gaps between offsets are then no damage.
+    pub compact: bool,
+    /// `producer.id.expiration.ms`: a producer that was silent for this long is forgotten.
+    pub producer_id_expiration_ms: i64,
+    /// Ours: bytes written since the last write-back after which [`crate::Partition::writeback_due`] gives a range.
+    pub writeback_bytes: u64,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * 24 * 3600 * 1000,
+            segment_index_bytes: 10 << 20,
+            index_interval_bytes: 4096,
+            flush_messages: i64::MAX,
+            flush_ms: i64::MAX,
+            preallocate: false,
+            compact: false,
+            producer_id_expiration_ms: 24 * 3600 * 1000,
+            writeback_bytes: 16 << 20,
+        }
+    }
+}
+
+impl LogConfig {
+    /// Whether an acknowledgement waits for the flush that covers it (`flush.messages=1`).
+    #[must_use]
+    pub fn acknowledges_flushed(&self) -> bool {
+        self.flush_messages <= 1
+    }
+
+    /// Whether this log is flushed by settings at all; otherwise the operating system decides when.
+    #[must_use]
+    pub fn flushes(&self) -> bool {
+        self.flush_messages != i64::MAX || self.flush_ms != i64::MAX
+    }
+}
