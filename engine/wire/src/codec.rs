@@ -1,0 +1,529 @@
+//! Reading and writing Kafka's primitive types.
+//!
+//! ```text
+//!   bytes from a socket --> Reader (at .. end) --> typed values | DecodeError
+//!   typed values        --> Writer { bytes, cuts } --> bytes, record data left out at each cut
+//! ```
+//!
+//! Invariants:
+//! - A [`Reader`] never looks beyond the bytes that it was given, whatever a length on the wire says.
+//! - An array's count is checked against the bytes that are left before anything is allocated, and every element's
+//!   memory is taken from a budget that is a fixed multiple of the input ([`MEMORY_PER_BYTE`]).
+//! - Encodings with a null form (any negative length, compact length 0) give `None`; the caller says whether null is
+//!   allowed there.
+
+use std::ops::Range;
+
+use crate::Uuid;
+
+/// Bytes of memory for array elements that a [`Reader`] grants per byte of input, plus [`MEMORY_FLOOR`].
+///
+/// The smallest element of any request is three bytes and takes about a hundred in memory; honest ones carry names.
+pub const MEMORY_PER_BYTE: usize = 64;
+/// Bytes of memory that a [`Reader`] grants for array elements however short its input is.
+pub const MEMORY_FLOOR: usize = 4096;
+/// The longest string in bytes (`Short.MAX_VALUE`), compact ones included.
+pub const STRING_MAX: usize = i16::MAX as usize;
+
+/// Why bytes are not the message that they claim to be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// A fixed-size value or a length reaches beyond the input.
+    #[error("{wanted} bytes are wanted at position {position}, {left} are left")]
+    Short {
+        /// Bytes that the value needs.
+        wanted: usize,
+        /// Bytes that are there.
+        left: usize,
+        /// Where, counted from the start of the reader's input.
+        position: usize,
+    },
+    /// An array claims more elements than the rest of the input can hold.
+    #[error("an array of {count} elements is announced at position {position}, {left} bytes are left")]
+    Count {
+        /// Elements announced.
+        count: usize,
+        /// Bytes that are there.
+        left: usize,
+        /// Where, counted from the start of the reader's input.
+        position: usize,
+    },
+    /// The decoded form would take more memory than the input's size justifies.
+    #[error("array elements at position {position} would take more memory than the reader's budget leaves")]
+    Memory {
+        /// Where, counted from the start of the reader's input.
+        position: usize,
+    },
+    /// A variable-length integer of more than 5 (or 10) bytes, or with bits beyond its type.
+    #[error("a variable-length integer at position {position} does not end in time")]
+    Varint {
+        /// Where, counted from the start of the reader's input.
+        position: usize,
+    },
+    /// A string longer than [`STRING_MAX`].
+    #[error("a string of {len} bytes at position {position}; the limit is 32767")]
+    StringLength {
+        /// Bytes announced.
+        len: usize,
+        /// Where, counted from the start of the reader's input.
+        position: usize,
+    },
+    /// A string that is no UTF-8.
+    #[error("a string that ends at position {position} is no UTF-8")]
+    Utf8 {
+        /// Where, counted from the start of the reader's input.
+        position: usize,
+    },
+    /// Null where the schema's version allows none.
+    #[error("null in a value that ends at position {position} and cannot be null there")]
+    Null {
+        /// Where, counted from the start of the reader's input.
+        position: usize,
+    },
+    /// Null in a named field that may be null, but not in this version.
+    #[error("field {field} cannot be null in version {version}")]
+    NullField {
+        /// The field's name.
+        field: &'static str,
+        /// The message's version.
+        version: i16,
+    },
+    /// Bytes are left where a message or a tagged field should have ended.
+    #[error("{left} bytes are left at position {position}, where the value should have ended")]
+    Trailing {
+        /// Bytes that are left.
+        left: usize,
+        /// Where, counted from the start of the reader's input.
+        position: usize,
+    },
+    /// A version outside the schema's range.
+    #[error("{message} has versions {min} to {max}, not {version}")]
+    Version {
+        /// The message's name.
+        message: &'static str,
+        /// The version asked for.
+        version: i16,
+        /// The lowest version that decodes.
+        min: i16,
+        /// The highest version that decodes.
+        max: i16,
+    },
+    /// A type or frame number that names no known record or message.
+    #[error("{what} {value} is not known")]
+    Unknown {
+        /// What the number stands for.
+        what: &'static str,
+        /// The number.
+        value: i64,
+    },
+}
+
+/// Why a message cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// A string, array or byte field that is too long for its length prefix.
+    #[error("a {what} of length {len} cannot be written; the limit is {max}")]
+    TooLong {
+        /// "string", "array", "bytes" or "records".
+        what: &'static str,
+        /// Its length.
+        len: usize,
+        /// The highest length.
+        max: usize,
+    },
+    /// Null where this version allows none.
+    #[error("field {field} cannot be null in version {version}")]
+    NullField {
+        /// The field's name.
+        field: &'static str,
+        /// The message's version.
+        version: i16,
+    },
+    /// A version outside the schema's range.
+    #[error("{message} has versions {min} to {max}, not {version}")]
+    Version {
+        /// The message's name.
+        message: &'static str,
+        /// The version asked for.
+        version: i16,
+        /// The lowest version that can be written.
+        min: i16,
+        /// The highest version that can be written.
+        max: i16,
+    },
+}
+
+/// A cursor over bytes that somebody else chose.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    input: &'a [u8],
+    at: usize,
+    end: usize,
+    memory: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads `input` from its start. Positions and [`Records::At`] ranges count from there.
+    pub fn new(input: &'a [u8]) -> Self {
+        let memory = input.len().saturating_mul(MEMORY_PER_BYTE).saturating_add(MEMORY_FLOOR);
+        Self { input, at: 0, end: input.len(), memory }
+    }
+
+    /// Bytes not yet read.
+    pub fn remaining(&self) -> usize {
+        self.end - self.at
+    }
+
+    /// Bytes read so far.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// The next `len` bytes, borrowed from the input.
+    pub fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
+        if len > self.remaining() {
+            return Err(DecodeError::Short { wanted: len, left: self.remaining(), position: self.at });
+        }
+        let bytes = &self.input[self.at..self.at + len];
+        self.at += len;
+        Ok(bytes)
+    }
+
+    /// All bytes that are left.
+    pub fn rest(&mut self) -> &'a [u8] {
+        let bytes = &self.input[self.at..self.end];
+        self.at = self.end;
+        bytes
+    }
+
+    /// An error unless every byte was read.
+    pub fn finish(&self) -> Result<(), DecodeError> {
+        match self.remaining() {
+            0 => Ok(()),
+            left => Err(DecodeError::Trailing { left, position: self.at }),
+        }
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let mut out = [0; N];
+        out.copy_from_slice(self.take(N)?);
+        Ok(out)
+    }
+
+    /// A signed byte.
+    pub fn i8(&mut self) -> Result<i8, DecodeError> {
+        self.array().map(i8::from_be_bytes)
+    }
+
+    /// A 16-bit integer, big-endian.
+    pub fn i16(&mut self) -> Result<i16, DecodeError> {
+        self.array().map(i16::from_be_bytes)
+    }
+
+    /// An unsigned 16-bit integer, big-endian.
+    pub fn u16(&mut self) -> Result<u16, DecodeError> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    /// A 32-bit integer, big-endian.
+    pub fn i32(&mut self) -> Result<i32, DecodeError> {
+        self.array().map(i32::from_be_bytes)
+    }
+
+    /// A 64-bit integer, big-endian.
+    pub fn i64(&mut self) -> Result<i64, DecodeError> {
+        self.array().map(i64::from_be_bytes)
+    }
+
+    /// An IEEE 754 double, big-endian.
+    pub fn f64(&mut self) -> Result<f64, DecodeError> {
+        self.array().map(f64::from_be_bytes)
+    }
+
+    /// A 128-bit id.
+    pub fn uuid(&mut self) -> Result<Uuid, DecodeError> {
+        self.array().map(Uuid)
+    }
+
+    /// An unsigned variable-length integer: seven bits a byte, the lowest first, at most five bytes and 32 bits.
+    pub fn uvarint(&mut self) -> Result<u32, DecodeError> {
+        let position = self.at;
+        let mut value = 0u32;
+        for shift in [0, 7, 14, 21, 28] {
+            let [byte] = self.array()?;
+            if shift == 28 && byte > 0x0f {
+                break;
+            }
+            value |= u32::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(DecodeError::Varint { position })
+    }
+
+    /// A nullable length: compact (variable-length, 0 is null, else one more than the length) or 32 bits (negative is
+    /// null).
+    pub fn length(&mut self, flexible: bool) -> Result<Option<usize>, DecodeError> {
+        if flexible {
+            return Ok((self.uvarint()? as usize).checked_sub(1));
+        }
+        Ok(usize::try_from(self.i32()?).ok())
+    }
+
+    /// A nullable string: 16-bit length, or compact.
+    pub fn string(&mut self, flexible: bool) -> Result<Option<String>, DecodeError> {
+        let len = if flexible { self.length(true)? } else { usize::try_from(self.i16()?).ok() };
+        let Some(len) = len else { return Ok(None) };
+        if len > STRING_MAX {
+            return Err(DecodeError::StringLength { len, position: self.at });
+        }
+        let text = std::str::from_utf8(self.take(len)?).map_err(|_| DecodeError::Utf8 { position: self.at })?;
+        Ok(Some(text.to_owned()))
+    }
+
+    /// Nullable bytes, borrowed from the input.
+    pub fn bytes(&mut self, flexible: bool) -> Result<Option<&'a [u8]>, DecodeError> {
+        match self.length(flexible)? {
+            Some(len) => self.take(len).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A nullable array's count, after checking that so many elements of at least `element_len_min` bytes can follow
+    /// and that the memory budget holds `element_size` bytes for each.
+    pub(crate) fn count(
+        &mut self,
+        flexible: bool,
+        element_len_min: usize,
+        element_size: usize,
+    ) -> Result<Option<usize>, DecodeError> {
+        let position = self.at;
+        let Some(count) = self.length(flexible)? else { return Ok(None) };
+        if count > self.remaining() / element_len_min {
+            return Err(DecodeError::Count { count, left: self.remaining(), position });
+        }
+        self.charge(count * element_size)?;
+        Ok(Some(count))
+    }
+
+    fn charge(&mut self, bytes: usize) -> Result<(), DecodeError> {
+        self.memory = self.memory.checked_sub(bytes).ok_or(DecodeError::Memory { position: self.at })?;
+        Ok(())
+    }
+
+    /// Reads a tagged field's number and gives `read` a reader over exactly its bytes; `Ok(false)` from `read` means
+    /// that the tag is unknown, and its bytes go to `unknown`.
+    pub(crate) fn tagged_fields(
+        &mut self,
+        unknown: &mut Vec<(u32, Vec<u8>)>,
+        mut read: impl FnMut(u32, &mut Reader<'a>) -> Result<bool, DecodeError>,
+    ) -> Result<(), DecodeError> {
+        for _ in 0..self.uvarint()? {
+            let tag = self.uvarint()?;
+            let len = self.uvarint()? as usize;
+            let start = self.at;
+            self.take(len)?;
+            let mut field = Reader { input: self.input, at: start, end: self.at, memory: self.memory };
+            if read(tag, &mut field)? {
+                self.memory = field.memory;
+                field.finish()?;
+            } else {
+                self.charge(len + size_of::<(u32, Vec<u8>)>())?;
+                unknown.push((tag, field.rest().to_vec()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of a message, and where in them record data belongs that is sent from elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Writer {
+    /// What was written.
+    pub bytes: Vec<u8>,
+    /// Positions in `bytes`, ascending: one for each `records` field that is not null, in the order of the message.
+    /// The sender puts that field's data there; its length prefix is already in `bytes`.
+    pub cuts: Vec<usize>,
+    /// How many bytes belong at each cut.
+    pub cut_lens: Vec<usize>,
+}
+
+impl Writer {
+    /// An empty writer.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A writer that appends to `bytes`, so that a buffer can be used again.
+    pub fn with_buffer(bytes: Vec<u8>) -> Self {
+        Self { bytes, ..Self::default() }
+    }
+
+    /// Bytes of the whole message: those here and those that are sent from elsewhere.
+    pub fn total_len(&self) -> usize {
+        self.bytes.len() + self.cut_lens.iter().sum::<usize>()
+    }
+
+    /// Leaves room for `len` bytes of record data at the present end.
+    pub(crate) fn cut(&mut self, len: usize) {
+        self.cuts.push(self.bytes.len());
+        self.cut_lens.push(len);
+    }
+
+    /// Forgets everything, keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.cuts.clear();
+        self.cut_lens.clear();
+    }
+
+    /// Raw bytes, no length.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// An unsigned variable-length integer.
+    pub fn uvarint(&mut self, mut value: u32) {
+        while value >= 0x80 {
+            self.bytes.push((value & 0x7f) as u8 | 0x80);
+            value >>= 7;
+        }
+        self.bytes.push(value as u8);
+    }
+
+    /// A nullable length, see [`Reader::length`].
+    pub fn length(&mut self, len: Option<usize>, flexible: bool, what: &'static str) -> Result<(), EncodeError> {
+        let Some(len) = len else {
+            if flexible {
+                self.uvarint(0)
+            } else {
+                self.raw(&(-1i32).to_be_bytes())
+            }
+            return Ok(());
+        };
+        let max = i32::MAX as usize - 1;
+        let short = i32::try_from(len).ok().filter(|_| len <= max).ok_or(EncodeError::TooLong { what, len, max })?;
+        if flexible {
+            self.uvarint(short.unsigned_abs() + 1)
+        } else {
+            self.raw(&short.to_be_bytes())
+        }
+        Ok(())
+    }
+
+    /// A nullable string: 16-bit length, or compact.
+    pub fn string(&mut self, text: Option<&str>, flexible: bool) -> Result<(), EncodeError> {
+        let Some(text) = text else {
+            if flexible {
+                self.uvarint(0)
+            } else {
+                self.raw(&(-1i16).to_be_bytes())
+            }
+            return Ok(());
+        };
+        let len = text.len();
+        let short = i16::try_from(len).map_err(|_| EncodeError::TooLong { what: "string", len, max: STRING_MAX })?;
+        if flexible {
+            self.uvarint(u32::from(short.unsigned_abs()) + 1)
+        } else {
+            self.raw(&short.to_be_bytes())
+        }
+        self.raw(text.as_bytes());
+        Ok(())
+    }
+
+    /// A tagged field: its number, its length, then what `write` writes.
+    pub(crate) fn tagged_field(
+        &mut self,
+        tag: u32,
+        write: impl FnOnce(&mut Writer) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        self.uvarint(tag);
+        let start = self.bytes.len();
+        write(self)?;
+        let len = self.bytes.len() - start;
+        let short = u32::try_from(len).map_err(|_| EncodeError::TooLong {
+            what: "tagged field",
+            len,
+            max: i32::MAX as usize,
+        })?;
+        let mut prefix = Writer::new();
+        prefix.uvarint(short);
+        self.bytes.splice(start..start, prefix.bytes);
+        Ok(())
+    }
+
+    /// Writes those `unknown` tagged fields whose number is below `tag` and returns the others.
+    pub(crate) fn unknown_below<'u>(
+        &mut self,
+        unknown: &'u [(u32, Vec<u8>)],
+        tag: u32,
+    ) -> Result<&'u [(u32, Vec<u8>)], EncodeError> {
+        let until = unknown.iter().position(|(number, _)| *number >= tag).unwrap_or(unknown.len());
+        let (below, others) = unknown.split_at(until);
+        self.unknown(below)?;
+        Ok(others)
+    }
+
+    /// Writes unknown tagged fields as they came.
+    pub(crate) fn unknown(&mut self, fields: &[(u32, Vec<u8>)]) -> Result<(), EncodeError> {
+        for (tag, bytes) in fields {
+            self.tagged_field(*tag, |w| {
+                w.raw(bytes);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// How many tagged fields follow.
+    pub(crate) fn tag_count(&mut self, count: usize) -> Result<(), EncodeError> {
+        let max = i32::MAX as usize;
+        let count =
+            u32::try_from(count).map_err(|_| EncodeError::TooLong { what: "tagged field list", len: count, max })?;
+        self.uvarint(count);
+        Ok(())
+    }
+}
+
+/// Record batches inside a message: never copied into it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Records {
+    /// The field is null.
+    #[default]
+    Null,
+    /// Decoded: where the batches lie in the [`Reader`]'s input.
+    At(Range<usize>),
+    /// To be encoded: so many bytes, sent from elsewhere at the [`Writer`]'s cut.
+    Outside(usize),
+}
+
+impl Records {
+    /// Bytes of record data, 0 for null.
+    pub fn len(&self) -> usize {
+        match self {
+            Records::Null => 0,
+            Records::At(range) => range.len(),
+            Records::Outside(len) => *len,
+        }
+    }
+
+    /// True when there is no record data.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The batches' bytes, given the input that the message was decoded from. `None` for null and for records that
+    /// lie elsewhere.
+    pub fn bytes<'a>(&self, input: &'a [u8]) -> Option<&'a [u8]> {
+        match self {
+            Records::At(range) => input.get(range.clone()),
+            Records::Null | Records::Outside(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "codec_tests.rs"]
+mod tests;

@@ -1,0 +1,57 @@
+//! Requests and responses, one file per API; the fields' names are those of Kafka's schemas in snake case.
+//!
+//! The declarations' form is explained in [`crate::schema`].
+
+pub mod api_versions;
+pub mod consumer_protocol;
+pub mod create_topics;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod describe_groups;
+pub mod describe_topic_partitions;
+pub mod fetch;
+pub mod find_coordinator;
+pub mod heartbeat;
+pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
+pub mod list_groups;
+pub mod list_offsets;
+pub mod metadata;
+pub mod offset_commit;
+pub mod offset_fetch;
+pub mod offset_for_leader_epoch;
+pub mod produce;
+pub mod sync_group;
+
+/// Calls `$each! { Key(module): Request => Response; ... }` with one line per API that has declarations, so that
+/// dispatchers, tests and fuzz targets name no list of their own.
+#[macro_export]
+macro_rules! for_each_api {
+    ($each:ident) => {
+        $each! {
+            Produce(produce): ProduceRequest => ProduceResponse;
+            Fetch(fetch): FetchRequest => FetchResponse;
+            ListOffsets(list_offsets): ListOffsetsRequest => ListOffsetsResponse;
+            Metadata(metadata): MetadataRequest => MetadataResponse;
+            OffsetCommit(offset_commit): OffsetCommitRequest => OffsetCommitResponse;
+            OffsetFetch(offset_fetch): OffsetFetchRequest => OffsetFetchResponse;
+            FindCoordinator(find_coordinator): FindCoordinatorRequest => FindCoordinatorResponse;
+            JoinGroup(join_group): JoinGroupRequest => JoinGroupResponse;
+            Heartbeat(heartbeat): HeartbeatRequest => HeartbeatResponse;
+            LeaveGroup(leave_group): LeaveGroupRequest => LeaveGroupResponse;
+            SyncGroup(sync_group): SyncGroupRequest => SyncGroupResponse;
+            DescribeGroups(describe_groups): DescribeGroupsRequest => DescribeGroupsResponse;
+            ListGroups(list_groups): ListGroupsRequest => ListGroupsResponse;
+            ApiVersions(api_versions): ApiVersionsRequest => ApiVersionsResponse;
+            CreateTopics(create_topics): CreateTopicsRequest => CreateTopicsResponse;
+            DeleteTopics(delete_topics): DeleteTopicsRequest => DeleteTopicsResponse;
+            InitProducerId(init_producer_id): InitProducerIdRequest => InitProducerIdResponse;
+            OffsetForLeaderEpoch(offset_for_leader_epoch): OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse;
+            DescribeConfigs(describe_configs): DescribeConfigsRequest => DescribeConfigsResponse;
+            DescribeCluster(describe_cluster): DescribeClusterRequest => DescribeClusterResponse;
+            DescribeTopicPartitions(describe_topic_partitions): DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse;
+        }
+    };
+}
