@@ -18,6 +18,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.SplittableRandom;
 import org.apache.kafka.common.utils.Exit;
 
 /**
@@ -86,12 +87,28 @@ public class ToolHost {
     private static void answer(OutputStream answers, URL[] jars, String[] fields) throws Exception {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         ByteArrayOutputStream err = new ByteArrayOutputStream();
-        int code = run(jars, fields[0], fields[1], Arrays.copyOfRange(fields, 2, fields.length), out, err);
+        int code = fields[0].equals("@perf-payloads") ? payloads(fields, out) : run(jars, fields[0], fields[1], Arrays.copyOfRange(fields, 2, fields.length), out, err);
         byte[] head = (code + " " + out.size() + " " + err.size() + "\n").getBytes(StandardCharsets.US_ASCII);
         answers.write(head);
         out.writeTo(answers);
         err.writeTo(answers);
         answers.flush();
+    }
+
+    /**
+     * The payloads that ProducerPerformance sends under --record-size: capital letters from SplittableRandom(0) since
+     * 4.0, drawn anew for each record. A check says whether that still holds.
+     */
+    private static int payloads(String[] fields, OutputStream out) throws Exception {
+        int count = Integer.parseInt(fields[2]);
+        byte[] payload = new byte[Integer.parseInt(fields[3]) + 1];
+        SplittableRandom random = new SplittableRandom(0);
+        payload[payload.length - 1] = '\n';
+        for (int i = 0; i < count; i++) {
+            for (int j = 0; j < payload.length - 1; j++) payload[j] = (byte) (random.nextInt(26) + 65);
+            out.write(payload);
+        }
+        return 0;
     }
 
     private static int run(URL[] jars, String main, String input, String[] arguments, OutputStream out,

@@ -135,6 +135,8 @@ def class_path(version=DEFAULT):
 
 def tool_class(name, version=DEFAULT):
     """The main class of a tool by its script name, short class name or full class name."""
+    if name.startswith("@"):  # ToolHost's own
+        return name
     if version.startswith("3.") and name in MOVED_IN_4:
         return MOVED_IN_4[name]
     if name in TOOLS:

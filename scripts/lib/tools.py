@@ -4,6 +4,7 @@ import collections
 import os
 import select
 import subprocess
+import threading
 import time
 
 from lib import peers
@@ -19,6 +20,7 @@ class Tools:
     def __init__(self, version=peers.DEFAULT):
         self.version = version
         self.process = None
+        self.lock = threading.Lock()  # one JVM, one tool at a time
 
     def __enter__(self):
         return self
@@ -41,6 +43,10 @@ class Tools:
 
     def run(self, name, *arguments, stdin=None, timeout_s=60):
         """One run; a tool that does not end in time is a failed check, whatever it was about to say."""
+        with self.lock:
+            return self.ask(name, arguments, stdin, timeout_s)
+
+    def ask(self, name, arguments, stdin, timeout_s):
         host = self.host()
         fields = [peers.tool_class(name, self.version), str(stdin or "-"), *map(str, arguments)]
         host.stdin.write((SEPARATOR.join(fields) + "\n").encode())
