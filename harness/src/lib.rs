@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+pub mod client;
 pub mod host;
 pub mod ledger;
 pub mod measure;
