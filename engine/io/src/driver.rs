@@ -2,7 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::buf::{Buf, Slice};
@@ -109,7 +111,7 @@ pub enum Event {
     },
     /// A read of a file ended. The buffer is as long as what was read.
     Read {
-        /// The token given to [`Driver::read`].
+        /// The token given to [`Driver::read_file`].
         token: Token,
         /// The bytes; shorter than asked only at the end of the file.
         result: io::Result<Buf>,
@@ -142,7 +144,14 @@ pub struct Counters {
 
 /// Wakes the driver's thread from any other thread.
 #[derive(Clone, Debug)]
-pub struct Waker(pub(crate) std::sync::Arc<std::os::fd::OwnedFd>);
+pub struct Waker(pub(crate) Arc<OwnedFd>);
+
+impl Waker {
+    /// Wakes the thread: its [`Driver::wait`] returns with [`Event::Woken`]. One eventfd write, from any thread.
+    pub fn wake(&self) {
+        crate::sys::eventfd_add(self.0.as_raw_fd());
+    }
+}
 
 /// The clock as one thread sees it: one reading a turn.
 pub trait Clock {
@@ -195,7 +204,7 @@ pub trait Driver: Clock {
     fn close(&mut self, socket: Socket);
 
     /// Reads `len` bytes at `offset` without blocking the thread. Ends in [`Event::Read`].
-    fn read(&mut self, file: &File, offset: u64, len: usize, cache: Cache, token: Token);
+    fn read_file(&mut self, file: &File, offset: u64, len: usize, cache: Cache, token: Token);
     /// fdatasync(2) without blocking the thread. Ends in [`Event::Synced`].
     fn sync(&mut self, file: &File, token: Token);
 
@@ -234,4 +243,35 @@ impl Default for DriverOptions {
             worker_cores: Vec::new(),
         }
     }
+}
+
+/// Bytes of large buffers that a driver keeps for [`Driver::buffer`].
+pub(crate) const FREE_BYTES_MAX: usize = 64 << 20;
+/// How long accepting rests after the process ran out of descriptors or memory.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Makes the driver of this thread.
+pub fn open(options: DriverOptions) -> io::Result<Box<dyn Driver>> {
+    let absent = "the io_uring driver is not built in yet";
+    match options.choice {
+        Choice::Uring => Err(io::Error::new(io::ErrorKind::Unsupported, absent)),
+        Choice::Auto => Ok(Box::new(crate::epoll::EpollDriver::new(&options, Some(absent.to_owned()))?)),
+        Choice::Epoll => Ok(Box::new(crate::epoll::EpollDriver::new(&options, None)?)),
+    }
+}
+
+/// Blocks signals for this thread and all that it starts afterwards, so that they arrive at [`Driver::signals`] alone.
+/// Call it before the first thread.
+pub fn block_signals(signals: &[i32]) -> io::Result<()> {
+    crate::sys::block_signals(signals)
+}
+
+/// What an operation on a socket that is closed (or never was) ends in.
+pub(crate) fn no_such_socket() -> io::Error {
+    io::Error::from_raw_os_error(libc::ENOTCONN)
+}
+
+/// What operations under way end in when their socket is closed.
+pub(crate) fn cancelled() -> io::Error {
+    io::Error::from_raw_os_error(libc::ECANCELED)
 }

@@ -1,5 +1,7 @@
 //! Files and folders. Calls return when they are done; what must not block the thread goes through the Driver.
 
+pub mod os;
+
 use std::io::{self, IoSlice};
 use std::ops::Deref;
 use std::path::Path;
@@ -13,7 +15,7 @@ pub struct File(pub(crate) Rc<FileInner>);
 #[derive(Debug)]
 pub(crate) enum FileInner {
     /// A descriptor of the operating system.
-    Os(std::os::fd::OwnedFd),
+    Os(os::OsFile),
     /// A file of the in-memory double, by its number there.
     Sim(u64),
 }

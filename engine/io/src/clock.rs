@@ -1,0 +1,146 @@
+//! Clocks: the system's, and the reading that a driver keeps for a turn.
+
+use std::cell::{Cell, RefCell};
+
+use crate::driver::{Clock, Nanos};
+use crate::sys;
+
+/// CLOCK_MONOTONIC.
+#[must_use]
+pub fn monotonic() -> Nanos {
+    let time = read(libc::CLOCK_MONOTONIC);
+    Nanos(time.0 * 1_000_000_000 + time.1)
+}
+
+/// CLOCK_REALTIME in milliseconds since 1970.
+#[must_use]
+pub fn wall_ms() -> i64 {
+    let time = read(libc::CLOCK_REALTIME);
+    i64::try_from(time.0 * 1000 + time.1 / 1_000_000).unwrap_or(i64::MAX)
+}
+
+/// Seconds and nanoseconds of a clock. A time before the clock's origin counts as the origin.
+fn read(clock: libc::clockid_t) -> (u64, u64) {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a live, writable timespec; both clocks exist on every Linux, so the call cannot fail.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Random bits of the kernel, fetched 32 words at a time: one system call for 32 answers.
+#[derive(Debug, Default)]
+struct Random {
+    words: RefCell<Vec<u64>>,
+}
+
+impl Random {
+    fn next(&self) -> u64 {
+        let mut words = self.words.borrow_mut();
+        if let Some(word) = words.pop() {
+            return word;
+        }
+        let mut bytes = [0u8; 256];
+        sys::random_fill(&mut bytes);
+        words.extend(bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)));
+        words.pop().unwrap_or_default()
+    }
+}
+
+/// The system's clock for code without a driver: every reading is fresh.
+#[derive(Debug, Default)]
+pub struct SystemClock {
+    random: Random,
+}
+
+impl SystemClock {
+    /// A clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Nanos {
+        monotonic()
+    }
+
+    fn wall_ms(&self) -> i64 {
+        wall_ms()
+    }
+
+    fn read(&self) -> Nanos {
+        monotonic()
+    }
+
+    fn random(&self) -> u64 {
+        self.random.next()
+    }
+}
+
+/// The clock of a driver: one reading a turn.
+#[derive(Debug)]
+pub(crate) struct TurnClock {
+    now: Cell<Nanos>,
+    wall_ms: Cell<i64>,
+    random: Random,
+}
+
+impl TurnClock {
+    /// A clock whose first turn begins now.
+    pub(crate) fn new() -> Self {
+        Self { now: Cell::new(monotonic()), wall_ms: Cell::new(wall_ms()), random: Random::default() }
+    }
+
+    /// Takes the reading of a new turn.
+    pub(crate) fn turn(&self) {
+        self.now.set(monotonic());
+        self.wall_ms.set(wall_ms());
+    }
+}
+
+impl Clock for TurnClock {
+    fn now(&self) -> Nanos {
+        self.now.get()
+    }
+
+    fn wall_ms(&self) -> i64 {
+        self.wall_ms.get()
+    }
+
+    fn read(&self) -> Nanos {
+        monotonic()
+    }
+
+    fn random(&self) -> u64 {
+        self.random.next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_has_one_time_until_the_next_begins() {
+        let clock = TurnClock::new();
+        let now = clock.now();
+        while clock.read() == now {}
+        assert_eq!(clock.now(), now);
+        clock.turn();
+        assert!(clock.now() > now);
+    }
+
+    #[test]
+    fn the_wall_clock_is_after_2020() {
+        assert!(SystemClock::new().wall_ms() > 1_577_836_800_000);
+    }
+
+    #[test]
+    fn random_words_differ() {
+        let clock = SystemClock::new();
+        let words: std::collections::HashSet<u64, std::hash::BuildHasherDefault<std::hash::DefaultHasher>> =
+            (0..100).map(|_| clock.random()).collect();
+        assert_eq!(words.len(), 100);
+    }
+}

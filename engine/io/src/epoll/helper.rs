@@ -1,0 +1,175 @@
+//! A few threads that do what would block the loop: reads of files that may be cold, and fdatasync(2).
+//!
+//! A job carries a raw descriptor. The driver keeps the file open until the job's answer was taken, and joins the threads
+//! before it drops the files.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+use crate::driver::Cache;
+use crate::sys::{self, check, check_len, retry};
+
+/// Threads of one driver: started one by one while all that run are busy.
+const THREADS_MAX: usize = 4;
+/// Read without leaving pages in the cache (linux/fs.h, since Linux 6.14).
+pub(crate) const RWF_DONTCACHE: i32 = 0x80;
+
+/// What is to be done.
+pub(crate) enum Work {
+    /// fdatasync(2).
+    Sync,
+    /// Reads `len` bytes at `offset` into the vector's spare capacity, which is large enough.
+    Read { bytes: Vec<u8>, offset: u64, len: usize, cache: Cache },
+}
+
+/// A job, or its answer.
+pub(crate) struct Job {
+    pub(crate) id: u64,
+    pub(crate) fd: RawFd,
+    pub(crate) work: Work,
+    pub(crate) result: io::Result<()>,
+}
+
+#[derive(Default)]
+struct Queues {
+    todo: VecDeque<Job>,
+    done: Vec<Job>,
+    idle: usize,
+    stop: bool,
+}
+
+struct Shared {
+    queues: Mutex<Queues>,
+    work_came: Condvar,
+    wake: OwnedFd,
+}
+
+impl Shared {
+    /// The queues. A thread that panicked left them whole: they are only pushed to and popped from.
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        while let Some(mut job) = self.next() {
+            job.result = perform(job.fd, &mut job.work);
+            self.lock().done.push(job);
+            sys::eventfd_add(self.wake.as_raw_fd());
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut queues = self.lock();
+        loop {
+            if queues.stop {
+                return None;
+            }
+            if let Some(job) = queues.todo.pop_front() {
+                return Some(job);
+            }
+            queues.idle += 1;
+            queues = self.work_came.wait(queues).unwrap_or_else(std::sync::PoisonError::into_inner);
+            queues.idle -= 1;
+        }
+    }
+}
+
+/// The helper threads of one driver.
+pub(crate) struct Helper {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Helper {
+    /// No thread runs yet.
+    pub(crate) fn new() -> io::Result<Self> {
+        let shared = Shared { queues: Mutex::default(), work_came: Condvar::new(), wake: sys::eventfd()? };
+        Ok(Self { shared: Arc::new(shared), threads: Vec::new() })
+    }
+
+    /// Readable when answers are there.
+    pub(crate) fn wake_fd(&self) -> RawFd {
+        self.shared.wake.as_raw_fd()
+    }
+
+    /// Queues a job.
+    pub(crate) fn submit(&mut self, id: u64, fd: RawFd, work: Work) -> io::Result<()> {
+        let mut queues = self.shared.lock();
+        queues.todo.push_back(Job { id, fd, work, result: Ok(()) });
+        let short = queues.todo.len() > queues.idle;
+        drop(queues);
+        if short && self.threads.len() < THREADS_MAX {
+            self.start_thread()?;
+        }
+        self.shared.work_came.notify_one();
+        Ok(())
+    }
+
+    fn start_thread(&mut self) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let started = std::thread::Builder::new().name("io-helper".to_owned()).spawn(move || shared.run());
+        match started {
+            Ok(thread) => self.threads.push(thread),
+            // The threads that run will come to the job; without any it has to fail.
+            Err(_) if !self.threads.is_empty() => {}
+            Err(error) => {
+                self.shared.lock().todo.pop_back();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the answers that are there into `done`.
+    pub(crate) fn take(&mut self, done: &mut Vec<Job>) {
+        sys::eventfd_take(self.wake_fd());
+        done.append(&mut self.shared.lock().done);
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        self.shared.lock().stop = true;
+        self.shared.work_came.notify_all();
+        for thread in self.threads.drain(..) {
+            // A helper that panicked has said so; there is nothing left to clean up behind it.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn perform(fd: RawFd, work: &mut Work) -> io::Result<()> {
+    match work {
+        // SAFETY: fdatasync takes an integer.
+        Work::Sync => check(unsafe { libc::fdatasync(fd) }).map(drop),
+        Work::Read { bytes, offset, len, cache } => read(fd, bytes, *offset, *len, *cache),
+    }
+}
+
+fn read(fd: RawFd, bytes: &mut Vec<u8>, offset: u64, len: usize, cache: Cache) -> io::Result<()> {
+    let mut flags = if cache == Cache::Drop { RWF_DONTCACHE } else { 0 };
+    while bytes.len() < len {
+        match read_some(fd, bytes, offset + bytes.len() as u64, len - bytes.len(), flags) {
+            Ok(0) => break,
+            Ok(_) => {}
+            // The file system does not know the flag: an ordinary read gives the same bytes.
+            Err(error) if flags != 0 && error.raw_os_error() == Some(libc::EOPNOTSUPP) => flags = 0,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn read_some(fd: RawFd, bytes: &mut Vec<u8>, offset: u64, len_max: usize, flags: i32) -> io::Result<usize> {
+    let offset = i64::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))?;
+    let spare = bytes.spare_capacity_mut();
+    let part = libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: spare.len().min(len_max) };
+    // SAFETY: the part is the vector's own spare capacity, writable and ours alone through the call.
+    let got = retry(|| check_len(unsafe { libc::preadv2(fd, &part, 1, offset, flags) }))?;
+    // SAFETY: the kernel has written `got` bytes behind the old length, inside the capacity.
+    unsafe { bytes.set_len(bytes.len() + got) };
+    Ok(got)
+}
