@@ -7,9 +7,13 @@ pub mod host;
 pub mod ledger;
 pub mod measure;
 pub mod results;
+pub mod yardstick;
 
 /// Runs the verb named by the first argument.
 #[must_use]
-pub fn main(_args: Vec<String>) -> ExitCode {
-    ExitCode::FAILURE
+pub fn main(args: Vec<String>) -> ExitCode {
+    match args.first().map(String::as_str) {
+        Some("null-broker") => yardstick::main(&args[1..]),
+        _ => ExitCode::FAILURE,
+    }
 }
