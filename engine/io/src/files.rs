@@ -16,8 +16,8 @@ pub struct File(pub(crate) Rc<FileInner>);
 pub(crate) enum FileInner {
     /// A descriptor of the operating system.
     Os(os::OsFile),
-    /// A file of the in-memory double, by its number there.
-    Sim(u64),
+    /// A file of the in-memory double.
+    Sim(crate::sim::Handle),
 }
 
 /// How a file is opened.

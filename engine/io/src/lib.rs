@@ -26,6 +26,7 @@ pub mod files;
 pub mod host;
 mod net;
 mod sendlist;
+pub mod sim;
 mod slab;
 mod sys;
 pub mod threads;

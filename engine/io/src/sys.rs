@@ -118,3 +118,18 @@ pub(crate) fn random_fill(bytes: &mut [u8]) {
         }
     }
 }
+
+/// Read without leaving pages in the cache (linux/fs.h, since Linux 6.14).
+pub(crate) const RWF_DONTCACHE: i32 = 0x80;
+
+/// preadv2(2) into the spare capacity of `bytes`, at most `len_max`; makes it longer by what came.
+pub(crate) fn pread_into(fd: RawFd, bytes: &mut Vec<u8>, offset: u64, len_max: usize, flags: i32) -> io::Result<usize> {
+    let offset = i64::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))?;
+    let spare = bytes.spare_capacity_mut();
+    let part = libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: spare.len().min(len_max) };
+    // SAFETY: the part is the vector's own spare capacity, writable and ours alone through the call.
+    let got = retry(|| check_len(unsafe { libc::preadv2(fd, &part, 1, offset, flags) }))?;
+    // SAFETY: the kernel has written `got` bytes behind the old length, inside the capacity.
+    unsafe { bytes.set_len(bytes.len() + got) };
+    Ok(got)
+}

@@ -10,13 +10,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use crate::driver::Cache;
-use crate::sys::{self, check, check_len, retry};
+use crate::sys::{self, check};
 
 /// Threads of one driver: started one by one while all that run are busy.
 const THREADS_MAX: usize = 4;
-/// Read without leaving pages in the cache (linux/fs.h, since Linux 6.14).
-pub(crate) const RWF_DONTCACHE: i32 = 0x80;
-
 /// What is to be done.
 pub(crate) enum Work {
     /// fdatasync(2).
@@ -150,9 +147,9 @@ fn perform(fd: RawFd, work: &mut Work) -> io::Result<()> {
 }
 
 fn read(fd: RawFd, bytes: &mut Vec<u8>, offset: u64, len: usize, cache: Cache) -> io::Result<()> {
-    let mut flags = if cache == Cache::Drop { RWF_DONTCACHE } else { 0 };
+    let mut flags = if cache == Cache::Drop { sys::RWF_DONTCACHE } else { 0 };
     while bytes.len() < len {
-        match read_some(fd, bytes, offset + bytes.len() as u64, len - bytes.len(), flags) {
+        match sys::pread_into(fd, bytes, offset.saturating_add(bytes.len() as u64), len - bytes.len(), flags) {
             Ok(0) => break,
             Ok(_) => {}
             // The file system does not know the flag: an ordinary read gives the same bytes.
@@ -161,15 +158,4 @@ fn read(fd: RawFd, bytes: &mut Vec<u8>, offset: u64, len: usize, cache: Cache) -
         }
     }
     Ok(())
-}
-
-fn read_some(fd: RawFd, bytes: &mut Vec<u8>, offset: u64, len_max: usize, flags: i32) -> io::Result<usize> {
-    let offset = i64::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))?;
-    let spare = bytes.spare_capacity_mut();
-    let part = libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: spare.len().min(len_max) };
-    // SAFETY: the part is the vector's own spare capacity, writable and ours alone through the call.
-    let got = retry(|| check_len(unsafe { libc::preadv2(fd, &part, 1, offset, flags) }))?;
-    // SAFETY: the kernel has written `got` bytes behind the old length, inside the capacity.
-    unsafe { bytes.set_len(bytes.len() + got) };
-    Ok(got)
 }

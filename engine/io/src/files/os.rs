@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{DirEntry, File, FileInner, Files, Map, MapInner, OpenMode, Residency};
+use crate::buf::Buf;
 use crate::error::at_path;
 use crate::sys::{self, Calls};
 
@@ -81,6 +82,15 @@ impl OsFiles {
         let part = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
         // SAFETY: the one part is `buf`, exclusively borrowed and writable through the call; the descriptor is open.
         sys::retry(|| sys::check_len(unsafe { libc::preadv2(os.fd.as_raw_fd(), &part, 1, offset, flags) }))
+    }
+
+    /// For file systems that refuse RWF_NOWAIT (tmpfs): what the cache holds, up to the file's end, is read as usual.
+    fn require_resident(&self, file: &File, offset: u64, len: usize) -> io::Result<()> {
+        let len = (len as u64).min(self.len(file)?.saturating_sub(offset));
+        match self.residency(file, offset, len) {
+            Residency::Whole => Ok(()),
+            Residency::Partial | Residency::Unknown => Err(io::ErrorKind::WouldBlock.into()),
+        }
     }
 
     /// One pwritev(2): as much as the kernel takes.
@@ -209,14 +219,25 @@ impl Files for OsFiles {
         match self.pread(file, buf, offset, libc::RWF_NOWAIT) {
             Ok(n) => Ok(n),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
-            // tmpfs refuses the flag; what the cache holds of it is read as usual.
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
-                match self.residency(file, offset, buf.len() as u64) {
-                    Residency::Whole => self.read_at(file, buf, offset),
-                    _ => Err(io::ErrorKind::WouldBlock.into()),
-                }
+                self.require_resident(file, offset, buf.len())?;
+                self.read_at(file, buf, offset)
             }
             Err(error) => Err(os_file(file)?.error("reading", error)),
+        }
+    }
+
+    fn read_resident(&self, file: &File, into: &mut Buf, offset: u64, len: usize) -> io::Result<usize> {
+        let os = self.os(file)?;
+        match sys::pread_into(os.fd.as_raw_fd(), into.vec(), offset, len, libc::RWF_NOWAIT) {
+            Ok(n) => Ok(n),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                self.require_resident(file, offset, len)?;
+                sys::pread_into(os.fd.as_raw_fd(), into.vec(), offset, len, 0)
+                    .map_err(|error| os.error("reading", error))
+            }
+            Err(error) => Err(os.error("reading", error)),
         }
     }
 
