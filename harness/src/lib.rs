@@ -6,7 +6,9 @@ pub mod client;
 pub mod host;
 pub mod ledger;
 pub mod measure;
+pub mod report;
 pub mod results;
+pub mod run;
 pub mod yardstick;
 
 /// Runs the verb named by the first argument.
