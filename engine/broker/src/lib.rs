@@ -1,5 +1,10 @@
 //! Shards that are brokers: settings, connections, handlers, coordinators, the metadata image.
 
+#[allow(dead_code)]
+mod metadata;
+#[allow(dead_code)]
+mod settings;
+
 use std::process::ExitCode;
 
 /// Runs `ringlog broker` with the arguments after the verb, until a signal stops it.

@@ -1,8 +1,11 @@
 //! Bytes whose shape Kafka decided: frames, headers, messages, record batch v2. No I/O, no clocks, no unsafe.
 
 mod api_key;
+pub mod batch;
 pub mod codec;
+pub mod compression;
 mod error;
+pub mod hash;
 pub mod header;
 #[macro_use]
 pub mod schema;

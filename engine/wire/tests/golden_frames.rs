@@ -1,4 +1,5 @@
 //! Frames between unmodified clients and a real broker: each decodes to its last byte and encodes to the same bytes.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

@@ -1,6 +1,7 @@
 //! What the tests of this crate share.
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::disallowed_methods, reason = "tests read their own data files")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot read its data has failed")]
 
 use ringlog_wire::{Message, Writer};
 

@@ -1,0 +1,165 @@
+//! The controller: decides what the cluster becomes. A state machine without I/O, on shard 0.
+//!
+//! ```text
+//!   Call --> Controller --> Proposal { records, outcome, image }
+//!                              |         |         |
+//!                              | 1. one batch, appended and synced
+//!                              |                   | 2. published to all shards
+//!                              |         | 3. sent to who asked
+//! ```
+//!
+//! A call is decided against the image that all earlier proposals lead to, on the disk or not: proposals must reach the
+//! log in the order in which they were made. A batch that cannot be written ends the controller: nothing after it counts.
+
+mod create;
+mod delete;
+mod placement;
+mod start;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use ringlog_wire::messages::create_topics::{CreateTopicsRequest, CreateTopicsResponse};
+use ringlog_wire::messages::delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
+use ringlog_wire::records::metadata::{MetadataRecord, ProducerIdsRecord};
+use ringlog_wire::{ErrorCode, Uuid};
+
+use super::ids::NodeId;
+use super::image::Image;
+use crate::settings::Settings;
+
+#[allow(unused_imports)]
+pub(crate) use start::{Start, StartError};
+
+/// Producer ids that are given out at once (ProducerIdsBlock.PRODUCER_ID_BLOCK_SIZE).
+pub(crate) const PRODUCER_ID_BLOCK: i64 = 1000;
+
+/// What a shard asks the controller for.
+#[derive(Clone, Debug)]
+pub(crate) enum Call {
+    /// Make these topics.
+    CreateTopics(CreateTopicsRequest),
+    /// Remove these topics; the request's version.
+    DeleteTopics(DeleteTopicsRequest, i16),
+    /// Make topics with the broker's defaults: clients asked for them, or a coordinator needs its own.
+    AutoCreate(Vec<String>),
+    /// A block of producer ids for this node.
+    ProducerIds(NodeId),
+}
+
+/// What the controller answers.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Outcome {
+    /// To [`Call::CreateTopics`].
+    CreateTopics(CreateTopicsResponse),
+    /// To [`Call::DeleteTopics`].
+    DeleteTopics(DeleteTopicsResponse),
+    /// To [`Call::AutoCreate`]: each name; `NONE` also where the topic is there already.
+    AutoCreate(Vec<(String, ErrorCode)>),
+    /// To [`Call::ProducerIds`].
+    ProducerIds(Range<i64>),
+    /// The change could not be written: the metadata log is gone.
+    Failed(ErrorCode),
+}
+
+/// A change that was decided and is not yet on the disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Proposal {
+    /// The change, to be written as one batch. Empty where nothing changes.
+    pub(crate) records: Vec<MetadataRecord>,
+    /// The answer, once the records are on the disk.
+    pub(crate) outcome: Outcome,
+    /// The cluster after the change.
+    pub(crate) image: Arc<Image>,
+}
+
+/// See the head of the file.
+#[derive(Debug)]
+pub(crate) struct Controller {
+    settings: Arc<Settings>,
+    image: Arc<Image>,
+    directory_id: Uuid,
+    rotation: usize,
+}
+
+impl Controller {
+    /// Decides a call. `random` gives 64 random bits, for topic ids.
+    pub(crate) fn handle(&mut self, call: Call, random: &mut dyn FnMut() -> u64) -> Proposal {
+        let mut draft = Draft::new(&self.image);
+        let outcome = match call {
+            Call::CreateTopics(request) => Outcome::CreateTopics(self.create_topics(request, &mut draft, random)),
+            Call::DeleteTopics(request, version) => {
+                Outcome::DeleteTopics(delete::delete_topics(request, version, &self.settings, &mut draft))
+            }
+            Call::AutoCreate(names) => Outcome::AutoCreate(self.auto_create(names, &mut draft, random)),
+            Call::ProducerIds(node) => allocate_producer_ids(node, &mut draft),
+        };
+        self.propose(draft, outcome)
+    }
+
+    /// The cluster after all proposals.
+    #[must_use]
+    pub(crate) fn image(&self) -> &Arc<Image> {
+        &self.image
+    }
+
+    fn propose(&mut self, draft: Draft, outcome: Outcome) -> Proposal {
+        if !draft.records.is_empty() {
+            let mut image = draft.image;
+            image.set_version(self.image.version() + i64::try_from(draft.records.len()).unwrap_or(i64::MAX));
+            self.image = Arc::new(image);
+        }
+        Proposal { records: draft.records, outcome, image: Arc::clone(&self.image) }
+    }
+}
+
+/// The next image while it is made: every record is applied at once, so that the rest of the call sees it.
+struct Draft {
+    image: Image,
+    records: Vec<MetadataRecord>,
+}
+
+impl Draft {
+    fn new(image: &Image) -> Self {
+        Self { image: image.clone(), records: Vec::new() }
+    }
+
+    fn push(&mut self, record: impl Into<MetadataRecord>) {
+        let record = record.into();
+        if let Err(error) = self.image.apply(&record) {
+            unreachable!("the controller decided a record that does not fit: {error}");
+        }
+        self.records.push(record);
+    }
+}
+
+fn allocate_producer_ids(node: NodeId, draft: &mut Draft) -> Outcome {
+    let first = draft.image.next_producer_id();
+    let Some(next) = first.checked_add(PRODUCER_ID_BLOCK) else {
+        return Outcome::Failed(ErrorCode::UNKNOWN_SERVER_ERROR);
+    };
+    let broker_epoch = draft.image.broker(node.0).map_or(-1, |broker| broker.epoch);
+    draft.push(ProducerIdsRecord {
+        broker_id: node.0,
+        broker_epoch,
+        next_producer_id: next,
+        ..ProducerIdsRecord::default()
+    });
+    Outcome::ProducerIds(first..next)
+}
+
+/// A new topic's or incarnation's id.
+fn random_id(random: &mut dyn FnMut() -> u64) -> Uuid {
+    loop {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&random().to_be_bytes());
+        bytes[8..].copy_from_slice(&random().to_be_bytes());
+        if let Some(id) = Uuid::from_random(bytes) {
+            return id;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "controller/tests.rs"]
+mod tests;

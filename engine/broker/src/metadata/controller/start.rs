@@ -1,0 +1,163 @@
+//! What the controller writes at a start: the features of a new log, the shards as brokers, and new leaders for
+//! partitions whose broker is no longer there (a start with fewer shards, or with another node id).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ringlog_wire::Uuid;
+use ringlog_wire::records::metadata::{
+    BrokerEndpoint, BrokerFeature, FeatureLevelRecord, PartitionChangeRecord, RegisterBrokerRecord,
+    UnregisterBrokerRecord,
+};
+
+use super::super::ids::{NodeId, ShardId};
+use super::super::image::{FEATURES, Image, METADATA_VERSION, Partition};
+use super::{Controller, Draft, Outcome, Proposal, random_id};
+use crate::settings::Settings;
+
+/// What is known when the controller begins.
+pub(crate) struct Start<'a> {
+    /// The settings.
+    pub(crate) settings: Arc<Settings>,
+    /// The cluster as the log has it.
+    pub(crate) image: Image,
+    /// Id of this host's log directory.
+    pub(crate) directory_id: Uuid,
+    /// The port that each shard got.
+    pub(crate) ports: &'a [u16],
+    /// The offset that the next record of the log gets.
+    pub(crate) end_offset: i64,
+}
+
+/// Why the controller does not begin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum StartError {
+    /// The log was written by something newer.
+    #[error(
+        "the metadata log has metadata.version {found}, this broker knows up to {METADATA_VERSION}: use a newer one"
+    )]
+    TooNew {
+        /// The level in the log.
+        found: i16,
+    },
+}
+
+impl Controller {
+    /// A controller, and the records that make this start's brokers part of the cluster. The proposal answers nobody.
+    pub(crate) fn start(start: Start<'_>, random: &mut dyn FnMut() -> u64) -> Result<(Self, Proposal), StartError> {
+        let found = start.image.feature_level("metadata.version");
+        if found > METADATA_VERSION {
+            return Err(StartError::TooNew { found });
+        }
+        let mut draft = Draft::new(&start.image);
+        if found < METADATA_VERSION {
+            tracing::info!(from = found, to = METADATA_VERSION, "metadata.version");
+            draft.push(FeatureLevelRecord {
+                name: "metadata.version".to_owned(),
+                feature_level: METADATA_VERSION,
+                ..FeatureLevelRecord::default()
+            });
+        }
+        unregister_absent(&mut draft);
+        register(&start, &mut draft, random);
+        rehome(start.directory_id, &mut draft);
+        let rotation = start.image.topics().map(|topic| topic.partitions.len()).sum();
+        let mut image = start.image;
+        image.set_version(start.end_offset - 1);
+        let image = Arc::new(image);
+        let mut controller = Self { settings: start.settings, image, directory_id: start.directory_id, rotation };
+        let proposal = controller.propose(draft, Outcome::AutoCreate(Vec::new()));
+        Ok((controller, proposal))
+    }
+}
+
+/// Brokers of an earlier start. In a cluster of several hosts they would be fenced by their silence.
+fn unregister_absent(draft: &mut Draft) {
+    let here = draft.image.here();
+    let gone: Vec<(NodeId, i64)> = draft
+        .image
+        .brokers()
+        .filter(|broker| here.shard(broker.node).is_none())
+        .map(|broker| (broker.node, broker.epoch))
+        .collect();
+    for (node, broker_epoch) in gone {
+        draft.push(UnregisterBrokerRecord { broker_id: node.0, broker_epoch, ..UnregisterBrokerRecord::default() });
+    }
+}
+
+fn register(start: &Start<'_>, draft: &mut Draft, random: &mut dyn FnMut() -> u64) {
+    let settings = &start.settings;
+    for (shard, port) in start.ports.iter().copied().enumerate() {
+        let shard = ShardId(shard);
+        let (host, port) = settings.advertised(shard, port);
+        let end_point = BrokerEndpoint {
+            name: settings.listener_name().to_owned(),
+            host: host.to_owned(),
+            port,
+            security_protocol: 0,
+            ..BrokerEndpoint::default()
+        };
+        let features = FEATURES.iter().map(|feature| BrokerFeature {
+            name: feature.name.to_owned(),
+            min_supported_version: feature.min,
+            max_supported_version: feature.max,
+            ..BrokerFeature::default()
+        });
+        // A registration's epoch is the offset of its record.
+        let broker_epoch = start.end_offset + i64::try_from(draft.records.len()).unwrap_or(i64::MAX);
+        draft.push(RegisterBrokerRecord {
+            broker_id: settings.here().node(shard).0,
+            incarnation_id: random_id(random),
+            broker_epoch,
+            end_points: vec![end_point],
+            features: features.collect(),
+            rack: settings.rack().map(str::to_owned),
+            fenced: false,
+            log_dirs: vec![start.directory_id],
+            ..RegisterBrokerRecord::default()
+        });
+    }
+}
+
+/// Gives partitions whose leader is gone to the broker that leads the fewest. Their folders lie in the host's log
+/// directory and stay where they are.
+fn rehome(directory_id: Uuid, draft: &mut Draft) {
+    let mut load: BTreeMap<NodeId, usize> = draft.image.live_brokers().map(|broker| (broker.node, 0)).collect();
+    let mut orphans = Vec::new();
+    for topic in draft.image.topics() {
+        for (number, partition) in &topic.partitions {
+            match load.get_mut(&partition.leader) {
+                Some(partitions) => *partitions += 1,
+                None => orphans.push((topic.id, *number, partition.clone())),
+            }
+        }
+    }
+    for (topic_id, number, partition) in orphans {
+        let kept = partition.replicas.iter().copied().find(|node| load.contains_key(node));
+        let fewest = || load.iter().min_by_key(|(_, partitions)| **partitions).map(|(node, _)| *node);
+        let Some(leader) = kept.or_else(fewest) else { return };
+        *load.entry(leader).or_default() += 1;
+        draft.push(moved(topic_id, number, &partition, leader, directory_id, &load));
+    }
+}
+
+fn moved(
+    topic_id: Uuid,
+    number: i32,
+    partition: &Partition,
+    leader: NodeId,
+    directory_id: Uuid,
+    present: &BTreeMap<NodeId, usize>,
+) -> PartitionChangeRecord {
+    let others = partition.replicas.iter().copied().filter(|node| *node != leader && present.contains_key(node));
+    let replicas: Vec<i32> = std::iter::once(leader).chain(others).map(|node| node.0).collect();
+    PartitionChangeRecord {
+        partition_id: number,
+        topic_id,
+        isr: Some(vec![leader.0]),
+        leader: leader.0,
+        directories: Some(vec![directory_id; replicas.len()]),
+        replicas: Some(replicas),
+        ..PartitionChangeRecord::default()
+    }
+}

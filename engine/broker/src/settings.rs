@@ -1,0 +1,460 @@
+//! The broker's settings: `server.properties` under Kafka's names, overrides from the command line, and the table that
+//! says what each may be.
+//!
+//! ```text
+//!   --config FILE    --override K=V  --shards N  --io X
+//!     properties          arguments
+//!           \              /
+//!            Vec<Entry>                    broker_keys (honoured), known (Kafka's other names)
+//!                |  checked against the table, warnings by name
+//!             Values ----> Settings (immutable, shared by all shards) ----> topic_config: LogConfig of a topic
+//!                \----> DescribeConfigs
+//! ```
+//!
+//! Where a default is not Kafka's: `listeners` (127.0.0.1, not every address), `log.dir` (./ringlog-data),
+//! `offsets.topic.replication.factor` (1: one host), `node.id` (1) and `process.roles` (both). Each says so in its
+//! sentence.
+
+pub(crate) mod arguments;
+pub(crate) mod broker_keys;
+pub(crate) mod describe;
+pub(crate) mod key;
+mod known;
+pub(crate) mod listeners;
+pub(crate) mod properties;
+pub(crate) mod topic_config;
+pub(crate) mod topic_keys;
+pub(crate) mod values;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use ringlog_io::{Choice, Files, OsFiles};
+
+use self::arguments::Arguments;
+use self::key::{InvalidValue, list_items};
+use self::listeners::{Endpoint, Listeners};
+use self::values::{Entry, Values};
+use crate::metadata::ids::{Here, NodeId, ShardId};
+
+/// Why the broker does not start with these settings.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    /// An argument that is none.
+    #[error("{argument}: {why}; see ringlog broker --help")]
+    Argument {
+        /// As it was given.
+        argument: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The file cannot be read.
+    #[error("--config {path}: {error}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the kernel says.
+        error: std::io::Error,
+    },
+    /// The file is not in the syntax of properties.
+    #[error("{path}: {error}")]
+    Syntax {
+        /// The file.
+        path: String,
+        /// The line and why.
+        error: properties::PropertiesError,
+    },
+    /// A value that its setting does not take.
+    #[error("{invalid} (in {place}: give another value, or leave it out for the default, {default})")]
+    Invalid {
+        /// Key, value and limit.
+        invalid: InvalidValue,
+        /// The file or the option.
+        place: String,
+        /// The setting's default.
+        default: String,
+    },
+    /// A value that cannot be served.
+    #[error("{key}={value}: {why}")]
+    Unusable {
+        /// The setting.
+        key: &'static str,
+        /// Its text.
+        value: String,
+        /// The limit and what to do.
+        why: String,
+    },
+}
+
+/// What the arguments ask for.
+#[derive(Debug)]
+pub(crate) enum Parsed {
+    /// Run with these settings.
+    Settings(Box<Settings>),
+    /// Print this text.
+    Help(&'static str),
+}
+
+/// What the arguments after `ringlog broker` ask for. Reads the file that `--config` names.
+pub(crate) fn from_args(args: &[String]) -> Result<Parsed, SettingsError> {
+    load(args, &OsFiles::new())
+}
+
+fn load(args: &[String], files: &dyn Files) -> Result<Parsed, SettingsError> {
+    let arguments = Arguments::parse(args)?;
+    if arguments.help {
+        return Ok(Parsed::Help(arguments::HELP));
+    }
+    let mut entries = match &arguments.config {
+        Some(path) => read_file(files, path)?,
+        None => Vec::new(),
+    };
+    entries.extend(arguments.overrides);
+    let (values, warnings) = Values::check(&entries)?;
+    let mut settings = Settings::from_values(values, &host_name(files))?;
+    settings.warnings = warnings;
+    Ok(Parsed::Settings(Box::new(settings)))
+}
+
+macro_rules! typed {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $key:literal;)+) => {
+        /// Values that are read often, parsed once.
+        #[derive(Clone, Debug)]
+        struct Typed { $($name: $type,)+ }
+
+        impl Typed {
+            fn read(values: &Values) -> Result<Self, SettingsError> {
+                Ok(Self { $($name: values.get($key)?,)+ })
+            }
+        }
+
+        impl Settings {
+            $($(#[$doc])* #[must_use] pub(crate) fn $name(&self) -> $type { self.typed.$name })+
+        }
+    };
+}
+
+typed! {
+    /// `ringlog.shards`.
+    shards: usize = "ringlog.shards";
+    /// `num.partitions`.
+    num_partitions: i32 = "num.partitions";
+    /// `default.replication.factor`.
+    default_replication_factor: i16 = "default.replication.factor";
+    /// `auto.create.topics.enable`.
+    auto_create_topics_enable: bool = "auto.create.topics.enable";
+    /// `delete.topic.enable`.
+    delete_topic_enable: bool = "delete.topic.enable";
+    /// `allow.colocated.replicas`.
+    allow_colocated_replicas: bool = "allow.colocated.replicas";
+    /// `socket.request.max.bytes`.
+    socket_request_max_bytes: usize = "socket.request.max.bytes";
+    /// `max.connections`, of each shard.
+    max_connections: usize = "max.connections";
+    /// `connections.max.idle.ms`; negative is for ever.
+    connections_max_idle_ms: i64 = "connections.max.idle.ms";
+    /// `fetch.max.bytes`.
+    fetch_max_bytes: usize = "fetch.max.bytes";
+    /// `max.incremental.fetch.session.cache.slots`, of each shard.
+    max_incremental_fetch_session_cache_slots: usize = "max.incremental.fetch.session.cache.slots";
+    /// `offsets.topic.num.partitions`.
+    offsets_topic_num_partitions: i32 = "offsets.topic.num.partitions";
+    /// `offsets.topic.replication.factor`.
+    offsets_topic_replication_factor: i16 = "offsets.topic.replication.factor";
+    /// `offsets.topic.segment.bytes`.
+    offsets_topic_segment_bytes: i32 = "offsets.topic.segment.bytes";
+    /// `offsets.retention.minutes`.
+    offsets_retention_minutes: i32 = "offsets.retention.minutes";
+    /// `group.min.session.timeout.ms`.
+    group_min_session_timeout_ms: i32 = "group.min.session.timeout.ms";
+    /// `group.max.session.timeout.ms`.
+    group_max_session_timeout_ms: i32 = "group.max.session.timeout.ms";
+    /// `group.initial.rebalance.delay.ms`.
+    group_initial_rebalance_delay_ms: i32 = "group.initial.rebalance.delay.ms";
+    /// `group.max.size`.
+    group_max_size: usize = "group.max.size";
+    /// `producer.id.expiration.ms`.
+    producer_id_expiration_ms: i64 = "producer.id.expiration.ms";
+}
+
+/// The settings of a broker process. They do not change while it runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    values: Values,
+    typed: Typed,
+    listeners: Listeners,
+    log_dir: PathBuf,
+    topic_defaults: BTreeMap<&'static str, String>,
+    host_name: String,
+    warnings: Vec<String>,
+}
+
+impl Settings {
+    /// Settings out of checked values. `host_name` is what clients are told where neither `listeners` nor
+    /// `advertised.listeners` names a host.
+    pub(crate) fn from_values(values: Values, host_name: &str) -> Result<Self, SettingsError> {
+        let typed = Typed::read(&values)?;
+        let listeners = Listeners::read(&values)?;
+        let log_dir = log_dir(&values)?;
+        let topic_defaults = topic_config::broker_defaults(&values)?;
+        let host_name = host_name.to_owned();
+        let settings = Self { values, typed, listeners, log_dir, topic_defaults, host_name, warnings: Vec::new() };
+        settings.check_together()?;
+        Ok(settings)
+    }
+
+    /// Settings out of `(key, value)` pairs, for tests.
+    ///
+    /// # Panics
+    /// On pairs that [`Settings::from_values`] refuses.
+    #[cfg(test)]
+    #[must_use]
+    pub(crate) fn of(pairs: &[(&str, &str)]) -> Self {
+        let entry = |(key, value): &(&str, &str)| Entry {
+            key: (*key).to_owned(),
+            value: (*value).to_owned(),
+            source: "test".to_owned(),
+        };
+        let entries: Vec<Entry> = pairs.iter().map(entry).collect();
+        Self::from_values(Values::check(&entries).unwrap().0, "here").unwrap()
+    }
+
+    /// What one value cannot know: sums that must fit, roles that must be there.
+    fn check_together(&self) -> Result<(), SettingsError> {
+        let shards = self.shards();
+        let refuse = |key: &'static str, why: String| {
+            let value = self.values.text(key).unwrap_or_default().to_owned();
+            Err(SettingsError::Unusable { key, value, why })
+        };
+        for (key, endpoint) in
+            [("listeners", Some(&self.listeners.listen)), ("advertised.listeners", self.listeners.advertised.as_ref())]
+        {
+            let last = endpoint.map_or(0, |endpoint| usize::from(endpoint.port)) + shards - 1;
+            if last > usize::from(u16::MAX) {
+                return refuse(
+                    key,
+                    format!("{shards} shards need ports up to {last}, above 65535: choose a lower port"),
+                );
+            }
+        }
+        if i32::try_from(shards).ok().and_then(|shards| self.node_id().checked_add(shards)).is_none() {
+            return refuse("node.id", format!("{shards} shards need as many node ids from here: choose a lower one"));
+        }
+        let roles: Vec<&str> = list_items(self.values.text("process.roles").unwrap_or_default()).collect();
+        if !(roles.contains(&"broker") && roles.contains(&"controller")) {
+            return refuse("process.roles", "shard 0 is the controller, for now: say broker,controller".to_owned());
+        }
+        for key in ["default.replication.factor", "offsets.topic.replication.factor"] {
+            if self.values.get::<i64>(key)? > 1 && !self.allow_colocated_replicas() {
+                let why = "the shards of one host fail together, so one replica is all that it can keep: say 1, or \
+                           allow.colocated.replicas=true for a rehearsal";
+                return refuse(key, why.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// What was given and means nothing here, a sentence each.
+    #[must_use]
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The texts behind this: what was given, and the defaults.
+    #[must_use]
+    pub(crate) fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// Which nodes this process is.
+    #[must_use]
+    pub(crate) fn here(&self) -> Here {
+        Here { first_node: NodeId(self.node_id()), shards: self.shards() }
+    }
+
+    /// `node.id`: shard 0's. Shard i has `node.id + i`.
+    #[must_use]
+    pub(crate) fn node_id(&self) -> i32 {
+        self.values.text("node.id").and_then(|text| text.parse().ok()).unwrap_or(1)
+    }
+
+    /// `ringlog.io`.
+    #[must_use]
+    pub(crate) fn io(&self) -> Choice {
+        match self.values.text("ringlog.io") {
+            Some("uring") => Choice::Uring,
+            Some("epoll") => Choice::Epoll,
+            _ => Choice::Auto,
+        }
+    }
+
+    /// `log.dirs` or `log.dir`.
+    #[must_use]
+    pub(crate) fn log_dir(&self) -> &Path {
+        &self.log_dir
+    }
+
+    /// `broker.rack`.
+    #[must_use]
+    pub(crate) fn rack(&self) -> Option<&str> {
+        self.values.text("broker.rack")
+    }
+
+    /// The listener's name, `PLAINTEXT` where nothing else is said.
+    #[must_use]
+    pub(crate) fn listener_name(&self) -> &str {
+        &self.listeners.listen.name
+    }
+
+    /// The host of `listeners`, `0.0.0.0` where it names none.
+    #[must_use]
+    pub(crate) fn listen_host(&self) -> &str {
+        match self.listeners.listen.host.as_str() {
+            "" => "0.0.0.0",
+            host => host,
+        }
+    }
+
+    /// Where a shard listens: port + i, or 0 where any free port will do.
+    pub(crate) fn listen_address(&self, shard: usize) -> Result<SocketAddr, SettingsError> {
+        let listen = &self.listeners.listen;
+        listen.address(port_of(listen, shard))
+    }
+
+    /// Host and port that clients are told for a shard that listens on `bound_port`.
+    #[must_use]
+    pub(crate) fn advertised(&self, shard: ShardId, bound_port: u16) -> (&str, u16) {
+        match (&self.listeners.advertised, self.listeners.listen.host.as_str()) {
+            (Some(told), _) if told.port != 0 => (&told.host, port_of(told, shard.0)),
+            (Some(told), _) => (&told.host, bound_port),
+            (None, "" | "0.0.0.0" | "::") => (&self.host_name, bound_port),
+            (None, host) => (host, bound_port),
+        }
+    }
+
+    /// The core that a shard is pinned to; `None` where there are more shards than cores.
+    #[must_use]
+    pub(crate) fn core_of(&self, shard: usize, cores: &[usize]) -> Option<usize> {
+        if self.shards() > cores.len() { None } else { cores.get(shard).copied() }
+    }
+
+    /// `socket.send.buffer.bytes`; `None` leaves it to the kernel.
+    #[must_use]
+    pub(crate) fn socket_send_buffer_bytes(&self) -> Option<usize> {
+        self.values.text("socket.send.buffer.bytes")?.parse().ok()
+    }
+
+    /// `socket.receive.buffer.bytes`; `None` leaves it to the kernel.
+    #[must_use]
+    pub(crate) fn socket_receive_buffer_bytes(&self) -> Option<usize> {
+        self.values.text("socket.receive.buffer.bytes")?.parse().ok()
+    }
+
+    /// `connections.max.idle.ms` in nanoseconds; `u64::MAX` is for ever.
+    #[must_use]
+    pub(crate) fn connections_max_idle_ns(&self) -> u64 {
+        u64::try_from(self.connections_max_idle_ms()).map_or(u64::MAX, |ms| ms.saturating_mul(1_000_000))
+    }
+
+    /// The broker's default of a topic's setting, as text.
+    #[must_use]
+    pub(crate) fn topic_default(&self, name: &str) -> Option<&str> {
+        self.topic_defaults.get(name).map(String::as_str)
+    }
+}
+
+fn port_of(endpoint: &Endpoint, shard: usize) -> u16 {
+    match endpoint.port {
+        0 => 0,
+        port => u16::try_from(usize::from(port) + shard).unwrap_or(u16::MAX),
+    }
+}
+
+fn read_file(files: &dyn Files, path: &str) -> Result<Vec<Entry>, SettingsError> {
+    let unreadable = |error| SettingsError::Unreadable { path: path.to_owned(), error };
+    let bytes = files.read(Path::new(path)).map_err(unreadable)?;
+    let pairs = properties::parse(&bytes).map_err(|error| SettingsError::Syntax { path: path.to_owned(), error })?;
+    Ok(pairs.into_iter().map(|(key, value)| Entry { key, value, source: path.to_owned() }).collect())
+}
+
+/// The host's name as the kernel has it, for clients.
+fn host_name(files: &dyn Files) -> String {
+    let name = files.read(Path::new("/proc/sys/kernel/hostname")).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
+}
+
+fn log_dir(values: &Values) -> Result<PathBuf, SettingsError> {
+    let key = if values.given("log.dirs").is_some() { "log.dirs" } else { "log.dir" };
+    let text = values.text(key).unwrap_or_default();
+    let mut folders = list_items(text);
+    match (folders.next(), folders.next()) {
+        (Some(folder), None) => Ok(PathBuf::from(folder)),
+        (None, _) => Err(unusable_dir(key, text, "it names no folder")),
+        (Some(_), Some(_)) => Err(unusable_dir(key, text, "one folder is used, for now: name one")),
+    }
+}
+
+fn unusable_dir(key: &'static str, value: &str, why: &str) -> SettingsError {
+    SettingsError::Unusable { key, value: value.to_owned(), why: why.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(pairs: &[(&str, &str)]) -> String {
+        let entry =
+            |(key, value): &(&str, &str)| Entry { key: (*key).into(), value: (*value).into(), source: "t".into() };
+        let entries: Vec<Entry> = pairs.iter().map(entry).collect();
+        let checked = Values::check(&entries).and_then(|(values, _)| Settings::from_values(values, "here"));
+        checked.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn shards_have_ports_and_node_ids_in_a_row() {
+        let settings =
+            Settings::of(&[("listeners", "PLAINTEXT://127.0.0.1:7000"), ("node.id", "5"), ("ringlog.shards", "3")]);
+        assert_eq!(settings.listen_address(2).unwrap().to_string(), "127.0.0.1:7002");
+        assert_eq!(settings.advertised(ShardId(2), 7002), ("127.0.0.1", 7002));
+        assert_eq!(settings.here().node(ShardId(2)), NodeId(7));
+    }
+
+    #[test]
+    fn a_free_port_is_told_as_it_was_found() {
+        let settings = Settings::of(&[("listeners", "PLAINTEXT://127.0.0.1:0"), ("ringlog.shards", "2")]);
+        assert_eq!(settings.listen_address(1).unwrap().port(), 0);
+        assert_eq!(settings.advertised(ShardId(1), 40123), ("127.0.0.1", 40123));
+    }
+
+    #[test]
+    fn advertised_listeners_win() {
+        let told = ("advertised.listeners", "PLAINTEXT://broker.example:19092");
+        let settings = Settings::of(&[("listeners", "PLAINTEXT://:9092"), told, ("ringlog.shards", "2")]);
+        assert_eq!(settings.advertised(ShardId(1), 9093), ("broker.example", 19093));
+        let settings = Settings::of(&[("listeners", "PLAINTEXT://:9092")]);
+        assert_eq!(settings.advertised(ShardId(0), 9092), ("here", 9092));
+    }
+
+    #[test]
+    fn what_cannot_be_is_said() {
+        assert!(refused(&[("listeners", "PLAINTEXT://:65535"), ("ringlog.shards", "2")]).contains("above 65535"));
+        assert!(refused(&[("node.id", "2147483647"), ("ringlog.shards", "2")]).contains("node.id"));
+        assert!(refused(&[("log.dirs", "/a,/b")]).contains("name one"));
+        assert!(refused(&[("process.roles", "broker")]).contains("broker,controller"));
+        assert!(refused(&[("default.replication.factor", "3")]).contains("allow.colocated.replicas"));
+    }
+
+    #[test]
+    fn log_dirs_wins_over_log_dir() {
+        assert_eq!(Settings::of(&[]).log_dir(), Path::new("./ringlog-data"));
+        assert_eq!(Settings::of(&[("log.dir", "/a"), ("log.dirs", "/b")]).log_dir(), Path::new("/b"));
+    }
+
+    #[test]
+    fn shards_are_pinned_where_there_are_cores_for_all() {
+        let settings = Settings::of(&[("ringlog.shards", "2")]);
+        assert_eq!(settings.core_of(1, &[4, 6]), Some(6));
+        assert_eq!(settings.core_of(1, &[4]), None);
+    }
+}

@@ -1,0 +1,333 @@
+//! Every check that Kafka's `LogValidator`, `UnifiedLog.analyzeAndValidateRecords` and
+//! `ProduceRequest.validateRecords` make of a batch that is to be appended, in their order.
+//!
+//! ```text
+//!   bytes --> one batch, magic 2 --> size, CRC --> header's claims --> each record --> time stamps
+//!                                                                                         |
+//!          Validated { header as it is to be appended, offset of the highest time stamp } <
+//! ```
+//!
+//! An uncompressed batch is read once, in place, without allocating. A compressed one is opened piece by piece into a
+//! window, so that memory follows the largest record and not the body.
+
+use std::io::Read;
+
+use super::header::NO_TIMESTAMP;
+use super::record::{self, Raw};
+use super::{Batch, BatchError, BatchHeader, HEADER_LEN, RecordFault, TimestampType};
+use crate::compression::{Codec, CompressionError, Inflater, Scratch};
+
+/// Who wrote the batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// A producer: nothing is believed.
+    #[default]
+    Client,
+    /// A coordinator of this broker: control batches are allowed.
+    Coordinator,
+}
+
+/// What the topic and the request allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Who wrote the batch.
+    pub origin: Origin,
+    /// `max.message.bytes`: the largest batch, compressed, header included.
+    pub batch_len_max: usize,
+    /// `message.timestamp.type`.
+    pub timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms`: how far behind the broker's clock a time stamp may be.
+    pub timestamp_before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`: how far ahead of it.
+    pub timestamp_after_max_ms: i64,
+    /// `cleanup.policy` contains compact: every record needs a key.
+    pub compacted: bool,
+    /// Produce version 7 or later.
+    pub zstd_allowed: bool,
+    /// The most bytes that a compressed batch may open to. Ours: Kafka has no such limit.
+    pub inflated_len_max: usize,
+}
+
+/// Kafka's defaults.
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            origin: Origin::Client,
+            batch_len_max: (1 << 20) + 12,
+            timestamp_type: TimestampType::CreateTime,
+            timestamp_before_max_ms: i64::MAX,
+            timestamp_after_max_ms: 3_600_000,
+            compacted: false,
+            zstd_allowed: true,
+            inflated_len_max: 256 << 20,
+        }
+    }
+}
+
+/// A batch that may be appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validated {
+    /// The header to append: the client's, but for time stamp type, highest time stamp and CRC where the topic wants
+    /// others. Base offset and leader epoch are still the client's; see [`Validated::header_at`].
+    pub header: BatchHeader,
+    /// True if the header differs from the client's.
+    pub header_changed: bool,
+    /// How the records are compressed.
+    pub codec: Codec,
+    /// Offset delta of the first record with the highest time stamp; 0 under LogAppendTime, -1 if no record has one.
+    pub offset_delta_of_max_timestamp: i32,
+    /// The broker's time if the topic has LogAppendTime, ms since the epoch, else -1: what a produce response says.
+    pub log_append_time_ms: i64,
+    /// Bytes of the records, opened.
+    pub inflated_len: usize,
+}
+
+impl Validated {
+    /// The 61 bytes that stand in front of the records once the batch has its place in the log.
+    pub fn header_at(&self, base_offset: i64, partition_leader_epoch: i32) -> [u8; HEADER_LEN] {
+        BatchHeader { base_offset, partition_leader_epoch, ..self.header }.to_bytes()
+    }
+
+    /// Bytes of the whole batch.
+    pub fn total_len(&self) -> usize {
+        self.header.total_len()
+    }
+}
+
+/// Checks the one batch that `bytes` must be.
+///
+/// `wall_ms` is the broker's time, ms since the epoch. Unlike Kafka, which drops it, a cut-off second batch is an error.
+pub fn validate(bytes: &[u8], rules: &Rules, wall_ms: i64, scratch: &mut Scratch) -> Result<Validated, BatchError> {
+    let batch = Batch::parse(bytes)?;
+    let header = &batch.header;
+    let codec = header.codec()?;
+    if batch.bytes.len() < bytes.len() {
+        return Err(BatchError::NotAlone { extra: bytes.len() - batch.bytes.len() });
+    }
+    if codec == Codec::Zstd && !rules.zstd_allowed {
+        return Err(BatchError::ZstdTooEarly);
+    }
+    if header.base_offset != 0 && rules.origin == Origin::Client {
+        return Err(BatchError::BaseOffset { base_offset: header.base_offset });
+    }
+    if bytes.len() > rules.batch_len_max {
+        return Err(BatchError::TooLarge { len: bytes.len(), max: rules.batch_len_max });
+    }
+    batch.check_crc()?;
+    check_claims(header, rules)?;
+    let mut records = Records::new(header, rules, wall_ms);
+    let inflated_len = match codec {
+        Codec::None => records.check_plain(batch.body())?,
+        codec => records.check_compressed(codec, batch.body(), rules.inflated_len_max, scratch)?,
+    };
+    Ok(conclude(&batch, codec, &records, rules, wall_ms, inflated_len))
+}
+
+/// What the header says of itself (`LogValidator.validateBatch`).
+fn check_claims(header: &BatchHeader, rules: &Rules) -> Result<(), BatchError> {
+    let (count, last_offset_delta) = (header.record_count, header.last_offset_delta);
+    if count <= 0 || last_offset_delta.checked_add(1) != Some(count) {
+        return Err(BatchError::Count { count, last_offset_delta });
+    }
+    if header.is_control() && rules.origin == Origin::Client {
+        return Err(BatchError::Control);
+    }
+    let (producer_id, base_sequence) = (header.producer_id, header.base_sequence);
+    if header.has_producer_id() && base_sequence < 0 && rules.origin == Origin::Client {
+        return Err(BatchError::Sequence { producer_id, base_sequence });
+    }
+    if rules.timestamp_type == TimestampType::LogAppendTime && header.timestamp_type() == rules.timestamp_type {
+        return Err(BatchError::TimestampType);
+    }
+    Ok(())
+}
+
+fn conclude(
+    batch: &Batch<'_>,
+    codec: Codec,
+    records: &Records<'_>,
+    rules: &Rules,
+    wall_ms: i64,
+    inflated_len: usize,
+) -> Validated {
+    let mut header = batch.header;
+    let by_broker = rules.timestamp_type == TimestampType::LogAppendTime;
+    header.set_timestamp_type(rules.timestamp_type);
+    header.max_timestamp = if by_broker { wall_ms } else { records.max_timestamp };
+    let header_changed = header != batch.header;
+    if header_changed {
+        header.seal(batch.body());
+    }
+    Validated {
+        header,
+        header_changed,
+        codec,
+        offset_delta_of_max_timestamp: if by_broker { 0 } else { records.max_timestamp_delta },
+        log_append_time_ms: if by_broker { wall_ms } else { -1 },
+        inflated_len,
+    }
+}
+
+/// What the records seen so far amount to.
+struct Records<'h> {
+    header: &'h BatchHeader,
+    key_needed: bool,
+    /// Allowed time stamps; everything under LogAppendTime.
+    low: i64,
+    high: i64,
+    next_delta: i32,
+    max_timestamp: i64,
+    max_timestamp_delta: i32,
+}
+
+impl<'h> Records<'h> {
+    fn new(header: &'h BatchHeader, rules: &Rules, wall_ms: i64) -> Self {
+        let (low, high) = match rules.timestamp_type {
+            TimestampType::LogAppendTime => (i64::MIN, i64::MAX),
+            TimestampType::CreateTime => (
+                wall_ms.saturating_sub(rules.timestamp_before_max_ms),
+                wall_ms.saturating_add(rules.timestamp_after_max_ms),
+            ),
+        };
+        Self {
+            header,
+            key_needed: rules.compacted && !header.is_control(),
+            low,
+            high,
+            next_delta: 0,
+            max_timestamp: NO_TIMESTAMP,
+            max_timestamp_delta: -1,
+        }
+    }
+
+    fn at(&self, fault: RecordFault) -> BatchError {
+        BatchError::Record { index: self.next_delta, fault }
+    }
+
+    /// The hot path: one pass over bytes that lie there already.
+    fn check_plain(&mut self, body: &[u8]) -> Result<usize, BatchError> {
+        let mut rest = body;
+        for _ in 0..self.header.record_count {
+            rest = self.check_first(rest).map_err(|fault| self.at(fault))?;
+        }
+        match rest.len() {
+            0 => Ok(body.len()),
+            left => Err(BatchError::Remaining { count: self.header.record_count, left }),
+        }
+    }
+
+    /// Checks the record at the start of `bytes` and returns what follows it.
+    #[inline]
+    fn check_first<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], RecordFault> {
+        let (prefix, len) = record::size(bytes)?.ok_or(RecordFault::Ends)?;
+        let (body, rest) = bytes[prefix..].split_at_checked(len).ok_or(RecordFault::Ends)?;
+        self.check(&record::parse(body)?)?;
+        Ok(rest)
+    }
+
+    #[inline]
+    fn check(&mut self, raw: &Raw<'_>) -> Result<(), RecordFault> {
+        if raw.offset_delta != self.next_delta {
+            return Err(RecordFault::OffsetDelta { offset_delta: raw.offset_delta });
+        }
+        if self.key_needed && raw.key.is_none() {
+            return Err(RecordFault::NoKey);
+        }
+        let timestamp = match self.header.timestamp_type() {
+            TimestampType::CreateTime => self.header.base_timestamp.wrapping_add(raw.timestamp_delta),
+            TimestampType::LogAppendTime => self.header.max_timestamp,
+        };
+        if (timestamp < self.low || timestamp > self.high) && timestamp != NO_TIMESTAMP {
+            return Err(RecordFault::Timestamp { timestamp, low: self.low, high: self.high });
+        }
+        if timestamp > self.max_timestamp {
+            self.max_timestamp = timestamp;
+            self.max_timestamp_delta = raw.offset_delta;
+        }
+        self.next_delta += 1;
+        Ok(())
+    }
+
+    fn check_compressed(
+        &mut self,
+        codec: Codec,
+        body: &[u8],
+        len_max: usize,
+        scratch: &mut Scratch,
+    ) -> Result<usize, BatchError> {
+        let Scratch { body: buffer, codecs } = scratch;
+        let outcome = {
+            let inflater = Inflater::open(codec, body, codecs)?;
+            let mut window = Window { codec, inflater, buffer, start: 0, end: 0, opened: 0, len_max };
+            self.check_window(&mut window).map(|()| window.opened)
+        };
+        codecs.trim();
+        buffer.truncate(WINDOW_KEPT_MAX);
+        buffer.shrink_to(WINDOW_KEPT_MAX);
+        outcome
+    }
+
+    fn check_window(&mut self, window: &mut Window<'_, '_>) -> Result<(), BatchError> {
+        for _ in 0..self.header.record_count {
+            let len = loop {
+                match record::size(window.ready()).map_err(|fault| self.at(fault))? {
+                    Some((prefix, body)) if prefix + body <= window.ready().len() => break prefix + body,
+                    _ if window.read_on()? => {}
+                    _ => return Err(self.at(RecordFault::Ends)),
+                }
+            };
+            self.check_first(window.take(len)).map_err(|fault| self.at(fault))?;
+        }
+        match window.ready().len() {
+            0 if !window.read_on()? => Ok(()),
+            _ => Err(BatchError::Remaining { count: self.header.record_count, left: window.ready().len() }),
+        }
+    }
+}
+
+/// Bytes read from a codec at a time.
+const WINDOW_STEP: usize = 64 << 10;
+/// A window that a large record has blown up goes back to this.
+const WINDOW_KEPT_MAX: usize = 1 << 20;
+
+/// The part of a compressed body that is open: `buffer[start..end]`.
+struct Window<'a, 'b> {
+    codec: Codec,
+    inflater: Inflater<'a>,
+    buffer: &'b mut Vec<u8>,
+    start: usize,
+    end: usize,
+    opened: usize,
+    len_max: usize,
+}
+
+impl Window<'_, '_> {
+    fn ready(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    fn take(&mut self, len: usize) -> &[u8] {
+        let start = self.start;
+        self.start += len;
+        &self.buffer[start..self.start]
+    }
+
+    /// Opens some more; false at the end of the body.
+    fn read_on(&mut self) -> Result<bool, CompressionError> {
+        self.buffer.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        if self.buffer.len() < self.end + WINDOW_STEP {
+            self.buffer.resize((self.end + WINDOW_STEP).next_power_of_two(), 0);
+        }
+        let read = self
+            .inflater
+            .read(&mut self.buffer[self.end..])
+            .map_err(|reason| CompressionError::broken(self.codec, reason))?;
+        self.end += read;
+        self.opened += read;
+        if self.opened > self.len_max {
+            return Err(CompressionError::TooLarge { codec: self.codec, max: self.len_max });
+        }
+        Ok(read > 0)
+    }
+}
