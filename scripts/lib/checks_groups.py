@@ -125,5 +125,5 @@ def until(condition, text, limit_s=30):
     end = time.monotonic() + limit_s
     while not condition():
         if time.monotonic() > end:
-            raise Failed(f"{text} within {limit_s} s")
+            raise Failed(f"{text() if callable(text) else text} within {limit_s} s")
         time.sleep(0.1)

@@ -234,17 +234,25 @@ def answers(port, timeout_s=2):
 
 
 def leader_port(port, topic, partition=0, wait_s=15, create=True):
-    """The port of the broker that leads a partition; waits until there is one."""
+    """The port of the broker that leads a partition; waits until there is one and it knows that it leads."""
     until = time.monotonic() + wait_s
     while True:
         with Connection(port) as connection:
             nodes, topics = brokers_and_topics(connection.ask(metadata([topic], create=create)))
         leader = topics.get(topic, (0, {}))[1].get(partition, (0, -1))[1]
-        if leader in nodes:
+        if leader in nodes and leads(nodes[leader][1], topic, partition):
             return nodes[leader][1]
         if time.monotonic() > until:
             raise Closed(f"{topic}-{partition} has no leader after {wait_s} s: {topics}")
         time.sleep(0.1)
+
+
+def leads(port, topic, partition):
+    """Whether this broker answers for the partition; just after its creation it may not yet."""
+    with Connection(port) as connection:
+        cursor = connection.ask(list_offsets(topic, partition, -1))
+    cursor.take("i"), cursor.string(), cursor.take("i"), cursor.take("i")
+    return cursor.take("h") == 0
 
 
 def make_topic(port, topic, partitions=1, configs=()):
