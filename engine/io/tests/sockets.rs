@@ -95,7 +95,7 @@ fn a_slow_reader_holds_the_sender_and_gets_everything() {
     on_each(|rig| {
         let options = SocketOptions { send_buffer_bytes: Some(16 * 1024), receive_buffer_bytes: Some(16 * 1024) };
         let (near, far) = rig.pair_with(options);
-        let bytes = noise(8 << 20, 9);
+        let bytes = noise(1 << 20, 9);
         rig.driver.send(near, vec![Slice::from(bytes.clone())], 40);
         rig.turn(Duration::from_millis(50));
         assert!(rig.events.is_empty(), "sent into a socket that nobody reads");
