@@ -5,7 +5,6 @@
 pub(crate) struct Slab<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
-    len: usize,
 }
 
 #[derive(Debug)]
@@ -16,7 +15,7 @@ struct Slot<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), len: 0 }
+        Self { slots: Vec::new(), free: Vec::new() }
     }
 }
 
@@ -34,7 +33,6 @@ impl<T> Slab<T> {
         });
         let slot = &mut self.slots[index as usize];
         slot.value = Some(value);
-        self.len += 1;
         u64::from(slot.generation) << 32 | u64::from(index)
     }
 
@@ -55,7 +53,6 @@ impl<T> Slab<T> {
         let (index, generation) = parts(id);
         let slot = self.slots.get_mut(index).filter(|slot| slot.generation == generation)?;
         let value = slot.value.take()?;
-        self.len -= 1;
         if let Some(next) = generation.checked_add(1) {
             slot.generation = next;
             self.free.push(index as u32);
@@ -70,7 +67,7 @@ impl<T> Slab<T> {
 
     /// How many values there are.
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.slots.iter().filter(|slot| slot.value.is_some()).count()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::interim::ErrorCode;
+use ringlog_wire::ErrorCode;
 use thiserror::Error;
 
 /// Opening, closing, rolling: the folder or a file in it did not do what it must.
@@ -57,9 +57,8 @@ pub enum StorageError {
 
 impl StorageError {
     /// Wraps an error of a call on a path.
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_path_buf();
-        move |source| Self::Io { action, path, source }
+    pub(crate) fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
+        move |source| Self::Io { action, path: path.to_path_buf(), source }
     }
 
     /// A file that says something it cannot mean.

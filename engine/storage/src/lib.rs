@@ -17,16 +17,37 @@
 //! - A failed write or flush is final: the partition takes no more appends, and acknowledges nothing that it may have lost.
 //! - Nothing here waits for the driver: what must not block goes out as a job ([`FlushJob`], [`Writeback`]).
 
+mod aborted;
+mod append;
+mod checkpoint;
 mod config;
+mod epochs;
 mod error;
-pub mod interim;
+mod flush;
+mod folder;
+mod index;
 mod log_dir;
+mod marker;
+mod names;
+mod open;
 mod partition;
+mod producers;
+mod read;
+mod restore;
+mod sealed_files;
+mod segment;
+mod snapshot;
+mod timestamps;
+mod types;
+mod walk;
 
 pub use config::LogConfig;
 pub use error::{AppendError, ReadError, StorageError};
+pub use flush::{FlushJob, Writeback};
 pub use log_dir::{LogDir, LogDirOptions, PartitionName};
-pub use partition::{
-    AbortedTransaction, Appended, Checkpointed, Cut, EpochEnd, FlushJob, Isolation, LogRange, NewBatch, Origin,
-    Partition, RecoveryReport, Startup, TimestampOffset, Writeback,
+pub use partition::Partition;
+pub use ringlog_wire::batch::Origin;
+pub use types::{
+    AbortedTransaction, Appended, Checkpointed, Cut, EpochEnd, Isolation, LogRange, NewBatch, RecoveryReport, Startup,
+    TimestampOffset,
 };

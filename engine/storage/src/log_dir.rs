@@ -1,14 +1,34 @@
 //! A log directory: lock, identity, checkpoints, and the note that says how the last run ended.
-#![allow(clippy::unimplemented, unused_variables)]
+//!
+//! ```text
+//!   .lock                              held (flock) while a broker lives here
+//!   meta.properties                    version=1, cluster.id, node.id, directory.id
+//!   recovery-point-offset-checkpoint   <topic> <partition> <everything below is on the disk>
+//!   log-start-offset-checkpoint        <topic> <partition> <everything below was deleted>
+//!   .kafka_cleanshutdown               there only after a clean stop; taken away at start
+//!   .ringlog_boot                      the boot in which everything here was checked
+//! ```
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use ringlog_io::Files;
+use ringlog_io::{File, Files};
+use ringlog_wire::Uuid;
 
-use crate::interim::Uuid;
+use crate::checkpoint::{encode_offsets, parse_offsets, parse_pairs};
 use crate::{Checkpointed, Startup, StorageError};
+
+const LOCK: &str = ".lock";
+const META_PROPERTIES: &str = "meta.properties";
+const META_VERSION: &str = "1";
+const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+const LOG_START_OFFSETS: &str = "log-start-offset-checkpoint";
+const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
+const BOOT_NOTE: &str = ".ringlog_boot";
+/// Ending of a folder whose topic is being deleted.
+const DELETE_SUFFIX: &str = "-delete";
 
 /// A partition folder's name, `<topic>-<partition>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,64 +70,196 @@ pub struct LogDirOptions {
     pub boot_id: String,
 }
 
-/// A log directory that is ours while this lives. Held by one thread; what shards need of it is `Send`.
-pub struct LogDir {}
+/// A log directory that is ours while this lives. Held by one thread; what shards need of it is plain data.
+pub struct LogDir {
+    files: Rc<dyn Files>,
+    path: PathBuf,
+    cluster_id: String,
+    directory_id: Uuid,
+    startup: Startup,
+    boot_id: String,
+    recovery_points: BTreeMap<PartitionName, i64>,
+    log_start_offsets: BTreeMap<PartitionName, i64>,
+    _lock: File,
+}
 
 impl LogDir {
-    /// Makes the folder where it is missing, locks it, reads or writes meta.properties, decides how to start, takes the
-    /// clean-shutdown note away and notes the boot id.
+    /// Makes the folder where it is missing, locks it, reads or writes meta.properties, decides how to start and takes
+    /// the clean-shutdown note away. Call [`LogDir::recovered`] when all partitions are open.
     pub fn open(files: &Rc<dyn Files>, path: &Path, options: &LogDirOptions) -> Result<Self, StorageError> {
-        unimplemented!()
+        files.create_dir_all(path).map_err(StorageError::io("make", path))?;
+        let lock = lock(&**files, &path.join(LOCK))?;
+        let (cluster_id, directory_id) = read_or_write_meta(&**files, &path.join(META_PROPERTIES), options)?;
+        let startup = decide_startup(&**files, path, &options.boot_id)?;
+        let recovery_points = read_offsets(&**files, &path.join(RECOVERY_POINTS))?;
+        let log_start_offsets = read_offsets(&**files, &path.join(LOG_START_OFFSETS))?;
+        Ok(Self {
+            files: Rc::clone(files),
+            path: path.to_path_buf(),
+            cluster_id,
+            directory_id,
+            startup,
+            boot_id: options.boot_id.clone(),
+            recovery_points,
+            log_start_offsets,
+            _lock: lock,
+        })
     }
 
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        unimplemented!()
+        &self.path
     }
 
     /// The cluster's id as meta.properties has it.
     #[must_use]
     pub fn cluster_id(&self) -> &str {
-        unimplemented!()
+        &self.cluster_id
     }
 
     /// The folder's id as meta.properties has it (KIP-858).
     #[must_use]
     pub fn directory_id(&self) -> Uuid {
-        unimplemented!()
+        self.directory_id
     }
 
     /// How the last run ended: for every [`crate::Partition::open_at`].
     #[must_use]
     pub fn startup(&self) -> Startup {
-        unimplemented!()
+        self.startup
+    }
+
+    /// Notes the boot: from now on a kill leaves only unfinished tails. Call when every partition was opened; before
+    /// that, a kill must lead to the same check again.
+    pub fn recovered(&self) -> Result<(), StorageError> {
+        note_boot(&*self.files, &self.path, &self.boot_id)
     }
 
     /// The partition folders that are there, sorted. Folders of deleted topics that were left behind are removed.
     pub fn partitions(&self) -> Result<Vec<PartitionName>, StorageError> {
-        unimplemented!()
+        let entries = self.files.list(&self.path).map_err(StorageError::io("list", &self.path))?;
+        let mut names = Vec::new();
+        for entry in entries.into_iter().filter(|entry| entry.is_dir) {
+            if entry.name.ends_with(DELETE_SUFFIX) {
+                let doomed = self.path.join(&entry.name);
+                self.files.remove_dir_all(&doomed).map_err(StorageError::io("remove", &doomed))?;
+            } else {
+                names.extend(PartitionName::parse(&entry.name));
+            }
+        }
+        names.sort();
+        Ok(names)
     }
 
     /// The folder of a partition.
     #[must_use]
     pub fn partition_path(&self, name: &PartitionName) -> PathBuf {
-        unimplemented!()
+        self.path.join(name.to_string())
     }
 
     /// What the checkpoint files said at open.
     #[must_use]
     pub fn checkpointed(&self, name: &PartitionName) -> Checkpointed {
-        unimplemented!()
+        let of = |offsets: &BTreeMap<PartitionName, i64>| offsets.get(name).copied().unwrap_or(0);
+        Checkpointed { recovery_point: of(&self.recovery_points), log_start_offset: of(&self.log_start_offsets) }
     }
 
     /// Writes both checkpoint files, durably. All partitions of the directory, from every shard, are named in `all`.
     pub fn write_checkpoints(&self, all: &BTreeMap<PartitionName, Checkpointed>) -> Result<(), StorageError> {
-        unimplemented!()
+        let recovery_points = all.iter().map(|(name, at)| (name.clone(), at.recovery_point)).collect();
+        // As Kafka: only logs that lost their beginning are named.
+        let cut = all.iter().filter(|(_, at)| at.log_start_offset > 0);
+        let log_start_offsets = cut.map(|(name, at)| (name.clone(), at.log_start_offset)).collect();
+        self.replace(RECOVERY_POINTS, &encode_offsets(&recovery_points))?;
+        self.replace(LOG_START_OFFSETS, &encode_offsets(&log_start_offsets))
     }
 
     /// Notes a clean stop. Only after every partition's `close_clean` succeeded.
     pub fn close_clean(self, all: &BTreeMap<PartitionName, Checkpointed>) -> Result<(), StorageError> {
-        unimplemented!()
+        self.write_checkpoints(all)?;
+        self.replace(CLEAN_SHUTDOWN, br#"{"version":0,"brokerEpoch":-1}"#)
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
+        let path = self.path.join(name);
+        self.files.replace(&path, bytes).map_err(StorageError::io("write", &path))
+    }
+}
+
+fn lock(files: &dyn Files, path: &Path) -> Result<File, StorageError> {
+    files.lock(path).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => StorageError::Locked { path: path.to_path_buf() },
+        _ => StorageError::io("lock", path)(error),
+    })
+}
+
+/// The cluster's and the folder's id; a new folder gets its file.
+fn read_or_write_meta(files: &dyn Files, path: &Path, options: &LogDirOptions) -> Result<(String, Uuid), StorageError> {
+    let Some(bytes) = read_optional(files, path)? else {
+        let cluster_id = options.cluster_id.clone().unwrap_or_else(|| options.new_cluster_id.clone());
+        let text = format!(
+            "cluster.id={cluster_id}\ndirectory.id={}\nnode.id={}\nversion={META_VERSION}\n",
+            options.new_directory_id, options.node_id
+        );
+        files.replace(path, text.as_bytes()).map_err(StorageError::io("write", path))?;
+        return Ok((cluster_id, options.new_directory_id));
+    };
+    let pairs = parse_pairs(&bytes, '=').map_err(|error| StorageError::corrupt(path, error.to_string()))?;
+    let get = |key: &'static str| {
+        pairs.get(key).cloned().ok_or_else(|| StorageError::corrupt(path, format!("{key} is missing")))
+    };
+    expect(path, "version", get("version")?, Some(META_VERSION.to_owned()))?;
+    expect(path, "node.id", get("node.id")?, Some(options.node_id.to_string()))?;
+    let cluster_id = get("cluster.id")?;
+    expect(path, "cluster.id", cluster_id.clone(), options.cluster_id.clone())?;
+    let directory_id = get("directory.id")?;
+    let parsed = directory_id.parse();
+    let directory_id =
+        parsed.map_err(|_| StorageError::corrupt(path, format!("directory.id={directory_id} is no id")))?;
+    Ok((cluster_id, directory_id))
+}
+
+fn expect(path: &Path, key: &'static str, found: String, expected: Option<String>) -> Result<(), StorageError> {
+    match expected {
+        Some(expected) if expected != found => {
+            Err(StorageError::Foreign { path: path.to_path_buf(), key, found, expected })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads both notes. After a clean stop everything is as good as checked: a kill in this boot is noted at once.
+fn decide_startup(files: &dyn Files, dir: &Path, boot_id: &str) -> Result<Startup, StorageError> {
+    let clean = dir.join(CLEAN_SHUTDOWN);
+    if !files.exists(&clean) {
+        let noted = read_optional(files, &dir.join(BOOT_NOTE))?;
+        let same_boot = !boot_id.is_empty() && noted.as_deref() == Some(boot_id.as_bytes());
+        return Ok(if same_boot { Startup::SameBoot } else { Startup::NewBoot });
+    }
+    note_boot(files, dir, boot_id)?;
+    files.remove_file(&clean).map_err(StorageError::io("remove", &clean))?;
+    files.sync_dir(dir).map_err(StorageError::io("sync", dir))?;
+    Ok(Startup::Clean)
+}
+
+fn note_boot(files: &dyn Files, dir: &Path, boot_id: &str) -> Result<(), StorageError> {
+    let path = dir.join(BOOT_NOTE);
+    files.replace(&path, boot_id.as_bytes()).map_err(StorageError::io("write", &path))
+}
+
+fn read_offsets(files: &dyn Files, path: &Path) -> Result<BTreeMap<PartitionName, i64>, StorageError> {
+    let Some(bytes) = read_optional(files, path)? else { return Ok(BTreeMap::new()) };
+    parse_offsets(&bytes).or_else(|error| {
+        tracing::warn!(path = %path.display(), %error, "checkpoint is not readable: logs are checked from their start");
+        Ok(BTreeMap::new())
+    })
+}
+
+fn read_optional(files: &dyn Files, path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
+    match files.read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StorageError::io("read", path)(error)),
     }
 }

@@ -1,181 +1,89 @@
 //! A partition: the public face of a folder of segments.
-#![allow(clippy::unimplemented, unused_variables)]
+//!
+//! ```text
+//!   log_start            high watermark      end
+//!      |  sealed | sealed |     active        |
+//!      '---- flushed -----------'
+//! ```
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::rc::Rc;
 
-use ringlog_io::{File, Files};
+use ringlog_io::{File, Files, OpenMode};
 
-use crate::interim::{Uuid, Validated};
-use crate::{AppendError, LogConfig, ReadError, StorageError};
+use crate::aborted::Aborted;
+use crate::append::Pending;
+use crate::epochs::Epochs;
+use crate::flush::Flush;
+use crate::folder::Folder;
+use crate::names::{Kind, LEADER_EPOCHS, NEXT_SEGMENT, PARTITION_METADATA, file_name};
+use crate::producers::Producers;
+use crate::sealed_files::Owner;
+use crate::segment::{Active, Sealed, View, open_sealed};
+use crate::{Checkpointed, EpochEnd, LogConfig, StorageError, checkpoint, snapshot};
+use ringlog_wire::Uuid;
 
-/// What the last stop of this host's broker left behind: decides how much of a log is checked at open.
+/// Batches at the end whose place is remembered, so that a reader at the tail is answered without a call.
+pub(crate) const RECENT_MAX: usize = 32;
+/// Rolled segments need the next file when the active one has less room than this left ...
+const PREPARE_ROOM_BYTES: u64 = 64 << 20;
+/// ... or less than this part of it.
+const PREPARE_ROOM_PART: u64 = 8;
+/// Log bytes after which a checkpoint writes a new snapshot, even where no producer changed.
+const SNAPSHOT_BYTES: u64 = 64 << 20;
+/// Time between two looks for silent producers (`producer.id.expiration.check.interval.ms`).
+const EXPIRE_INTERVAL_MS: i64 = 10 * 60 * 1000;
+
+/// A place in the log: an offset, and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Startup {
-    /// A clean stop was noted: everything is trusted.
-    Clean,
-    /// The broker was killed, the machine was not: the page cache kept every write, only the unfinished tail is checked.
-    SameBoot,
-    /// The machine went down, or we cannot tell: everything from the recovery point on is checked.
-    NewBoot,
+pub(crate) struct Spot {
+    pub(crate) offset: i64,
+    pub(crate) base_offset: i64,
+    pub(crate) position: u64,
 }
 
-/// What the checkpoint files of the log directory say of one partition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Checkpointed {
-    /// `recovery-point-offset-checkpoint`: everything below is on the disk.
-    pub recovery_point: i64,
-    /// `log-start-offset-checkpoint`: records below were deleted.
-    pub log_start_offset: i64,
-}
-
-/// Bytes that recovery took away.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
-    /// The file's name in the partition's folder.
-    pub file: String,
-    /// Where the first bad byte stood.
-    pub position: u64,
-    /// How many bytes went.
-    pub bytes: u64,
-    /// What was wrong with them.
-    pub reason: String,
-}
-
-/// What opening a partition did. Worth a log line when [`RecoveryReport::is_quiet`] is false.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RecoveryReport {
-    /// Segments found.
-    pub segments: usize,
-    /// Bytes of batches whose CRC was checked.
-    pub checked_bytes: u64,
-    /// What was cut off, in order.
-    pub cuts: Vec<Cut>,
-    /// Index files that were made again.
-    pub rebuilt_indexes: Vec<String>,
-    /// Offset from which the producers' state was read out of the log; the end offset where a snapshot held all of it.
-    pub producers_replayed_from: i64,
-}
-
-impl RecoveryReport {
-    /// Whether nothing was cut or rebuilt.
-    #[must_use]
-    pub fn is_quiet(&self) -> bool {
-        self.cuts.is_empty() && self.rebuilt_indexes.is_empty()
-    }
-}
-
-/// Who made a batch (`AppendOrigin`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// A producer: sequences are checked, duplicates answered.
-    Client,
-    /// A coordinator or the controller of this broker: no sequences; control batches are theirs.
-    Coordinator,
-}
-
-/// One validated batch that wants to be appended.
+/// A batch near the end.
 #[derive(Clone, Copy, Debug)]
-pub struct NewBatch<'a> {
-    /// What validation found out; its header is what is trusted.
-    pub validated: &'a Validated,
-    /// The whole batch, header included, as it is to be stored but for base offset and leader epoch.
-    pub bytes: &'a [u8],
-    /// Who made it.
-    pub origin: Origin,
+pub(crate) struct Recent {
+    pub(crate) last_offset: i64,
+    pub(crate) position: u64,
+    pub(crate) len: usize,
 }
 
-/// Where a batch went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appended {
-    /// Offset of its first record.
-    pub base_offset: i64,
-    /// Offset of its last record. Acknowledge when the high watermark is above.
-    pub last_offset: i64,
-    /// The broker's time where the topic has LogAppendTime, else -1. A duplicate has its batch's timestamp, as in Kafka.
-    pub log_append_time_ms: i64,
-    /// It was there already; the offsets are those of the first time.
-    pub duplicate: bool,
-}
-
-/// Up to where a reader sees (`FetchIsolation`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Isolation {
-    /// Up to the high watermark.
-    ReadUncommitted,
-    /// Up to the last stable offset.
-    ReadCommitted,
-    /// Up to the end: a follower, or the broker itself loading its own log.
-    LogEnd,
-}
-
-/// Bytes of one segment file, whole batches first; the last one may be cut by the byte limit.
-#[derive(Clone, Debug)]
-pub struct LogRange {
-    /// The segment's .log. Holding it keeps the bytes readable, whatever becomes of the segment.
-    pub file: File,
-    /// Where the range begins: the start of the batch that holds the wanted offset.
-    pub position: u64,
-    /// Length in bytes; 0 where nothing is visible at that offset.
-    pub len: usize,
-    /// No offset at or above is in the range: the bound for [`Partition::aborted_transactions`].
-    pub upper_bound_offset: i64,
-}
-
-/// A timestamp and the offset of the record that has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimestampOffset {
-    /// Milliseconds since 1970.
-    pub timestamp_ms: i64,
-    /// The record's offset.
-    pub offset: i64,
-    /// Leader epoch of its batch.
-    pub leader_epoch: i32,
-}
-
-/// Where an epoch ends (`LeaderEpochFileCache.endOffsetFor`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EpochEnd {
-    /// The largest epoch not above the asked one that has records; -1 where there is none.
-    pub epoch: i32,
-    /// The first offset that is not of it; -1 where the epoch is unknown.
-    pub end_offset: i64,
-}
-
-/// An aborted transaction that overlaps a fetch (`FetchResponse.AbortedTransaction`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AbortedTransaction {
-    /// Whose.
-    pub producer_id: i64,
-    /// Its first record's offset.
-    pub first_offset: i64,
-}
-
-/// A file that wants an fdatasync: submit it, then hand the job back with the verdict.
-#[derive(Debug)]
-pub struct FlushJob {
-    /// What to sync: a segment file, or the partition's folder.
-    pub file: File,
-    /// Everything below is on the disk when this and the jobs before it are done.
-    pub up_to: i64,
-}
-
-/// Dirty bytes whose write-back is due (`Files::start_writeback`).
-#[derive(Clone, Debug)]
-pub struct Writeback {
-    /// Which file.
-    pub file: File,
-    /// First byte.
-    pub offset: u64,
-    /// How many.
-    pub len: u64,
+/// What the last snapshot covers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Snapshotted {
+    pub(crate) offset: i64,
+    pub(crate) log_bytes: u64,
 }
 
 /// One partition's log, owned by one shard.
-pub struct Partition {}
+pub struct Partition {
+    pub(crate) folder: Folder,
+    pub(crate) config: LogConfig,
+    pub(crate) topic_id: Uuid,
+    pub(crate) owner: Owner,
+    pub(crate) sealed: Vec<Sealed>,
+    pub(crate) active: Active,
+    pub(crate) next_segment: Option<File>,
+    pub(crate) log_start_offset: i64,
+    pub(crate) end_offset: i64,
+    pub(crate) epochs: Epochs,
+    pub(crate) producers: Producers,
+    /// Aborted transactions whose marker lies in the active segment.
+    pub(crate) aborted: Vec<Aborted>,
+    pub(crate) flush: Flush,
+    pub(crate) offline: Option<String>,
+    pub(crate) recent: VecDeque<Recent>,
+    pub(crate) pending: Vec<Pending>,
+    pub(crate) snapshotted: Snapshotted,
+    pub(crate) appended_bytes: u64,
+    pub(crate) expired_ms: i64,
+}
 
 impl Partition {
-    /// Makes the folder of a new partition with its first, empty segment. An existing folder is an error.
+    /// Makes the folder of a new partition with its first, empty segment. A folder with a segment in it is an error.
     pub fn create(
         files: &Rc<dyn Files>,
         dir: &Path,
@@ -183,175 +91,313 @@ impl Partition {
         config: LogConfig,
         wall_ms: i64,
     ) -> Result<Self, StorageError> {
-        unimplemented!()
+        let folder = Folder::new(files, dir);
+        files.create_dir_all(dir).map_err(StorageError::io("make", dir))?;
+        let active = Active::create(&folder, 0, None, &config, wall_ms)?;
+        folder.write(PARTITION_METADATA, &checkpoint::encode_partition_metadata(topic_id))?;
+        folder.write(LEADER_EPOCHS, &Epochs::default().encode())?;
+        let mut partition = Self::assemble(folder, config, topic_id, Vec::new(), active, wall_ms);
+        partition.flush.wrote_small(PARTITION_METADATA);
+        if partition.config.flushes() {
+            partition.sync_parent()?;
+        }
+        Ok(partition)
     }
 
-    /// Opens a folder without knowledge of checkpoints: as [`Partition::open_at`] with both offsets 0.
-    pub fn open(
-        files: &Rc<dyn Files>,
-        dir: &Path,
+    /// A partition of segments that are in order, with nothing known of producers and epochs yet.
+    pub(crate) fn assemble(
+        folder: Folder,
         config: LogConfig,
-        how: Startup,
+        topic_id: Uuid,
+        sealed: Vec<Sealed>,
+        active: Active,
         wall_ms: i64,
-    ) -> Result<(Self, RecoveryReport), StorageError> {
-        unimplemented!()
+    ) -> Self {
+        let first_offset = sealed.first().map_or(active.base_offset, |segment| segment.base_offset);
+        let end = Spot { offset: active.base_offset, base_offset: active.base_offset, position: active.size };
+        Self {
+            folder,
+            config,
+            topic_id,
+            owner: Owner::new(),
+            sealed,
+            next_segment: None,
+            log_start_offset: first_offset,
+            end_offset: active.base_offset,
+            active,
+            epochs: Epochs::default(),
+            producers: Producers::default(),
+            aborted: Vec::new(),
+            flush: Flush::at(end),
+            offline: None,
+            recent: VecDeque::new(),
+            pending: Vec::new(),
+            snapshotted: Snapshotted { offset: -1, log_bytes: 0 },
+            appended_bytes: 0,
+            expired_ms: wall_ms,
+        }
     }
 
-    /// Opens a folder, ours or Kafka's, and checks as much as `how` asks for.
-    pub fn open_at(
-        files: &Rc<dyn Files>,
-        dir: &Path,
-        config: LogConfig,
-        how: Startup,
-        checkpointed: Checkpointed,
-        wall_ms: i64,
-    ) -> Result<(Self, RecoveryReport), StorageError> {
-        unimplemented!()
-    }
-
-    /// Appends batches in order: one answer for each, all that are accepted in one vectored write (one for each segment
-    /// where a roll falls between them). Visible when [`Partition::high_watermark`] is above an answer's last offset.
-    pub fn append(
-        &mut self,
-        batches: &[NewBatch<'_>],
-        leader_epoch: i32,
-        wall_ms: i64,
-    ) -> Vec<Result<Appended, AppendError>> {
-        unimplemented!()
-    }
-
-    /// Finds the bytes from `offset` on, at most `max_bytes` of them, at least one whole batch where `min_one_batch`.
-    pub fn read(
-        &self,
-        offset: i64,
-        max_bytes: usize,
-        min_one_batch: bool,
-        isolation: Isolation,
-    ) -> Result<LogRange, ReadError> {
-        unimplemented!()
+    fn sync_parent(&self) -> Result<(), StorageError> {
+        let Some(parent) = self.folder.dir.parent() else { return Ok(()) };
+        self.folder.files.sync_dir(parent).map_err(StorageError::io("sync", parent))
     }
 
     /// The first offset there is.
     #[must_use]
     pub fn log_start_offset(&self) -> i64 {
-        unimplemented!()
+        self.log_start_offset
     }
 
     /// Readers see nothing at or above. The end offset, or what is flushed under `flush.messages=1`.
     #[must_use]
     pub fn high_watermark(&self) -> i64 {
-        unimplemented!()
+        self.high_watermark_spot().offset
+    }
+
+    pub(crate) fn high_watermark_spot(&self) -> Spot {
+        if self.config.acknowledges_flushed() { self.flush.flushed() } else { self.end_spot() }
+    }
+
+    pub(crate) fn end_spot(&self) -> Spot {
+        Spot { offset: self.end_offset, base_offset: self.active.base_offset, position: self.active.size }
     }
 
     /// The offset that the next record will get.
     #[must_use]
     pub fn end_offset(&self) -> i64 {
-        unimplemented!()
+        self.end_offset
     }
 
     /// Readers of committed data see nothing at or above: the first open transaction, or the high watermark.
     #[must_use]
     pub fn last_stable_offset(&self) -> i64 {
-        unimplemented!()
+        let high_watermark = self.high_watermark();
+        self.producers.first_unstable(high_watermark).map_or(high_watermark, |first| first.min(high_watermark))
     }
 
     /// Everything below is on the disk.
     #[must_use]
     pub fn flushed_offset(&self) -> i64 {
-        unimplemented!()
+        self.flush.flushed().offset
     }
 
     /// The topic's id as partition.metadata has it; zero where the file is missing.
     #[must_use]
     pub fn topic_id(&self) -> Uuid {
-        unimplemented!()
+        self.topic_id
     }
 
     /// Bytes of all segments.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        unimplemented!()
+        self.sealed.iter().map(|segment| segment.size).sum::<u64>() + self.active.size
+    }
+
+    /// How many segments there are.
+    #[must_use]
+    pub fn segment_count(&self) -> usize {
+        self.sealed.len() + 1
     }
 
     /// Why no append is taken any more, where that is so.
     #[must_use]
     pub fn offline_reason(&self) -> Option<&str> {
-        unimplemented!()
-    }
-
-    /// The first record whose timestamp is at or above `timestamp_ms` (ListOffsets). `None` where there is none.
-    pub fn offset_for_timestamp(&self, timestamp_ms: i64) -> Result<Option<TimestampOffset>, StorageError> {
-        unimplemented!()
-    }
-
-    /// The first record that has the largest timestamp (ListOffsets -3). `None` for an empty log.
-    pub fn offset_of_max_timestamp(&self) -> Result<Option<TimestampOffset>, StorageError> {
-        unimplemented!()
+        self.offline.as_deref()
     }
 
     /// Where `epoch` ends (OffsetForLeaderEpoch).
     #[must_use]
     pub fn end_offset_for_epoch(&self, epoch: i32) -> EpochEnd {
-        unimplemented!()
+        self.epochs.end_offset_for(epoch, self.end_offset)
     }
 
     /// The epoch of the last batch, -1 for an empty log.
     #[must_use]
     pub fn latest_epoch(&self) -> i32 {
-        unimplemented!()
+        self.epochs.latest()
     }
 
-    /// Aborted transactions that overlap `from..to`, by first offset (`to`: a range's `upper_bound_offset`).
-    pub fn aborted_transactions(&self, from: i64, to: i64) -> Result<Vec<AbortedTransaction>, StorageError> {
-        unimplemented!()
-    }
-
-    /// Whether `flush.messages` or `flush.ms` asks for a flush now, or a rolled segment waits for its one.
+    /// The settings in force.
     #[must_use]
-    pub fn flush_due(&self, wall_ms: i64) -> bool {
-        unimplemented!()
-    }
-
-    /// The next file to sync. `None` where all is flushed or a job is under way: ask again after [`Partition::flush_done`].
-    pub fn flush_begin(&mut self) -> Option<FlushJob> {
-        unimplemented!()
-    }
-
-    /// Takes the verdict. An error is final: the partition goes offline, nothing unflushed is ever acknowledged.
-    pub fn flush_done(&mut self, job: FlushJob, result: std::io::Result<()>) {
-        unimplemented!()
-    }
-
-    /// A range whose write-back should start now, so that the kernel never has to throttle us.
-    pub fn writeback_due(&mut self) -> Option<Writeback> {
-        unimplemented!()
-    }
-
-    /// Work that need not wait for an append: makes and allocates the next segment when the active one is nearly full,
-    /// rolls by time, forgets expired producers. Call every second or so.
-    pub fn maintain(&mut self, wall_ms: i64) -> Result<(), StorageError> {
-        unimplemented!()
-    }
-
-    /// Writes the producers' snapshot and the epochs, and gives what the log directory's checkpoints should say. Call
-    /// every minute or so (`log.flush.offset.checkpoint.interval.ms`). Writes small files, waits for no disk.
-    pub fn checkpoint(&mut self) -> Result<Checkpointed, StorageError> {
-        unimplemented!()
+    pub fn config(&self) -> &LogConfig {
+        &self.config
     }
 
     /// Takes changed topic settings; they hold from the next append on.
     pub fn set_config(&mut self, config: LogConfig) {
-        unimplemented!()
+        self.active.index.set_interval(config.index_interval_bytes);
+        self.config = config;
+    }
+
+    /// The segment that holds `offset`, or the last one before it.
+    pub(crate) fn view(&self, offset: i64) -> Result<View<'_>, StorageError> {
+        if offset >= self.active.base_offset {
+            return Ok(View::Active(&self.active));
+        }
+        let i = self.sealed.partition_point(|segment| segment.base_offset <= offset).saturating_sub(1);
+        self.view_sealed(self.sealed[i])
+    }
+
+    pub(crate) fn view_sealed(&self, sealed: Sealed) -> Result<View<'_>, StorageError> {
+        let open = open_sealed(&self.folder, self.owner, sealed, self.config.index_interval_bytes)?;
+        Ok(View::Sealed(open, sealed.size))
+    }
+
+    /// Base offset of the segment after the one that begins at `base_offset`; `None` for the active one.
+    pub(crate) fn next_base_offset(&self, base_offset: i64) -> Option<i64> {
+        let after = self.sealed.partition_point(|segment| segment.base_offset <= base_offset);
+        match self.sealed.get(after) {
+            Some(segment) => Some(segment.base_offset),
+            None => (base_offset < self.active.base_offset).then_some(self.active.base_offset),
+        }
+    }
+
+    /// Takes no more appends: what is in memory may not be what is on the disk.
+    pub(crate) fn go_offline(&mut self, reason: String) {
+        if self.offline.is_none() {
+            tracing::error!(dir = %self.folder.dir.display(), reason, "partition goes offline");
+            self.offline = Some(reason);
+        }
+    }
+
+    pub(crate) fn check_online(&self) -> Result<(), StorageError> {
+        match &self.offline {
+            None => Ok(()),
+            Some(reason) => Err(StorageError::Offline { path: self.folder.dir.clone(), reason: reason.clone() }),
+        }
+    }
+
+    /// Seals the active segment and begins a new one at the end offset. The new name is durable before anything in it is
+    /// acknowledged as flushed: see [`crate::flush`].
+    pub(crate) fn roll(&mut self, wall_ms: i64) -> Result<(), StorageError> {
+        self.active.index.seal();
+        self.active.save_indexes(&self.folder)?;
+        self.write_snapshot()?;
+        self.flush.wrote_small(&file_name(self.end_offset, Kind::Snapshot));
+        if !self.aborted.is_empty() {
+            self.flush.wrote_small(&file_name(self.active.base_offset, Kind::TxnIndex));
+        }
+        let prepared = self.next_segment.take();
+        let next = Active::create(&self.folder, self.end_offset, prepared, &self.config, wall_ms)?;
+        let full = std::mem::replace(&mut self.active, next);
+        self.sealed.push(Sealed { base_offset: full.base_offset, size: full.size });
+        self.aborted.clear();
+        self.recent.clear();
+        self.flush.rolled();
+        Ok(())
+    }
+
+    /// Writes the producers as they are at the end offset. The snapshot before goes, unless a segment begins there.
+    pub(crate) fn write_snapshot(&mut self) -> Result<(), StorageError> {
+        let last = self.snapshotted;
+        if last.offset == self.end_offset {
+            return Ok(());
+        }
+        self.folder.write(&file_name(self.end_offset, Kind::Snapshot), &snapshot::encode(&self.producers))?;
+        self.snapshotted = Snapshotted { offset: self.end_offset, log_bytes: self.appended_bytes };
+        let begins = |segment: &Sealed| segment.base_offset == last.offset;
+        if last.offset >= 0 && last.offset != self.active.base_offset && !self.sealed.iter().any(begins) {
+            self.folder.remove(&file_name(last.offset, Kind::Snapshot))?;
+        }
+        Ok(())
+    }
+
+    /// Work that need not wait for an append: makes and allocates the next segment when the active one is nearly full,
+    /// forgets expired producers. Call every second or so.
+    pub fn maintain(&mut self, wall_ms: i64) -> Result<(), StorageError> {
+        self.check_online()?;
+        if self.next_segment.is_none() && self.next_segment_due() {
+            self.prepare_next_segment()?;
+        }
+        if wall_ms.saturating_sub(self.expired_ms) >= EXPIRE_INTERVAL_MS {
+            self.producers.expire(wall_ms, self.config.producer_id_expiration_ms);
+            self.expired_ms = wall_ms;
+        }
+        Ok(())
+    }
+
+    fn next_segment_due(&self) -> bool {
+        let segment_bytes = u64::from(self.config.segment_bytes);
+        let room = segment_bytes.saturating_sub(self.active.size);
+        room < PREPARE_ROOM_BYTES.min(segment_bytes / PREPARE_ROOM_PART)
+    }
+
+    fn prepare_next_segment(&mut self) -> Result<(), StorageError> {
+        let file = self.folder.open(NEXT_SEGMENT, OpenMode::Create)?;
+        let path = self.folder.path(NEXT_SEGMENT);
+        self.folder.files.truncate(&file, 0).map_err(StorageError::io("cut", &path))?;
+        if self.config.preallocate || self.config.flushes() {
+            let segment_bytes = u64::from(self.config.segment_bytes);
+            self.folder.files.allocate(&file, 0, segment_bytes).map_err(StorageError::io("allocate", &path))?;
+        }
+        self.next_segment = Some(file);
+        Ok(())
+    }
+
+    /// Puts what recovery after a kill needs into small files, and gives what the log directory's checkpoints should
+    /// say. Call every minute or so (`log.flush.offset.checkpoint.interval.ms`). Waits for no disk.
+    pub fn checkpoint(&mut self) -> Result<Checkpointed, StorageError> {
+        self.check_online()?;
+        let grown = self.appended_bytes - self.snapshotted.log_bytes;
+        if grown >= SNAPSHOT_BYTES || (grown > 0 && self.producers.len() > 0) {
+            self.write_snapshot()?;
+        }
+        self.active.save_indexes(&self.folder)?;
+        Ok(self.checkpointed())
+    }
+
+    pub(crate) fn checkpointed(&self) -> Checkpointed {
+        Checkpointed { recovery_point: self.flushed_offset(), log_start_offset: self.log_start_offset }
     }
 
     /// Flushes everything, waiting for the disk, and writes what a clean start trusts.
     pub fn close_clean(&mut self) -> Result<Checkpointed, StorageError> {
-        unimplemented!()
+        self.check_online()?;
+        self.active.index.seal();
+        self.active.save_indexes(&self.folder)?;
+        self.write_snapshot()?;
+        self.release_room()?;
+        self.flush_waiting()?;
+        for name in [
+            file_name(self.active.base_offset, Kind::Index),
+            file_name(self.active.base_offset, Kind::TimeIndex),
+            file_name(self.active.base_offset, Kind::TxnIndex),
+            file_name(self.end_offset, Kind::Snapshot),
+            LEADER_EPOCHS.to_owned(),
+            PARTITION_METADATA.to_owned(),
+        ] {
+            self.folder.sync(&name)?;
+        }
+        self.folder.sync_dir()?;
+        self.sync_parent()?;
+        Ok(self.checkpointed())
     }
 
-    /// Closes and removes the folder: renamed first, as Kafka does (`<name>.<uuid>-delete`), so that a crash in between
+    /// Gives back blocks that were allocated ahead.
+    fn release_room(&mut self) -> Result<(), StorageError> {
+        if self.next_segment.take().is_some() {
+            self.folder.remove(NEXT_SEGMENT)?;
+        }
+        let path = self.folder.path(&file_name(self.active.base_offset, Kind::Log));
+        let files = &self.folder.files;
+        files.truncate(&self.active.file, self.active.size).map_err(StorageError::io("cut", &path))
+    }
+
+    /// Closes and removes the folder: renamed first, as Kafka does (`<name>.<id>-delete`), so that a crash in between
     /// leaves nothing that looks like a partition.
     pub fn delete(self) -> Result<(), StorageError> {
-        unimplemented!()
+        let name = self.folder.dir.file_name().and_then(|name| name.to_str()).unwrap_or("partition");
+        let id: String = self.topic_id.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let doomed = self.folder.dir.with_file_name(format!("{name}.{id}-delete"));
+        let files = &self.folder.files;
+        files.rename(&self.folder.dir, &doomed).map_err(StorageError::io("rename", &self.folder.dir))?;
+        files.remove_dir_all(&doomed).map_err(StorageError::io("remove", &doomed))
+    }
+}
+
+impl Drop for Partition {
+    fn drop(&mut self) {
+        self.owner.forget();
     }
 }

@@ -10,8 +10,6 @@ pub mod header;
 #[macro_use]
 pub mod schema;
 pub mod messages;
-#[cfg(feature = "planted_panic")]
-mod planted;
 pub mod records;
 mod uuid;
 

@@ -83,8 +83,7 @@ pub(crate) struct Helper {
 impl Helper {
     /// No thread runs yet.
     pub(crate) fn new() -> io::Result<Self> {
-        let shared =
-            Shared { queues: Mutex::default(), work_came: Condvar::new(), wake: sys::eventfd(libc::EFD_NONBLOCK)? };
+        let shared = Shared { queues: Mutex::default(), work_came: Condvar::new(), wake: sys::eventfd()? };
         Ok(Self { shared: Arc::new(shared), threads: Vec::new() })
     }
 

@@ -1,3 +1,0 @@
-//! What one shard coordinates for clients: groups.
-
-pub(crate) mod group;

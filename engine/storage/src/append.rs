@@ -1,0 +1,236 @@
+//! Appending: offsets and epochs are given, producers are checked, everything accepted goes out in one vectored write.
+//!
+//! ```text
+//!   batch i:  [ 61 bytes: a patched copy ][ the rest: the caller's bytes ]      both parts of one pwritev
+//! ```
+//!
+//! Nothing of a batch is visible before the write ended well. A write that fails, or falls short, may have left bytes at
+//! the end of the file: the partition takes no more appends, and the next open cuts them off.
+
+use std::io::IoSlice;
+
+use crate::aborted::Aborted;
+use crate::marker::Marker;
+use crate::names::{Kind, LEADER_EPOCHS, file_name};
+use crate::partition::{RECENT_MAX, Recent};
+use crate::producers::Verdict;
+use crate::{AppendError, Appended, NewBatch, Partition};
+use ringlog_wire::batch::{BatchHeader, HEADER_LEN, NO_PRODUCER_ID, Origin};
+
+/// Batches in one write whose parts fit on the stack.
+const STACK_BATCHES: usize = 16;
+/// Batches in one write at most: the kernel takes 1024 parts.
+const WRITE_BATCHES_MAX: usize = 512;
+
+/// A batch that was accepted and waits for its write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    /// Which of the caller's batches.
+    index: usize,
+    header: BatchHeader,
+    header_bytes: [u8; HEADER_LEN],
+    aborted: Option<Aborted>,
+}
+
+type Answer = Result<Appended, AppendError>;
+
+impl Partition {
+    /// Appends batches in order: one answer for each, all that are accepted in one vectored write (one for each segment
+    /// where a roll falls between them). Visible when [`Partition::high_watermark`] is above an answer's last offset.
+    pub fn append(&mut self, batches: &[NewBatch<'_>], leader_epoch: i32, wall_ms: i64) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(batches.len());
+        let mut next_offset = self.end_offset;
+        for (index, batch) in batches.iter().enumerate() {
+            let answer = match self.accept(batch, next_offset, wall_ms) {
+                Ok(Accepted::Duplicate(appended)) => Ok(appended),
+                Ok(Accepted::New { appended, rolls }) => {
+                    if rolls || self.pending.len() == WRITE_BATCHES_MAX {
+                        self.write_pending(batches, &mut answers, wall_ms);
+                    }
+                    let rolled = if rolls { self.roll_for_append(wall_ms) } else { Ok(()) };
+                    next_offset = appended.last_offset + 1;
+                    rolled.and_then(|()| self.stage(batch, index, leader_epoch, &appended))
+                }
+                Err(error) => Err(error),
+            };
+            answers.push(answer);
+        }
+        self.write_pending(batches, &mut answers, wall_ms);
+        answers
+    }
+
+    /// Decides what becomes of a batch that would begin at `base_offset`. Changes nothing.
+    fn accept(&self, batch: &NewBatch<'_>, base_offset: i64, wall_ms: i64) -> Result<Accepted, AppendError> {
+        if let Some(reason) = &self.offline {
+            return Err(AppendError::Storage { reason: reason.clone() });
+        }
+        let header = &batch.validated.header;
+        self.check_shape(batch, header)?;
+        if header.producer_id != NO_PRODUCER_ID
+            && let Verdict::Duplicate(sent) = self.check_producer(batch, header)?
+        {
+            return Ok(Accepted::Duplicate(Appended {
+                base_offset: sent.base_offset(),
+                last_offset: sent.last_offset,
+                log_append_time_ms: sent.timestamp_ms,
+                duplicate: true,
+            }));
+        }
+        let last_offset = base_offset + i64::from(header.last_offset_delta);
+        let log_append_time_ms = batch.validated.log_append_time_ms;
+        let waiting_bytes = self.pending.iter().map(|pending| pending.header.total_len() as u64).sum();
+        let rolls = self.active.should_roll(header, last_offset, waiting_bytes, &self.config, wall_ms);
+        let appended = Appended { base_offset, last_offset, log_append_time_ms, duplicate: false };
+        Ok(Accepted::New { appended, rolls })
+    }
+
+    fn check_shape(&self, batch: &NewBatch<'_>, header: &BatchHeader) -> Result<(), AppendError> {
+        let (bytes, header_bytes) = (batch.bytes.len(), header.total_len());
+        if bytes != header_bytes || bytes < HEADER_LEN || header.last_offset_delta < 0 {
+            return Err(AppendError::Corrupt { bytes, header_bytes });
+        }
+        if bytes as u64 > u64::from(self.config.segment_bytes) {
+            return Err(AppendError::LargerThanSegment { bytes, segment_bytes: self.config.segment_bytes });
+        }
+        Ok(())
+    }
+
+    fn check_producer(&self, batch: &NewBatch<'_>, header: &BatchHeader) -> Result<Verdict, AppendError> {
+        if header.is_control() {
+            if let Some(marker) = Marker::parse(batch.bytes) {
+                self.producers.check_marker(header, marker)?;
+            }
+            return Ok(Verdict::Append);
+        }
+        match batch.origin {
+            Origin::Client => self.producers.check(header),
+            Origin::Coordinator => self.producers.check_coordinator(header).map(|()| Verdict::Append),
+        }
+    }
+
+    fn roll_for_append(&mut self, wall_ms: i64) -> Result<(), AppendError> {
+        if let Some(reason) = &self.offline {
+            return Err(AppendError::Storage { reason: reason.clone() });
+        }
+        self.roll(wall_ms).map_err(|error| self.storage_failed(error.to_string()))
+    }
+
+    fn storage_failed(&mut self, reason: String) -> AppendError {
+        self.go_offline(reason.clone());
+        AppendError::Storage { reason }
+    }
+
+    /// Gives the batch its place, notes what it means for producers and epochs, and puts it in line for the write.
+    fn stage(&mut self, batch: &NewBatch<'_>, index: usize, leader_epoch: i32, appended: &Appended) -> Answer {
+        let mut header = batch.validated.header;
+        header.base_offset = appended.base_offset;
+        header.partition_leader_epoch = leader_epoch;
+        if self.epochs.assign(leader_epoch, appended.base_offset) {
+            let written = self.folder.write(LEADER_EPOCHS, &self.epochs.encode());
+            written.map_err(|error| self.storage_failed(error.to_string()))?;
+            self.flush.wrote_small(LEADER_EPOCHS);
+        }
+        let aborted = self.note_producer(&header, batch.bytes);
+        self.pending.push(Pending { index, header_bytes: header.to_bytes(), header, aborted });
+        Ok(*appended)
+    }
+
+    /// Takes a batch into the producers' state: of an append, or of a log that is read again.
+    pub(crate) fn note_producer(&mut self, header: &BatchHeader, bytes: &[u8]) -> Option<Aborted> {
+        if header.producer_id == NO_PRODUCER_ID {
+            return None;
+        }
+        if header.is_control() {
+            return Marker::parse(bytes).and_then(|marker| self.producers.marker(header, marker));
+        }
+        self.producers.data(header);
+        None
+    }
+
+    fn write_pending(&mut self, batches: &[NewBatch<'_>], answers: &mut [Answer], wall_ms: i64) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let pending = std::mem::take(&mut self.pending);
+        if let Err(error) = self.write(&pending, batches) {
+            let error = self.storage_failed(error);
+            for staged in &pending {
+                answers[staged.index] = Err(error.clone());
+            }
+            answers
+                .iter_mut()
+                .filter(|answer| answer.as_ref().is_ok_and(|a| a.last_offset >= self.end_offset))
+                .for_each(|answer| *answer = Err(error.clone()));
+        } else {
+            self.flush.appended(wall_ms);
+        }
+        self.pending = pending;
+        self.pending.clear();
+    }
+
+    fn write(&mut self, pending: &[Pending], batches: &[NewBatch<'_>]) -> Result<(), String> {
+        self.write_parts(pending, batches).map_err(|error| format!("write {}: {error}", self.active_name()))?;
+        for staged in pending {
+            self.wrote(staged);
+        }
+        self.producers.visible_below(self.high_watermark());
+        for aborted in pending.iter().filter_map(|staged| staged.aborted) {
+            self.append_aborted(aborted).map_err(|error| error.to_string())?;
+        }
+        if self.active.save_due() {
+            self.active.save_indexes(&self.folder).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn write_parts(&self, pending: &[Pending], batches: &[NewBatch<'_>]) -> std::io::Result<()> {
+        let (files, active) = (&self.folder.files, &self.active);
+        if pending.len() <= STACK_BATCHES {
+            let mut parts = [IoSlice::new(&[]); 2 * STACK_BATCHES];
+            for (pair, staged) in parts.chunks_exact_mut(2).zip(pending) {
+                pair[0] = IoSlice::new(&staged.header_bytes);
+                pair[1] = IoSlice::new(&batches[staged.index].bytes[HEADER_LEN..]);
+            }
+            return files.write_all_at(&active.file, &parts[..2 * pending.len()], active.size);
+        }
+        let parts: Vec<IoSlice<'_>> = pending
+            .iter()
+            .flat_map(|staged| [&staged.header_bytes[..], &batches[staged.index].bytes[HEADER_LEN..]])
+            .map(IoSlice::new)
+            .collect();
+        files.write_all_at(&active.file, &parts, active.size)
+    }
+
+    fn wrote(&mut self, staged: &Pending) {
+        let (header, len) = (&staged.header, staged.header.total_len());
+        let (position, last_offset) = (self.active.size, header.last_offset());
+        self.active.wrote(last_offset, header.max_timestamp, len);
+        self.end_offset = last_offset + 1;
+        self.appended_bytes += len as u64;
+        if self.recent.len() == RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Recent { last_offset, position, len });
+    }
+
+    /// Adds an aborted transaction to the active segment's index.
+    pub(crate) fn append_aborted(&mut self, aborted: Aborted) -> Result<(), crate::StorageError> {
+        let name = file_name(self.active.base_offset, Kind::TxnIndex);
+        let at = self.aborted.len() * crate::aborted::ENTRY_LEN;
+        self.folder.write_at(&name, &aborted.encode(), at as u64)?;
+        self.aborted.push(aborted);
+        Ok(())
+    }
+}
+
+/// What becomes of a batch.
+enum Accepted {
+    /// It is appended.
+    New {
+        appended: Appended,
+        /// The active segment is full: it begins a new one.
+        rolls: bool,
+    },
+    /// It is there already.
+    Duplicate(Appended),
+}

@@ -1,0 +1,222 @@
+//! Flushing: which file is to be synced next, and what its verdict means.
+//!
+//! One job at a time and partition: the folder where a file in it is new, the small files that recovery trusts below the
+//! recovery point, then the log in its order: sealed segments that are not on the disk, then the active one. A job covers everything that was written before it began; what arrives
+//! meanwhile waits for the next. A failed job is final: the kernel may have dropped the dirty pages, so a second fdatasync
+//! could succeed without the bytes being anywhere.
+
+use std::io;
+
+use ringlog_io::{File, OpenMode};
+
+use crate::names::{Kind, file_name};
+use crate::partition::Spot;
+use crate::{Partition, StorageError};
+
+/// A file that wants an fdatasync: submit it, then hand the job back with the verdict.
+#[derive(Debug)]
+pub struct FlushJob {
+    /// What to sync: a segment file, or the partition's folder.
+    pub file: File,
+    /// Everything below is on the disk when this and the jobs before it are done.
+    pub up_to: i64,
+    covers: Covers,
+}
+
+/// What is durable when a job is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Covers {
+    /// The folder's entries, up to a number of files made.
+    Entries(u64),
+    /// A small file.
+    SmallFile,
+    /// The log up to a place.
+    Log(Spot),
+}
+
+/// Dirty bytes whose write-back is due (`Files::start_writeback`).
+#[derive(Clone, Debug)]
+pub struct Writeback {
+    /// Which file.
+    pub file: File,
+    /// First byte.
+    pub offset: u64,
+    /// How many.
+    pub len: u64,
+}
+
+/// How far a partition is on the disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Flush {
+    flushed: Spot,
+    under_way: bool,
+    /// Files made so far, and how many of their names are on the disk.
+    entries_made: u64,
+    entries_synced: u64,
+    /// Small files that were written and not synced.
+    small_files: Vec<String>,
+    /// Wall time of the first append that no job covers.
+    waiting_since_ms: Option<i64>,
+    /// Where write-back of the active segment was started up to.
+    written_back: u64,
+}
+
+impl Flush {
+    /// Everything below is on the disk.
+    pub(crate) fn at(flushed: Spot) -> Self {
+        Self {
+            flushed,
+            under_way: false,
+            entries_made: 0,
+            entries_synced: 0,
+            small_files: Vec::new(),
+            waiting_since_ms: None,
+            written_back: flushed.position,
+        }
+    }
+
+    pub(crate) fn flushed(&self) -> Spot {
+        self.flushed
+    }
+
+    /// A small file was put in place.
+    pub(crate) fn wrote_small(&mut self, name: &str) {
+        self.entries_made += 1;
+        if !self.small_files.iter().any(|known| known == name) {
+            self.small_files.push(name.to_owned());
+        }
+    }
+
+    /// The active segment is a new file.
+    pub(crate) fn rolled(&mut self) {
+        self.entries_made += 1;
+        self.written_back = 0;
+    }
+
+    pub(crate) fn appended(&mut self, wall_ms: i64) {
+        self.waiting_since_ms.get_or_insert(wall_ms);
+    }
+}
+
+impl Partition {
+    /// Whether `flush.messages` or `flush.ms` asks for a flush now, or a rolled segment waits for its one.
+    #[must_use]
+    pub fn flush_due(&self, wall_ms: i64) -> bool {
+        let unflushed = self.end_offset - self.flush.flushed.offset;
+        if unflushed == 0 || self.flush.under_way || self.offline.is_some() {
+            return false;
+        }
+        let waited_ms = self.flush.waiting_since_ms.map_or(0, |since_ms| wall_ms.saturating_sub(since_ms));
+        self.flush.flushed.offset < self.active.base_offset
+            || unflushed >= self.config.flush_messages
+            || waited_ms >= self.config.flush_ms
+    }
+
+    /// The next file to sync. `None` where all is flushed or a job is under way: ask again after [`Partition::flush_done`].
+    pub fn flush_begin(&mut self) -> Option<FlushJob> {
+        if self.flush.under_way || self.offline.is_some() {
+            return None;
+        }
+        match self.next_job() {
+            Ok(job) => {
+                self.flush.under_way = job.is_some();
+                job
+            }
+            Err(error) => {
+                self.go_offline(error.to_string());
+                None
+            }
+        }
+    }
+
+    fn next_job(&mut self) -> Result<Option<FlushJob>, StorageError> {
+        let flushed = self.flush.flushed;
+        if flushed.offset == self.end_offset {
+            return Ok(None);
+        }
+        if self.flush.entries_synced < self.flush.entries_made {
+            return self.entries_job(flushed.offset);
+        }
+        if let Some(file) = self.next_small_file() {
+            return Ok(Some(FlushJob { file, up_to: flushed.offset, covers: Covers::SmallFile }));
+        }
+        if flushed.offset < self.active.base_offset {
+            return self.sealed_job(flushed.offset).map(Some);
+        }
+        self.flush.waiting_since_ms = None;
+        Ok(Some(job(self.active.file.clone(), self.end_spot())))
+    }
+
+    /// A folder is synced through a descriptor like a file; where that cannot be had, here and now.
+    fn entries_job(&mut self, up_to: i64) -> Result<Option<FlushJob>, StorageError> {
+        let made = self.flush.entries_made;
+        if let Ok(file) = self.folder.files.open(&self.folder.dir, OpenMode::Read) {
+            return Ok(Some(FlushJob { file, up_to, covers: Covers::Entries(made) }));
+        }
+        self.folder.sync_dir()?;
+        self.flush.entries_synced = made;
+        self.next_job()
+    }
+
+    /// Snapshots that were replaced meanwhile are gone, and need no sync.
+    fn next_small_file(&mut self) -> Option<File> {
+        let files = &self.folder.files;
+        while let Some(name) = self.flush.small_files.pop() {
+            if let Ok(file) = files.open(&self.folder.path(&name), OpenMode::Read) {
+                return Some(file);
+            }
+        }
+        None
+    }
+
+    fn sealed_job(&self, offset: i64) -> Result<FlushJob, StorageError> {
+        let after = self.sealed.partition_point(|segment| segment.base_offset <= offset);
+        let sealed = self.sealed[after.saturating_sub(1)];
+        let (file, _) = self.folder.open_log(sealed.base_offset, OpenMode::Read)?;
+        let end = self.next_base_offset(sealed.base_offset).unwrap_or(self.end_offset);
+        Ok(job(file, Spot { offset: end, base_offset: end, position: 0 }))
+    }
+
+    /// Takes the verdict. An error is final: the partition goes offline, nothing unflushed is ever acknowledged.
+    pub fn flush_done(&mut self, job: FlushJob, result: io::Result<()>) {
+        self.flush.under_way = false;
+        match (result, job.covers) {
+            (Err(error), _) => self.go_offline(format!("fdatasync: {error}")),
+            (Ok(()), Covers::Entries(made)) => self.flush.entries_synced = made,
+            (Ok(()), Covers::SmallFile) => {}
+            (Ok(()), Covers::Log(spot)) => {
+                self.flush.flushed = spot;
+                self.producers.visible_below(self.high_watermark());
+            }
+        }
+    }
+
+    /// Flushes everything, waiting for the disk.
+    pub(crate) fn flush_waiting(&mut self) -> Result<(), StorageError> {
+        self.flush.under_way = false;
+        while let Some(job) = self.flush_begin() {
+            let result = self.folder.files.sync(&job.file);
+            self.flush_done(job, result);
+        }
+        self.check_online()
+    }
+
+    /// A range whose write-back should start now, so that the kernel never has to throttle us.
+    pub fn writeback_due(&mut self) -> Option<Writeback> {
+        let (from, size) = (self.flush.written_back, self.active.size);
+        if size.saturating_sub(from) < self.config.writeback_bytes {
+            return None;
+        }
+        self.flush.written_back = size;
+        Some(Writeback { file: self.active.file.clone(), offset: from, len: size - from })
+    }
+
+    /// The name under which the active segment stands, for messages.
+    pub(crate) fn active_name(&self) -> String {
+        file_name(self.active.base_offset, Kind::Log)
+    }
+}
+
+fn job(file: File, spot: Spot) -> FlushJob {
+    FlushJob { file, up_to: spot.offset, covers: Covers::Log(spot) }
+}

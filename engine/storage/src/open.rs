@@ -1,0 +1,346 @@
+//! Opening a partition: what is trusted, what is checked, what is cut.
+//!
+//! | startup  | log                                                        | indexes of the last segment |
+//! |----------|------------------------------------------------------------|-----------------------------|
+//! | Clean    | headers after the last index entry                          | trusted if they fit         |
+//! | SameBoot | every byte after the last index entry of the last segment   | trusted if they fit         |
+//! | NewBoot  | every byte from the recovery point on                       | made again                  |
+//!
+//! The first batch that is not whole ends the log: it and everything after it is cut off, segments that follow are
+//! removed. Producers come from the newest snapshot that is not younger than what is trusted, and the headers after it.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use ringlog_io::{File, Files, OpenMode};
+
+use crate::flush::Flush;
+use crate::folder::{Folder, UNFINISHED};
+use crate::index::{IndexBuilder, OffsetIndex, TimeIndex};
+use crate::names::{self, Kind, LEADER_EPOCHS, NEXT_SEGMENT, PARTITION_METADATA, file_name};
+use crate::partition::Spot;
+use crate::segment::{Active, Saved, Sealed, build_index, log_error, replace_indexes};
+use crate::walk::{Check, Step, Walk};
+use crate::{Checkpointed, Cut, LogConfig, Partition, RecoveryReport, Startup, StorageError, checkpoint};
+use ringlog_wire::Uuid;
+
+impl Partition {
+    /// Opens a folder without knowledge of checkpoints: as [`Partition::open_at`] with both offsets 0.
+    pub fn open(
+        files: &Rc<dyn Files>,
+        dir: &Path,
+        config: LogConfig,
+        how: Startup,
+        wall_ms: i64,
+    ) -> Result<(Self, RecoveryReport), StorageError> {
+        Self::open_at(files, dir, config, how, Checkpointed::default(), wall_ms)
+    }
+
+    /// Opens a folder, ours or Kafka's, and checks as much as `how` asks for.
+    pub fn open_at(
+        files: &Rc<dyn Files>,
+        dir: &Path,
+        config: LogConfig,
+        how: Startup,
+        checkpointed: Checkpointed,
+        wall_ms: i64,
+    ) -> Result<(Self, RecoveryReport), StorageError> {
+        let folder = Folder::new(files, dir);
+        let listing = Listing::read(&folder)?;
+        let report = RecoveryReport { segments: listing.logs.len(), ..RecoveryReport::default() };
+        let mut recovery = Recovery { folder: &folder, config: &config, how, wall_ms, report };
+        let checked = recovery.check_segments(&listing.logs, checkpointed)?;
+        let mut report = recovery.report;
+
+        let topic_id = read_topic_id(&folder)?;
+        let Checked { sealed, active, end_offset, first_checked } = checked;
+        let mut partition = Self::assemble(folder, config, topic_id, sealed, active, wall_ms);
+        partition.end_offset = end_offset;
+        partition.log_start_offset = partition.log_start_offset.max(checkpointed.log_start_offset.min(end_offset));
+        report.producers_replayed_from = partition.restore(&listing.snapshots, first_checked, wall_ms)?;
+        partition.settle(how, checkpointed)?;
+        partition.log_report(&report);
+        Ok((partition, report))
+    }
+
+    /// What is on the disk: everything after a clean stop, otherwise what the checkpoint says. A partition that
+    /// acknowledges flushed records only shows nothing that is not flushed: it is flushed here.
+    fn settle(&mut self, how: Startup, checkpointed: Checkpointed) -> Result<(), StorageError> {
+        let end = self.end_spot();
+        let flushed = match how {
+            Startup::Clean => end,
+            _ => self.place_at_or_below(checkpointed.recovery_point.min(end.offset)),
+        };
+        self.flush = Flush::at(flushed);
+        if how != Startup::Clean {
+            [LEADER_EPOCHS, PARTITION_METADATA].iter().for_each(|name| self.flush.wrote_small(name));
+        }
+        if self.config.acknowledges_flushed() {
+            self.flush_waiting()?;
+        }
+        Ok(())
+    }
+
+    /// The beginning of the segment that holds `offset`: a place that is on the disk where everything below `offset` is.
+    fn place_at_or_below(&self, offset: i64) -> Spot {
+        let bases = self.sealed.iter().map(|segment| segment.base_offset).chain([self.active.base_offset]);
+        let base_offset = bases.take_while(|base| *base <= offset).last().unwrap_or(self.log_start_offset);
+        Spot { offset: base_offset, base_offset, position: 0 }
+    }
+
+    fn log_report(&self, report: &RecoveryReport) {
+        let dir = self.folder.dir.display();
+        for cut in &report.cuts {
+            tracing::warn!(%dir, file = cut.file, position = cut.position, bytes = cut.bytes, reason = cut.reason, "cut");
+        }
+        for name in &report.rebuilt_indexes {
+            tracing::warn!(%dir, file = name, "made again from its log");
+        }
+    }
+}
+
+fn read_topic_id(folder: &Folder) -> Result<Uuid, StorageError> {
+    let Some(bytes) = folder.read(PARTITION_METADATA)? else { return Ok(Uuid::default()) };
+    match checkpoint::parse_partition_metadata(&bytes) {
+        Ok(id) => Ok(id),
+        Err(error) => {
+            tracing::warn!(dir = %folder.dir.display(), %error, "partition.metadata is not readable");
+            Ok(Uuid::default())
+        }
+    }
+}
+
+/// What lies in the folder, sorted.
+struct Listing {
+    logs: Vec<i64>,
+    snapshots: Vec<i64>,
+}
+
+impl Listing {
+    /// Reads the folder; leftovers of a kill go.
+    fn read(folder: &Folder) -> Result<Self, StorageError> {
+        let entries = folder.files.list(&folder.dir).map_err(StorageError::io("list", &folder.dir))?;
+        let (mut logs, mut snapshots) = (Vec::new(), Vec::new());
+        for entry in entries.iter().filter(|entry| !entry.is_dir) {
+            match names::parse(&entry.name) {
+                Some((offset, Kind::Log)) => logs.push(offset),
+                Some((offset, Kind::Snapshot)) => snapshots.push(offset),
+                Some(_) => {}
+                None if entry.name == NEXT_SEGMENT || entry.name.ends_with(UNFINISHED) => folder.remove(&entry.name)?,
+                None => {}
+            }
+        }
+        logs.sort_unstable();
+        snapshots.sort_unstable();
+        Ok(Self { logs, snapshots })
+    }
+}
+
+/// The segments as they are after the check.
+struct Checked {
+    sealed: Vec<Sealed>,
+    active: Active,
+    end_offset: i64,
+    /// Base offset of the first segment whose log was read whole: producers and aborted transactions from there on are
+    /// read again.
+    first_checked: Option<i64>,
+}
+
+/// One segment's check.
+struct Outcome {
+    index: IndexBuilder,
+    /// How much of the index is in its files; `None` where the files do not fit.
+    saved: Option<Saved>,
+    file: File,
+    size: u64,
+    next_offset: i64,
+    /// Something was cut: nothing after it belongs to the log.
+    cut: bool,
+}
+
+struct Recovery<'a> {
+    folder: &'a Folder,
+    config: &'a LogConfig,
+    how: Startup,
+    wall_ms: i64,
+    report: RecoveryReport,
+}
+
+impl Recovery<'_> {
+    fn check_segments(&mut self, bases: &[i64], checkpointed: Checkpointed) -> Result<Checked, StorageError> {
+        let recovery_point = if self.how == Startup::NewBoot { checkpointed.recovery_point } else { i64::MAX };
+        let first_untrusted = (1..bases.len()).find(|i| bases[*i] > recovery_point).unwrap_or(bases.len()) - 1;
+        let (trusted, untrusted) = bases.split_at(first_untrusted.min(bases.len()));
+        let mut sealed = trusted.iter().map(|base| self.trust(*base)).collect::<Result<Vec<_>, _>>()?;
+        let Some((&first, rest)) = untrusted.split_first() else { return self.begin_anew(checkpointed) };
+
+        let (mut base_offset, mut outcome) = (first, self.check_segment(first, recovery_point)?);
+        for (i, &next_base) in rest.iter().enumerate() {
+            if outcome.cut || (outcome.next_offset != next_base && !self.config.compact) {
+                self.remove_segments(&rest[i..], base_offset)?;
+                break;
+            }
+            sealed.push(self.seal(base_offset, outcome)?);
+            (base_offset, outcome) = (next_base, self.check_segment(next_base, recovery_point)?);
+        }
+        let end_offset = outcome.next_offset;
+        let active = self.activate(base_offset, outcome)?;
+        let first_checked = (self.how == Startup::NewBoot).then_some(first);
+        Ok(Checked { sealed, active, end_offset, first_checked })
+    }
+
+    fn trust(&self, base_offset: i64) -> Result<Sealed, StorageError> {
+        let (_, size) = self.folder.open_log(base_offset, OpenMode::Read)?;
+        Ok(Sealed { base_offset, size })
+    }
+
+    /// A folder without segments: a create that was killed early, or names that never reached the disk.
+    fn begin_anew(&mut self, checkpointed: Checkpointed) -> Result<Checked, StorageError> {
+        let base_offset = checkpointed.log_start_offset;
+        let active = Active::create(self.folder, base_offset, None, self.config, self.wall_ms)?;
+        Ok(Checked { sealed: Vec::new(), active, end_offset: base_offset, first_checked: None })
+    }
+
+    fn remove_segments(&mut self, bases: &[i64], after: i64) -> Result<(), StorageError> {
+        for &base_offset in bases {
+            let name = file_name(base_offset, Kind::Log);
+            let (_, bytes) = self.folder.open_log(base_offset, OpenMode::Read)?;
+            for kind in [Kind::Log, Kind::Index, Kind::TimeIndex, Kind::TxnIndex] {
+                self.folder.remove(&file_name(base_offset, kind))?;
+            }
+            let reason = format!("the segment before it, {after}, does not reach it");
+            self.report.cuts.push(Cut { file: name, position: 0, bytes, reason });
+        }
+        Ok(())
+    }
+
+    fn check_segment(&mut self, base_offset: i64, recovery_point: i64) -> Result<Outcome, StorageError> {
+        let (file, size) = self.folder.open_log(base_offset, OpenMode::Write)?;
+        let kept = if self.how == Startup::NewBoot { None } else { self.kept_index(base_offset, &file, size)? };
+        let saved = kept.as_ref().map(Saved::of);
+        let index = kept.unwrap_or_else(|| IndexBuilder::new(base_offset, self.config.index_interval_bytes));
+        let start = index.offsets().last().map_or(0, |entry| entry.position);
+
+        let walk = Walk::new(&*self.folder.files, &file, start, size, base_offset);
+        let mut outcome = Outcome { index, saved, file: file.clone(), size, next_offset: base_offset, cut: false };
+        let bad = self.walk(walk, &mut outcome, base_offset, recovery_point)?;
+        if let Some(reason) = bad {
+            self.cut(base_offset, &mut outcome, size, reason)?;
+        }
+        let beyond = outcome.index.times().last().is_some_and(|entry| entry.last_offset >= outcome.next_offset);
+        if beyond {
+            let sealed = Sealed { base_offset, size: outcome.size };
+            outcome.index = build_index(self.folder, &file, sealed, self.config.index_interval_bytes)?;
+            outcome.saved = None;
+        }
+        if outcome.saved.is_none() {
+            self.replace_indexes(base_offset, &mut outcome.index)?;
+            outcome.saved = Some(Saved::of(&outcome.index));
+        }
+        Ok(outcome)
+    }
+
+    /// Goes through the batches, and gives the reason where one is bad.
+    fn walk(
+        &mut self,
+        mut walk: Walk<'_>,
+        outcome: &mut Outcome,
+        base_offset: i64,
+        recovery_point: i64,
+    ) -> Result<Option<String>, StorageError> {
+        loop {
+            let check = self.check_at(walk.next_offset(), recovery_point);
+            let step = walk.step(check).map_err(log_error(self.folder, base_offset))?;
+            (outcome.size, outcome.next_offset) = (walk.position(), walk.next_offset());
+            match step {
+                Step::End => return Ok(None),
+                Step::Bad { reason } => return Ok(Some(reason)),
+                Step::Batch(header, position) => {
+                    outcome.index.add(position, header.last_offset(), header.max_timestamp);
+                    if check == Check::Crc {
+                        self.report.checked_bytes += header.total_len() as u64;
+                    }
+                }
+            }
+        }
+    }
+
+    fn check_at(&self, offset: i64, recovery_point: i64) -> Check {
+        match self.how {
+            Startup::Clean => Check::Headers,
+            Startup::NewBoot if offset < recovery_point => Check::Headers,
+            Startup::SameBoot | Startup::NewBoot => Check::Crc,
+        }
+    }
+
+    /// The index files, where they fit the log as far as they go.
+    fn kept_index(&self, base_offset: i64, file: &File, size: u64) -> Result<Option<IndexBuilder>, StorageError> {
+        let offsets = self.folder.read(&file_name(base_offset, Kind::Index))?;
+        let times = self.folder.read(&file_name(base_offset, Kind::TimeIndex))?;
+        let (Some(offsets), Some(times)) = (offsets, times) else { return Ok(None) };
+        let fits = OffsetIndex::new(&offsets, base_offset).check(size).is_ok()
+            && TimeIndex::new(&times, base_offset).check().is_ok();
+        if !fits {
+            return Ok(None);
+        }
+        let index = IndexBuilder::resume(base_offset, self.config.index_interval_bytes, offsets, times);
+        let Some(last) = index.offsets().last() else { return Ok(Some(index)) };
+        let mut walk = Walk::new(&*self.folder.files, file, last.position, size, base_offset);
+        match walk.step(Check::Headers).map_err(log_error(self.folder, base_offset))? {
+            Step::Batch(header, _) if header.last_offset() == last.last_offset => Ok(Some(index)),
+            _ => Ok(None),
+        }
+    }
+
+    fn cut(
+        &mut self,
+        base_offset: i64,
+        outcome: &mut Outcome,
+        old_size: u64,
+        reason: String,
+    ) -> Result<(), StorageError> {
+        let (name, position) = (file_name(base_offset, Kind::Log), outcome.size);
+        let path = self.folder.path(&name);
+        self.folder.files.truncate(&outcome.file, position).map_err(StorageError::io("cut", &path))?;
+        self.report.cuts.push(Cut { file: name, position, bytes: old_size - position, reason });
+        outcome.cut = true;
+        Ok(())
+    }
+
+    /// Writes index files that were made from the log, where they are not there already. A file that was sealed by a
+    /// clean stop has one timestamp more.
+    fn replace_indexes(&mut self, base_offset: i64, index: &mut IndexBuilder) -> Result<(), StorageError> {
+        let times = self.folder.read(&file_name(base_offset, Kind::TimeIndex))?;
+        if times.as_deref().is_some_and(|times| times.len() > index.time_bytes().len()) {
+            index.seal();
+        }
+        for (kind, bytes) in [(Kind::Index, index.offset_bytes()), (Kind::TimeIndex, index.time_bytes())] {
+            let name = file_name(base_offset, kind);
+            if self.folder.read(&name)?.as_deref() != Some(bytes) {
+                self.folder.write(&name, bytes)?;
+                self.report.rebuilt_indexes.push(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// A checked segment that is not the last one.
+    fn seal(&mut self, base_offset: i64, mut outcome: Outcome) -> Result<Sealed, StorageError> {
+        outcome.index.seal();
+        replace_indexes(self.folder, base_offset, &outcome.index)?;
+        Ok(Sealed { base_offset, size: outcome.size })
+    }
+
+    /// The last segment, ready for appends.
+    fn activate(&mut self, base_offset: i64, outcome: Outcome) -> Result<Active, StorageError> {
+        let Outcome { index, saved, file, size, .. } = outcome;
+        let mut first = Walk::new(&*self.folder.files, &file, 0, size, base_offset);
+        let first_timestamp_ms = match first.step(Check::Headers).map_err(log_error(self.folder, base_offset))? {
+            Step::Batch(header, _) => Some(header.max_timestamp),
+            Step::End | Step::Bad { .. } => None,
+        };
+        let mut active = Active::new(base_offset, file, size, index, saved.unwrap_or_default(), self.wall_ms);
+        active.first_timestamp_ms = first_timestamp_ms;
+        Ok(active)
+    }
+}

@@ -1,0 +1,86 @@
+//! Open files of sealed segments: a small cache for all partitions of a shard, the least recently used goes first.
+//!
+//! A partition holds one descriptor, that of its active segment. Everything older is opened when somebody reads it. A
+//! shard is one thread and touches its own partitions only, so the cache belongs to the thread.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use ringlog_io::{File, Map};
+
+use crate::index::{OffsetIndex, TimeIndex};
+
+/// Sealed segments that a thread keeps open. Each costs one descriptor and up to two mappings.
+const OPEN_MAX: usize = 128;
+
+/// An open sealed segment.
+pub(crate) struct OpenSegment {
+    pub(crate) base_offset: i64,
+    pub(crate) file: File,
+    pub(crate) offsets: Map,
+    pub(crate) times: Map,
+}
+
+impl OpenSegment {
+    pub(crate) fn offsets(&self) -> OffsetIndex<'_> {
+        OffsetIndex::new(&self.offsets, self.base_offset)
+    }
+
+    pub(crate) fn times(&self) -> TimeIndex<'_> {
+        TimeIndex::new(&self.times, self.base_offset)
+    }
+}
+
+/// A partition of this thread, for as long as it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner(u64);
+
+thread_local! {
+    static NEXT_OWNER: Cell<u64> = const { Cell::new(0) };
+    /// Most recently used last.
+    static OPEN: RefCell<Vec<(Owner, Rc<OpenSegment>)>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Owner {
+    pub(crate) fn new() -> Self {
+        NEXT_OWNER.with(|next| Self(next.replace(next.get() + 1)))
+    }
+
+    /// The open segment, or the one that `open` gives, kept from now on.
+    pub(crate) fn segment<E>(
+        self,
+        base_offset: i64,
+        open: impl FnOnce() -> Result<OpenSegment, E>,
+    ) -> Result<Rc<OpenSegment>, E> {
+        if let Some(found) = self.take(base_offset) {
+            self.put(Rc::clone(&found));
+            return Ok(found);
+        }
+        let opened = Rc::new(open()?);
+        self.put(Rc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Closes everything of this partition (ranges that are being sent keep their file open).
+    pub(crate) fn forget(self) {
+        let _ = OPEN.try_with(|open| open.borrow_mut().retain(|(owner, _)| *owner != self));
+    }
+
+    fn take(self, base_offset: i64) -> Option<Rc<OpenSegment>> {
+        OPEN.with(|open| {
+            let mut open = open.borrow_mut();
+            let at = open.iter().position(|(owner, s)| *owner == self && s.base_offset == base_offset)?;
+            Some(open.remove(at).1)
+        })
+    }
+
+    fn put(self, segment: Rc<OpenSegment>) {
+        OPEN.with(|open| {
+            let mut open = open.borrow_mut();
+            if open.len() == OPEN_MAX {
+                open.remove(0);
+            }
+            open.push((self, segment));
+        });
+    }
+}

@@ -1,0 +1,332 @@
+//! Segments: the active one, which grows, and sealed ones, which are opened when somebody reads them.
+
+use std::rc::Rc;
+
+use ringlog_io::{File, Files, OpenMode};
+
+use crate::folder::Folder;
+use crate::index::{IndexBuilder, OffsetIndex, TimeIndex};
+use crate::names::{Kind, file_name};
+use crate::sealed_files::{OpenSegment, Owner};
+use crate::walk::{Check, Step, Walk};
+use crate::{LogConfig, StorageError};
+use ringlog_wire::batch::{BatchHeader, HEADER_LEN};
+
+/// Index entries are put into their files when this many bytes of them wait ...
+const UNSAVED_INDEX_BYTES_MAX: usize = 4096;
+/// ... or when the log has grown by this much: what recovery after a kill has to check at most.
+const UNSAVED_LOG_BYTES_MAX: u64 = 16 << 20;
+/// Read at once where a batch is looked up: an index interval of small batches.
+const LOOKUP_BYTES: usize = 4096 + HEADER_LEN;
+
+/// The segment that takes appends.
+pub(crate) struct Active {
+    pub(crate) base_offset: i64,
+    pub(crate) file: File,
+    pub(crate) size: u64,
+    pub(crate) index: IndexBuilder,
+    /// The largest timestamp of the first batch: what `segment.ms` counts from.
+    pub(crate) first_timestamp_ms: Option<i64>,
+    pub(crate) created_ms: i64,
+    saved: Saved,
+    /// The log's size when the indexes were saved last.
+    saved_log_size: u64,
+}
+
+/// How much of the indexes is in their files.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Saved {
+    offset_bytes: usize,
+    time_bytes: usize,
+}
+
+impl Saved {
+    /// All of it.
+    pub(crate) fn of(index: &IndexBuilder) -> Self {
+        Self { offset_bytes: index.offset_bytes().len(), time_bytes: index.time_bytes().len() }
+    }
+}
+
+impl Active {
+    /// Takes an open file and its indexes.
+    pub(crate) fn new(
+        base_offset: i64,
+        file: File,
+        size: u64,
+        index: IndexBuilder,
+        saved: Saved,
+        created_ms: i64,
+    ) -> Self {
+        Self { base_offset, file, size, index, first_timestamp_ms: None, created_ms, saved, saved_log_size: size }
+    }
+
+    /// Makes the files of a new segment. `prepared`: the .log is there under the name `next-segment`.
+    pub(crate) fn create(
+        folder: &Folder,
+        base_offset: i64,
+        prepared: Option<File>,
+        config: &LogConfig,
+        wall_ms: i64,
+    ) -> Result<Self, StorageError> {
+        let name = file_name(base_offset, Kind::Log);
+        let file = match prepared {
+            Some(file) => {
+                let (from, to) = (folder.path(crate::names::NEXT_SEGMENT), folder.path(&name));
+                folder.files.rename(&from, &to).map_err(StorageError::io("rename", &from))?;
+                file
+            }
+            None => folder.open(&name, OpenMode::CreateNew)?,
+        };
+        for kind in [Kind::Index, Kind::TimeIndex] {
+            folder.open(&file_name(base_offset, kind), OpenMode::Create)?;
+        }
+        let index = IndexBuilder::new(base_offset, config.index_interval_bytes);
+        Ok(Self::new(base_offset, file, 0, index, Saved::default(), wall_ms))
+    }
+
+    /// Whether a batch that comes after `waiting_bytes` of others begins a new segment (`LogSegment.shouldRoll`).
+    pub(crate) fn should_roll(
+        &self,
+        batch: &BatchHeader,
+        last_offset: i64,
+        waiting_bytes: u64,
+        config: &LogConfig,
+        wall_ms: i64,
+    ) -> bool {
+        let size = self.size + waiting_bytes;
+        let too_large = size + batch.total_len() as u64 > u64::from(config.segment_bytes);
+        let too_old = self.size > 0 && self.waited_ms(batch.max_timestamp, wall_ms) > config.segment_ms;
+        let too_far = last_offset - self.base_offset > i64::from(i32::MAX);
+        size > 0 && (too_large || too_old || too_far || self.index.is_full(config.segment_index_bytes))
+    }
+
+    fn waited_ms(&self, timestamp_ms: i64, wall_ms: i64) -> i64 {
+        match self.first_timestamp_ms {
+            Some(first_ms) if first_ms >= 0 => timestamp_ms.saturating_sub(first_ms),
+            _ => wall_ms.saturating_sub(self.created_ms),
+        }
+    }
+
+    /// Takes note of a batch that was written at the end.
+    pub(crate) fn wrote(&mut self, last_offset: i64, max_timestamp_ms: i64, len: usize) {
+        self.first_timestamp_ms.get_or_insert(max_timestamp_ms);
+        self.index.add(self.size, last_offset, max_timestamp_ms);
+        self.size += len as u64;
+    }
+
+    /// Whether enough index entries wait to be put into their files.
+    pub(crate) fn save_due(&self) -> bool {
+        self.index.offset_bytes().len() - self.saved.offset_bytes >= UNSAVED_INDEX_BYTES_MAX
+            || self.size - self.saved_log_size >= UNSAVED_LOG_BYTES_MAX
+    }
+
+    /// Puts the index entries that are new into their files. The timestamp index first: where a kill falls between, an
+    /// offset entry never stands without the time entry that belongs to it.
+    pub(crate) fn save_indexes(&mut self, folder: &Folder) -> Result<(), StorageError> {
+        let (offsets, times) = (self.index.offset_bytes(), self.index.time_bytes());
+        let new_times = &times[self.saved.time_bytes..];
+        if !new_times.is_empty() {
+            let name = file_name(self.base_offset, Kind::TimeIndex);
+            folder.write_at(&name, new_times, self.saved.time_bytes as u64)?;
+        }
+        let new_offsets = &offsets[self.saved.offset_bytes..];
+        if !new_offsets.is_empty() {
+            let name = file_name(self.base_offset, Kind::Index);
+            folder.write_at(&name, new_offsets, self.saved.offset_bytes as u64)?;
+        }
+        self.saved = Saved::of(&self.index);
+        self.saved_log_size = self.size;
+        Ok(())
+    }
+}
+
+/// A segment that gets no more batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    pub(crate) base_offset: i64,
+    pub(crate) size: u64,
+}
+
+/// Opens a sealed segment, and makes its indexes again where they do not fit the log.
+pub(crate) fn open_sealed(
+    folder: &Folder,
+    owner: Owner,
+    sealed: Sealed,
+    interval_bytes: u32,
+) -> Result<Rc<OpenSegment>, StorageError> {
+    owner.segment(sealed.base_offset, || {
+        let (file, _) = folder.open_log(sealed.base_offset, OpenMode::Read)?;
+        if let Some(opened) = map_indexes(folder, sealed, &file, interval_bytes)? {
+            return Ok(opened);
+        }
+        tracing::warn!(dir = %folder.dir.display(), base_offset = sealed.base_offset, "making indexes again");
+        let mut index = build_index(folder, &file, sealed, interval_bytes)?;
+        index.seal();
+        replace_indexes(folder, sealed.base_offset, &index)?;
+        let opened = map_indexes(folder, sealed, &file, interval_bytes)?;
+        let path = folder.path(&file_name(sealed.base_offset, Kind::Index));
+        opened.ok_or_else(|| StorageError::corrupt(&path, "does not fit its log even when made again"))
+    })
+}
+
+/// Maps the indexes; `None` where they are missing, or say what cannot be.
+fn map_indexes(
+    folder: &Folder,
+    sealed: Sealed,
+    file: &File,
+    interval_bytes: u32,
+) -> Result<Option<OpenSegment>, StorageError> {
+    let map = |kind| {
+        let path = folder.path(&file_name(sealed.base_offset, kind));
+        let file = folder.files.open(&path, OpenMode::Read).ok()?;
+        folder.files.map(&file).ok()
+    };
+    let (Some(offsets), Some(times)) = (map(Kind::Index), map(Kind::TimeIndex)) else { return Ok(None) };
+    let opened = OpenSegment { base_offset: sealed.base_offset, file: file.clone(), offsets, times };
+    let fits = opened.offsets().check(sealed.size).is_ok() && opened.times().check().is_ok();
+    Ok((fits && is_complete(folder, sealed, &opened, interval_bytes)?).then_some(opened))
+}
+
+/// Whether the log after the last entry asks for no further one, and the last timestamp is there.
+fn is_complete(
+    folder: &Folder,
+    sealed: Sealed,
+    opened: &OpenSegment,
+    interval_bytes: u32,
+) -> Result<bool, StorageError> {
+    let last = opened.offsets().last();
+    let start = last.map_or(0, |entry| entry.position);
+    let mut walk = Walk::new(&*folder.files, &opened.file, start, sealed.size, sealed.base_offset);
+    let mut largest_ms = i64::MIN;
+    loop {
+        match walk.step(Check::Headers).map_err(log_error(folder, sealed.base_offset))? {
+            Step::End => break,
+            // The log is damaged: no index can be complete, and reads will say where.
+            Step::Bad { .. } => break,
+            Step::Batch(header, position) if position == start && last.is_some() => {
+                if last.is_some_and(|entry| entry.last_offset != header.last_offset()) {
+                    return Ok(false);
+                }
+                largest_ms = largest_ms.max(header.max_timestamp);
+            }
+            Step::Batch(header, position) => {
+                if position - start > u64::from(interval_bytes) {
+                    return Ok(false);
+                }
+                largest_ms = largest_ms.max(header.max_timestamp);
+            }
+        }
+    }
+    let indexed_ms = opened.times().last().map_or(crate::index::NO_TIMESTAMP, |entry| entry.timestamp_ms);
+    Ok(largest_ms <= indexed_ms.max(crate::index::NO_TIMESTAMP))
+}
+
+/// Both indexes of a segment, made from its log; as far as its log holds batches.
+pub(crate) fn build_index(
+    folder: &Folder,
+    file: &File,
+    sealed: Sealed,
+    interval_bytes: u32,
+) -> Result<IndexBuilder, StorageError> {
+    let mut index = IndexBuilder::new(sealed.base_offset, interval_bytes);
+    let mut walk = Walk::new(&*folder.files, file, 0, sealed.size, sealed.base_offset);
+    while let Step::Batch(header, position) =
+        walk.step(Check::Headers).map_err(log_error(folder, sealed.base_offset))?
+    {
+        index.add(position, header.last_offset(), header.max_timestamp);
+    }
+    Ok(index)
+}
+
+/// Puts whole index files in the place of what is there. The old ones may be mapped: they are not cut, but left.
+pub(crate) fn replace_indexes(folder: &Folder, base_offset: i64, index: &IndexBuilder) -> Result<(), StorageError> {
+    folder.write(&file_name(base_offset, Kind::Index), index.offset_bytes())?;
+    folder.write(&file_name(base_offset, Kind::TimeIndex), index.time_bytes())
+}
+
+/// Wraps an error of reading a segment's log.
+pub(crate) fn log_error(folder: &Folder, base_offset: i64) -> impl FnOnce(std::io::Error) -> StorageError + '_ {
+    move |error| StorageError::io("read", &folder.path(&file_name(base_offset, Kind::Log)))(error)
+}
+
+/// A segment as readers see it.
+pub(crate) enum View<'a> {
+    Active(&'a Active),
+    Sealed(Rc<OpenSegment>, u64),
+}
+
+impl View<'_> {
+    pub(crate) fn base_offset(&self) -> i64 {
+        match self {
+            Self::Active(active) => active.base_offset,
+            Self::Sealed(open, _) => open.base_offset,
+        }
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        match self {
+            Self::Active(active) => &active.file,
+            Self::Sealed(open, _) => &open.file,
+        }
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        match self {
+            Self::Active(active) => active.size,
+            Self::Sealed(_, size) => *size,
+        }
+    }
+
+    pub(crate) fn offsets(&self) -> OffsetIndex<'_> {
+        match self {
+            Self::Active(active) => active.index.offsets(),
+            Self::Sealed(open, _) => open.offsets(),
+        }
+    }
+
+    pub(crate) fn times(&self) -> TimeIndex<'_> {
+        match self {
+            Self::Active(active) => active.index.times(),
+            Self::Sealed(open, _) => open.times(),
+        }
+    }
+
+    /// The largest timestamp of the segment, as far as its index knows.
+    pub(crate) fn largest_timestamp_ms(&self) -> i64 {
+        match self {
+            Self::Active(active) => active.index.largest().timestamp_ms,
+            Self::Sealed(open, _) => open.times().last().map_or(crate::index::NO_TIMESTAMP, |entry| entry.timestamp_ms),
+        }
+    }
+
+    /// The batch that holds `offset`, or the first one after it: where it begins, and how long it is. `None` where the
+    /// segment ends before.
+    pub(crate) fn locate(&self, files: &dyn Files, offset: i64) -> std::io::Result<Option<Located>> {
+        let mut position = self.offsets().position_before(offset);
+        let (mut window, mut window_start, mut window_len) = ([0u8; LOOKUP_BYTES], 0, 0);
+        while position + HEADER_LEN as u64 <= self.size() {
+            if position < window_start || position + HEADER_LEN as u64 > window_start + window_len as u64 {
+                window_start = position;
+                window_len = files.read_at(self.file(), &mut window, position)?;
+            }
+            let at = (position - window_start) as usize;
+            let header = parse_header(&window[at.min(window_len)..window_len])?;
+            if header.last_offset() >= offset {
+                return Ok(Some(Located { position, len: header.total_len() }));
+            }
+            position += header.total_len() as u64;
+        }
+        Ok(None)
+    }
+}
+
+/// Where a batch stands in its segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Located {
+    pub(crate) position: u64,
+    pub(crate) len: usize,
+}
+
+fn parse_header(bytes: &[u8]) -> std::io::Result<BatchHeader> {
+    BatchHeader::parse(bytes).map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+}

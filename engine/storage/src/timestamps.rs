@@ -1,0 +1,100 @@
+//! Lookup by timestamp: the time index names a segment and a place, the batches from there on tell the record.
+
+use ringlog_wire::batch::{Batch, BatchHeader, Record, TimestampType};
+use ringlog_wire::compression::Scratch;
+
+use crate::names::{Kind, file_name};
+use crate::segment::{View, log_error};
+use crate::walk::{Check, Step, Walk};
+use crate::{Partition, StorageError, TimestampOffset};
+
+/// What the records of one batch may take when they are opened for a lookup.
+const INFLATED_BYTES_MAX: usize = 256 << 20;
+
+impl Partition {
+    /// The first record whose timestamp is at or above `timestamp_ms` (ListOffsets). `None` where there is none. May
+    /// answer with an offset at or above the high watermark: that is the caller's to judge.
+    pub fn offset_for_timestamp(&self, timestamp_ms: i64) -> Result<Option<TimestampOffset>, StorageError> {
+        for base_offset in self.bases() {
+            let view = self.view(base_offset)?;
+            let outdated = self.next_base_offset(base_offset).is_some_and(|next| next <= self.log_start_offset);
+            if outdated || view.largest_timestamp_ms() < timestamp_ms {
+                continue;
+            }
+            let start = view.offsets().position_before(view.times().offset_before(timestamp_ms));
+            let wanted = |header: &BatchHeader| {
+                header.max_timestamp >= timestamp_ms && header.last_offset() >= self.log_start_offset
+            };
+            let first =
+                |record: &Record<'_>| record.timestamp >= timestamp_ms && record.offset >= self.log_start_offset;
+            if let Some(found) = self.first_record(&view, start, wanted, first)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first record that has the largest timestamp (ListOffsets -3). `None` for an empty log.
+    pub fn offset_of_max_timestamp(&self) -> Result<Option<TimestampOffset>, StorageError> {
+        let (mut largest_ms, mut holder) = (i64::MIN, None);
+        for base_offset in self.bases() {
+            let view = self.view(base_offset)?;
+            if view.size() > 0 && view.largest_timestamp_ms() > largest_ms {
+                (largest_ms, holder) = (view.largest_timestamp_ms(), Some(view));
+            }
+        }
+        let Some(view) = holder else { return Ok(None) };
+        let start = view.offsets().position_before(view.times().offset_before(largest_ms));
+        let wanted = |header: &BatchHeader| header.max_timestamp == largest_ms;
+        self.first_record(&view, start, wanted, |record| record.timestamp == largest_ms)
+    }
+
+    fn bases(&self) -> impl Iterator<Item = i64> + '_ {
+        self.sealed.iter().map(|segment| segment.base_offset).chain([self.active.base_offset])
+    }
+
+    /// The first record that is wanted, of the first batch that is and has one.
+    fn first_record(
+        &self,
+        view: &View<'_>,
+        start: u64,
+        batch_wanted: impl Fn(&BatchHeader) -> bool,
+        record_wanted: impl Fn(&Record<'_>) -> bool,
+    ) -> Result<Option<TimestampOffset>, StorageError> {
+        let (folder, base_offset) = (&self.folder, view.base_offset());
+        let mut walk = Walk::new(&*folder.files, view.file(), start, view.size(), base_offset);
+        loop {
+            let (header, position) = match walk.step(Check::Headers).map_err(log_error(folder, base_offset))? {
+                Step::Batch(header, position) => (header, position),
+                Step::End => return Ok(None),
+                Step::Bad { reason } => {
+                    let path = folder.path(&file_name(base_offset, Kind::Log));
+                    return Err(StorageError::corrupt(&path, format!("at {}: {reason}", walk.position())));
+                }
+            };
+            if !batch_wanted(&header) {
+                continue;
+            }
+            let bytes = walk.bytes_of(&header, position).map_err(log_error(folder, base_offset))?;
+            if let Some(found) = find_record(&header, bytes, &record_wanted) {
+                return Ok(Some(found));
+            }
+        }
+    }
+}
+
+/// The first wanted record of a batch. Where the records cannot be read, the batch's first offset stands for them: the
+/// lookup then begins early, never late.
+fn find_record(header: &BatchHeader, bytes: &[u8], wanted: impl Fn(&Record<'_>) -> bool) -> Option<TimestampOffset> {
+    let leader_epoch = header.partition_leader_epoch;
+    let whole = TimestampOffset { timestamp_ms: header.max_timestamp, offset: header.base_offset, leader_epoch };
+    if header.timestamp_type() == TimestampType::LogAppendTime {
+        return Some(whole);
+    }
+    let mut scratch = Scratch::default();
+    let batch = Batch::parse(bytes).ok()?;
+    let Ok(records) = batch.records(&mut scratch, INFLATED_BYTES_MAX) else { return Some(whole) };
+    let mut readable = records.map_while(Result::ok);
+    let record = readable.find(wanted)?;
+    Some(TimestampOffset { timestamp_ms: record.timestamp, offset: record.offset, leader_epoch })
+}

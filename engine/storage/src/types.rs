@@ -1,0 +1,138 @@
+//! What goes into a partition's calls and comes out of them.
+
+use ringlog_io::File;
+
+use ringlog_wire::batch::{Origin, Validated};
+
+/// What the last stop of this host's broker left behind: decides how much of a log is checked at open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Startup {
+    /// A clean stop was noted: everything is trusted.
+    Clean,
+    /// The broker was killed, the machine was not: the page cache kept every write, only the unfinished tail is checked.
+    SameBoot,
+    /// The machine went down, or we cannot tell: everything from the recovery point on is checked.
+    NewBoot,
+}
+
+/// What the checkpoint files of the log directory say of one partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checkpointed {
+    /// `recovery-point-offset-checkpoint`: everything below is on the disk.
+    pub recovery_point: i64,
+    /// `log-start-offset-checkpoint`: records below were deleted.
+    pub log_start_offset: i64,
+}
+
+/// Bytes that recovery took away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The file's name in the partition's folder.
+    pub file: String,
+    /// Where the first bad byte stood.
+    pub position: u64,
+    /// How many bytes went.
+    pub bytes: u64,
+    /// What was wrong with them.
+    pub reason: String,
+}
+
+/// What opening a partition did. Worth a log line when [`RecoveryReport::is_quiet`] is false.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Segments found.
+    pub segments: usize,
+    /// Bytes of batches whose CRC was checked.
+    pub checked_bytes: u64,
+    /// What was cut off, in order.
+    pub cuts: Vec<Cut>,
+    /// Index files that were made again.
+    pub rebuilt_indexes: Vec<String>,
+    /// Offset from which the producers' state was read out of the log; the end offset where a snapshot held all of it.
+    pub producers_replayed_from: i64,
+}
+
+impl RecoveryReport {
+    /// Whether nothing was cut or rebuilt.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.cuts.is_empty() && self.rebuilt_indexes.is_empty()
+    }
+}
+
+/// One validated batch that wants to be appended.
+#[derive(Clone, Copy, Debug)]
+pub struct NewBatch<'a> {
+    /// What validation found out; its header is what is trusted.
+    pub validated: &'a Validated,
+    /// The whole batch, header included, as it is to be stored but for base offset and leader epoch.
+    pub bytes: &'a [u8],
+    /// Who made it.
+    pub origin: Origin,
+}
+
+/// Where a batch went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of its first record.
+    pub base_offset: i64,
+    /// Offset of its last record. Acknowledge when the high watermark is above.
+    pub last_offset: i64,
+    /// The broker's time where the topic has LogAppendTime, else -1. A duplicate has its batch's timestamp, as in Kafka.
+    pub log_append_time_ms: i64,
+    /// It was there already; the offsets are those of the first time.
+    pub duplicate: bool,
+}
+
+/// Up to where a reader sees (`FetchIsolation`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Up to the high watermark.
+    ReadUncommitted,
+    /// Up to the last stable offset.
+    ReadCommitted,
+    /// Up to the end: a follower, or the broker itself loading its own log.
+    LogEnd,
+}
+
+/// Bytes of one segment file, whole batches first; the last one may be cut by the byte limit.
+#[derive(Clone, Debug)]
+pub struct LogRange {
+    /// The segment's .log. Holding it keeps the bytes readable, whatever becomes of the segment.
+    pub file: File,
+    /// Where the range begins: the start of the batch that holds the wanted offset.
+    pub position: u64,
+    /// Length in bytes; 0 where nothing is visible at that offset.
+    pub len: usize,
+    /// No offset at or above is in the range: the bound for [`Partition::aborted_transactions`].
+    pub upper_bound_offset: i64,
+}
+
+/// A timestamp and the offset of the record that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimestampOffset {
+    /// Milliseconds since 1970.
+    pub timestamp_ms: i64,
+    /// The record's offset.
+    pub offset: i64,
+    /// Leader epoch of its batch.
+    pub leader_epoch: i32,
+}
+
+/// Where an epoch ends (`LeaderEpochFileCache.endOffsetFor`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochEnd {
+    /// The largest epoch not above the asked one that has records; -1 where there is none.
+    pub epoch: i32,
+    /// The first offset that is not of it; -1 where the epoch is unknown.
+    pub end_offset: i64,
+}
+
+/// An aborted transaction that overlaps a fetch (`FetchResponse.AbortedTransaction`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AbortedTransaction {
+    /// Whose.
+    pub producer_id: i64,
+    /// Its first record's offset.
+    pub first_offset: i64,
+}

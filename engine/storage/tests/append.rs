@@ -1,0 +1,355 @@
+//! Appending and reading on a disk that behaves: offsets, rolls, producers, transactions, flushes.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use ringlog_io::Files;
+use ringlog_io::sim::SimFiles;
+use ringlog_storage::{
+    AbortedTransaction, AppendError, Isolation, LogConfig, Origin, Partition, ReadError, Startup, StorageError,
+};
+use ringlog_wire::Uuid;
+use ringlog_wire::batch::BatchBuilder;
+use support::{
+    WALL_MS, append, append_all, append_as, batch, disk, flush, open, producer_batch, read_bytes, read_records,
+};
+
+const TOPIC_ID: Uuid = Uuid([7; 16]);
+
+fn small_segments() -> LogConfig {
+    LogConfig { segment_bytes: 2000, index_interval_bytes: 200, ..LogConfig::default() }
+}
+
+fn create(config: &LogConfig) -> (Rc<SimFiles>, Rc<dyn Files>, PathBuf, Partition) {
+    let (sim, files) = disk(1);
+    let dir = PathBuf::from("/log/topic-0");
+    let partition = Partition::create(&files, &dir, TOPIC_ID, config.clone(), WALL_MS).unwrap();
+    (sim, files, dir, partition)
+}
+
+fn values(files: &Rc<dyn Files>, partition: &Partition, how: Isolation) -> Vec<String> {
+    let records = read_records(files, partition, 0, 1 << 20, how);
+    records.into_iter().map(|record| String::from_utf8(record.value.unwrap()).unwrap()).collect()
+}
+
+#[test]
+fn batches_get_offsets_and_the_epoch_and_are_read_back() {
+    let (_, files, _, mut partition) = create(&LogConfig::default());
+    let answers = append_as(&mut partition, &[&batch(5, &[b"a", b"b"]), &batch(6, &[b"c"])], Origin::Client, 9);
+    let offsets: Vec<_> = answers.iter().map(|answer| answer.as_ref().unwrap()).collect();
+    assert_eq!((offsets[0].base_offset, offsets[0].last_offset), (0, 1));
+    assert_eq!((offsets[1].base_offset, offsets[1].last_offset), (2, 2));
+    assert_eq!(offsets[0].log_append_time_ms, -1);
+    assert_eq!((partition.end_offset(), partition.high_watermark(), partition.latest_epoch()), (3, 3, 9));
+    assert_eq!(values(&files, &partition, Isolation::ReadUncommitted), ["a", "b", "c"]);
+    let bytes = read_bytes(&files, &partition, 2, 1, Isolation::ReadUncommitted);
+    assert_eq!(bytes[..16], [0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, bytes[11], 0, 0, 0, 9], "base offset and leader epoch");
+}
+
+#[test]
+fn one_call_is_one_write() {
+    let (sim, _, _, mut partition) = create(&LogConfig::default());
+    append(&mut partition, &batch(1, &[b"first: writes the epoch"])).unwrap();
+    for count in [1, 3, 40] {
+        let batches = vec![batch(1, &[b"x"]); count];
+        let before = sim.counters().writes;
+        let answers = append_all(&mut partition, &batches.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        assert!(answers.iter().all(Result::is_ok));
+        assert_eq!(sim.counters().writes, before + 1, "{count} batches");
+    }
+}
+
+#[test]
+fn segments_roll_by_size_and_every_offset_is_found() {
+    let (_, files, dir, mut partition) = create(&small_segments());
+    for i in 0..200_i64 {
+        append(&mut partition, &batch(1000 + i, &[format!("value {i}").as_bytes()])).unwrap();
+    }
+    assert!(partition.segment_count() > 5, "{}", partition.segment_count());
+    let names = files.list(&dir).unwrap();
+    assert!(names.iter().any(|entry| entry.name.ends_with(".snapshot")));
+    for offset in 0..200 {
+        for max in [1, 100, 300, 5000] {
+            let range = partition.read(offset, max, true, Isolation::ReadUncommitted).unwrap();
+            let mut bytes = vec![0; range.len];
+            files.read_at(&range.file, &mut bytes, range.position).unwrap();
+            assert_eq!(bytes[..8], offset.to_be_bytes(), "offset {offset}, at most {max} bytes");
+            assert!(range.upper_bound_offset > offset);
+        }
+        let found = partition.offset_for_timestamp(1000 + offset).unwrap().unwrap();
+        assert_eq!((found.offset, found.timestamp_ms), (offset, 1000 + offset));
+    }
+    let records = read_records(&files, &partition, 0, 700, Isolation::ReadUncommitted);
+    assert_eq!(records.len(), 200);
+    assert_eq!(partition.offset_of_max_timestamp().unwrap().unwrap().offset, 199);
+    assert_eq!(partition.size_bytes(), records_len(&files, &partition));
+}
+
+fn records_len(files: &Rc<dyn Files>, partition: &Partition) -> u64 {
+    let (mut offset, mut len) = (0, 0);
+    loop {
+        let bytes = read_bytes(files, partition, offset, 1, Isolation::LogEnd);
+        if bytes.is_empty() {
+            return len;
+        }
+        len += bytes.len() as u64;
+        offset = ringlog_wire::batch::BatchHeader::parse(&bytes).unwrap().next_offset();
+    }
+}
+
+#[test]
+fn a_segment_rolls_by_the_age_of_its_first_batch() {
+    let config = LogConfig { segment_ms: 1000, ..LogConfig::default() };
+    let (_, _, _, mut partition) = create(&config);
+    for timestamp_ms in [5000, 6000, 5500, 6001, 6002] {
+        append(&mut partition, &batch(timestamp_ms, &[b"x"])).unwrap();
+    }
+    assert_eq!(partition.segment_count(), 2);
+    assert_eq!(partition.read(3, 1, true, Isolation::LogEnd).unwrap().position, 0, "6001 began the second");
+}
+
+#[test]
+fn a_segment_rolls_when_its_index_is_full_and_when_an_offset_is_too_far() {
+    let config = LogConfig { segment_index_bytes: 36, index_interval_bytes: 1, ..LogConfig::default() };
+    let (_, _, _, mut partition) = create(&config);
+    (0..9).for_each(|i| drop(append(&mut partition, &batch(i, &[b"x"])).unwrap()));
+    assert!(partition.segment_count() >= 3, "{}", partition.segment_count());
+
+    let (_, files, _, mut partition) = create(&LogConfig::default());
+    let mut wide = support::validated(&batch(1, &[b"x"]), Origin::Client);
+    wide.header.last_offset_delta = i32::MAX - 1;
+    let bytes = batch(1, &[b"x"]);
+    let new = ringlog_storage::NewBatch { validated: &wide, bytes: &bytes, origin: Origin::Coordinator };
+    assert_eq!(partition.append(&[new], 0, WALL_MS)[0].as_ref().unwrap().last_offset, i64::from(i32::MAX) - 1);
+    append(&mut partition, &batch(1, &[b"the last that fits"])).unwrap();
+    let next = append(&mut partition, &batch(1, &[b"in the next segment"])).unwrap();
+    assert_eq!((next.base_offset, partition.segment_count()), (1 << 31, 2));
+    assert_eq!(read_bytes(&files, &partition, 1 << 31, 1, Isolation::LogEnd)[..8], (1_i64 << 31).to_be_bytes());
+}
+
+#[test]
+fn reads_end_at_batches_and_honour_the_first_batch_rule() {
+    let (_, files, _, mut partition) = create(&LogConfig { index_interval_bytes: 100, ..LogConfig::default() });
+    let bytes = batch(1, &[&[b'x'; 300]]);
+    (0..10).for_each(|_| drop(append(&mut partition, &bytes).unwrap()));
+    let len = |max, first| partition.read(3, max, first, Isolation::ReadUncommitted).unwrap().len;
+    assert_eq!(len(10, false), 0);
+    assert_eq!(len(10, true), bytes.len());
+    assert_eq!(len(bytes.len() * 2 + 50, true), bytes.len() * 2, "no part of a batch");
+    assert_eq!(len(1 << 20, true), bytes.len() * 7);
+    assert_eq!(partition.read(10, 100, true, Isolation::ReadUncommitted).unwrap().len, 0);
+    for outside in [-1, 11] {
+        let error = partition.read(outside, 100, true, Isolation::ReadUncommitted).unwrap_err();
+        assert!(matches!(error, ReadError::OffsetOutOfRange { log_start_offset: 0, end_offset: 10, .. }), "{error}");
+    }
+    drop(files);
+}
+
+#[test]
+fn a_resent_batch_is_answered_with_its_first_offset() {
+    let (_, files, _, mut partition) = create(&LogConfig::default());
+    for i in 0..6 {
+        assert_eq!(
+            append(&mut partition, &producer_batch(7, 0, 2 * i, 2, false)).unwrap().base_offset,
+            i64::from(2 * i)
+        );
+    }
+    for i in 1..6 {
+        let again = append(&mut partition, &producer_batch(7, 0, 2 * i, 2, false)).unwrap();
+        assert_eq!((again.base_offset, again.duplicate), (i64::from(2 * i), true));
+    }
+    let forgotten = append(&mut partition, &producer_batch(7, 0, 0, 2, false)).unwrap_err();
+    assert!(matches!(forgotten, AppendError::OutOfOrderSequence { last_sequence: 11, .. }), "five are remembered");
+    let both = append_all(&mut partition, &[&producer_batch(7, 0, 12, 1, false), &producer_batch(7, 0, 12, 1, false)]);
+    assert_eq!(both.iter().map(|it| it.as_ref().unwrap().duplicate).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(partition.end_offset(), 13);
+    assert_eq!(values(&files, &partition, Isolation::ReadUncommitted).len(), 13);
+}
+
+#[test]
+fn sequences_epochs_and_their_errors_are_kafkas() {
+    let (_, _, _, mut partition) = create(&LogConfig::default());
+    let mut try_append = |epoch, sequence, records| {
+        let answer = append(&mut partition, &producer_batch(1, epoch, sequence, records, false));
+        answer.map(|appended| appended.base_offset).map_err(|error| error.error_code().name())
+    };
+    assert_eq!(try_append(0, 40, 1), Ok(0), "an unknown producer begins anywhere");
+    assert_eq!(try_append(0, 42, 1), Err("OUT_OF_ORDER_SEQUENCE_NUMBER"));
+    assert_eq!(try_append(0, 41, 1), Ok(1));
+    assert_eq!(try_append(2, 1, 1), Err("OUT_OF_ORDER_SEQUENCE_NUMBER"), "a new epoch begins at 0");
+    assert_eq!(try_append(2, 0, 1), Ok(2));
+    assert_eq!(try_append(1, 0, 1), Err("INVALID_PRODUCER_EPOCH"));
+    assert_eq!(try_append(2, 1, 1), Ok(3));
+}
+
+#[test]
+fn sequences_wrap_to_zero() {
+    let (_, _, _, mut partition) = create(&LogConfig::default());
+    append(&mut partition, &producer_batch(1, 0, i32::MAX - 1, 1, false)).unwrap();
+    append(&mut partition, &producer_batch(1, 0, i32::MAX, 3, false)).unwrap();
+    let again = append(&mut partition, &producer_batch(1, 0, i32::MAX, 3, false)).unwrap();
+    assert_eq!((again.base_offset, again.duplicate), (1, true));
+    assert_eq!(append(&mut partition, &producer_batch(1, 0, 2, 1, false)).unwrap().base_offset, 4);
+}
+
+fn marker(partition: &mut Partition, id: i64, epoch: i16, commit: bool) -> Result<i64, AppendError> {
+    let bytes = BatchBuilder::marker(WALL_MS, id, epoch, commit, 3);
+    append_as(partition, &[&bytes], Origin::Coordinator, 0).remove(0).map(|appended| appended.base_offset)
+}
+
+#[test]
+fn open_transactions_hold_the_last_stable_offset() {
+    let (_, files, dir, mut partition) = create(&LogConfig::default());
+    append(&mut partition, &batch(1, &[b"plain"])).unwrap();
+    append(&mut partition, &producer_batch(1, 0, 0, 2, true)).unwrap();
+    append(&mut partition, &producer_batch(2, 0, 0, 1, true)).unwrap();
+    assert_eq!((partition.last_stable_offset(), partition.high_watermark()), (1, 4));
+    assert_eq!(partition.read(1, 1000, true, Isolation::ReadCommitted).unwrap().len, 0);
+    assert_eq!(read_records(&files, &partition, 0, 1 << 20, Isolation::ReadCommitted).len(), 1);
+
+    let outside = append(&mut partition, &producer_batch(2, 0, 1, 1, false)).unwrap_err();
+    assert_eq!(outside.error_code().name(), "INVALID_TXN_STATE");
+    assert_eq!(marker(&mut partition, 1, 0, false), Ok(4));
+    assert_eq!(partition.last_stable_offset(), 3, "the other one is open");
+    assert_eq!(marker(&mut partition, 2, 0, true), Ok(5));
+    assert_eq!(partition.last_stable_offset(), 6);
+    let aborted = [AbortedTransaction { producer_id: 1, first_offset: 1 }];
+    assert_eq!(partition.aborted_transactions(0, 6).unwrap(), aborted);
+    assert_eq!(marker(&mut partition, 1, -1, true).unwrap_err().error_code().name(), "INVALID_PRODUCER_EPOCH");
+
+    append(&mut partition, &producer_batch(5, 0, 0, 1, true)).unwrap();
+    drop(partition);
+    for how in [Startup::SameBoot, Startup::NewBoot, Startup::Clean] {
+        let (partition, _) = open(&files, &dir, &LogConfig::default(), how);
+        assert_eq!((partition.last_stable_offset(), partition.end_offset()), (6, 7), "{how:?}");
+        assert_eq!(partition.aborted_transactions(0, 6).unwrap(), aborted, "{how:?}");
+    }
+}
+
+#[test]
+fn aborted_transactions_are_found_across_segments() {
+    let (_, _, _, mut partition) = create(&small_segments());
+    for id in 0..20 {
+        append(&mut partition, &producer_batch(id, 0, 0, 10, true)).unwrap();
+        marker(&mut partition, id, 0, id % 2 == 0).unwrap();
+    }
+    assert!(partition.segment_count() > 2);
+    let found = partition.aborted_transactions(0, partition.end_offset()).unwrap();
+    assert_eq!(found.iter().map(|it| it.producer_id).collect::<Vec<_>>(), (1..20).step_by(2).collect::<Vec<i64>>());
+    assert_eq!(partition.aborted_transactions(150, 160).unwrap().len(), 1);
+}
+
+#[test]
+fn nothing_is_visible_before_it_is_flushed_under_flush_messages_1() {
+    let config = LogConfig { flush_messages: 1, ..small_segments() };
+    let (sim, files, _, mut partition) = create(&config);
+    append(&mut partition, &batch(1, &[b"a"])).unwrap();
+    assert_eq!((partition.end_offset(), partition.high_watermark()), (1, 0));
+    assert_eq!(partition.read(0, 1000, true, Isolation::ReadUncommitted).unwrap().len, 0);
+    assert!(partition.flush_due(WALL_MS));
+    let mut job = partition.flush_begin().unwrap();
+    while job.up_to == 0 {
+        assert!(partition.flush_begin().is_none(), "one at a time");
+        let result = files.sync(&job.file);
+        partition.flush_done(job, result);
+        job = partition.flush_begin().unwrap();
+    }
+    append(&mut partition, &batch(2, &[b"b"])).unwrap();
+    partition.flush_done(job, Ok(()));
+    assert_eq!(partition.high_watermark(), 1, "what came after the job began waits for the next");
+    for i in 0..100 {
+        append(&mut partition, &batch(i, &[&[b'x'; 100]])).unwrap();
+    }
+    let syncs = sim.counters().syncs;
+    flush(&files, &mut partition);
+    assert_eq!((partition.high_watermark(), partition.flushed_offset()), (102, 102));
+    assert!(sim.counters().syncs - syncs >= partition.segment_count() as u64 - 1, "every segment");
+    assert!(!partition.flush_due(WALL_MS) && partition.flush_begin().is_none());
+    assert_eq!(values(&files, &partition, Isolation::ReadUncommitted).len(), 102);
+}
+
+#[test]
+fn flushes_are_due_by_count_by_time_and_after_a_roll() {
+    let config = LogConfig { flush_messages: 3, flush_ms: 1000, ..LogConfig::default() };
+    let (_, files, _, mut partition) = create(&config);
+    append(&mut partition, &batch(1, &[b"a"])).unwrap();
+    assert_eq!(partition.high_watermark(), 1, "only flush.messages=1 hides");
+    assert!(!partition.flush_due(WALL_MS + 999) && partition.flush_due(WALL_MS + 1000));
+    append(&mut partition, &batch(1, &[b"b", b"c"])).unwrap();
+    assert!(partition.flush_due(WALL_MS));
+    flush(&files, &mut partition);
+    assert!(!partition.flush_due(WALL_MS + 5000));
+
+    let (_, files, _, mut partition) = create(&small_segments());
+    assert_eq!(partition.checkpoint().unwrap().recovery_point, 0);
+    while partition.segment_count() == 1 {
+        append(&mut partition, &batch(1, &[b"a"])).unwrap();
+    }
+    assert!(partition.flush_due(WALL_MS), "a sealed segment is flushed behind the scenes");
+    flush(&files, &mut partition);
+    assert_eq!(partition.checkpoint().unwrap().recovery_point, partition.end_offset());
+}
+
+#[test]
+fn the_next_segment_is_made_before_it_is_needed() {
+    let (sim, files, dir, mut partition) = create(&LogConfig { preallocate: true, ..small_segments() });
+    while partition.size_bytes() < 1800 {
+        partition.maintain(WALL_MS).unwrap();
+        append(&mut partition, &batch(1, &[b"a"])).unwrap();
+    }
+    partition.maintain(WALL_MS).unwrap();
+    assert!(files.exists(&dir.join("next-segment")));
+    let before = sim.counters();
+    while partition.segment_count() == 1 {
+        append(&mut partition, &batch(1, &[b"a"])).unwrap();
+    }
+    assert!(!files.exists(&dir.join("next-segment")));
+    assert_eq!(sim.counters().syncs, before.syncs, "a roll waits for no disk");
+    assert_eq!(sim.counters().dir_syncs, before.dir_syncs);
+}
+
+#[test]
+fn write_back_is_asked_for_in_pieces() {
+    let (_, files, _, mut partition) = create(&LogConfig { writeback_bytes: 1000, ..LogConfig::default() });
+    assert!(partition.writeback_due().is_none());
+    let mut covered = 0;
+    for _ in 0..50 {
+        append(&mut partition, &batch(1, &[&[b'x'; 100]])).unwrap();
+        if let Some(due) = partition.writeback_due() {
+            assert_eq!(due.offset, covered);
+            assert!(due.len >= 1000);
+            covered += due.len;
+            files.start_writeback(&due.file, due.offset, due.len).unwrap();
+        }
+    }
+    assert!(covered > 6000);
+}
+
+#[test]
+fn a_partition_is_deleted_whole() {
+    let (_, files, dir, partition) = create(&LogConfig::default());
+    partition.delete().unwrap();
+    assert!(!files.exists(&dir));
+    assert_eq!(files.list(Path::new("/log")).unwrap(), []);
+}
+
+#[test]
+fn a_folder_that_holds_a_partition_is_not_made_again() {
+    let (_, files, dir, _partition) = create(&LogConfig::default());
+    let again = Partition::create(&files, &dir, TOPIC_ID, LogConfig::default(), WALL_MS);
+    assert!(matches!(again.err(), Some(StorageError::Io { action: "open", .. })));
+}
+
+#[test]
+fn bytes_that_are_not_what_was_validated_are_refused() {
+    let (_, _, _, mut partition) = create(&LogConfig { segment_bytes: 100, ..LogConfig::default() });
+    let (short, long) = (batch(1, &[b"x"]), batch(1, &[&[b'x'; 100]]));
+    let validated = support::validated(&short, Origin::Client);
+    let new = ringlog_storage::NewBatch { validated: &validated, bytes: &long, origin: Origin::Client };
+    assert_eq!(partition.append(&[new], 0, WALL_MS)[0].as_ref().unwrap_err().error_code().name(), "CORRUPT_MESSAGE");
+    assert_eq!(append(&mut partition, &long).unwrap_err().error_code().name(), "RECORD_LIST_TOO_LARGE");
+    assert_eq!(partition.end_offset(), 0);
+}
