@@ -139,7 +139,7 @@ class Kafka(Broker):
     def __init__(self, folder, port, version=peers.DEFAULT, light=True, advertised_port=None, **rest):
         super().__init__(folder, port, **rest)
         self.version, self.light = version, light
-        self.advertised_port = advertised_port or port
+        self.advertised_port = advertised_port
 
     def settings(self):
         controller = self.port + 1
@@ -148,7 +148,7 @@ class Kafka(Broker):
             "node.id": 1,
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.advertised_port}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.advertised_port or self.port}",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": self.log_dir,

@@ -1,5 +1,9 @@
 //! Shards that are brokers: settings, connections, handlers, coordinators, the metadata image.
 
+#[allow(dead_code, reason = "the shard drives it")]
+mod coordinator;
+#[allow(dead_code, reason = "the shard drives it")]
+mod fetch_session;
 #[allow(dead_code)]
 mod metadata;
 #[allow(dead_code)]

@@ -1,6 +1,7 @@
 //! Clocks: the system's, and the reading that a driver keeps for a turn.
 
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
 use crate::driver::{Clock, Nanos};
 use crate::sys;
@@ -10,6 +11,11 @@ use crate::sys;
 pub fn monotonic() -> Nanos {
     let time = read(libc::CLOCK_MONOTONIC);
     Nanos(time.0 * 1_000_000_000 + time.1)
+}
+
+/// A moment and a span after it.
+pub(crate) fn later(now: Nanos, span: Duration) -> Nanos {
+    Nanos(now.0.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
 }
 
 /// CLOCK_REALTIME in milliseconds since 1970.

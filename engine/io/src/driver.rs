@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::buf::{Buf, Slice};
+use crate::epoll::EpollDriver;
 use crate::files::{File, Files};
+use crate::uring::{NoUring, UringDriver};
 
 /// Given with an operation, returned with its event. The driver does not read it.
 pub type Token = u64;
@@ -250,13 +252,18 @@ pub(crate) const FREE_BYTES_MAX: usize = 64 << 20;
 /// How long accepting rests after the process ran out of descriptors or memory.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Makes the driver of this thread.
+/// Makes the driver of this thread. `Choice::Auto` takes epoll where io_uring is refused, and [`Driver::fallback_reason`]
+/// says why; `Choice::Uring` gives the refusal as the error, with what to do about it.
 pub fn open(options: DriverOptions) -> io::Result<Box<dyn Driver>> {
-    let absent = "the io_uring driver is not built in yet";
-    match options.choice {
-        Choice::Uring => Err(io::Error::new(io::ErrorKind::Unsupported, absent)),
-        Choice::Auto => Ok(Box::new(crate::epoll::EpollDriver::new(&options, Some(absent.to_owned()))?)),
-        Choice::Epoll => Ok(Box::new(crate::epoll::EpollDriver::new(&options, None)?)),
+    if options.choice == Choice::Epoll {
+        return Ok(Box::new(EpollDriver::new(&options, None)?));
+    }
+    match UringDriver::new(&options) {
+        Ok(driver) => Ok(Box::new(driver)),
+        Err(NoUring::Refused(error)) if options.choice == Choice::Auto => {
+            Ok(Box::new(EpollDriver::new(&options, Some(error.to_string()))?))
+        }
+        Err(NoUring::Refused(error) | NoUring::Failed(error)) => Err(error),
     }
 }
 
@@ -274,4 +281,10 @@ pub(crate) fn no_such_socket() -> io::Error {
 /// What operations under way end in when their socket is closed.
 pub(crate) fn cancelled() -> io::Error {
     io::Error::from_raw_os_error(libc::ECANCELED)
+}
+
+/// What an exact receive ends in when the stream does first.
+pub(crate) fn early_end(len: usize, target_len: usize) -> io::Error {
+    let words = format!("the peer ended the stream after {len} of {target_len} bytes");
+    io::Error::new(io::ErrorKind::UnexpectedEof, words)
 }

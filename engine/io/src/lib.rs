@@ -30,6 +30,7 @@ pub mod sim;
 mod slab;
 mod sys;
 pub mod threads;
+mod uring;
 
 pub use buf::{Buf, Slice};
 pub use clock::SystemClock;

@@ -172,6 +172,11 @@ pub(crate) fn accept_ran_out(errno: i32) -> bool {
     matches!(errno, libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
 }
 
+/// The words for it.
+pub(crate) fn ran_out(error: io::Error) -> io::Error {
+    about("cannot accept connections (ulimit -n limits descriptors); trying again shortly", error)
+}
+
 /// Starts connecting. `Ok(false)`: it is under way.
 pub(crate) fn connect(fd: RawFd, address: &RawAddress) -> io::Result<bool> {
     // SAFETY: the address is `len` readable bytes that live through the call.

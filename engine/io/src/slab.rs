@@ -5,6 +5,7 @@
 pub(crate) struct Slab<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
+    len: usize,
 }
 
 #[derive(Debug)]
@@ -15,7 +16,7 @@ struct Slot<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: Vec::new() }
+        Self { slots: Vec::new(), free: Vec::new(), len: 0 }
     }
 }
 
@@ -33,6 +34,7 @@ impl<T> Slab<T> {
         });
         let slot = &mut self.slots[index as usize];
         slot.value = Some(value);
+        self.len += 1;
         u64::from(slot.generation) << 32 | u64::from(index)
     }
 
@@ -53,6 +55,7 @@ impl<T> Slab<T> {
         let (index, generation) = parts(id);
         let slot = self.slots.get_mut(index).filter(|slot| slot.generation == generation)?;
         let value = slot.value.take()?;
+        self.len -= 1;
         if let Some(next) = generation.checked_add(1) {
             slot.generation = next;
             self.free.push(index as u32);
@@ -67,7 +70,7 @@ impl<T> Slab<T> {
 
     /// How many values there are.
     pub(crate) fn len(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.value.is_some()).count()
+        self.len
     }
 }
 

@@ -47,10 +47,10 @@ pub(crate) fn owned(fd: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// An eventfd(2): non-blocking, closed on exec, its count at zero.
-pub(crate) fn eventfd() -> io::Result<OwnedFd> {
+/// An eventfd(2): closed on exec, its count at zero.
+pub(crate) fn eventfd(flags: i32) -> io::Result<OwnedFd> {
     // SAFETY: eventfd takes two integers and touches no memory of ours.
-    check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }).map(owned)
+    check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | flags) }).map(owned)
 }
 
 /// Adds one to an eventfd. A full counter is fine: it is readable already.

@@ -39,6 +39,8 @@ impl RequestHeader {
     pub fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (api_key, api_version, correlation_id) = (r.i16()?, r.i16()?, r.i32()?);
         let client_id = r.string(false)?;
+        #[cfg(feature = "planted_panic")]
+        crate::planted::in_client_id(client_id.as_deref());
         let mut unknown_tags = Vec::new();
         if is_flexible(api_key, api_version) {
             r.tagged_fields(&mut unknown_tags, |_, _| Ok(false))?;

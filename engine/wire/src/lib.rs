@@ -10,6 +10,8 @@ pub mod header;
 #[macro_use]
 pub mod schema;
 pub mod messages;
+#[cfg(feature = "planted_panic")]
+mod planted;
 pub mod records;
 mod uuid;
 

@@ -61,8 +61,11 @@ fn count_records(bytes: &[u8]) -> usize {
     count
 }
 
-/// Key and value of every record in a partition folder of the golden log directory, with its batch's control mark.
-fn golden_log(partition: &str) -> Vec<(bool, Option<Vec<u8>>, Option<Vec<u8>>)> {
+/// The batch's control mark, key and value.
+type LoggedRecord = (bool, Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// Every record in a partition folder of the golden log directory.
+fn golden_log(partition: &str) -> Vec<LoggedRecord> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../storage/tests/data/golden-log").join(partition);
     let bytes = std::fs::read(path.join("00000000000000000000.log")).unwrap();
     let mut scratch = Scratch::new();

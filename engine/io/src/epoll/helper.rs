@@ -83,7 +83,8 @@ pub(crate) struct Helper {
 impl Helper {
     /// No thread runs yet.
     pub(crate) fn new() -> io::Result<Self> {
-        let shared = Shared { queues: Mutex::default(), work_came: Condvar::new(), wake: sys::eventfd()? };
+        let shared =
+            Shared { queues: Mutex::default(), work_came: Condvar::new(), wake: sys::eventfd(libc::EFD_NONBLOCK)? };
         Ok(Self { shared: Arc::new(shared), threads: Vec::new() })
     }
 

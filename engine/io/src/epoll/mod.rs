@@ -23,10 +23,10 @@ use std::time::Duration;
 use self::helper::{Helper, Job, Work};
 use self::poller::{Poller, Ready};
 use crate::buf::{Buf, FreeList, ReceivePool, Slice};
-use crate::clock::TurnClock;
+use crate::clock::{TurnClock, later};
 use crate::driver::{
     ACCEPT_PAUSE, Cache, Clock, Counters, Driver, DriverOptions, Event, FREE_BYTES_MAX, Kind, Listener, Nanos, Socket,
-    SocketOptions, Token, Waker, cancelled, no_such_socket,
+    SocketOptions, Token, Waker, cancelled, early_end, no_such_socket,
 };
 use crate::error::about;
 use crate::files::os::{OsFiles, os_file};
@@ -254,8 +254,7 @@ impl EpollDriver {
             self.calls.count();
             match net::recv_into(connection.fd.as_raw_fd(), buf.vec(), missing) {
                 Ok(0) => {
-                    let words = format!("the peer ended the stream after {} of {target_len} bytes", buf.len());
-                    let result = Err(io::Error::new(io::ErrorKind::UnexpectedEof, words));
+                    let result = Err(early_end(buf.len(), target_len));
                     return events.push(Event::Filled { token, result });
                 }
                 Ok(got) => self.counters.received_bytes += got as u64,
@@ -309,8 +308,7 @@ impl EpollDriver {
                 Err(error) if error.raw_os_error().is_some_and(net::accept_ran_out) => {
                     self.poller.remove(fd);
                     listener.paused_until = Some(later(self.clock.read(), ACCEPT_PAUSE));
-                    let result = Err(about("accepting (ulimit -n is the limit of descriptors)", error));
-                    return events.push(Event::Accepted { token, result });
+                    return events.push(Event::Accepted { token, result: Err(net::ran_out(error)) });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // The failure of the one connection that waited first; the next may be well.
@@ -472,10 +470,6 @@ fn send_list(
         }
     }
     Ok(true)
-}
-
-fn later(now: Nanos, pause: Duration) -> Nanos {
-    Nanos(now.0.saturating_add(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX)))
 }
 
 impl Clock for EpollDriver {
@@ -651,7 +645,7 @@ impl Driver for EpollDriver {
         if let Some(waker) = &self.waker {
             return Ok(Waker(Arc::clone(waker)));
         }
-        let waker = Arc::new(sys::eventfd()?);
+        let waker = Arc::new(sys::eventfd(libc::EFD_NONBLOCK)?);
         self.poller.add_source(waker.as_raw_fd(), KEY_WAKER)?;
         self.waker = Some(Arc::clone(&waker));
         Ok(Waker(waker))

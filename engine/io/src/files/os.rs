@@ -63,6 +63,21 @@ impl OsFiles {
         os_file(file)
     }
 
+    /// The number of the device that a file lies on.
+    pub(crate) fn device(&self, file: &File) -> Option<u64> {
+        self.stat(file).ok().map(|stat| stat.st_dev)
+    }
+
+    fn stat(&self, file: &File) -> io::Result<libc::stat> {
+        let os = self.os(file)?;
+        // SAFETY: stat is plain integers, for which all zeroes is a value.
+        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+        // SAFETY: `stat` is writable through the call; the descriptor is open.
+        sys::check(unsafe { libc::fstat(os.fd.as_raw_fd(), &mut stat) })
+            .map_err(|error| os.error("asking the length of", error))?;
+        Ok(stat)
+    }
+
     fn open_std(&self, path: &Path, options: &OpenOptions, verb: &str) -> io::Result<File> {
         self.calls.count();
         let file = options.open(path).map_err(|error| at_path(verb, path, error))?;
@@ -247,12 +262,7 @@ impl Files for OsFiles {
     }
 
     fn len(&self, file: &File) -> io::Result<u64> {
-        let os = self.os(file)?;
-        // SAFETY: stat is plain integers, for which all zeroes is a value.
-        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-        // SAFETY: `stat` is writable through the call; the descriptor is open.
-        sys::check(unsafe { libc::fstat(os.fd.as_raw_fd(), &mut stat) })
-            .map_err(|error| os.error("asking the length of", error))?;
+        let stat = self.stat(file)?;
         Ok(u64::try_from(stat.st_size).unwrap_or(0))
     }
 

@@ -24,7 +24,7 @@ pub(crate) fn on_each(test: impl Fn(&mut Rig)) {
 
 /// As [`on_each`], with options.
 pub(crate) fn on_each_with(options: &DriverOptions, test: impl Fn(&mut Rig)) {
-    for choice in [Choice::Epoll] {
+    for choice in [Choice::Epoll, Choice::Uring] {
         let options = DriverOptions { choice, ..options.clone() };
         let mut rig = Rig { driver: driver::open(options).expect("a driver"), events: VecDeque::new() };
         test(&mut rig);

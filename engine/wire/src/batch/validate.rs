@@ -133,6 +133,8 @@ fn check_claims(header: &BatchHeader, rules: &Rules) -> Result<(), BatchError> {
         return Err(BatchError::Control);
     }
     let (producer_id, base_sequence) = (header.producer_id, header.base_sequence);
+    #[cfg(feature = "planted_panic")]
+    crate::planted::in_base_sequence(base_sequence);
     if header.has_producer_id() && base_sequence < 0 && rules.origin == Origin::Client {
         return Err(BatchError::Sequence { producer_id, base_sequence });
     }

@@ -1,0 +1,275 @@
+//! A partition of `__consumer_offsets` becomes ours: its records are read again, and its groups stand as they stood.
+//!
+//! ```text
+//!   begin_load -> load_part (as often as there are batches) -> finish_load     Loading -> Active
+//!   unload                                                                     what waits is told NOT_COORDINATOR
+//! ```
+//!
+//! Records of groups that are not classic (KIP-848 and later) are passed over; their offsets are kept.
+
+use ringlog_wire::batch::{Batch, BatchError, Batches};
+use ringlog_wire::compression::Scratch;
+use ringlog_wire::messages::join_group::JoinGroupRequestProtocol;
+use ringlog_wire::records::group::{
+    GroupKey, GroupMetadataValue, MemberMetadata, OffsetCommitKey, OffsetCommitValue, decode_value,
+};
+use ringlog_wire::{DecodeError, ErrorCode, Reader};
+
+use super::member::Member;
+use super::offsets::Committed;
+use super::state::{Group, State};
+use super::{Effect, GroupCoordinator, Moment, Ownership, Pending};
+
+/// What a batch of the coordinator's own may open to; Kafka's limit for a batch is far below.
+const INFLATED_LEN_MAX: usize = 64 << 20;
+/// The type of a control record that commits a transaction (0 aborts).
+const COMMIT_MARKER: i16 = 1;
+
+/// Why a partition cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    /// A batch is damaged.
+    #[error("__consumer_offsets-{partition}: batch at offset {offset}: {error}")]
+    Batch { partition: i32, offset: i64, error: BatchError },
+    /// No batch stands where one should.
+    #[error("__consumer_offsets-{partition}: {error}")]
+    Header { partition: i32, error: BatchError },
+    /// A record is not of the form that its key announces.
+    #[error(
+        "__consumer_offsets-{partition}: record at offset {offset}: {error}; it was written by a newer broker or is damaged"
+    )]
+    Record { partition: i32, offset: i64, error: DecodeError },
+}
+
+/// What a record's batch says about it.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    offset: i64,
+    /// The producer, where the record is part of a transaction.
+    transaction: Option<i64>,
+}
+
+impl GroupCoordinator {
+    /// How many partitions `__consumer_offsets` has. To be told before the first of them is loaded; it never changes
+    /// while groups are owned, because it decides where each belongs.
+    pub(crate) fn set_partition_count(&mut self, count: i32) {
+        self.partition_count = count;
+    }
+
+    /// A whole partition at once: [`Self::begin_load`], [`Self::load_part`], [`Self::finish_load`]. A partition that
+    /// cannot be read is not owned: its groups get NOT_COORDINATOR.
+    pub(crate) fn load(&mut self, partition: i32, bytes: &[u8], at: Moment) -> Result<Vec<Effect>, LoadError> {
+        self.begin_load(partition);
+        match self.load_part(partition, bytes) {
+            Ok(_) => Ok(self.finish_load(partition, at)),
+            Err(error) => {
+                self.unload(partition);
+                Err(error)
+            }
+        }
+    }
+
+    /// The shard leads `partition`: its groups are answered COORDINATOR_LOAD_IN_PROGRESS until [`Self::finish_load`].
+    pub(crate) fn begin_load(&mut self, partition: i32) {
+        self.partitions.insert(partition, Ownership::Loading);
+    }
+
+    /// Replays whole batches, in the order of the log. Gives how many of the bytes it used: a batch that is cut off at
+    /// the end is for the next call.
+    pub(crate) fn load_part(&mut self, partition: i32, bytes: &[u8]) -> Result<usize, LoadError> {
+        let mut scratch = Scratch::default();
+        let mut batches = Batches::new(bytes);
+        for batch in &mut batches {
+            let batch = batch.map_err(|error| LoadError::Header { partition, error })?;
+            self.load_batch(partition, &batch, &mut scratch)?;
+        }
+        Ok(bytes.len() - batches.rest().len())
+    }
+
+    fn load_batch(&mut self, partition: i32, batch: &Batch<'_>, scratch: &mut Scratch) -> Result<(), LoadError> {
+        let offset = batch.header.base_offset;
+        let damaged = |error| LoadError::Batch { partition, offset, error };
+        batch.check_crc().map_err(damaged)?;
+        let producer_id = batch.header.producer_id;
+        for record in batch.records(scratch, INFLATED_LEN_MAX).map_err(damaged)? {
+            let record = record.map_err(damaged)?;
+            let Some(key) = record.key else { continue };
+            let transaction = batch.header.is_transactional().then_some(producer_id);
+            let origin = Origin { offset: record.offset, transaction };
+            let done = if batch.header.is_control() {
+                self.replay_marker(partition, producer_id, key)
+            } else {
+                self.replay(partition, key, record.value, origin)
+            };
+            done.map_err(|error| LoadError::Record { partition, offset: record.offset, error })?;
+        }
+        Ok(())
+    }
+
+    /// The end of a producer's transaction: version i16, type i16.
+    fn replay_marker(&mut self, partition: i32, producer_id: i64, key: &[u8]) -> Result<(), DecodeError> {
+        let mut reader = Reader::new(key);
+        let (_version, kind) = (reader.i16()?, reader.i16()?);
+        for group in self.groups.values_mut().filter(|group| group.partition == partition) {
+            group.offsets.end_transaction(producer_id, kind == COMMIT_MARKER);
+        }
+        Ok(())
+    }
+
+    fn replay(&mut self, partition: i32, key: &[u8], value: Option<&[u8]>, origin: Origin) -> Result<(), DecodeError> {
+        match (GroupKey::decode(key)?, value) {
+            (GroupKey::Offset(key), Some(value)) => {
+                let value: OffsetCommitValue = decode_value(value)?;
+                self.loaded_group(&key.group, partition).replay_offset(&key, value, origin);
+            }
+            (GroupKey::Offset(key), None) => {
+                self.loaded_group(&key.group, partition).offsets.remove(&key.topic, key.partition);
+                self.drop_if_bare(&key.group);
+            }
+            (GroupKey::Group(key), Some(value)) => {
+                let value: GroupMetadataValue = decode_value(value)?;
+                self.loaded_group(&key.group, partition).replay_metadata(value);
+            }
+            (GroupKey::Group(key), None) => {
+                let group = self.loaded_group(&key.group, partition);
+                let offsets = std::mem::take(&mut group.offsets);
+                *group = Group { offsets, ..Group::new(&key.group, partition) };
+                self.drop_if_bare(&key.group);
+            }
+            (GroupKey::Other(kind), _) => tracing::debug!(partition, kind, "a record of a group that is not classic"),
+        }
+        Ok(())
+    }
+
+    fn loaded_group(&mut self, id: &str, partition: i32) -> &mut Group {
+        self.groups.entry(id.to_owned()).or_insert_with(|| Group::new(id, partition))
+    }
+
+    /// A group of which nothing is left in the log does not exist.
+    fn drop_if_bare(&mut self, id: &str) {
+        if self.groups.get(id).is_some_and(|group| group.protocol_type.is_none() && group.offsets.is_empty()) {
+            self.groups.remove(id);
+        }
+    }
+
+    /// The partition's end was reached: its groups are served. Members have one session timeout from now on to say that
+    /// they are still there.
+    pub(crate) fn finish_load(&mut self, partition: i32, at: Moment) -> Vec<Effect> {
+        if self.partitions.get(&partition) != Some(&Ownership::Loading) {
+            return Vec::new();
+        }
+        self.partitions.insert(partition, Ownership::Active);
+        let mut effects = Vec::new();
+        for id in self.groups_of(partition) {
+            effects.append(&mut self.with_group(&id, at, |group, env| {
+                let members: Vec<String> = group.members.keys().cloned().collect();
+                for member in &members {
+                    group.schedule_session(member, env);
+                }
+                // group.max.size may be lower than it was.
+                if members.len() > env.settings.group_size_max {
+                    group.prepare_rebalance(env);
+                }
+            }));
+        }
+        effects
+    }
+
+    /// The shard does not lead the partition any more.
+    pub(crate) fn unload(&mut self, partition: i32) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.partitions.remove(&partition).is_none() {
+            return effects;
+        }
+        for id in self.groups_of(partition) {
+            if let Some(group) = self.groups.remove(&id) {
+                group.fail_waiters(ErrorCode::NOT_COORDINATOR, &mut effects);
+            }
+        }
+        let count = self.partition_count;
+        let is_gone = |group: &str| super::partition_of(group, count) == partition;
+        self.timers.cancel_groups(is_gone);
+        for (ticket, pending) in std::mem::take(&mut self.appends.pending) {
+            match pending {
+                Pending::Offsets(commit) if is_gone(&commit.group) => {
+                    effects.push(commit.failed(ErrorCode::NOT_COORDINATOR));
+                }
+                pending if is_gone(pending.group()) => {}
+                pending => {
+                    self.appends.pending.insert(ticket, pending);
+                }
+            }
+        }
+        effects
+    }
+
+    fn groups_of(&self, partition: i32) -> Vec<String> {
+        self.groups.values().filter(|group| group.partition == partition).map(|group| group.id.clone()).collect()
+    }
+}
+
+impl Group {
+    fn replay_offset(&mut self, key: &OffsetCommitKey, value: OffsetCommitValue, origin: Origin) {
+        let committed = Committed {
+            offset: value.offset,
+            leader_epoch: value.leader_epoch,
+            metadata: value.metadata,
+            commit_ms: value.commit_timestamp,
+            expire_ms: value.expire_timestamp,
+            topic_id: value.topic_id,
+            log_offset: origin.offset,
+        };
+        match origin.transaction {
+            Some(producer_id) => {
+                self.offsets.put_transactional(producer_id, &key.topic, key.partition, committed);
+            }
+            None => self.offsets.put(&key.topic, key.partition, committed),
+        }
+    }
+
+    fn replay_metadata(&mut self, value: GroupMetadataValue) {
+        let offsets = std::mem::take(&mut self.offsets);
+        let state = if value.members.is_empty() { State::Empty } else { State::Stable };
+        let protocol = value.protocol.clone().unwrap_or_default();
+        let mut group = Group {
+            state,
+            previous_state: state,
+            state_since_ms: value.current_state_timestamp,
+            generation: value.generation,
+            protocol: value.protocol,
+            protocol_type: Some(value.protocol_type).filter(|name| !name.is_empty()),
+            leader: value.leader,
+            offsets,
+            ..Group::new(&self.id, self.partition)
+        };
+        for member in value.members {
+            let member = loaded_member(member, &protocol);
+            if let Some(instance_id) = &member.instance_id {
+                group.static_members.insert(instance_id.clone(), member.id.clone());
+            }
+            group.members.insert(member.id.clone(), member);
+        }
+        *self = group;
+    }
+}
+
+/// A member as it was; of its protocols only the one that was chosen is known.
+fn loaded_member(value: MemberMetadata, protocol: &str) -> Member {
+    Member {
+        id: value.member_id,
+        instance_id: value.group_instance_id,
+        client_id: value.client_id,
+        client_host: value.client_host,
+        rebalance_timeout_ms: if value.rebalance_timeout < 0 { value.session_timeout } else { value.rebalance_timeout },
+        session_timeout_ms: value.session_timeout,
+        protocols: vec![JoinGroupRequestProtocol {
+            name: protocol.to_owned(),
+            metadata: value.subscription,
+            ..Default::default()
+        }],
+        assignment: value.assignment,
+        awaiting_join: None,
+        awaiting_sync: None,
+        is_new: false,
+    }
+}

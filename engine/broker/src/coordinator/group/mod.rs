@@ -1,0 +1,432 @@
+//! The group coordinator of one shard: classic groups and their offsets, as a state machine without I/O.
+//!
+//! ```text
+//!   requests (with a ReplyTo)  ---+                        +--> Reply  { to, response }
+//!   appended(ticket, result)   ---+--> GroupCoordinator ---+
+//!   tick(now)                  ---+   groups, timers       +--> Append { partition, ticket, records }
+//!   load, unload               ---+                        +--  next_deadline()
+//! ```
+//!
+//! A group belongs to the partition `abs(hash(group id)) % count` of `__consumer_offsets`; the shard that leads the
+//! partition owns the group. What must survive is appended to that partition first and answered when it is there:
+//! a generation's assignment, a static member's new id, an offset.
+//!
+//! Invariants:
+//! - Every [`ReplyTo`] is answered exactly once: at once, when its append ends, when a member's turn comes, when a timer
+//!   fires, or when the partition is unloaded.
+//! - A member is given one assignment per generation.
+//! - A committed offset is seen by readers only after its record reached the log.
+//! - Same inputs, same random numbers: same effects. There is no clock and no unordered map in here.
+//!
+//! Behaviour follows Kafka 4.3's classic groups (`GroupMetadataManager`, `ClassicGroup`, `OffsetMetadataManager`).
+
+mod commit;
+mod describe;
+mod fetch;
+mod join;
+mod load;
+mod member;
+mod offsets;
+mod rebalance;
+mod records;
+mod reply;
+mod session;
+mod state;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod timers;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use ringlog_io::Nanos;
+use ringlog_wire::messages::describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse};
+use ringlog_wire::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
+use ringlog_wire::messages::join_group::{JoinGroupRequest, JoinGroupResponse};
+use ringlog_wire::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse};
+use ringlog_wire::messages::list_groups::{ListGroupsRequest, ListGroupsResponse};
+use ringlog_wire::messages::offset_commit::{OffsetCommitRequest, OffsetCommitResponse};
+use ringlog_wire::messages::offset_fetch::{OffsetFetchRequest, OffsetFetchResponse};
+use ringlog_wire::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
+use ringlog_wire::{EncodeError, ErrorCode, Uuid};
+
+use commit::PendingCommit;
+use member::Replaced;
+use reply::Waiter;
+use state::Group;
+use timers::{Timer, Timers};
+
+/// Where an answer goes. The coordinator does not read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ReplyTo(pub(crate) u64);
+
+/// An append that was asked for; comes back with [`GroupCoordinator::appended`]. Given out in ascending order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ticket(pub(crate) u64);
+
+/// A record's key and value; no value is a tombstone.
+pub(crate) type KeyValue = (Vec<u8>, Option<Vec<u8>>);
+
+/// What the coordinator wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Effect {
+    /// Send the answer.
+    Reply {
+        /// To whom.
+        to: ReplyTo,
+        /// The body, in the form of the request's version.
+        response: GroupResponse,
+    },
+    /// Append the records, as one batch, to a partition of `__consumer_offsets`; then call
+    /// [`GroupCoordinator::appended`].
+    Append {
+        /// The partition.
+        partition: i32,
+        /// What to call back with.
+        ticket: Ticket,
+        /// The records in order.
+        records: Vec<KeyValue>,
+    },
+}
+
+/// A request for the coordinator.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum GroupRequest {
+    Join(JoinGroupRequest),
+    Sync(SyncGroupRequest),
+    Heartbeat(HeartbeatRequest),
+    Leave(LeaveGroupRequest),
+    OffsetCommit(OffsetCommitRequest),
+    OffsetFetch(OffsetFetchRequest),
+    Describe(DescribeGroupsRequest),
+    List(ListGroupsRequest),
+}
+
+/// The answer to a [`GroupRequest`] of the same name.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum GroupResponse {
+    Join(JoinGroupResponse),
+    Sync(SyncGroupResponse),
+    Heartbeat(HeartbeatResponse),
+    Leave(LeaveGroupResponse),
+    OffsetCommit(OffsetCommitResponse),
+    OffsetFetch(OffsetFetchResponse),
+    Describe(DescribeGroupsResponse),
+    List(ListGroupsResponse),
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller<'a> {
+    /// Where the answer goes.
+    pub(crate) to: ReplyTo,
+    /// The request's version; the answer is shaped for it.
+    pub(crate) api_version: i16,
+    /// The header's client id, empty where it is null.
+    pub(crate) client_id: &'a str,
+    /// The peer as Java prints an address: `/127.0.0.1`.
+    pub(crate) client_host: &'a str,
+}
+
+impl Caller<'_> {
+    fn waiter(&self) -> Waiter {
+        Waiter { to: self.to, api_version: self.api_version }
+    }
+}
+
+/// What the coordinator needs to know of topics.
+pub(crate) trait Topics {
+    /// The id of the topic, `None` where it does not exist.
+    fn topic_id(&self, name: &str) -> Option<Uuid>;
+    /// The name of the topic, `None` where it does not exist.
+    fn topic_name(&self, id: Uuid) -> Option<String>;
+    /// How many partitions the topic has, `None` where it does not exist.
+    fn partition_count(&self, name: &str) -> Option<i32>;
+}
+
+/// The moment of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// The monotonic clock: timers.
+    pub(crate) now: Nanos,
+    /// Milliseconds since 1970: what is written into records.
+    pub(crate) wall_ms: i64,
+}
+
+/// Settings under their names in server.properties.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GroupSettings {
+    /// `group.min.session.timeout.ms`
+    pub(crate) session_timeout_ms_min: i32,
+    /// `group.max.session.timeout.ms`
+    pub(crate) session_timeout_ms_max: i32,
+    /// `group.initial.rebalance.delay.ms`
+    pub(crate) initial_rebalance_delay_ms: i32,
+    /// `group.max.size`
+    pub(crate) group_size_max: usize,
+    /// `offset.metadata.max.bytes`
+    pub(crate) offset_metadata_len_max: usize,
+}
+
+impl Default for GroupSettings {
+    fn default() -> Self {
+        Self {
+            session_timeout_ms_min: 6_000,
+            session_timeout_ms_max: 1_800_000,
+            initial_rebalance_delay_ms: 3_000,
+            group_size_max: i32::MAX as usize,
+            offset_metadata_len_max: 4_096,
+        }
+    }
+}
+
+/// How far a partition of `__consumer_offsets` is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ownership {
+    /// Its records are being replayed.
+    Loading,
+    /// Its groups are served.
+    Active,
+}
+
+/// What an append was for.
+#[derive(Debug)]
+enum Pending {
+    /// A group whose first member arrived, or whose last one left: nobody waits for the record.
+    GroupAlone { group: String },
+    /// A generation's assignment, by member.
+    Assignment { group: String, generation: i32, assignments: BTreeMap<String, Vec<u8>> },
+    /// A static member that came back under a new id while the group was stable.
+    StaticMember { group: String, replaced: Box<Replaced> },
+    /// Offsets.
+    Offsets(Box<PendingCommit>),
+}
+
+impl Pending {
+    fn group(&self) -> &str {
+        match self {
+            Self::GroupAlone { group } | Self::Assignment { group, .. } | Self::StaticMember { group, .. } => group,
+            Self::Offsets(commit) => &commit.group,
+        }
+    }
+}
+
+/// Appends that were asked for and have not ended.
+#[derive(Debug, Default)]
+struct Appends {
+    next: u64,
+    pending: BTreeMap<Ticket, Pending>,
+}
+
+impl Appends {
+    fn issue(&mut self, pending: Pending) -> Ticket {
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        self.pending.insert(ticket, pending);
+        ticket
+    }
+}
+
+/// What a group needs around it while it handles one input.
+struct Env<'a> {
+    settings: &'a GroupSettings,
+    timers: &'a mut Timers,
+    appends: &'a mut Appends,
+    at: Moment,
+    effects: Vec<Effect>,
+    /// Appends that failed before they began.
+    failed: Vec<Ticket>,
+}
+
+impl Env<'_> {
+    /// Asks for an append. Records that cannot be written (a text longer than Kafka's format has room for) fail it.
+    fn append(&mut self, partition: i32, records: Result<Vec<KeyValue>, EncodeError>, pending: Pending) {
+        let ticket = self.appends.issue(pending);
+        match records {
+            Ok(records) => self.effects.push(Effect::Append { partition, ticket, records }),
+            Err(error) => {
+                tracing::warn!(%error, "a group's record cannot be encoded");
+                self.failed.push(ticket);
+            }
+        }
+    }
+
+    /// `ms` from now; what a client may choose freely is never negative here.
+    fn after_ms(&self, ms: i32) -> Nanos {
+        let ms = u64::try_from(ms).unwrap_or(0);
+        Nanos(self.at.now.0.saturating_add(ms.saturating_mul(1_000_000)))
+    }
+}
+
+/// See the head of the file.
+#[derive(Debug)]
+pub(crate) struct GroupCoordinator {
+    settings: GroupSettings,
+    /// How many partitions `__consumer_offsets` has; 0 while it does not exist.
+    partition_count: i32,
+    partitions: BTreeMap<i32, Ownership>,
+    groups: BTreeMap<String, Group>,
+    timers: Timers,
+    appends: Appends,
+}
+
+/// Which partition of an internal topic a group id or transactional id belongs to: Kafka's
+/// `Utils.abs(id.hashCode()) % count` (where `abs` of the lowest number is 0).
+pub(crate) fn partition_of(id: &str, partition_count: i32) -> i32 {
+    let count = u32::try_from(partition_count).unwrap_or(0).max(1);
+    ringlog_wire::hash::coordinator_partition(id, count).cast_signed()
+}
+
+impl GroupCoordinator {
+    /// A coordinator that owns nothing yet.
+    pub(crate) fn new(settings: GroupSettings) -> Self {
+        Self {
+            settings,
+            partition_count: 0,
+            partitions: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            timers: Timers::default(),
+            appends: Appends::default(),
+        }
+    }
+
+    /// Handles one request. `random` is asked only where a member id is made.
+    pub(crate) fn handle(
+        &mut self,
+        caller: Caller<'_>,
+        request: GroupRequest,
+        topics: &dyn Topics,
+        random: &mut dyn FnMut() -> u64,
+        at: Moment,
+    ) -> Vec<Effect> {
+        match request {
+            GroupRequest::Join(request) => self.join(caller, request, random, at),
+            GroupRequest::Sync(request) => self.sync(caller, request, at),
+            GroupRequest::Heartbeat(request) => self.heartbeat(caller, &request, at),
+            GroupRequest::Leave(request) => self.leave(caller, request, at),
+            GroupRequest::OffsetCommit(request) => self.commit_offsets(caller, request, topics, at),
+            GroupRequest::OffsetFetch(request) => self.fetch_offsets(caller, request, topics),
+            GroupRequest::Describe(request) => self.describe(caller, &request),
+            GroupRequest::List(request) => self.list(caller, &request),
+        }
+    }
+
+    /// Tells what became of an append: the offset of its first record, or why it is not in the log. A ticket that is
+    /// not known (its partition was unloaded meanwhile) is ignored.
+    pub(crate) fn appended(&mut self, ticket: Ticket, result: Result<i64, ErrorCode>, at: Moment) -> Vec<Effect> {
+        let Some(pending) = self.appends.pending.remove(&ticket) else { return Vec::new() };
+        match pending {
+            Pending::GroupAlone { group } => {
+                if let Err(error) = result {
+                    tracing::warn!(group, %error, "the record of an empty group was not written");
+                }
+                Vec::new()
+            }
+            Pending::Assignment { group, generation, assignments } => {
+                self.with_group(&group, at, |group, env| group.assignment_stored(generation, assignments, result, env))
+            }
+            Pending::StaticMember { group, replaced } => {
+                self.with_group(&group, at, |group, env| group.static_member_stored(*replaced, result, env))
+            }
+            Pending::Offsets(commit) => self.offsets_stored(*commit, result, at),
+        }
+    }
+
+    /// Fires every timer whose time has come.
+    pub(crate) fn tick(&mut self, at: Moment) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        while let Some(timer) = self.timers.pop_due(at.now) {
+            effects.append(&mut self.fire(timer, at));
+        }
+        effects
+    }
+
+    /// When [`Self::tick`] has something to do, `None` while no timer runs.
+    pub(crate) fn next_deadline(&self) -> Option<Nanos> {
+        self.timers.next_deadline()
+    }
+
+    fn fire(&mut self, timer: Timer, at: Moment) -> Vec<Effect> {
+        match timer {
+            Timer::Join(group) => self.with_group(&group, at, Group::join_time_over),
+            Timer::Sync(group) => self.with_group(&group, at, Group::sync_time_over),
+            Timer::Session(group, member) => self.with_group(&group, at, |group, env| group.session_over(&member, env)),
+        }
+    }
+
+    /// Runs `act` on a group that exists; no effects where it does not.
+    fn with_group(&mut self, id: &str, at: Moment, act: impl FnOnce(&mut Group, &mut Env<'_>)) -> Vec<Effect> {
+        if !self.groups.contains_key(id) {
+            return Vec::new();
+        }
+        self.with_env(at, |groups, env| {
+            if let Some(group) = groups.get_mut(id) {
+                act(group, env);
+            }
+        })
+    }
+
+    /// Runs `act` on the groups, with what they need around them.
+    fn with_env(&mut self, at: Moment, act: impl FnOnce(&mut BTreeMap<String, Group>, &mut Env<'_>)) -> Vec<Effect> {
+        let mut env = Env {
+            settings: &self.settings,
+            timers: &mut self.timers,
+            appends: &mut self.appends,
+            at,
+            effects: Vec::new(),
+            failed: Vec::new(),
+        };
+        act(&mut self.groups, &mut env);
+        let Env { mut effects, failed, .. } = env;
+        for ticket in failed {
+            effects.append(&mut self.appended(ticket, Err(ErrorCode::UNKNOWN_SERVER_ERROR), at));
+        }
+        effects
+    }
+
+    /// The group, made where it is missing. True: it was.
+    fn make_group(&mut self, id: &str, at: Moment) -> bool {
+        let partition = self.partition_for(id);
+        match self.groups.entry(id.to_owned()) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(entry) => {
+                entry.insert(Group { state_since_ms: at.wall_ms, ..Group::new(id, partition) });
+                true
+            }
+        }
+    }
+
+    fn partition_for(&self, group: &str) -> i32 {
+        partition_of(group, self.partition_count)
+    }
+
+    /// Refuses a group that this shard does not coordinate (now).
+    fn check_owned(&self, group: &str) -> Result<(), ErrorCode> {
+        match self.partitions.get(&self.partition_for(group)) {
+            Some(Ownership::Active) => Ok(()),
+            Some(Ownership::Loading) => Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
+            None => Err(ErrorCode::NOT_COORDINATOR),
+        }
+    }
+
+    /// As [`Self::check_owned`], for requests that need a group id that is not empty.
+    fn check_group(&self, group: &str) -> Result<(), ErrorCode> {
+        if group.is_empty() { Err(ErrorCode::INVALID_GROUP_ID) } else { self.check_owned(group) }
+    }
+}
+
+/// What a client is told when a group's record could not be written (`appendGroupMetadataErrorToResponseError`).
+fn append_error(error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+        | ErrorCode::NOT_ENOUGH_REPLICAS
+        | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND
+        | ErrorCode::REQUEST_TIMED_OUT => ErrorCode::COORDINATOR_NOT_AVAILABLE,
+        ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::KAFKA_STORAGE_ERROR => ErrorCode::NOT_COORDINATOR,
+        ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE | ErrorCode::INVALID_FETCH_SIZE => {
+            ErrorCode::UNKNOWN_SERVER_ERROR
+        }
+        other => other,
+    }
+}

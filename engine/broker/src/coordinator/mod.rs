@@ -1,0 +1,3 @@
+//! What one shard coordinates for clients: groups.
+
+pub(crate) mod group;

@@ -1,0 +1,535 @@
+//! Fetch sessions (KIP-227): a client names its partitions once, later requests and answers carry only what changed.
+//!
+//! ```text
+//!   session id, epoch     what it is               becomes
+//!   0 or any, -1          full, closes the session  sessionless
+//!   0 or any,  0          full, wants a session     a new session, or sessionless where the cache is full
+//!   id, the next epoch    incremental               the session, changed by what the request says
+//! ```
+//!
+//! [`SessionCache::begin`] takes the session out of its slot, the fetch reads [`FetchContext::targets`], asks
+//! [`FetchContext::should_include`] for each, and [`SessionCache::finish`] puts the session back. A context that is
+//! dropped (its connection ended) leaves an empty slot behind: who comes back for it is told that there is no such
+//! session, and the slot ages out like any other.
+//!
+//! Invariants:
+//! - A slot's epoch is the one that its next request must have; it counts up when a request begins.
+//! - `order` names every live entry once. A partition that returned records goes to its end, so that one which always has
+//!   data cannot starve the others when answers are cut at `max_bytes`.
+//! - Slots and partitions of a session are limited.
+//!
+//! Kafka's `FetchManager`, `FetchContext`, `FetchSessionCache`.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use ringlog_io::Nanos;
+use ringlog_wire::messages::fetch::{FetchPartition, FetchRequest, PartitionData};
+use ringlog_wire::{ErrorCode, Records, Uuid};
+
+/// No session.
+const NO_SESSION: i32 = 0;
+/// The epoch of a request that wants a session.
+const INITIAL_EPOCH: i32 = 0;
+/// The epoch of a request that wants none.
+const FINAL_EPOCH: i32 = -1;
+/// The first version that names topics by id.
+const TOPIC_IDS_FROM: i16 = 13;
+/// A session that was not used, or is older than this, may be put out for another (`min.incremental.fetch.session.
+/// eviction.ms`, not configurable in Kafka either).
+const EVICTION_NS: u64 = 120_000_000_000;
+/// How many partitions one session may hold. A client with more fetches without one.
+const PARTITIONS_MAX: usize = 100_000;
+
+/// A partition to fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FetchTarget<'a> {
+    /// Whether the topic is named by `topic_id` (v13 on), otherwise by `topic`.
+    pub(crate) by_id: bool,
+    /// The topic's name, empty where it is named by id.
+    pub(crate) topic: &'a str,
+    /// The topic's id, zero where it is named by name.
+    pub(crate) topic_id: Uuid,
+    /// The partition.
+    pub(crate) partition: i32,
+    /// The first offset wanted.
+    pub(crate) fetch_offset: i64,
+    /// The leader epoch that the client believes in, -1 for none.
+    pub(crate) current_leader_epoch: i32,
+    /// The epoch of the last record that the client has, -1 for unknown.
+    pub(crate) last_fetched_epoch: i32,
+    /// The client's own log start offset, -1 where it is no follower.
+    pub(crate) log_start_offset: i64,
+    /// The most bytes wanted of this partition.
+    pub(crate) max_bytes: i32,
+}
+
+/// A topic that has partitions in a session.
+#[derive(Debug)]
+struct Topic {
+    name: Rc<str>,
+    id: Uuid,
+    partitions: u32,
+}
+
+/// A partition of a session: what is wanted, and what was answered last.
+#[derive(Debug)]
+struct Entry {
+    topic: u32,
+    partition: i32,
+    fetch_offset: i64,
+    current_leader_epoch: i32,
+    last_fetched_epoch: i32,
+    log_start_offset: i64,
+    max_bytes: i32,
+    answered_high_watermark: i64,
+    answered_log_start_offset: i64,
+    has_returned_records: bool,
+}
+
+impl Entry {
+    fn new(topic: u32, partition: i32) -> Self {
+        Self {
+            topic,
+            partition,
+            fetch_offset: -1,
+            current_leader_epoch: -1,
+            last_fetched_epoch: -1,
+            log_start_offset: -1,
+            max_bytes: -1,
+            answered_high_watermark: -1,
+            answered_log_start_offset: -1,
+            has_returned_records: false,
+        }
+    }
+
+    fn update(&mut self, wanted: &FetchPartition) {
+        self.fetch_offset = wanted.fetch_offset;
+        self.current_leader_epoch = wanted.current_leader_epoch;
+        self.last_fetched_epoch = wanted.last_fetched_epoch;
+        self.log_start_offset = wanted.log_start_offset;
+        self.max_bytes = wanted.partition_max_bytes;
+    }
+
+    /// Notes what is answered. True: the client does not know it yet.
+    fn answer(&mut self, data: &PartitionData) -> bool {
+        let has_error = data.error_code != 0;
+        let has_records = records_len(&data.records) > 0;
+        let is_news = self.answered_high_watermark != data.high_watermark
+            || self.answered_log_start_offset != data.log_start_offset
+            || data.preferred_read_replica >= 0
+            || data.diverging_epoch.epoch >= 0;
+        self.has_returned_records = has_records;
+        self.answered_log_start_offset = data.log_start_offset;
+        // After an error the partition is answered again as soon as there is none.
+        self.answered_high_watermark = if has_error { -1 } else { data.high_watermark };
+        has_records || has_error || is_news
+    }
+}
+
+fn records_len(records: &Records) -> usize {
+    match records {
+        Records::Null => 0,
+        Records::At(range) => range.len(),
+        Records::Outside(len) => *len,
+    }
+}
+
+/// The partitions of one fetch, in the order in which they are read.
+#[derive(Debug, Default)]
+struct Partitions {
+    by_id: bool,
+    topics: Vec<Topic>,
+    entries: Vec<Entry>,
+    /// Places in `entries` in the order of reading.
+    order: Vec<u32>,
+    /// Places in `topics` and `entries` that are free.
+    free_topics: Vec<u32>,
+    free_entries: Vec<u32>,
+    names: BTreeMap<Rc<str>, u32>,
+    ids: BTreeMap<Uuid, u32>,
+    places: BTreeMap<(u32, i32), u32>,
+}
+
+impl Partitions {
+    fn of(request: &FetchRequest, by_id: bool) -> Self {
+        let count = request.topics.iter().map(|topic| topic.partitions.len()).sum();
+        let mut partitions = Self {
+            by_id,
+            topics: Vec::with_capacity(request.topics.len()),
+            entries: Vec::with_capacity(count),
+            order: Vec::with_capacity(count),
+            ..Default::default()
+        };
+        partitions.want(request);
+        partitions
+    }
+
+    /// Takes over what the request wants: new partitions come last, known ones are changed in their place.
+    fn want(&mut self, request: &FetchRequest) {
+        for topic in request.topics.iter().filter(|topic| !topic.partitions.is_empty()) {
+            let place = self.topic_or_new(&topic.topic, topic.topic_id);
+            for wanted in &topic.partitions {
+                self.entry_or_new(place, wanted.partition).update(wanted);
+            }
+        }
+    }
+
+    /// Drops what the request has no use for any more.
+    fn forget(&mut self, request: &FetchRequest) {
+        for topic in &request.forgotten_topics_data {
+            for &partition in &topic.partitions {
+                // Looked up each time: the topic's place is free after its last partition.
+                let Some(place) = self.topic(&topic.topic, topic.topic_id) else { break };
+                self.remove(place, partition);
+            }
+        }
+    }
+
+    fn topic(&self, name: &str, id: Uuid) -> Option<u32> {
+        if self.by_id { self.ids.get(&id).copied() } else { self.names.get(name).copied() }
+    }
+
+    fn topic_or_new(&mut self, name: &str, id: Uuid) -> u32 {
+        if let Some(place) = self.topic(name, id) {
+            return place;
+        }
+        let name: Rc<str> = Rc::from(if self.by_id { "" } else { name });
+        let topic = Topic { name: Rc::clone(&name), id, partitions: 0 };
+        let place = put(&mut self.topics, &mut self.free_topics, topic);
+        if self.by_id {
+            self.ids.insert(id, place);
+        } else {
+            self.names.insert(name, place);
+        }
+        place
+    }
+
+    fn entry_or_new(&mut self, topic: u32, partition: i32) -> &mut Entry {
+        let place = match self.places.get(&(topic, partition)) {
+            Some(place) => *place,
+            None => {
+                let place = put(&mut self.entries, &mut self.free_entries, Entry::new(topic, partition));
+                self.places.insert((topic, partition), place);
+                self.order.push(place);
+                self.topics[topic as usize].partitions += 1;
+                place
+            }
+        };
+        &mut self.entries[place as usize]
+    }
+
+    fn remove(&mut self, topic: u32, partition: i32) {
+        let Some(place) = self.places.remove(&(topic, partition)) else { return };
+        self.order.retain(|one| *one != place);
+        self.free_entries.push(place);
+        let of = &mut self.topics[topic as usize];
+        of.partitions -= 1;
+        if of.partitions == 0 {
+            self.free_topics.push(topic);
+            self.ids.remove(&of.id);
+            self.names.remove(&of.name);
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    fn target(&self, place: u32) -> FetchTarget<'_> {
+        let entry = &self.entries[place as usize];
+        let topic = &self.topics[entry.topic as usize];
+        FetchTarget {
+            by_id: self.by_id,
+            topic: &topic.name,
+            topic_id: topic.id,
+            partition: entry.partition,
+            fetch_offset: entry.fetch_offset,
+            current_leader_epoch: entry.current_leader_epoch,
+            last_fetched_epoch: entry.last_fetched_epoch,
+            log_start_offset: entry.log_start_offset,
+            max_bytes: entry.max_bytes,
+        }
+    }
+
+    /// Sends those that returned records to the end, both halves in the order that they have.
+    fn rotate(&mut self) {
+        if self.order.len() < 2 {
+            return;
+        }
+        let entries = &mut self.entries;
+        let mut served = Vec::new();
+        self.order.retain(|&place| {
+            let has_returned = std::mem::take(&mut entries[place as usize].has_returned_records);
+            if has_returned {
+                served.push(place);
+            }
+            !has_returned
+        });
+        self.order.append(&mut served);
+    }
+}
+
+/// Puts a value into a free place, or at the end.
+fn put<T>(values: &mut Vec<T>, free: &mut Vec<u32>, value: T) -> u32 {
+    match free.pop() {
+        Some(place) => {
+            values[place as usize] = value;
+            place
+        }
+        None => {
+            values.push(value);
+            u32::try_from(values.len() - 1).unwrap_or_else(|_| unreachable!("bounded by PARTITIONS_MAX"))
+        }
+    }
+}
+
+/// What kind of fetch it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Answers everything, remembers nothing.
+    Sessionless,
+    /// Answers everything and remembers it.
+    Full,
+    /// Answers what changed.
+    Incremental,
+}
+
+/// One fetch request, from its arrival to its answer.
+#[derive(Debug)]
+pub(crate) struct FetchContext {
+    kind: Kind,
+    session_id: i32,
+    epoch: i32,
+    partitions: Partitions,
+}
+
+impl FetchContext {
+    /// How many partitions are to be read.
+    pub(crate) fn len(&self) -> usize {
+        self.partitions.len()
+    }
+
+    /// Nothing is to be read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The session's id for the answer, 0 where there is none.
+    pub(crate) fn session_id(&self) -> i32 {
+        self.session_id
+    }
+
+    /// What is to be read, in this order.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = FetchTarget<'_>> {
+        self.partitions.order.iter().map(|&place| self.partitions.target(place))
+    }
+
+    /// Whether the answer for the `index`-th target belongs into the response: always in a full one, in an incremental
+    /// one where there are records, an error, or a new high watermark or log start offset. Ask once per response.
+    pub(crate) fn should_include(&mut self, index: usize, data: &PartitionData) -> bool {
+        let Some(&place) = self.partitions.order.get(index) else { return false };
+        let is_news = self.partitions.entries[place as usize].answer(data);
+        is_news || self.kind != Kind::Incremental
+    }
+
+    /// Name and id of the `index`-th target's topic.
+    pub(crate) fn topic_of(&self, index: usize) -> (&str, Uuid) {
+        match self.partitions.order.get(index) {
+            Some(&place) => {
+                let target = self.partitions.target(place);
+                (target.topic, target.topic_id)
+            }
+            None => ("", Uuid::ZERO),
+        }
+    }
+}
+
+/// A session's place in the cache.
+#[derive(Debug)]
+struct Slot {
+    /// What the next request must have.
+    epoch: i32,
+    is_follower: bool,
+    created: Nanos,
+    last_used: Nanos,
+    partition_count: usize,
+    by_id: bool,
+    /// `None` while a request has it.
+    partitions: Option<Partitions>,
+}
+
+impl Slot {
+    /// Kafka's order of value: consumers go before followers, small sessions before large ones.
+    fn value(&self) -> (bool, usize) {
+        (self.is_follower, self.partition_count)
+    }
+
+    fn is_old(&self, now: Nanos) -> bool {
+        now.0.saturating_sub(self.created.0) > EVICTION_NS
+    }
+
+    /// Whether a new session may take its place.
+    fn yields_to(&self, is_follower: bool, now: Nanos) -> bool {
+        self.is_old(now) || (is_follower && !self.is_follower)
+    }
+}
+
+/// The sessions of one shard.
+#[derive(Debug)]
+pub(crate) struct SessionCache {
+    slots_max: usize,
+    slots: BTreeMap<i32, Slot>,
+    random: u64,
+}
+
+impl SessionCache {
+    /// A cache of `max.incremental.fetch.session.cache.slots` sessions; 0 turns sessions off. Session ids follow from the
+    /// seed.
+    pub(crate) fn new(slots_max: usize, seed: u64) -> Self {
+        Self { slots_max, slots: BTreeMap::new(), random: seed }
+    }
+
+    /// How many sessions there are.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Begins a fetch.
+    ///
+    /// Errors are answered as the whole response's: FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH,
+    /// FETCH_SESSION_TOPIC_ID_ERROR. The client then starts with a full request.
+    pub(crate) fn begin(
+        &mut self,
+        request: &FetchRequest,
+        api_version: i16,
+        now: Nanos,
+    ) -> Result<FetchContext, ErrorCode> {
+        let by_id = api_version >= TOPIC_IDS_FROM;
+        match request.session_epoch {
+            INITIAL_EPOCH | FINAL_EPOCH => Ok(self.begin_full(request, by_id, now)),
+            _ => self.begin_incremental(request, by_id, now),
+        }
+    }
+
+    fn begin_full(&mut self, request: &FetchRequest, by_id: bool, now: Nanos) -> FetchContext {
+        if request.session_id != NO_SESSION {
+            self.slots.remove(&request.session_id);
+        }
+        let partitions = Partitions::of(request, by_id);
+        let wants_session = request.session_epoch == INITIAL_EPOCH && partitions.len() <= PARTITIONS_MAX;
+        let is_follower = request.replica_id >= 0 || request.replica_state.replica_id >= 0;
+        match wants_session.then(|| self.make_slot(&partitions, is_follower, now)).flatten() {
+            Some(session_id) => FetchContext { kind: Kind::Full, session_id, epoch: 1, partitions },
+            None => FetchContext { kind: Kind::Sessionless, session_id: NO_SESSION, epoch: FINAL_EPOCH, partitions },
+        }
+    }
+
+    fn begin_incremental(
+        &mut self,
+        request: &FetchRequest,
+        by_id: bool,
+        now: Nanos,
+    ) -> Result<FetchContext, ErrorCode> {
+        let session_id = request.session_id;
+        let slot = self.slots.get_mut(&session_id).ok_or(ErrorCode::FETCH_SESSION_ID_NOT_FOUND)?;
+        if slot.epoch != request.session_epoch {
+            return Err(ErrorCode::INVALID_FETCH_SESSION_EPOCH);
+        }
+        if slot.by_id != by_id {
+            return Err(ErrorCode::FETCH_SESSION_TOPIC_ID_ERROR);
+        }
+        let Some(mut partitions) = slot.partitions.take() else {
+            self.slots.remove(&session_id);
+            return Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
+        };
+        partitions.want(request);
+        partitions.forget(request);
+        if partitions.len() > PARTITIONS_MAX {
+            self.slots.remove(&session_id);
+            return Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
+        }
+        if partitions.len() == 0 {
+            self.slots.remove(&session_id);
+            return Ok(FetchContext {
+                kind: Kind::Sessionless,
+                session_id: NO_SESSION,
+                epoch: FINAL_EPOCH,
+                partitions,
+            });
+        }
+        slot.epoch = if slot.epoch == i32::MAX { 1 } else { slot.epoch + 1 };
+        slot.last_used = now;
+        slot.partition_count = partitions.len();
+        Ok(FetchContext { kind: Kind::Incremental, session_id, epoch: slot.epoch, partitions })
+    }
+
+    /// Ends a fetch whose answer is made. A session that was closed or put out meanwhile is forgotten.
+    pub(crate) fn finish(&mut self, mut context: FetchContext) {
+        if context.kind == Kind::Sessionless {
+            return;
+        }
+        let Some(slot) = self.slots.get_mut(&context.session_id) else { return };
+        if slot.epoch != context.epoch {
+            return;
+        }
+        if context.kind == Kind::Incremental {
+            context.partitions.rotate();
+        }
+        slot.partitions = Some(context.partitions);
+    }
+
+    fn make_slot(&mut self, partitions: &Partitions, is_follower: bool, now: Nanos) -> Option<i32> {
+        let slot = Slot {
+            epoch: 1,
+            is_follower,
+            created: now,
+            last_used: now,
+            partition_count: partitions.len(),
+            by_id: partitions.by_id,
+            partitions: None,
+        };
+        if self.slots_max == 0 || (self.slots.len() >= self.slots_max && !self.evict_for(&slot, now)) {
+            return None;
+        }
+        let session_id = self.free_id();
+        self.slots.insert(session_id, slot);
+        Some(session_id)
+    }
+
+    /// Puts out the session that was not used for the longest time, where that is long; else the least valuable of those
+    /// that yield, where it is not worth more than the new one.
+    fn evict_for(&mut self, new: &Slot, now: Nanos) -> bool {
+        let stale = self
+            .slots
+            .iter()
+            .min_by_key(|(_, slot)| slot.last_used)
+            .filter(|(_, slot)| now.0.saturating_sub(slot.last_used.0) > EVICTION_NS);
+        let least = || {
+            let yielding = self.slots.iter().filter(|(_, slot)| slot.yields_to(new.is_follower, now));
+            yielding.min_by_key(|(_, slot)| slot.value()).filter(|(_, slot)| slot.value() < new.value())
+        };
+        let Some(id) = stale.or_else(least).map(|(id, _)| *id) else { return false };
+        self.slots.remove(&id);
+        true
+    }
+
+    /// A positive id that no session has (xorshift64*: ids need to be spread, not secret).
+    fn free_id(&mut self) -> i32 {
+        loop {
+            self.random = if self.random == 0 { 0x9e37_79b9_7f4a_7c15 } else { self.random };
+            self.random ^= self.random >> 12;
+            self.random ^= self.random << 25;
+            self.random ^= self.random >> 27;
+            let bits = self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
+            let id = i32::try_from(bits).unwrap_or(NO_SESSION);
+            if id != NO_SESSION && !self.slots.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "fetch_session_tests.rs"]
+mod tests;
