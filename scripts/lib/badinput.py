@@ -429,7 +429,7 @@ def coordinator_port(broker, group="g", wait_s=20):
     while True:
         with wire.Connection(broker.port) as connection:
             cursor = connection.ask(wire.request(10, 0, wire.string(group)))
-        code, _node = cursor.take("h"), cursor.take("i")
+        code = cursor.take("hi")[0]
         if code == 0:
             cursor.string()
             return cursor.take("i")
