@@ -20,6 +20,7 @@ COMPACTED = "bad-compacted"
 
 def run(report, target, shards=1, **how):
     label = "kafka" if target == "kafka" else f"ringlog/{shards}"
+    label += f"/{how['io']}" if how.get("io") else ""
     if not report.wants_any(f"{label} bad"):
         return
     with brokers.scratch() as folder:
