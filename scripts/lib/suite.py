@@ -86,9 +86,10 @@ def run_on(ctx):
 
 
 def run_own_tools(report, clients, binary):
-    """Our two tools against a real Apache Kafka."""
-    with brokers.scratch() as folder, brokers.new("kafka", folder / "broker") as broker:
-        checks_perf.run_own(Context(report, clients, broker, folder, "kafka"), binary)
+    """Our two tools against real Apache Kafkas, of the current and of the last line."""
+    for version in peers.VERSIONS:
+        with brokers.scratch() as folder, brokers.new("kafka", folder / "broker", version=version) as broker:
+            checks_perf.run_own(Context(report, clients, broker, folder, f"kafka-{version}"), binary)
 
 
 def started(broker):
