@@ -4,7 +4,6 @@ start() returns when the broker answers; stop() is a clean stop, kill() is kill 
 """
 
 import contextlib
-import ctypes
 import os
 import pathlib
 import shutil
@@ -17,11 +16,6 @@ import time
 from lib import peers, wire
 
 START_WAIT_S = 60
-
-
-def die_with_parent():
-    """prctl(PR_SET_PDEATHSIG, SIGKILL): however a script ends, no broker stays behind."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def free_ports(count):
@@ -88,18 +82,17 @@ class Broker:
     def prepare(self):
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def launch(self, outlive_us=False):
-        """Starts the process without waiting for it to answer; it ends with this script unless it may outlive it."""
+    def launch(self):
+        """Starts the process without waiting for it to answer."""
         self.prepare()
         pin = ["taskset", "-c", self.cpus] if self.cpus else []
         with open(self.output, "ab") as out:
             self.process = subprocess.Popen(pin + self.command(), stdout=out, stderr=subprocess.STDOUT,
-                                            stdin=subprocess.DEVNULL, cwd=self.folder, start_new_session=True,
-                                            preexec_fn=None if outlive_us else die_with_parent)
+                                            stdin=subprocess.DEVNULL, cwd=self.folder, start_new_session=True)
         return self
 
-    def start(self, outlive_us=False):
-        self.launch(outlive_us)
+    def start(self):
+        self.launch()
         until = time.monotonic() + START_WAIT_S
         while not self.ready():
             if self.process.poll() is not None:

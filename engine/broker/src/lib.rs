@@ -4,6 +4,14 @@
 mod coordinator;
 #[allow(dead_code, reason = "the shard drives it")]
 mod fetch_session;
+#[allow(dead_code, reason = "the shard calls them")]
+mod handlers {
+    pub(crate) mod describe_cluster;
+    pub(crate) mod describe_configs;
+    pub(crate) mod describe_topic_partitions;
+    pub(crate) mod init_producer_id;
+    pub(crate) mod metadata;
+}
 #[allow(dead_code)]
 mod metadata;
 #[allow(dead_code)]

@@ -6,9 +6,18 @@
 
 use std::time::Duration;
 
-use ringlog_wire::compression::Codec;
-
 use super::properties::Properties;
+
+/// `compression.type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Codec {
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
 
 /// A setting that cannot be. The texts are those of Kafka's ConfigException where it has one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

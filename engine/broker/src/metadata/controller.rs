@@ -28,7 +28,7 @@ use super::ids::NodeId;
 use super::image::Image;
 use crate::settings::Settings;
 
-#[allow(unused_imports)]
+pub(crate) use create::may_create;
 pub(crate) use start::{Start, StartError};
 
 /// Producer ids that are given out at once (ProducerIdsBlock.PRODUCER_ID_BLOCK_SIZE).

@@ -23,6 +23,8 @@ pub(crate) const RESOURCE_BROKER: i8 = 4;
 
 /// The topic of a group's offsets (Topic.GROUP_METADATA_TOPIC_NAME).
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// The metadata log's topic (Topic.CLUSTER_METADATA_TOPIC_NAME).
+pub(crate) const METADATA_TOPIC: &str = "__cluster_metadata";
 /// The topic of transactions (Topic.TRANSACTION_STATE_TOPIC_NAME).
 pub(crate) const TRANSACTIONS_TOPIC: &str = "__transaction_state";
 
@@ -198,6 +200,12 @@ impl Image {
             features: BTreeMap::new(),
             next_producer_id: 0,
         }
+    }
+
+    /// The same cluster, seen from a process that is these nodes.
+    #[cfg(test)]
+    pub(crate) fn on(self, here: Here) -> Self {
+        Self { here, ..self }
     }
 
     /// The nodes that this process is.

@@ -1,4 +1,307 @@
-//! The metadata log. (Signatures; see below.)
+//! `__cluster_metadata-0`: every change of the cluster as a record batch, in KRaft's format, so that
+//! `kafka-dump-log --cluster-metadata-decoder` reads it.
+//!
+//! ```text
+//!   open: newest *.checkpoint, then the log --> image;  epoch + 1 --> quorum-state, LeaderChangeMessage
+//!   append: one change, one batch;  then flush_begin, sync, flush_done: durable below flushed_offset
+//! ```
+//!
+//! A batch that was cut off by a crash is taken away when the log is opened: that change never happened, and nobody was
+//! told that it did.
 
-/// The metadata log's topic (Topic.CLUSTER_METADATA_TOPIC_NAME).
-pub(crate) const TOPIC: &str = "__cluster_metadata";
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringlog_io::Files;
+use ringlog_storage::{
+    AppendError, Checkpointed, FlushJob, Isolation, LogConfig, LogDir, LogRange, NewBatch, Origin, Partition,
+    PartitionName, StorageError,
+};
+use ringlog_wire::Uuid;
+use ringlog_wire::batch::{self, BatchBuilder, BatchError, Rules};
+use ringlog_wire::codec::EncodeError;
+use ringlog_wire::compression::Scratch;
+use ringlog_wire::records::metadata::MetadataRecord;
+
+use super::controller::{Controller, Start, StartError};
+use super::image::{Image, METADATA_TOPIC as TOPIC};
+use super::quorum::{self, QUORUM_STATE};
+use super::replay::{self, ReadError, Replay};
+use crate::settings::Settings;
+
+/// The feature levels that `kafka-storage format` leaves for a log's first start.
+const BOOTSTRAP: &str = "bootstrap.checkpoint";
+/// Bytes that are read at a time.
+const READ_BYTES: usize = 1 << 20;
+
+/// Why the metadata log is of no use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogError {
+    /// The folder.
+    #[error("__cluster_metadata-0: {0}")]
+    Storage(#[from] StorageError),
+    /// A call on one of its files.
+    #[error("__cluster_metadata-0: {0}")]
+    Io(#[from] io::Error),
+    /// What is written in it.
+    #[error("__cluster_metadata-0: {0}; move the folder away to begin without topics, or bring back one that is whole")]
+    Read(#[from] ReadError),
+    /// The place of a read is not there.
+    #[error("__cluster_metadata-0: offset {offset} cannot be read: {error}")]
+    Place {
+        /// Where.
+        offset: i64,
+        /// Why.
+        error: ringlog_storage::ReadError,
+    },
+    /// The log begins after what the snapshots hold.
+    #[error("__cluster_metadata-0 begins at offset {start}, but the newest snapshot in it ends at {snapshot}")]
+    Gap {
+        /// Where the log begins.
+        start: i64,
+        /// Where the snapshot ends.
+        snapshot: i64,
+    },
+    /// A change that could not be written.
+    #[error("__cluster_metadata-0: {0}")]
+    Append(#[from] AppendError),
+    /// A change that cannot be made into bytes.
+    #[error("__cluster_metadata-0: {0}")]
+    Encode(#[from] EncodeError),
+    /// A batch of ours that is none: a bug.
+    #[error("__cluster_metadata-0: {0}")]
+    Batch(#[from] BatchError),
+    /// The cluster is of no use to this broker.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// The log, on shard 0.
+pub(crate) struct MetadataLog {
+    partition: Partition,
+    epoch: i32,
+    scratch: Scratch,
+}
+
+/// The log, the controller, and the cluster after this start's records, which are on the disk.
+pub(crate) struct Leading {
+    pub(crate) log: MetadataLog,
+    pub(crate) controller: Controller,
+    pub(crate) image: Arc<Image>,
+}
+
+/// Opens the log, begins an epoch, and registers this start's shards. Waits for the disk.
+pub(crate) fn lead(
+    files: &Rc<dyn Files>,
+    dir: &LogDir,
+    settings: &Arc<Settings>,
+    ports: &[u16],
+    random: &mut dyn FnMut() -> u64,
+    wall_ms: i64,
+) -> Result<Leading, LogError> {
+    let empty = Image::empty(dir.cluster_id(), settings.here());
+    let (mut log, image) = MetadataLog::open(files, dir, empty, wall_ms)?;
+    let bootstrap = match log.end_offset() {
+        0 => bootstrap(files.as_ref(), dir.path())?,
+        _ => Vec::new(),
+    };
+    log.begin_epoch(files.as_ref(), &folder(dir), settings.node_id(), wall_ms)?;
+    let start = Start {
+        settings: Arc::clone(settings),
+        image,
+        bootstrap,
+        directory_id: dir.directory_id(),
+        ports,
+        end_offset: log.end_offset(),
+    };
+    let (controller, proposal) = Controller::start(start, random)?;
+    log.append(&proposal.records, wall_ms)?;
+    log.sync(files.as_ref())?;
+    Ok(Leading { log, controller, image: proposal.image })
+}
+
+/// The log's name among the partitions.
+pub(crate) fn name() -> PartitionName {
+    PartitionName { topic: TOPIC.to_owned(), partition: 0 }
+}
+
+fn folder(dir: &LogDir) -> PathBuf {
+    dir.partition_path(&name())
+}
+
+/// The records that `kafka-storage format` left, where it was Kafka that made this folder.
+fn bootstrap(files: &dyn Files, dir: &Path) -> Result<Vec<MetadataRecord>, LogError> {
+    let path = dir.join(BOOTSTRAP);
+    if !files.exists(&path) {
+        return Ok(Vec::new());
+    }
+    Ok(replay::records(&files.read(&path)?)?)
+}
+
+impl MetadataLog {
+    /// Opens or makes the log, and gives the image that it describes.
+    fn open(files: &Rc<dyn Files>, dir: &LogDir, empty: Image, wall_ms: i64) -> Result<(Self, Image), LogError> {
+        let (path, config) = (folder(dir), config());
+        if !files.exists(&path) {
+            let partition = Partition::create(files, &path, Uuid::METADATA_TOPIC, config, wall_ms)?;
+            return Ok((Self { partition, epoch: 0, scratch: Scratch::default() }, empty));
+        }
+        let checkpointed = dir.checkpointed(&name());
+        let (partition, report) = Partition::open_at(files, &path, config, dir.startup(), checkpointed, wall_ms)?;
+        if !report.is_quiet() {
+            tracing::warn!(?report, "the metadata log was repaired");
+        }
+        let replay = read(files.as_ref(), &partition, snapshot(files.as_ref(), &path, empty)?)?;
+        let epoch = partition.latest_epoch().max(voted_epoch(files.as_ref(), &path)?);
+        Ok((Self { partition, epoch, scratch: Scratch::default() }, replay.finish()))
+    }
+
+    /// Every start is a new epoch: first in `quorum-state`, then in the log.
+    fn begin_epoch(&mut self, files: &dyn Files, path: &Path, node: i32, wall_ms: i64) -> Result<(), LogError> {
+        self.epoch = self.epoch.saturating_add(1);
+        files.replace(&path.join(QUORUM_STATE), quorum::state(node, self.epoch).as_bytes())?;
+        let mut builder = BatchBuilder::new();
+        quorum::append_leader_change(&mut builder, node, wall_ms);
+        self.write(builder, wall_ms)
+    }
+
+    /// Appends a change as one batch; gives the offset after it. It counts once [`MetadataLog::flushed_offset`] has
+    /// reached that. An error is final.
+    pub(crate) fn append(&mut self, records: &[MetadataRecord], wall_ms: i64) -> Result<i64, LogError> {
+        if !records.is_empty() {
+            let mut builder = BatchBuilder::new();
+            for record in records {
+                builder.append(wall_ms, None, Some(&record.encode_value(record.version_max())?), &[]);
+            }
+            self.write(builder, wall_ms)?;
+        }
+        Ok(self.end_offset())
+    }
+
+    fn write(&mut self, mut builder: BatchBuilder, wall_ms: i64) -> Result<(), LogError> {
+        let bytes = builder.finish(&mut self.scratch).map_err(BatchError::Compression)?;
+        let validated = batch::validate(bytes, &rules(), wall_ms, &mut Scratch::default())?;
+        let batch = NewBatch { validated: &validated, bytes, origin: Origin::Coordinator };
+        for result in self.partition.append(&[batch], self.epoch, wall_ms) {
+            result?;
+        }
+        Ok(())
+    }
+
+    /// Waits until everything is on the disk. At a start only: shards do not wait.
+    fn sync(&mut self, files: &dyn Files) -> Result<(), LogError> {
+        while let Some(job) = self.partition.flush_begin() {
+            let result = files.sync(&job.file);
+            let failed = result.as_ref().err().map(|error| io::Error::new(error.kind(), error.to_string()));
+            self.partition.flush_done(job, result);
+            if let Some(error) = failed {
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The next file to sync, where something is not on the disk yet and no job is under way.
+    pub(crate) fn flush_begin(&mut self) -> Option<FlushJob> {
+        self.partition.flush_begin()
+    }
+
+    /// Takes a job's verdict. An error is final.
+    pub(crate) fn flush_done(&mut self, job: FlushJob, result: io::Result<()>) {
+        self.partition.flush_done(job, result);
+    }
+
+    /// Everything below is on the disk.
+    pub(crate) fn flushed_offset(&self) -> i64 {
+        self.partition.flushed_offset()
+    }
+
+    /// The offset that the next record gets.
+    pub(crate) fn end_offset(&self) -> i64 {
+        self.partition.end_offset()
+    }
+
+    /// This start's epoch.
+    pub(crate) fn epoch(&self) -> i32 {
+        self.epoch
+    }
+
+    /// Flushes and closes; what the checkpoints should say.
+    pub(crate) fn close(mut self) -> Result<Checkpointed, StorageError> {
+        self.partition.close_clean()
+    }
+}
+
+/// A change is synced before its answer; the log is small and kept whole.
+fn config() -> LogConfig {
+    LogConfig { flush_messages: 1, segment_ms: i64::MAX, ..LogConfig::default() }
+}
+
+fn rules() -> Rules {
+    Rules {
+        origin: Origin::Coordinator,
+        batch_len_max: usize::MAX,
+        timestamp_after_max_ms: i64::MAX,
+        ..Rules::default()
+    }
+}
+
+/// The image of the newest snapshot (`<end offset>-<epoch>.checkpoint`), ready to go on with the log after it.
+fn snapshot(files: &dyn Files, path: &Path, empty: Image) -> Result<Replay, LogError> {
+    let names = files.list(path)?.into_iter().map(|entry| entry.name);
+    let newest = names.filter_map(|name| Some((snapshot_end(&name)?, name))).max();
+    let Some((end, name)) = newest else { return Ok(Replay::new(empty, 0)) };
+    let mut replay = Replay::new(empty, 0);
+    replay.batches(&files.read(&path.join(name))?)?;
+    let mut image = replay.finish();
+    image.set_version(end - 1);
+    Ok(Replay::new(image, end))
+}
+
+fn snapshot_end(name: &str) -> Option<i64> {
+    let (end, _epoch) = name.strip_suffix(".checkpoint")?.split_once('-')?;
+    end.parse().ok()
+}
+
+fn read(files: &dyn Files, partition: &Partition, mut replay: Replay) -> Result<Replay, LogError> {
+    if replay.next_offset() < partition.log_start_offset() {
+        return Err(LogError::Gap { start: partition.log_start_offset(), snapshot: replay.next_offset() });
+    }
+    while replay.next_offset() < partition.end_offset() {
+        let offset = replay.next_offset();
+        let range = partition
+            .read(offset, READ_BYTES, true, Isolation::LogEnd)
+            .map_err(|error| LogError::Place { offset, error })?;
+        let bytes = read_range(files, &range)?;
+        if replay.batches(&bytes)? == 0 {
+            let error = BatchError::Incomplete { wanted: bytes.len() + 1, have: bytes.len() };
+            return Err(ReadError::Batch { offset, error }.into());
+        }
+    }
+    Ok(replay)
+}
+
+fn read_range(files: &dyn Files, range: &LogRange) -> Result<Vec<u8>, LogError> {
+    let mut bytes = vec![0; range.len];
+    let len = files.read_at(&range.file, &mut bytes, range.position)?;
+    bytes.truncate(len);
+    Ok(bytes)
+}
+
+/// The epoch of `quorum-state`, 0 where there is none.
+fn voted_epoch(files: &dyn Files, path: &Path) -> Result<i32, LogError> {
+    let path = path.join(QUORUM_STATE);
+    if !files.exists(&path) {
+        return Ok(0);
+    }
+    let text = String::from_utf8_lossy(&files.read(&path)?).into_owned();
+    quorum::epoch_of(&text).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{} names no leaderEpoch", path.display())).into()
+    })
+}
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

@@ -11,7 +11,12 @@
 //! - Leaders, epochs and ids are records in the log, nothing else.
 
 pub(crate) mod controller;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub(crate) mod ids;
 pub(crate) mod image;
+
 pub(crate) mod log;
 pub(crate) mod names;
+mod quorum;
+mod replay;

@@ -11,7 +11,7 @@ use ringlog_wire::records::metadata::{ConfigRecord, PartitionRecord, TopicRecord
 use ringlog_wire::{ErrorCode, Uuid};
 
 use super::super::ids::NodeId;
-use super::super::image::{Image, OFFSETS_TOPIC, RESOURCE_TOPIC, is_internal};
+use super::super::image::{Image, METADATA_TOPIC, OFFSETS_TOPIC, RESOURCE_TOPIC, is_internal};
 use super::super::names;
 use super::placement::{self, Assignment};
 use super::{Controller, Draft, random_id};
@@ -171,7 +171,7 @@ fn check_name(name: &str, image: &Image) -> Result<(), Refusal> {
     if let Err(message) = names::check(name) {
         return invalid(message);
     }
-    if name == super::super::log::TOPIC {
+    if name == METADATA_TOPIC {
         let message = format!("Creation of internal topic {name} is prohibited.");
         return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ringlog_wire::Uuid;
 use ringlog_wire::records::metadata::{
-    BrokerEndpoint, BrokerFeature, FeatureLevelRecord, PartitionChangeRecord, RegisterBrokerRecord,
+    BrokerEndpoint, BrokerFeature, FeatureLevelRecord, MetadataRecord, PartitionChangeRecord, RegisterBrokerRecord,
     UnregisterBrokerRecord,
 };
 
@@ -21,6 +21,8 @@ pub(crate) struct Start<'a> {
     pub(crate) settings: Arc<Settings>,
     /// The cluster as the log has it.
     pub(crate) image: Image,
+    /// Features that the folder was formatted with, where the log is empty.
+    pub(crate) bootstrap: Vec<MetadataRecord>,
     /// Id of this host's log directory.
     pub(crate) directory_id: Uuid,
     /// The port that each shard got.
@@ -45,11 +47,13 @@ pub(crate) enum StartError {
 impl Controller {
     /// A controller, and the records that make this start's brokers part of the cluster. The proposal answers nobody.
     pub(crate) fn start(start: Start<'_>, random: &mut dyn FnMut() -> u64) -> Result<(Self, Proposal), StartError> {
-        let found = start.image.feature_level("metadata.version");
+        let mut draft = Draft::new(&start.image);
+        let is_feature = |record: &&MetadataRecord| matches!(record, MetadataRecord::FeatureLevelRecord(_));
+        start.bootstrap.iter().filter(is_feature).for_each(|record| draft.push(record.clone()));
+        let found = draft.image.feature_level("metadata.version");
         if found > METADATA_VERSION {
             return Err(StartError::TooNew { found });
         }
-        let mut draft = Draft::new(&start.image);
         if found < METADATA_VERSION {
             tracing::info!(from = found, to = METADATA_VERSION, "metadata.version");
             draft.push(FeatureLevelRecord {

@@ -1,0 +1,91 @@
+//! InitProducerId: v0-5. A producer id out of this shard's stock; the controller gives out the next block when the stock
+//! is empty. There are no transactions yet: a transactional id gets UNSUPPORTED_VERSION, which every client takes as
+//! final.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use ringlog_wire::ErrorCode;
+use ringlog_wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+
+/// Producer ids that this shard may give out.
+#[derive(Debug, Default)]
+pub(crate) struct Stock {
+    blocks: VecDeque<Range<i64>>,
+}
+
+impl Stock {
+    /// The next id, if there is one.
+    pub(crate) fn take(&mut self) -> Option<i64> {
+        while let Some(block) = self.blocks.front_mut() {
+            if let Some(id) = block.next() {
+                return Some(id);
+            }
+            self.blocks.pop_front();
+        }
+        None
+    }
+
+    /// Takes a block that the controller gave.
+    pub(crate) fn refill(&mut self, block: Range<i64>) {
+        self.blocks.push_back(block);
+    }
+}
+
+/// Answers, or `None` where the stock is empty: ask the controller for a block, refill, ask again.
+pub(crate) fn answer(request: &InitProducerIdRequest, stock: &mut Stock) -> Option<InitProducerIdResponse> {
+    if (request.producer_id == -1) != (request.producer_epoch == -1) {
+        return Some(refused(ErrorCode::INVALID_REQUEST));
+    }
+    match request.transactional_id.as_deref() {
+        None => stock.take().map(given),
+        Some("") => Some(refused(ErrorCode::INVALID_REQUEST)),
+        Some(_) => Some(refused(ErrorCode::UNSUPPORTED_VERSION)),
+    }
+}
+
+fn given(producer_id: i64) -> InitProducerIdResponse {
+    InitProducerIdResponse { producer_id, producer_epoch: 0, ..InitProducerIdResponse::default() }
+}
+
+/// An answer without an id.
+pub(crate) fn refused(error: ErrorCode) -> InitProducerIdResponse {
+    InitProducerIdResponse {
+        error_code: error.0,
+        producer_id: -1,
+        producer_epoch: -1,
+        ..InitProducerIdResponse::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(transactional_id: Option<&str>) -> InitProducerIdRequest {
+        InitProducerIdRequest { transactional_id: transactional_id.map(str::to_owned), ..Default::default() }
+    }
+
+    #[test]
+    fn ids_come_from_the_stock_and_never_twice() {
+        let mut stock = Stock::default();
+        assert_eq!(answer(&ask(None), &mut stock), None);
+        stock.refill(1000..1002);
+        stock.refill(5000..5001);
+        let ids: Vec<_> = (0..3).map(|_| answer(&ask(None), &mut stock).unwrap().producer_id).collect();
+        assert_eq!(ids, [1000, 1001, 5000]);
+        assert_eq!(answer(&ask(None), &mut stock), None);
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused_without_an_id() {
+        let mut stock = Stock::default();
+        stock.refill(0..10);
+        let error = |request: &InitProducerIdRequest, stock: &mut Stock| answer(request, stock).unwrap().error_code;
+        assert_eq!(error(&ask(Some("tx")), &mut stock), ErrorCode::UNSUPPORTED_VERSION.0);
+        assert_eq!(error(&ask(Some("")), &mut stock), ErrorCode::INVALID_REQUEST.0);
+        let odd = InitProducerIdRequest { producer_id: 5, ..ask(None) };
+        assert_eq!(error(&odd, &mut stock), ErrorCode::INVALID_REQUEST.0);
+        assert_eq!(stock.take(), Some(0));
+    }
+}

@@ -1,0 +1,78 @@
+//! A small cluster for tests: node ids 1 and 2 are shards 0 and 1; topic `a` has three partitions, `b` one.
+
+use std::sync::Arc;
+
+use ringlog_wire::Uuid;
+use ringlog_wire::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
+
+use super::controller::{Call, Controller, Outcome, Proposal, Start};
+use super::image::Image;
+use crate::settings::Settings;
+
+/// The log directory's id.
+pub(crate) const DIRECTORY: Uuid = Uuid([7; 16]);
+
+/// Settings of two shards.
+pub(crate) fn settings() -> Settings {
+    Settings::of(&[("ringlog.shards", "2")])
+}
+
+/// Numbers that differ from each other.
+pub(crate) fn numbers() -> impl FnMut() -> u64 {
+    let mut state = 1_u64;
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state
+    }
+}
+
+/// A controller that starts on `image` with these settings, and its first proposal.
+pub(crate) fn start(settings: Settings, image: Option<Image>) -> (Controller, Proposal) {
+    let settings = Arc::new(settings);
+    let ports: Vec<u16> = (9092..).take(settings.shards()).collect();
+    let image = image.unwrap_or_else(|| Image::empty("cluster", settings.here()));
+    let end_offset = image.version() + 1;
+    let start = Start { settings, image, bootstrap: Vec::new(), directory_id: DIRECTORY, ports: &ports, end_offset };
+    Controller::start(start, &mut numbers()).unwrap()
+}
+
+/// A topic as CreateTopics asks for it.
+pub(crate) fn topic(name: &str, num_partitions: i32, configs: &[(&str, &str)]) -> CreatableTopic {
+    let config = |(name, value): &(&str, &str)| CreatableTopicConfig {
+        name: (*name).to_owned(),
+        value: Some((*value).to_owned()),
+        ..Default::default()
+    };
+    CreatableTopic {
+        name: name.to_owned(),
+        num_partitions,
+        replication_factor: -1,
+        configs: configs.iter().map(config).collect(),
+        ..Default::default()
+    }
+}
+
+/// Makes topics.
+pub(crate) fn create(controller: &mut Controller, topics: Vec<CreatableTopic>) -> Proposal {
+    controller.handle(Call::CreateTopics(CreateTopicsRequest { topics, ..Default::default() }), &mut numbers())
+}
+
+/// The answer of a proposal, as name and error.
+pub(crate) fn errors(proposal: &Proposal) -> Vec<(String, i16)> {
+    match &proposal.outcome {
+        Outcome::CreateTopics(response) => {
+            response.topics.iter().map(|topic| (topic.name.clone(), topic.error_code)).collect()
+        }
+        Outcome::DeleteTopics(response) => {
+            response.responses.iter().map(|topic| (topic.name.clone().unwrap_or_default(), topic.error_code)).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The small cluster.
+pub(crate) fn image() -> Image {
+    let (mut controller, _) = start(settings(), None);
+    create(&mut controller, vec![topic("a", 3, &[]), topic("b", 1, &[("segment.bytes", "2000000")])]);
+    controller.image().as_ref().clone()
+}

@@ -1,0 +1,219 @@
+use std::io::IoSlice;
+
+use ringlog_io::OpenMode;
+use ringlog_io::sim::SimFiles;
+use ringlog_storage::LogDirOptions;
+use ringlog_wire::batch::Batches;
+
+use super::*;
+use crate::metadata::controller::{Call, Outcome};
+use crate::metadata::fixtures::{create, numbers, topic};
+use crate::metadata::ids::{NodeId, ShardId};
+use crate::metadata::image::Owner;
+
+const WALL_MS: i64 = 1_800_000_000_000;
+
+/// The metadata log of a real broker of the 4.3 line, and what its folder was formatted with.
+const KAFKAS_LOG: &[u8] =
+    include_bytes!("../../../storage/tests/data/golden-log/__cluster_metadata-0/00000000000000000000.log");
+const KAFKAS_QUORUM_STATE: &[u8] =
+    include_bytes!("../../../storage/tests/data/golden-log/__cluster_metadata-0/quorum-state");
+const KAFKAS_BOOTSTRAP: &[u8] = include_bytes!("../../../storage/tests/data/golden-log/bootstrap.checkpoint");
+
+fn disk() -> (Rc<SimFiles>, Rc<dyn Files>) {
+    let sim = SimFiles::new(1);
+    let files: Rc<dyn Files> = sim.clone();
+    (sim, files)
+}
+
+fn log_dir(files: &Rc<dyn Files>, boot_id: &str) -> LogDir {
+    let options = LogDirOptions {
+        cluster_id: None,
+        new_cluster_id: "cluster".to_owned(),
+        node_id: 1,
+        new_directory_id: Uuid([7; 16]),
+        boot_id: boot_id.to_owned(),
+    };
+    LogDir::open(files, Path::new("/log"), &options).unwrap()
+}
+
+/// One start of a broker with so many shards.
+fn start(files: &Rc<dyn Files>, shards: u16) -> (LogDir, Leading) {
+    start_in_boot(files, shards, "boot")
+}
+
+fn start_in_boot(files: &Rc<dyn Files>, shards: u16, boot_id: &str) -> (LogDir, Leading) {
+    let dir = log_dir(files, boot_id);
+    let settings = Arc::new(Settings::of(&[("ringlog.shards", &shards.to_string())]));
+    let ports: Vec<u16> = (9092..9092 + shards).collect();
+    let leading = lead(files, &dir, &settings, &ports, &mut numbers(), WALL_MS).unwrap();
+    (dir, leading)
+}
+
+fn put(files: &Rc<dyn Files>, path: &str, bytes: &[u8]) {
+    let path = Path::new(path);
+    files.create_dir_all(path.parent().unwrap()).unwrap();
+    let file = files.open(path, OpenMode::Create).unwrap();
+    files.write_all_at(&file, &[IoSlice::new(bytes)], 0).unwrap();
+}
+
+fn kafkas_folder(files: &Rc<dyn Files>) {
+    put(files, "/log/__cluster_metadata-0/00000000000000000000.log", KAFKAS_LOG);
+    put(files, "/log/__cluster_metadata-0/quorum-state", KAFKAS_QUORUM_STATE);
+    put(files, "/log/__cluster_metadata-0/partition.metadata", b"version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ");
+}
+
+fn log_bytes(files: &Rc<dyn Files>) -> Vec<u8> {
+    files.read(Path::new("/log/__cluster_metadata-0/00000000000000000000.log")).unwrap()
+}
+
+#[test]
+fn kafkas_own_log_is_read_and_gone_on_with() {
+    let (_, files) = disk();
+    kafkas_folder(&files);
+    let (_, leading) = start(&files, 1);
+    let image = &leading.image;
+    let t2 = image.topic("t2").unwrap();
+    assert_eq!(t2.id.to_string(), "ZBIZP7ZlSHawOA4aYpK5yg");
+    assert!(t2.partitions.len() >= 2);
+    assert_eq!(image.owner(t2, 0, ShardId(0)), Owner::Local);
+    assert_eq!(image.topic("__consumer_offsets").unwrap().partitions.len(), 50);
+    let compact = image.topic("__consumer_offsets").unwrap().configs.get("cleanup.policy").cloned();
+    assert_eq!(compact.as_deref(), Some("compact"));
+    assert_eq!((image.next_producer_id(), image.feature_level("transaction.version")), (1000, 2));
+    assert_eq!(image.brokers().map(|broker| (broker.node, broker.port)).collect::<Vec<_>>(), [(NodeId(1), 9092)]);
+    // 770 records of Kafka's, the epoch, the broker, and a leader for each of 153 partitions: a clean stop of Kafka's
+    // leaves them without one.
+    assert_eq!((leading.log.epoch(), leading.log.end_offset()), (2, 770 + 1 + 1 + 153));
+    let state = files.read(Path::new("/log/__cluster_metadata-0/quorum-state")).unwrap();
+    assert_eq!(quorum::epoch_of(&String::from_utf8(state).unwrap()), Some(2));
+}
+
+#[test]
+fn every_record_of_kafkas_log_is_written_back_byte_for_byte() {
+    let mut scratch = Scratch::default();
+    let mut count = 0;
+    for batch in Batches::new(KAFKAS_LOG).map(Result::unwrap).filter(|batch| !batch.header.is_control()) {
+        for record in batch.records(&mut scratch, READ_BYTES).unwrap() {
+            let value = record.unwrap().value.unwrap().to_vec();
+            let (record, version) = MetadataRecord::decode_value(&value).unwrap();
+            assert_eq!(record.encode_value(version).unwrap(), value, "{record:?}");
+            count += 1;
+        }
+    }
+    assert_eq!(count, 769);
+}
+
+#[test]
+fn an_epoch_begins_with_the_control_record_that_kafka_writes() {
+    let (_, files) = disk();
+    start(&files, 1);
+    let ours = log_bytes(&files);
+    let first = |log: &[u8]| {
+        let batch = Batches::new(log).next().unwrap().unwrap();
+        let mut scratch = Scratch::default();
+        let record = batch.records(&mut scratch, READ_BYTES).unwrap().next().unwrap().unwrap();
+        let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
+        (batch.header.attributes, batch.header.partition_leader_epoch, batch.header.base_offset, key, value)
+    };
+    assert_eq!(first(&ours), first(KAFKAS_LOG));
+}
+
+#[test]
+fn a_new_folder_takes_the_features_that_it_was_formatted_with() {
+    let (_, files) = disk();
+    put(&files, "/log/bootstrap.checkpoint", KAFKAS_BOOTSTRAP);
+    let (_, leading) = start(&files, 1);
+    assert_eq!(leading.image.feature_level("transaction.version"), 2);
+    assert_eq!(leading.image.feature_level("metadata.version"), 30);
+    drop(leading);
+    let (_, leading) = start(&files, 1);
+    assert_eq!(leading.image.feature_level("transaction.version"), 2, "they are in the log now");
+}
+
+#[test]
+fn what_was_written_is_there_after_each_kind_of_stop() {
+    for clean in [true, false] {
+        let (_, files) = disk();
+        let (dir, mut leading) = start(&files, 2);
+        let proposal = create(&mut leading.controller, vec![topic("t", 3, &[("flush.messages", "1")])]);
+        leading.log.append(&proposal.records, WALL_MS).unwrap();
+        let block = leading.controller.handle(Call::ProducerIds(NodeId(2)), &mut numbers());
+        leading.log.append(&block.records, WALL_MS).unwrap();
+        assert_eq!(block.outcome, Outcome::ProducerIds(0..1000));
+        assert_eq!(block.image.version() + 1, leading.log.end_offset());
+        if clean {
+            let checkpointed = leading.log.close().unwrap();
+            dir.close_clean(&[(name(), checkpointed)].into()).unwrap();
+        } else {
+            drop((leading, dir));
+        }
+        let (_, again) = start(&files, 2);
+        assert_eq!(again.image.topic("t"), block.image.topic("t"), "clean: {clean}");
+        assert_eq!(again.image.next_producer_id(), 1000);
+        assert_eq!(again.log.epoch(), 2);
+    }
+}
+
+#[test]
+fn a_change_that_was_cut_off_never_happened() {
+    let (_, files) = disk();
+    let (dir, mut leading) = start(&files, 1);
+    let before = log_bytes(&files).len();
+    let proposal = create(&mut leading.controller, vec![topic("t", 3, &[])]);
+    leading.log.append(&proposal.records, WALL_MS).unwrap();
+    drop((leading, dir));
+    let whole = log_bytes(&files).len();
+    for len in [before + 1, before + 61, whole - 1] {
+        let file =
+            files.open(Path::new("/log/__cluster_metadata-0/00000000000000000000.log"), OpenMode::Write).unwrap();
+        files.truncate(&file, len as u64).unwrap();
+        let (_, again) = start(&files, 1);
+        assert_eq!(again.image.topic("t"), None, "{len} bytes of {whole}");
+    }
+}
+
+#[test]
+fn a_power_cut_loses_no_change_that_was_synced() {
+    let (sim, files) = disk();
+    let (dir, mut leading) = start(&files, 1);
+    let synced = create(&mut leading.controller, vec![topic("synced", 2, &[])]);
+    let end = leading.log.append(&synced.records, WALL_MS).unwrap();
+    leading.log.sync(files.as_ref()).unwrap();
+    assert_eq!(leading.log.flushed_offset(), end);
+    let lost = create(&mut leading.controller, vec![topic("unsynced", 2, &[])]);
+    leading.log.append(&lost.records, WALL_MS).unwrap();
+    drop((leading, dir));
+    sim.crash();
+    sim.power_on();
+    let (_, again) = start_in_boot(&files, 1, "next boot");
+    assert_eq!(again.image.topic("synced"), synced.image.topic("synced"));
+    assert_eq!(again.log.epoch(), 2);
+}
+
+#[test]
+fn a_start_with_other_shards_moves_partitions_by_records() {
+    let (_, files) = disk();
+    let (dir, mut leading) = start(&files, 3);
+    let proposal = create(&mut leading.controller, vec![topic("t", 6, &[])]);
+    leading.log.append(&proposal.records, WALL_MS).unwrap();
+    drop((leading, dir));
+    let leaders = |image: &Image| -> Vec<i32> {
+        image.topic("t").unwrap().partitions.values().map(|partition| partition.leader.0).collect()
+    };
+    let (dir, leading) = start(&files, 1);
+    assert_eq!(leaders(&leading.image), [1; 6]);
+    drop((leading, dir));
+    let (_, leading) = start(&files, 2);
+    assert_eq!(leaders(&leading.image), [1; 6]);
+    assert_eq!(leading.image.brokers().count(), 2);
+}
+
+#[test]
+fn a_damaged_log_is_refused_with_the_offset() {
+    let mut replay = Replay::new(Image::empty("c", Settings::of(&[]).here()), 0);
+    let mut damaged = KAFKAS_LOG.to_vec();
+    *damaged.last_mut().unwrap() ^= 1;
+    let error = replay.batches(&damaged).unwrap_err().to_string();
+    assert!(error.contains("the batch at offset 769 cannot be read: CRC"), "{error}");
+}
