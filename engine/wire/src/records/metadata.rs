@@ -155,7 +155,7 @@ messages! {
         /// Log directories.
         log_dirs: Vec<Uuid> [3..] tag 0,
         /// Log directories that take no new partitions.
-        cordoned_log_dirs: Vec<Uuid> [4..] tag 1,
+        cordoned_log_dirs: Option<Vec<Uuid>> [4..] null [4..] tag 1,
     }
 
     /// A listener.
@@ -198,7 +198,7 @@ messages! {
         /// Log directories.
         log_dirs: Vec<Uuid> [2..] tag 2,
         /// Log directories that take no new partitions.
-        cordoned_log_dirs: Vec<Uuid> [3..] tag 3,
+        cordoned_log_dirs: Option<Vec<Uuid>> [3..] null [3..] tag 3,
     }
 }
 

@@ -1,0 +1,215 @@
+//! What Kafka's own classes write for every message, version and field that we declare (`scripts/wire-vectors`): the
+//! bytes decode, every field has the value that Kafka gave it, and the bytes come back.
+//!
+//! Fields are compared through `Debug`: it names every field of every struct without a second list of them.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::disallowed_methods, reason = "tests read their own data files")]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use ringlog_wire::messages::consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
+use ringlog_wire::records::{group, metadata};
+use ringlog_wire::{Message, Reader, for_each_api};
+use serde_json::Value;
+
+#[derive(serde::Deserialize)]
+struct Vector {
+    message: String,
+    version: i16,
+    variant: String,
+    hex: String,
+    fields: Value,
+}
+
+fn vectors() -> Vec<Vector> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/vectors.jsonl");
+    std::fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Decodes, compares and encodes again; returns how many fields were compared.
+fn check<M: Message>(vector: &Vector) -> usize {
+    let (name, version) = (format!("{} v{} {}", M::NAME, vector.version, vector.variant), vector.version);
+    let bytes = common::hex(&vector.hex);
+    let mut r = Reader::new(&bytes);
+    let message = M::decode(&mut r, version).unwrap_or_else(|e| panic!("{name}: {e}"));
+    r.finish().unwrap_or_else(|e| panic!("{name}: {e}"));
+    let compared = compare(&name, &vector.fields, &debug::parse(&format!("{message:?}")));
+    assert_eq!(common::encode_with_records(&message, version, &bytes), bytes, "{name}");
+    compared
+}
+
+fn compare(path: &str, kafka: &Value, ours: &Value) -> usize {
+    match (kafka, ours) {
+        (Value::Object(kafka), Value::Object(ours)) => kafka
+            .iter()
+            .map(|(name, value)| {
+                let field = snake(name);
+                let found = ours.get(&field).unwrap_or_else(|| panic!("{path}: no field {field}"));
+                compare(&format!("{path}.{field}"), value, found)
+            })
+            .sum(),
+        (Value::Array(kafka), Value::Array(ours)) if kafka.len() == ours.len() => {
+            kafka.iter().zip(ours).map(|(kafka, ours)| compare(path, kafka, ours)).sum()
+        }
+        _ => {
+            assert_eq!(kafka, ours, "{path}: Kafka on the left");
+            1
+        }
+    }
+}
+
+fn snake(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
+
+fn check_any(vector: &Vector) -> usize {
+    macro_rules! dispatch {
+        ($($key:ident($module:ident): $request:ident => $response:ident;)+) => {
+            match vector.message.as_str() {
+                $(
+                    stringify!($request) => return check::<ringlog_wire::messages::$module::$request>(vector),
+                    stringify!($response) => return check::<ringlog_wire::messages::$module::$response>(vector),
+                )+
+                _ => {}
+            }
+        };
+    }
+    for_each_api!(dispatch);
+    macro_rules! records {
+        ($($module:ident: $($record:ident)+;)+) => {
+            match vector.message.as_str() {
+                "ConsumerProtocolAssignment" => check::<ConsumerProtocolAssignment>(vector),
+                "ConsumerProtocolSubscription" => check::<ConsumerProtocolSubscription>(vector),
+                $($(stringify!($record) => check::<$module::$record>(vector),)+)+
+                other => panic!("{other} has vectors, but no declaration is checked against them"),
+            }
+        };
+    }
+    records! {
+        group: OffsetCommitKey OffsetCommitValue GroupMetadataKey GroupMetadataValue;
+        metadata: RegisterBrokerRecord UnregisterBrokerRecord TopicRecord PartitionRecord ConfigRecord
+            PartitionChangeRecord FenceBrokerRecord UnfenceBrokerRecord RemoveTopicRecord DelegationTokenRecord
+            UserScramCredentialRecord FeatureLevelRecord ClientQuotaRecord ProducerIdsRecord
+            BrokerRegistrationChangeRecord AccessControlEntryRecord RemoveAccessControlEntryRecord NoOpRecord
+            ZkMigrationStateRecord RemoveUserScramCredentialRecord BeginTransactionRecord EndTransactionRecord
+            AbortTransactionRecord RemoveDelegationTokenRecord RegisterControllerRecord ClearElrRecord;
+    }
+}
+
+#[test]
+fn every_field_in_every_version_is_what_kafka_wrote() {
+    let vectors = vectors();
+    let compared: usize = vectors.iter().map(check_any).sum();
+    assert!(vectors.len() > 700 && compared > 6000, "{} vectors, {compared} fields", vectors.len());
+}
+
+#[test]
+fn every_declared_version_has_a_vector() {
+    let seen: BTreeSet<(String, i16)> = vectors().into_iter().map(|v| (v.message, v.version)).collect();
+    fn expect<M: Message>(seen: &BTreeSet<(String, i16)>) {
+        for version in M::VERSIONS.0..=M::VERSIONS.1 {
+            assert!(seen.contains(&(M::NAME.to_owned(), version)), "no vector for {} v{version}", M::NAME);
+        }
+    }
+    macro_rules! each {
+        ($($key:ident($module:ident): $request:ident => $response:ident;)+) => { $(
+            expect::<ringlog_wire::messages::$module::$request>(&seen);
+            expect::<ringlog_wire::messages::$module::$response>(&seen);
+        )+ };
+    }
+    for_each_api!(each);
+}
+
+/// Reads what `derive(Debug)` prints: structs as objects, `Some(x)` as x, `None` as null, ids as text, a range as its
+/// length.
+mod debug {
+    use serde_json::{Map, Value, json};
+
+    pub(super) fn parse(text: &str) -> Value {
+        let mut parser = Parser { rest: text };
+        let value = parser.value();
+        assert!(parser.rest.is_empty(), "{}", parser.rest);
+        value
+    }
+
+    struct Parser<'a> {
+        rest: &'a str,
+    }
+
+    impl<'a> Parser<'a> {
+        fn eat(&mut self, token: &str) -> bool {
+            let found = self.rest.strip_prefix(token);
+            self.rest = found.unwrap_or(self.rest);
+            found.is_some()
+        }
+
+        fn word(&mut self) -> &'a str {
+            let end = self.rest.find([' ', ',', '(', ')', '{', '}', '[', ']', ':']).unwrap_or(self.rest.len());
+            let (word, rest) = self.rest.split_at(end);
+            self.rest = rest;
+            word
+        }
+
+        fn list(&mut self) -> Value {
+            let mut elements = Vec::new();
+            while !self.eat("]") {
+                elements.push(self.value());
+                self.eat(", ");
+            }
+            Value::Array(elements)
+        }
+
+        fn structure(&mut self) -> Value {
+            let mut fields = Map::new();
+            while !self.eat(" }") {
+                let name = self.word().to_owned();
+                assert!(self.eat(": "), "{}", self.rest);
+                fields.insert(name, self.value());
+                self.eat(", ");
+            }
+            Value::Object(fields)
+        }
+
+        fn value(&mut self) -> Value {
+            if self.eat("[") {
+                return self.list();
+            }
+            if self.eat("(") {
+                let pair = [self.value(), {
+                    self.eat(", ");
+                    self.value()
+                }];
+                assert!(self.eat(")"));
+                return json!(pair);
+            }
+            if self.eat("\"") {
+                let (text, rest) = self.rest.split_once('"').unwrap();
+                self.rest = rest;
+                return json!(text);
+            }
+            let word = self.word();
+            if self.eat(" { ") {
+                return self.structure();
+            }
+            if self.eat("(") {
+                let inner = if word == "Uuid" { json!(self.word()) } else { self.value() };
+                assert!(self.eat(")"), "{}", self.rest);
+                return inner;
+            }
+            match word.split_once("..") {
+                Some((from, to)) => json!(to.parse::<i64>().unwrap() - from.parse::<i64>().unwrap()),
+                None if word == "None" || word == "Null" => Value::Null,
+                None => serde_json::from_str(word).unwrap_or_else(|_| panic!("{word}")),
+            }
+        }
+    }
+}
