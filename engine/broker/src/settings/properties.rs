@@ -36,6 +36,8 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut open: Option<(usize, String)> = None;
     for (index, natural) in split_lines(text).enumerate() {
         let natural = natural.trim_start_matches(is_blank);
+        // A line that so far is nothing but its backslash has not begun.
+        open = open.filter(|(_, line)| !line.is_empty());
         if open.is_none() && (natural.is_empty() || natural.starts_with(['#', '!'])) {
             continue;
         }
@@ -146,6 +148,7 @@ mod tests {
         assert_eq!(pairs("a=b\\\\\nc=d").len(), 2, "an even number of backslashes ends the line");
         assert_eq!(pairs("a=b\\"), pair("a", "b"));
         assert_eq!(pairs("a=b\\\n# not a comment"), pair("a", "b# not a comment"));
+        assert_eq!(pairs("\\\n# a comment\nc=d"), pair("c", "d"), "nothing has begun");
     }
 
     #[test]
