@@ -7,7 +7,8 @@
 //! | NewBoot  | every byte from the recovery point on                       | made again                  |
 //!
 //! The first batch that is not whole ends the log: it and everything after it is cut off, segments that follow are
-//! removed. Producers come from the newest snapshot that is not younger than what is trusted, and the headers after it.
+//! removed, and both are durable before the first append, lest a later power cut brings the old bytes back between new
+//! ones. Producers come from the newest snapshot that is not younger than what is trusted, and the headers after it.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -16,7 +17,7 @@ use ringlog_io::{File, Files, OpenMode};
 
 use crate::flush::Flush;
 use crate::folder::{Folder, UNFINISHED};
-use crate::index::{IndexBuilder, OffsetIndex, TimeIndex};
+use crate::index::{IndexBuilder, NO_TIMESTAMP, OffsetIndex, TimeIndex};
 use crate::names::{self, Kind, LEADER_EPOCHS, NEXT_SEGMENT, PARTITION_METADATA, file_name};
 use crate::partition::Spot;
 use crate::segment::{Active, Saved, Sealed, build_index, log_error, replace_indexes};
@@ -169,8 +170,8 @@ struct Recovery<'a> {
 impl Recovery<'_> {
     fn check_segments(&mut self, bases: &[i64], checkpointed: Checkpointed) -> Result<Checked, StorageError> {
         let recovery_point = if self.how == Startup::NewBoot { checkpointed.recovery_point } else { i64::MAX };
-        let first_untrusted = (1..bases.len()).find(|i| bases[*i] > recovery_point).unwrap_or(bases.len()) - 1;
-        let (trusted, untrusted) = bases.split_at(first_untrusted.min(bases.len()));
+        let begin_below = bases.partition_point(|base| *base <= recovery_point);
+        let (trusted, untrusted) = bases.split_at(begin_below.saturating_sub(1));
         let mut sealed = trusted.iter().map(|base| self.trust(*base)).collect::<Result<Vec<_>, _>>()?;
         let Some((&first, rest)) = untrusted.split_first() else { return self.begin_anew(checkpointed) };
 
@@ -211,7 +212,7 @@ impl Recovery<'_> {
             let reason = format!("the segment before it, {after}, does not reach it");
             self.report.cuts.push(Cut { file: name, position: 0, bytes, reason });
         }
-        Ok(())
+        self.folder.sync_dir()
     }
 
     fn check_segment(&mut self, base_offset: i64, recovery_point: i64) -> Result<Outcome, StorageError> {
@@ -287,8 +288,12 @@ impl Recovery<'_> {
         let Some(last) = index.offsets().last() else { return Ok(Some(index)) };
         let mut walk = Walk::new(&*self.folder.files, file, last.position, size, base_offset);
         match walk.step(Check::Headers).map_err(log_error(self.folder, base_offset))? {
-            Step::Batch(header, _) if header.last_offset() == last.last_offset => Ok(Some(index)),
-            _ => Ok(None),
+            Step::Batch(header, _) => {
+                let fits = header.last_offset() == last.last_offset
+                    && header.max_timestamp <= index.largest().timestamp_ms.max(NO_TIMESTAMP);
+                Ok(fits.then_some(index))
+            }
+            Step::End | Step::Bad { .. } => Ok(None),
         }
     }
 
@@ -301,7 +306,8 @@ impl Recovery<'_> {
     ) -> Result<(), StorageError> {
         let (name, position) = (file_name(base_offset, Kind::Log), outcome.size);
         let path = self.folder.path(&name);
-        self.folder.files.truncate(&outcome.file, position).map_err(StorageError::io("cut", &path))?;
+        let cut = self.folder.files.truncate(&outcome.file, position);
+        cut.and_then(|()| self.folder.files.sync(&outcome.file)).map_err(StorageError::io("cut", &path))?;
         self.report.cuts.push(Cut { file: name, position, bytes: old_size - position, reason });
         outcome.cut = true;
         Ok(())

@@ -115,7 +115,7 @@ fn a_segment_rolls_by_the_age_of_its_first_batch() {
 fn a_segment_rolls_when_its_index_is_full_and_when_an_offset_is_too_far() {
     let config = LogConfig { segment_index_bytes: 36, index_interval_bytes: 1, ..LogConfig::default() };
     let (_, _, _, mut partition) = create(&config);
-    (0..9).for_each(|i| drop(append(&mut partition, &batch(i, &[b"x"])).unwrap()));
+    (0..9).for_each(|i| assert!(append(&mut partition, &batch(i, &[b"x"])).is_ok()));
     assert!(partition.segment_count() >= 3, "{}", partition.segment_count());
 
     let (_, files, _, mut partition) = create(&LogConfig::default());
@@ -134,7 +134,7 @@ fn a_segment_rolls_when_its_index_is_full_and_when_an_offset_is_too_far() {
 fn reads_end_at_batches_and_honour_the_first_batch_rule() {
     let (_, files, _, mut partition) = create(&LogConfig { index_interval_bytes: 100, ..LogConfig::default() });
     let bytes = batch(1, &[&[b'x'; 300]]);
-    (0..10).for_each(|_| drop(append(&mut partition, &bytes).unwrap()));
+    (0..10).for_each(|_| assert!(append(&mut partition, &bytes).is_ok()));
     let len = |max, first| partition.read(3, max, first, Isolation::ReadUncommitted).unwrap().len;
     assert_eq!(len(10, false), 0);
     assert_eq!(len(10, true), bytes.len());

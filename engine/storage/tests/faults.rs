@@ -1,0 +1,266 @@
+//! A disk that fails: full, refusing, tearing, losing. What was acknowledged stays true, and nothing lies.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use ringlog_io::sim::{Fault, Op, SimFiles};
+use ringlog_io::Files;
+use ringlog_storage::{AppendError, Isolation, LogConfig, Partition, Startup, StorageError};
+use ringlog_wire::Uuid;
+use support::{WALL_MS, append, append_all, batch, disk, flush, open, producer_batch, put, read_records};
+
+/// errno(3).
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+
+fn create(config: &LogConfig) -> (Rc<SimFiles>, Rc<dyn Files>, PathBuf, Partition) {
+    let (sim, files) = disk(3);
+    let dir = PathBuf::from("/log/topic-0");
+    let partition = Partition::create(&files, &dir, Uuid([7; 16]), config.clone(), WALL_MS).unwrap();
+    (sim, files, dir, partition)
+}
+
+fn small_segments() -> LogConfig {
+    LogConfig { segment_bytes: 2000, index_interval_bytes: 200, ..LogConfig::default() }
+}
+
+fn count(files: &Rc<dyn Files>, partition: &Partition) -> usize {
+    read_records(files, partition, partition.log_start_offset(), 1 << 20, Isolation::LogEnd).len()
+}
+
+fn append_many(partition: &mut Partition, n: i64) {
+    for i in 0..n {
+        append(partition, &batch(1000 + i, &[b"value"])).unwrap();
+    }
+}
+
+fn refused(answer: Result<ringlog_storage::Appended, AppendError>) {
+    assert_eq!(answer.unwrap_err().error_code().name(), "KAFKA_STORAGE_ERROR");
+}
+
+#[test]
+fn a_torn_write_is_not_visible_ends_appends_and_is_cut_at_the_next_open() {
+    for torn in [0, 1, 30, 61, 80, 145] {
+        let (sim, files, dir, mut partition) = create(&LogConfig::default());
+        append_many(&mut partition, 3);
+        sim.fail(Fault::torn_write(1, torn, EIO));
+        let answers = append_all(&mut partition, &[&batch(1, &[b"lost"]), &batch(2, &[b"lost too"])]);
+        answers.into_iter().for_each(refused);
+        assert_eq!((partition.end_offset(), count(&files, &partition)), (3, 3));
+        refused(append(&mut partition, &batch(3, &[b"after"])));
+        assert!(partition.offline_reason().unwrap().contains("write"), "{:?}", partition.offline_reason());
+        assert!(partition.checkpoint().is_err() && partition.close_clean().is_err());
+        drop(partition);
+
+        let (mut partition, report) = open(&files, &dir, &LogConfig::default(), Startup::SameBoot);
+        let (first, second) = (batch(1, &[b"lost"]).len(), batch(2, &[b"lost too"]).len());
+        let whole = usize::from(torn >= first) + usize::from(torn >= first + second);
+        assert_eq!(partition.end_offset(), 3 + whole as i64, "torn after {torn} bytes");
+        let cut_bytes = torn - [0, first, first + second][whole];
+        assert_eq!(report.cuts.iter().map(|cut| cut.bytes).sum::<u64>(), cut_bytes as u64);
+        append(&mut partition, &batch(3, &[b"after"])).unwrap();
+        assert_eq!(count(&files, &partition) as i64, partition.end_offset());
+    }
+}
+
+#[test]
+fn a_full_disk_is_a_storage_error_and_keeps_what_was_there() {
+    let (sim, files, dir, mut partition) = create(&LogConfig::default());
+    append_many(&mut partition, 3);
+    sim.set_space_bytes(Some(40));
+    refused(append(&mut partition, &batch(1, &[b"lost"])));
+    sim.set_space_bytes(None);
+    refused(append(&mut partition, &batch(1, &[b"room again, but nobody trusts the end of the file"])));
+    assert_eq!(count(&files, &partition), 3);
+    let (partition, report) = open(&files, &dir, &LogConfig::default(), Startup::SameBoot);
+    assert_eq!((partition.end_offset(), report.cuts[0].bytes), (3, 40));
+}
+
+#[test]
+fn a_failed_flush_is_final() {
+    let config = LogConfig { flush_messages: 1, ..LogConfig::default() };
+    let (sim, files, _, mut partition) = create(&config);
+    append_many(&mut partition, 1);
+    flush(&files, &mut partition);
+    append_many(&mut partition, 1);
+    sim.fail(Fault::nth(Op::Sync, 1, EIO));
+    flush(&files, &mut partition);
+    assert_eq!((partition.high_watermark(), partition.end_offset()), (1, 2), "never acknowledged");
+    assert!(partition.flush_begin().is_none() && !partition.flush_due(WALL_MS), "never tried again");
+    refused(append(&mut partition, &batch(1, &[b"x"])));
+}
+
+#[test]
+fn a_failed_roll_takes_the_partition_offline() {
+    let (sim, files, dir, mut partition) = create(&small_segments());
+    while partition.size_bytes() < 1900 {
+        append_many(&mut partition, 1);
+    }
+    let before = partition.end_offset();
+    sim.fail(Fault::nth(Op::Rename, 1, ENOSPC));
+    refused(append_all(&mut partition, &[&batch(1, &[&[b'x'; 200]])]).remove(0));
+    assert_eq!((partition.end_offset(), count(&files, &partition) as i64), (before, before));
+    drop(partition);
+    let (mut partition, _) = open(&files, &dir, &small_segments(), Startup::SameBoot);
+    append_many(&mut partition, 50);
+    assert_eq!(count(&files, &partition) as i64, before + 50);
+}
+
+#[test]
+fn a_read_only_folder_says_so() {
+    let (sim, files, dir, mut partition) = create(&LogConfig::default());
+    append_many(&mut partition, 3);
+    partition.close_clean().unwrap();
+    drop(partition);
+    sim.set_read_only(true);
+    let error = Partition::open(&files, &dir, LogConfig::default(), Startup::Clean, WALL_MS).err().unwrap();
+    assert!(matches!(&error, StorageError::Io { action: "open", .. }), "{error}");
+    assert!(error.to_string().contains("/log/topic-0"), "{error}");
+    let error = Partition::create(&files, Path::new("/log/new-0"), Uuid::ZERO, LogConfig::default(), WALL_MS);
+    assert!(error.err().unwrap().to_string().contains("/log/new-0"));
+}
+
+#[test]
+fn damaged_or_missing_indexes_are_made_again_and_lookups_stay_right() {
+    type Damage = fn(&[u8]) -> Option<Vec<u8>>;
+    let damages: [(&str, Damage); 6] = [
+        ("missing", |_| None),
+        ("empty", |_| Some(Vec::new())),
+        ("short", |bytes| Some(bytes[..bytes.len() / 24 * 12].to_vec())),
+        ("torn", |bytes| Some(bytes[..bytes.len() - 1].to_vec())),
+        ("padded", |bytes| Some([bytes, &[0; 48]].concat())),
+        ("scrambled", |bytes| Some(bytes.iter().map(|byte| byte ^ 0x55).collect())),
+    ];
+    for (what, damage) in damages {
+        for suffix in ["index", "timeindex"] {
+            for how in [Startup::Clean, Startup::SameBoot, Startup::NewBoot] {
+                let (_, files, dir, mut partition) = create(&small_segments());
+                append_many(&mut partition, 60);
+                partition.close_clean().unwrap();
+                drop(partition);
+                let names: Vec<String> = files.list(&dir).unwrap().into_iter().map(|entry| entry.name).collect();
+                let mut good = Vec::new();
+                for name in names.iter().filter(|name| name.ends_with(&format!(".{suffix}"))) {
+                    let bytes = files.read(&dir.join(name)).unwrap();
+                    match damage(&bytes) {
+                        Some(damaged) => put(&files, &dir.join(name), &damaged),
+                        None => files.remove_file(&dir.join(name)).unwrap(),
+                    }
+                    good.push((name, bytes));
+                }
+                let (partition, _) = open(&files, &dir, &small_segments(), how);
+                assert_eq!(count(&files, &partition), 60, "{what} {suffix} {how:?}");
+                for offset in 0..60 {
+                    let range = partition.read(offset, 1, true, Isolation::LogEnd).unwrap();
+                    let mut first = [0; 8];
+                    files.read_at(&range.file, &mut first, range.position).unwrap();
+                    assert_eq!(i64::from_be_bytes(first), offset, "{what} {suffix} {how:?}");
+                    let found = partition.offset_for_timestamp(1000 + offset).unwrap().unwrap();
+                    assert_eq!(found.offset, offset, "{what} {suffix} {how:?}");
+                }
+                let mut partition = partition;
+                partition.close_clean().unwrap();
+                for (name, bytes) in good {
+                    assert_eq!(files.read(&dir.join(name)).unwrap(), bytes, "{what} {name} {how:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn after_a_kill_only_the_unfinished_tail_is_checked() {
+    let (_, files, dir, mut partition) = create(&LogConfig { index_interval_bytes: 200, ..LogConfig::default() });
+    append_many(&mut partition, 100);
+    partition.checkpoint().unwrap();
+    append_many(&mut partition, 5);
+    let size = partition.size_bytes();
+    drop(partition);
+    let (partition, report) = open(&files, &dir, &LogConfig::default(), Startup::SameBoot);
+    assert_eq!(partition.end_offset(), 105);
+    assert!(report.checked_bytes < size / 10, "{report:?}");
+    let (partition, report) = open(&files, &dir, &LogConfig::default(), Startup::NewBoot);
+    assert_eq!((partition.end_offset(), report.checked_bytes), (105, size));
+}
+
+#[test]
+fn the_first_bad_batch_ends_the_log_and_later_segments_go() {
+    let (_, files, dir, mut partition) = create(&small_segments());
+    append_many(&mut partition, 60);
+    let first_len = partition.read(0, 1 << 20, true, Isolation::LogEnd).unwrap().len;
+    drop(partition);
+    let name = dir.join("00000000000000000000.log");
+    let mut bytes = files.read(&name).unwrap();
+    bytes[first_len - 1] ^= 1;
+    put(&files, &name, &bytes);
+    let (partition, report) = open(&files, &dir, &small_segments(), Startup::NewBoot);
+    assert!(partition.end_offset() < 30 && partition.segment_count() == 1, "{report:?}");
+    assert_eq!(count(&files, &partition) as i64, partition.end_offset());
+    assert!(report.cuts.len() > 1 && report.cuts[0].reason.contains("crc"), "{:?}", report.cuts);
+    let left = files.list(&dir).unwrap();
+    assert_eq!(left.iter().filter(|entry| entry.name.ends_with(".log")).count(), 1);
+}
+
+#[test]
+fn a_missing_segment_in_the_middle_ends_the_log() {
+    let (_, files, dir, mut partition) = create(&small_segments());
+    append_many(&mut partition, 60);
+    drop(partition);
+    let mut logs: Vec<String> = files.list(&dir).unwrap().into_iter().map(|entry| entry.name).collect();
+    logs.retain(|name| name.ends_with(".log"));
+    logs.sort();
+    files.remove_file(&dir.join(&logs[1])).unwrap();
+    let (partition, report) = open(&files, &dir, &small_segments(), Startup::NewBoot);
+    assert_eq!(count(&files, &partition) as i64, partition.end_offset());
+    assert_eq!(report.cuts.len(), logs.len() - 2);
+}
+
+#[test]
+fn producers_survive_a_kill_and_a_power_cut() {
+    for how in [Startup::SameBoot, Startup::NewBoot] {
+        let (_, files, dir, mut partition) = create(&small_segments());
+        for i in 0..40 {
+            append(&mut partition, &producer_batch(9, 0, i, 1, false)).unwrap();
+            if i == 25 {
+                partition.checkpoint().unwrap();
+            }
+        }
+        drop(partition);
+        let (mut partition, report) = open(&files, &dir, &small_segments(), how);
+        assert!(how == Startup::NewBoot || report.producers_replayed_from >= 26, "{report:?}");
+        let again = append(&mut partition, &producer_batch(9, 0, 39, 1, false)).unwrap();
+        assert_eq!((again.duplicate, again.base_offset), (true, 39));
+        assert_eq!(append(&mut partition, &producer_batch(9, 0, 40, 1, false)).unwrap().base_offset, 40);
+        refused_sequence(append(&mut partition, &producer_batch(9, 0, 42, 1, false)));
+    }
+}
+
+fn refused_sequence(answer: Result<ringlog_storage::Appended, AppendError>) {
+    assert!(matches!(answer.unwrap_err(), AppendError::OutOfOrderSequence { last_sequence: 40, .. }));
+}
+
+#[test]
+fn leftovers_of_a_kill_are_removed() {
+    let (_, files, dir, mut partition) = create(&LogConfig::default());
+    append_many(&mut partition, 3);
+    drop(partition);
+    for name in ["next-segment", "leader-epoch-checkpoint.tmp", "00000000000000000099.snapshot"] {
+        put(&files, &dir.join(name), b"half");
+    }
+    open(&files, &dir, &LogConfig::default(), Startup::SameBoot);
+    for name in ["next-segment", "leader-epoch-checkpoint.tmp", "00000000000000000099.snapshot"] {
+        assert!(!files.exists(&dir.join(name)), "{name}");
+    }
+}
+
+#[test]
+fn an_empty_folder_opens_as_an_empty_log() {
+    let (_, files) = disk(1);
+    files.create_dir_all(Path::new("/log/t-0")).unwrap();
+    let (mut partition, _) = open(&files, Path::new("/log/t-0"), &LogConfig::default(), Startup::NewBoot);
+    assert_eq!((partition.end_offset(), partition.topic_id()), (0, Uuid::ZERO));
+    append_many(&mut partition, 1);
+}
