@@ -6,8 +6,8 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use ringlog_io::sim::{Fault, Op, SimFiles};
 use ringlog_io::Files;
+use ringlog_io::sim::{Fault, Op, SimFiles};
 use ringlog_storage::{AppendError, Isolation, LogConfig, Partition, Startup, StorageError};
 use ringlog_wire::Uuid;
 use support::{WALL_MS, append, append_all, batch, disk, flush, open, producer_batch, put, read_records};

@@ -149,14 +149,7 @@ impl Life {
 
     fn open(&mut self, how: Startup) {
         self.partition = None;
-        let opened = Partition::open_at(
-            &self.files,
-            &self.dir,
-            self.config.clone(),
-            how,
-            self.checkpointed,
-            WALL_MS,
-        );
+        let opened = Partition::open_at(&self.files, &self.dir, self.config.clone(), how, self.checkpointed, WALL_MS);
         let (partition, report) = match opened {
             Ok(opened) => opened,
             Err(error) => {
