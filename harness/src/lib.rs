@@ -2,10 +2,12 @@
 
 use std::process::ExitCode;
 
+mod cli;
 pub mod client;
 pub mod host;
 pub mod ledger;
 pub mod measure;
+mod producer_perf;
 pub mod report;
 pub mod results;
 pub mod run;
@@ -15,6 +17,7 @@ pub mod yardstick;
 #[must_use]
 pub fn main(args: Vec<String>) -> ExitCode {
     match args.first().map(String::as_str) {
+        Some("producer-perf") => producer_perf::main(&args[1..]),
         Some("null-broker") => yardstick::main(&args[1..]),
         _ => ExitCode::FAILURE,
     }

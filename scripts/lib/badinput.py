@@ -20,6 +20,7 @@ COMPACTED = "bad-compacted"
 
 def run(report, target, shards=1, **how):
     label = "kafka" if target == "kafka" else f"ringlog/{shards}"
+    label += f"/{how['io']}" if how.get("io") else ""
     if not report.wants_any(f"{label} bad"):
         return
     with brokers.scratch() as folder:
@@ -429,7 +430,7 @@ def coordinator_port(broker, group="g", wait_s=20):
     while True:
         with wire.Connection(broker.port) as connection:
             cursor = connection.ask(wire.request(10, 0, wire.string(group)))
-        code, _node = cursor.take("h"), cursor.take("i")
+        code = cursor.take("hi")[0]
         if code == 0:
             cursor.string()
             return cursor.take("i")

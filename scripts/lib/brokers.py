@@ -4,6 +4,7 @@ start() returns when the broker answers; stop() is a clean stop, kill() is kill 
 """
 
 import contextlib
+import ctypes
 import os
 import pathlib
 import shutil
@@ -16,6 +17,11 @@ import time
 from lib import peers, wire
 
 START_WAIT_S = 60
+
+
+def die_with_parent():
+    """prctl(PR_SET_PDEATHSIG, SIGKILL): however a script ends, no broker stays behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def free_ports(count):
@@ -82,17 +88,18 @@ class Broker:
     def prepare(self):
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def launch(self):
-        """Starts the process without waiting for it to answer."""
+    def launch(self, outlive_us=False):
+        """Starts the process without waiting for it to answer; it ends with this script unless it may outlive it."""
         self.prepare()
         pin = ["taskset", "-c", self.cpus] if self.cpus else []
         with open(self.output, "ab") as out:
             self.process = subprocess.Popen(pin + self.command(), stdout=out, stderr=subprocess.STDOUT,
-                                            stdin=subprocess.DEVNULL, cwd=self.folder, start_new_session=True)
+                                            stdin=subprocess.DEVNULL, cwd=self.folder, start_new_session=True,
+                                            preexec_fn=None if outlive_us else die_with_parent)
         return self
 
-    def start(self):
-        self.launch()
+    def start(self, outlive_us=False):
+        self.launch(outlive_us)
         until = time.monotonic() + START_WAIT_S
         while not self.ready():
             if self.process.poll() is not None:

@@ -123,19 +123,21 @@ def golden(clients, target, shards, how):
         shutil.copytree(GOLDEN, broker.log_dir)
         for path in [broker.log_dir, *broker.log_dir.rglob("*")]:
             path.chmod(0o755 if path.is_dir() else 0o644)
-        due, ends = dumped(clients.tools, broker.log_dir)
+        due, committed, ends = dumped(clients.tools, broker.log_dir)
         try:
             broker.start()
             for name, got in golden_reads(clients, broker, len(due)).items():
                 plain = sorted(r._replace(headers=()) for r in got)
                 need(plain == due, f"{name}: {difference(due, plain)}")
+            shown = sorted(r._replace(headers=()) for r in readers.kcat(broker, "t2"))  # kcat's own default: read_committed
+            need(shown == committed, f"read_committed: {difference(committed, shown)}")
             more = wire.produce_error(ask_leader(broker, wire.produce("t2", 0, wire.batch([b"more"]))))
             need(more == (0, ends[0]), f"a further record: (error, offset) {more}")
         except SystemExit as error:
             raise Failed(str(error)) from error
         finally:
             broker.kill()
-        return f"{len(due)} records of 2 partitions"
+        return f"{len(due)} records of 2 partitions, {len(due) - len(committed)} of them aborted"
 
 
 def ask_leader(broker, request):
@@ -144,14 +146,31 @@ def ask_leader(broker, request):
 
 
 def dumped(tools, log_dir):
-    """Every record outside control batches, and {partition: the offset after its last batch}."""
-    due, ends = [], {}
+    """Every record outside control batches, those not aborted, and {partition: the offset after its last batch}."""
+    due, committed, ends = [], [], {}
     for partition in (0, 1):
         out = tools("kafka-dump-log", "--deep-iteration", "--print-data-log", "--files",
                     log_dir / f"t2-{partition}" / "00000000000000000000.log").out
-        due += checks_files.parse(out, partition)[0]
+        records = checks_files.parse(out, partition)[0]
+        void = aborted(out)
+        due += records
+        committed += [record for record in records if record.offset not in void]
         ends[partition] = max(int(last) for last in re.findall(r"lastOffset: (\d+)", out)) + 1
-    return sorted(due), ends
+    return sorted(due), sorted(committed), ends
+
+
+def aborted(out):
+    """The offsets whose transaction ended with an abort marker."""
+    void, pending, producer, transactional = set(), collections.defaultdict(set), None, False
+    for line in out.splitlines():
+        if batch := re.match(r"^baseOffset: .* producerId: (-?\d+) .*isTransactional: (\w+) isControl: (\w+)", line):
+            producer, transactional = batch[1], batch[2] == "true"
+        elif marker := re.search(r"endTxnMarker: (\w+)", line):
+            ended = pending.pop(producer, set())
+            void |= ended if marker[1] == "ABORT" else set()
+        elif transactional and (record := re.match(r"^\| offset: (\d+)", line)):
+            pending[producer].add(int(record[1]))
+    return void.union(*pending.values())
 
 
 def golden_reads(clients, broker, count):

@@ -47,9 +47,10 @@ class Context:
             wire.leader_port(self.broker.port, topic, partition)
 
 
-def run(report, clients, target, shards=1, **how):
-    """The whole suite on a fresh broker of one kind."""
+def run(report, clients, target, shards=1, short=False, **how):
+    """The whole suite on a fresh broker of one kind; the short one leaves out wrong input and crashes."""
     label = f"ringlog/{shards}" if target == "ringlog" else f"kafka-{how['version']}"
+    label += f"/{how['io']}" if how.get("io") else ""
     with brokers.scratch() as folder:
         broker = brokers.new(target, folder / "broker", shards=shards, **how)
         ctx = Context(report, clients, broker, folder, label)
@@ -59,6 +60,8 @@ def run(report, clients, target, shards=1, **how):
                 run_on(ctx)
         finally:
             broker.kill()
+    if short:
+        return
     badinput.run(report, target, shards=shards, **how)
     checks_crash.run(report, clients, target, label, shards=shards, **how)
 
@@ -83,9 +86,10 @@ def run_on(ctx):
 
 
 def run_own_tools(report, clients, binary):
-    """Our two tools against a real Apache Kafka."""
-    with brokers.scratch() as folder, brokers.new("kafka", folder / "broker") as broker:
-        checks_perf.run_own(Context(report, clients, broker, folder, "kafka"), binary)
+    """Our two tools against real Apache Kafkas, of the current and of the last line."""
+    for version in peers.VERSIONS:
+        with brokers.scratch() as folder, brokers.new("kafka", folder / "broker", version=version) as broker:
+            checks_perf.run_own(Context(report, clients, broker, folder, f"kafka-{version}"), binary)
 
 
 def started(broker):

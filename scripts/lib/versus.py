@@ -128,9 +128,8 @@ def producer(options, broker, topic, mb, shape):
     if wire.make_topic(broker.port, topic, 1) != 0:
         raise SystemExit(f"{broker.kind}: topic {topic} is not created")
     wire.leader_port(broker.port, topic)
-    properties = [word for pair in SHAPES[shape] for word in ("--command-property", pair)]
     arguments = ["--topic", topic, "--num-records", records_of(mb), "--record-size", RECORD_BYTES, "--throughput", -1,
-                 "--bootstrap-server", broker.bootstrap, *properties]
+                 "--bootstrap-server", broker.bootstrap, "--command-property", *SHAPES[shape]]
     return client(options, "producer-perf", "kafka-producer-perf-test", arguments)
 
 

@@ -212,7 +212,8 @@ def brokers_and_topics(cursor):
     cursor.string(), cursor.take("i")
     topics = {}
     for _ in range(cursor.take("i")):
-        error, name, _internal = cursor.take("h"), cursor.string(), cursor.take("b")
+        error, name = cursor.take("h"), cursor.string()
+        cursor.take("b")
         parts = {}
         for _ in range(cursor.take("i")):
             code, index, leader = cursor.take("hii")

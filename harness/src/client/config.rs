@@ -6,18 +6,9 @@
 
 use std::time::Duration;
 
-use super::properties::Properties;
+use ringlog_wire::compression::Codec;
 
-/// `compression.type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Codec {
-    None,
-    Gzip,
-    Snappy,
-    Lz4,
-    Zstd,
-}
+use super::properties::Properties;
 
 /// A setting that cannot be. The texts are those of Kafka's ConfigException where it has one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

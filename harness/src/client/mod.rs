@@ -19,7 +19,7 @@
 //!   let mut producer = Producer::open(config, driver, sink)?;       // sink: DeliverySink
 //!   let topic = producer.topic("name");
 //!   let partitions: usize = producer.partition_count(topic)?;        // waits for metadata, up to max.block.ms
-//!   producer.send(&NewRecord { .. });                                // blocks as Kafka's does; failures go to the sink
+//!   producer.send(&NewRecord { .. }, tag)?;                             // blocks as Kafka's does; failures go to the sink
 //!   producer.send_with(&NewRecord { .. }, |sink, partition, value| -> u64 { .. });
 //!                                     // changes the value where it lies in the batch (ledger stamp), gives the tag
 //!   producer.poll(Duration)?;                                        // network; acknowledgements go to the sink
@@ -41,8 +41,20 @@
 
 use std::time::Duration;
 
+mod accumulator;
+mod batch;
 pub mod config;
+mod metadata;
+mod network;
+mod partitioner;
+pub mod producer;
 pub mod properties;
+mod receive;
+mod versions;
+
+pub use network::NetworkStats;
+pub use partitioner::SplittableRandom;
+pub use producer::{Producer, ProducerStats};
 
 /// A broker's node id. Bootstrap servers, whose ids are not known yet, have negative ones.
 pub type NodeId = i32;

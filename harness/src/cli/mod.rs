@@ -1,0 +1,28 @@
+//! What the verbs share: the two option parsers of Kafka's tools, Java's number formats, metrics tables.
+
+pub(crate) mod argparse;
+pub(crate) mod java_format;
+pub(crate) mod jopt;
+pub(crate) mod metrics;
+
+use std::path::Path;
+
+use crate::client::properties::Properties;
+
+/// Reads a `.properties` file.
+// The harness reads the files that its user names; they are no part of what is simulated.
+#[allow(clippy::disallowed_methods)]
+pub(crate) fn read_properties(path: &str) -> Result<Properties, String> {
+    let text = std::fs::read(Path::new(path)).map_err(|error| format!("{path}: {error}"))?;
+    // java.util.Properties.load(InputStream) reads Latin-1; files in UTF-8 are what people have.
+    let text =
+        String::from_utf8(text).unwrap_or_else(|error| error.as_bytes().iter().map(|b| char::from(*b)).collect());
+    Properties::parse(&text).map_err(|error| format!("{path}: {error}"))
+}
+
+/// Names the properties that had no effect.
+pub(crate) fn warn_unused(unused: &[String]) {
+    for name in unused {
+        eprintln!("WARNING: the property {name} has no effect: this client does not know it.");
+    }
+}

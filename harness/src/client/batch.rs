@@ -1,0 +1,213 @@
+//! One record batch of a producer, from the first record to the acknowledgement.
+//!
+//! ```text
+//!   open    | room for the header | record | record | ...        records are written here once, in place
+//!   sealed  | header (61 bytes)   | record | record | ...        header and CRC filled in; bytes never change again
+//!                                 '- or their compressed form
+//!   marks   [ Mark, Mark, ... ]                                  one small entry per record, reused
+//! ```
+//!
+//! Invariants:
+//! - A sealed batch's bytes are shared with the kernel and never change: a retry sends the same bytes; a new producer
+//!   epoch or sequence gets a copy.
+//! - `marks.len()` is the record count in the header.
+
+use ringlog_io::{Buf, Slice};
+use ringlog_wire::batch::{BatchError, BatchHeader, HEADER_LEN, LENGTH_OVERHEAD};
+use ringlog_wire::compression::{self, Codec, CompressionError, Scratch};
+
+use super::Mark;
+use super::config::Compression;
+
+/// The most bytes that a record takes beside its key and value: length, attributes, timestamp and offset deltas, two
+/// lengths and the header count (DefaultRecord.MAX_RECORD_OVERHEAD).
+pub(crate) const RECORD_OVERHEAD_MAX: usize = 21;
+
+/// Who the broker should think wrote a batch. `NONE` where idempotence is off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProducerStamp {
+    /// Producer id.
+    pub(crate) id: i64,
+    /// Producer epoch.
+    pub(crate) epoch: i16,
+    /// Sequence of the batch's first record.
+    pub(crate) sequence: i32,
+}
+
+impl ProducerStamp {
+    /// No idempotence.
+    pub(crate) const NONE: Self = Self { id: -1, epoch: -1, sequence: -1 };
+}
+
+/// The bytes of a record's key and value, and its time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordBytes<'a> {
+    pub(crate) timestamp_ms: i64,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: &'a [u8],
+}
+
+impl RecordBytes<'_> {
+    /// An upper bound of what a batch of this one record takes (AbstractRecords.estimateSizeInBytesUpperBound).
+    pub(crate) fn batch_len_max(&self) -> usize {
+        HEADER_LEN + RECORD_OVERHEAD_MAX + self.payload_len()
+    }
+
+    /// Key and value.
+    pub(crate) fn payload_len(&self) -> usize {
+        self.key.map_or(0, <[u8]>::len) + self.value.len()
+    }
+}
+
+/// A batch that records are appended to.
+#[derive(Debug)]
+pub(crate) struct OpenBatch {
+    buf: Buf,
+    marks: Vec<Mark>,
+    base_timestamp_ms: i64,
+    max_timestamp_ms: i64,
+}
+
+impl OpenBatch {
+    /// An empty batch in `buf`, which must be empty.
+    pub(crate) fn new(mut buf: Buf, mut marks: Vec<Mark>) -> Self {
+        buf.vec().resize(HEADER_LEN, 0);
+        marks.clear();
+        Self { buf, marks, base_timestamp_ms: 0, max_timestamp_ms: i64::MIN }
+    }
+
+    /// Records so far.
+    pub(crate) fn count(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// Bytes so far, header included, uncompressed.
+    pub(crate) fn raw_len(&self) -> usize {
+        self.buf.len()
+    }
+
+    /// Exact bytes that a record would add.
+    pub(crate) fn record_len(&self, record: &RecordBytes<'_>) -> usize {
+        let body = self.body_len(record);
+        varint_len(zigzag(to_i64(body))) + body
+    }
+
+    fn body_len(&self, record: &RecordBytes<'_>) -> usize {
+        let key_len = record.key.map_or(1, |key| varint_len(zigzag(to_i64(key.len()))) + key.len());
+        let value_len = varint_len(zigzag(to_i64(record.value.len()))) + record.value.len();
+        // Attributes and the header count take a byte each.
+        2 + varint_len(zigzag(self.timestamp_delta(record)))
+            + varint_len(zigzag(to_i64(self.marks.len())))
+            + key_len
+            + value_len
+    }
+
+    fn timestamp_delta(&self, record: &RecordBytes<'_>) -> i64 {
+        if self.marks.is_empty() { 0 } else { record.timestamp_ms.wrapping_sub(self.base_timestamp_ms) }
+    }
+
+    /// Appends a record, lets `touch` change its value in place, and keeps the mark that `touch` completes.
+    pub(crate) fn append(&mut self, record: &RecordBytes<'_>, mark: Mark, touch: impl FnOnce(&mut [u8]) -> u64) {
+        let body = self.body_len(record);
+        let delta = self.timestamp_delta(record);
+        if self.marks.is_empty() {
+            self.base_timestamp_ms = record.timestamp_ms;
+        }
+        self.max_timestamp_ms = self.max_timestamp_ms.max(record.timestamp_ms);
+        let offset_delta = to_i64(self.marks.len());
+        let bytes = self.buf.vec();
+        put_varint(bytes, to_i64(body));
+        bytes.push(0);
+        put_varint(bytes, delta);
+        put_varint(bytes, offset_delta);
+        match record.key {
+            None => put_varint(bytes, -1),
+            Some(key) => {
+                put_varint(bytes, to_i64(key.len()));
+                bytes.extend_from_slice(key);
+            }
+        }
+        put_varint(bytes, to_i64(record.value.len()));
+        let value_at = bytes.len();
+        bytes.extend_from_slice(record.value);
+        let tag = touch(&mut bytes[value_at..]);
+        bytes.push(0);
+        self.marks.push(Mark { tag, ..mark });
+    }
+
+    /// The marks alone, where the batch is given up before it went out.
+    pub(crate) fn into_marks(self) -> Vec<Mark> {
+        self.marks
+    }
+
+    /// Compresses what is to be compressed, fills in the header and gives the bytes that go out.
+    pub(crate) fn seal(
+        self,
+        compression: Compression,
+        stamp: ProducerStamp,
+        scratch: &mut Scratch,
+        take_buffer: &mut dyn FnMut(usize) -> Buf,
+    ) -> Result<(Slice, Vec<Mark>), CompressionError> {
+        let mut buf = self.buf;
+        if compression.codec != Codec::None {
+            let mut packed = take_buffer(buf.len());
+            packed.vec().resize(HEADER_LEN, 0);
+            compression::compress(compression.codec, compression.level, &buf[HEADER_LEN..], packed.vec(), scratch)?;
+            buf = packed;
+        }
+        let count = i32::try_from(self.marks.len()).expect("a batch is smaller than 2 GiB");
+        let header = BatchHeader {
+            batch_length: i32::try_from(buf.len() - LENGTH_OVERHEAD).expect("a batch is smaller than 2 GiB"),
+            attributes: i16::from(compression.codec.id()),
+            last_offset_delta: count - 1,
+            base_timestamp: self.base_timestamp_ms,
+            max_timestamp: self.max_timestamp_ms,
+            record_count: count,
+            ..BatchHeader::default()
+        };
+        put_header(&mut buf, stamped(header, stamp));
+        Ok((Slice::new(buf), self.marks))
+    }
+}
+
+/// A copy of a sealed batch under another stamp (a new epoch or a moved sequence).
+pub(crate) fn restamp(sealed: &[u8], stamp: ProducerStamp) -> Result<Slice, BatchError> {
+    let header = stamped(BatchHeader::parse(sealed)?, stamp);
+    let mut bytes = sealed.to_vec();
+    put_header(&mut bytes, header);
+    Ok(Slice::from(bytes))
+}
+
+fn stamped(header: BatchHeader, stamp: ProducerStamp) -> BatchHeader {
+    BatchHeader { producer_id: stamp.id, producer_epoch: stamp.epoch, base_sequence: stamp.sequence, ..header }
+}
+
+/// Writes the header in front of the records, with their CRC.
+fn put_header(batch: &mut [u8], mut header: BatchHeader) {
+    let (front, body) = batch.split_at_mut(HEADER_LEN);
+    header.seal(body);
+    front.copy_from_slice(&header.to_bytes());
+}
+
+/// Lengths and counts of one process fit an i64.
+fn to_i64(len: usize) -> i64 {
+    i64::try_from(len).unwrap_or(i64::MAX)
+}
+
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+fn varint_len(value: u64) -> usize {
+    let bits = u64::BITS - (value | 1).leading_zeros();
+    bits.div_ceil(7) as usize
+}
+
+fn put_varint(bytes: &mut Vec<u8>, value: i64) {
+    let mut rest = zigzag(value);
+    while rest >= 0x80 {
+        bytes.push((rest & 0x7f) as u8 | 0x80);
+        rest >>= 7;
+    }
+    bytes.push(rest as u8);
+}

@@ -1,0 +1,225 @@
+//! What the cluster looks like: brokers, and the leader of every partition of the topics that somebody uses.
+//!
+//! Invariants:
+//! - A leader with an older epoch than the one known does not replace it (KAFKA-7738), unless the topic was made anew.
+//! - At most one request is under way; after an attempt the next waits for the backoff, however many ask for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ringlog_wire::messages::metadata::{
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponsePartition, MetadataResponseTopic,
+};
+use ringlog_wire::{ErrorCode, Uuid};
+
+use super::NodeId;
+use super::accumulator::nanos;
+use super::config::{Backoff, CommonConfig};
+
+/// A partition's leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leader {
+    /// `None` while there is none.
+    pub(crate) node: Option<NodeId>,
+    /// -1 where the broker does not say.
+    pub(crate) epoch: i32,
+}
+
+/// A topic as the last answer that knew it said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TopicLayout {
+    pub(crate) id: Uuid,
+    pub(crate) leaders: Vec<Leader>,
+    /// Why the last answer did not know it.
+    pub(crate) error: Option<ErrorCode>,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Metadata {
+    topics: BTreeMap<String, TopicLayout>,
+    wanted: BTreeSet<String>,
+    auto_create: bool,
+    backoff: Backoff,
+    max_age_ns: u64,
+    updated_ns: Option<u64>,
+    next_attempt_ns: u64,
+    attempts: u32,
+    asked: bool,
+    wants_update: bool,
+}
+
+impl Metadata {
+    pub(crate) fn new(config: &CommonConfig, auto_create: bool) -> Self {
+        Self {
+            topics: BTreeMap::new(),
+            wanted: BTreeSet::new(),
+            auto_create,
+            backoff: config.retry_backoff,
+            max_age_ns: nanos(config.metadata_max_age),
+            updated_ns: None,
+            next_attempt_ns: 0,
+            attempts: 0,
+            asked: false,
+            wants_update: true,
+        }
+    }
+
+    /// Somebody uses this topic from now on.
+    pub(crate) fn use_topic(&mut self, name: &str) {
+        if self.wanted.insert(name.to_owned()) {
+            self.want_update();
+        }
+    }
+
+    /// What is known is wrong or not enough.
+    pub(crate) fn want_update(&mut self) {
+        self.wants_update = true;
+    }
+
+    /// A topic that exists.
+    pub(crate) fn layout(&self, topic: &str) -> Option<&TopicLayout> {
+        self.topics.get(topic)
+    }
+
+    /// A topic's name by its id.
+    pub(crate) fn name_of(&self, id: Uuid) -> Option<&str> {
+        self.topics.iter().find(|(_, layout)| layout.id == id).map(|(name, _)| name.as_str())
+    }
+
+    /// Time of the last answer.
+    pub(crate) fn updated_ns(&self) -> Option<u64> {
+        self.updated_ns
+    }
+
+    /// When a request should go out; `None` while one is under way.
+    pub(crate) fn due_ns(&self) -> Option<u64> {
+        if self.asked {
+            return None;
+        }
+        let aged = self.updated_ns.map_or(0, |updated| updated.saturating_add(self.max_age_ns));
+        Some(if self.wants_update { self.next_attempt_ns } else { aged.max(self.next_attempt_ns) })
+    }
+
+    /// The request that is due now, for the topics in use.
+    pub(crate) fn request(&mut self, now_ns: u64) -> MetadataRequest {
+        self.asked = true;
+        self.next_attempt_ns = now_ns.saturating_add(nanos(self.backoff.after(self.attempts)));
+        self.attempts = self.attempts.saturating_add(1);
+        let named = |name: &String| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() };
+        MetadataRequest {
+            topics: Some(self.wanted.iter().map(named).collect()),
+            allow_auto_topic_creation: self.auto_create,
+            ..MetadataRequest::default()
+        }
+    }
+
+    /// The request failed.
+    pub(crate) fn failed(&mut self) {
+        self.asked = false;
+        self.wants_update = true;
+    }
+
+    /// Takes an answer. The brokers are the caller's to look at.
+    pub(crate) fn update(&mut self, response: &MetadataResponse, now_ns: u64) {
+        self.asked = false;
+        self.wants_update = false;
+        self.attempts = 0;
+        self.updated_ns = Some(now_ns);
+        response.topics.iter().for_each(|topic| self.update_topic(topic));
+    }
+
+    fn update_topic(&mut self, topic: &MetadataResponseTopic) {
+        let Some(name) = topic.name.as_deref().filter(|name| self.wanted.contains(*name)) else { return };
+        let error = ErrorCode(topic.error_code);
+        let old = self.topics.entry(name.to_owned()).or_default();
+        if !error.is_none() {
+            old.error = Some(error);
+            self.wants_update |= error.is_retriable();
+            return;
+        }
+        let made_anew = old.id != topic.topic_id;
+        let old_leaders = if made_anew { Vec::new() } else { std::mem::take(&mut old.leaders) };
+        let leaders = leaders(&topic.partitions, &old_leaders);
+        self.wants_update |= leaders.is_empty() || leaders.iter().any(|leader| leader.node.is_none());
+        *old = TopicLayout { id: topic.topic_id, leaders, error: None };
+    }
+}
+
+fn leaders(partitions: &[MetadataResponsePartition], old: &[Leader]) -> Vec<Leader> {
+    // A partition's index is its place; what lies beyond the answer's own count is not believed.
+    let mut leaders = vec![Leader { node: None, epoch: -1 }; partitions.len()];
+    for partition in partitions {
+        let Ok(at) = usize::try_from(partition.partition_index) else { continue };
+        let new =
+            Leader { node: (partition.leader_id >= 0).then_some(partition.leader_id), epoch: partition.leader_epoch };
+        let newer = old.get(at).filter(|old| new.epoch >= 0 && old.epoch > new.epoch);
+        if let Some(leader) = leaders.get_mut(at) {
+            *leader = newer.copied().unwrap_or(new);
+        }
+    }
+    leaders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::ProducerConfig;
+    use super::super::properties::Properties;
+    use super::*;
+
+    fn metadata() -> Metadata {
+        let mut properties = Properties::new();
+        properties.set("bootstrap.servers", "localhost:1");
+        let mut metadata = Metadata::new(&ProducerConfig::parse(&properties).unwrap().config.common, true);
+        metadata.use_topic("t");
+        metadata
+    }
+
+    fn answer(error: ErrorCode, leaders: &[(i32, i32)]) -> MetadataResponse {
+        let partition = |(index, (leader, epoch)): (i32, &(i32, i32))| MetadataResponsePartition {
+            partition_index: index,
+            leader_id: *leader,
+            leader_epoch: *epoch,
+            ..Default::default()
+        };
+        let partitions = (0..).zip(leaders).map(partition).collect();
+        let topic =
+            MetadataResponseTopic { error_code: error.0, name: Some("t".into()), partitions, ..Default::default() };
+        MetadataResponse { topics: vec![topic], ..Default::default() }
+    }
+
+    #[test]
+    fn an_older_epoch_does_not_bring_an_old_leader_back() {
+        let mut metadata = metadata();
+        metadata.update(&answer(ErrorCode::NONE, &[(2, 7)]), 0);
+        metadata.update(&answer(ErrorCode::NONE, &[(1, 6)]), 1);
+        assert_eq!(metadata.layout("t").unwrap().leaders, [Leader { node: Some(2), epoch: 7 }]);
+        metadata.update(&answer(ErrorCode::NONE, &[(3, 8)]), 2);
+        assert_eq!(metadata.layout("t").unwrap().leaders, [Leader { node: Some(3), epoch: 8 }]);
+    }
+
+    #[test]
+    fn a_topic_that_is_being_made_or_has_no_leader_is_asked_for_again_after_the_backoff() {
+        let mut metadata = metadata();
+        metadata.request(1_000_000_000);
+        assert_eq!(metadata.due_ns(), None, "one at a time");
+        metadata.update(&answer(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, &[]), 1_000_000_000);
+        assert_eq!(metadata.due_ns(), Some(1_100_000_000));
+        metadata.request(1_100_000_000);
+        metadata.update(&answer(ErrorCode::NONE, &[(-1, 0)]), 1_100_000_000);
+        assert_eq!(metadata.due_ns(), Some(1_200_000_000));
+        metadata.request(1_200_000_000);
+        metadata.update(&answer(ErrorCode::NONE, &[(1, 1)]), 1_200_000_000);
+        assert_eq!(metadata.due_ns(), Some(301_200_000_000), "known: not before metadata.max.age.ms");
+    }
+
+    #[test]
+    fn failing_requests_back_off_further() {
+        let mut metadata = metadata();
+        let pauses = [100, 200, 400, 800, 1000].map(|ms: u64| {
+            metadata.request(0);
+            metadata.failed();
+            (metadata.due_ns().unwrap() / 1_000_000, ms)
+        });
+        assert!(pauses.iter().all(|(got, wanted)| got == wanted), "{pauses:?}");
+    }
+}

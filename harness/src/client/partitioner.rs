@@ -1,0 +1,197 @@
+//! Which partition a record without one goes to: Kafka's built-in partitioner.
+//!
+//! Keyed records: `toPositive(murmur2(key)) % partitions`. The others stay on one partition until `batch.size` bytes
+//! went there, then move on (KIP-794):
+//!
+//! ```text
+//!   appended >= batch.size  and the partition's last batch is closed   -> switch
+//!   appended >= 2 batch.size                                           -> switch in any case (KAFKA-14156)
+//!   next = uniform, or weighted by (longest queue + 1 - its queue) once every partition had a batch
+//! ```
+
+use ringlog_wire::hash::partition_for_key;
+
+/// Java's SplittableRandom: the generator of the tools' payloads, and good enough to pick partitions.
+#[derive(Clone, Debug)]
+pub struct SplittableRandom {
+    state: u64,
+}
+
+impl SplittableRandom {
+    /// `new SplittableRandom(seed)`.
+    #[must_use]
+    pub fn new(seed: i64) -> Self {
+        Self { state: seed.cast_unsigned() }
+    }
+
+    fn next_u32(&mut self) -> u32 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.state ^ (self.state >> 33)).wrapping_mul(0x62a9_d9ed_7997_05f5);
+        ((z ^ (z >> 28)).wrapping_mul(0xcb24_d0a5_c88c_35b3) >> 32) as u32
+    }
+
+    /// `nextInt()`.
+    pub fn next_int(&mut self) -> i32 {
+        self.next_u32().cast_signed()
+    }
+
+    /// `nextInt(bound)`. The bound must be above 0.
+    pub fn next_int_below(&mut self, bound: i32) -> i32 {
+        debug_assert!(bound > 0, "bound must be positive");
+        let random = self.next_u32().cast_signed();
+        if bound & (bound - 1) == 0 {
+            return random & (bound - 1);
+        }
+        let mut positive = (random.cast_unsigned() >> 1).cast_signed();
+        loop {
+            let below = positive % bound;
+            if positive.wrapping_add(bound - 1).wrapping_sub(below) >= 0 {
+                return below;
+            }
+            positive = (self.next_u32() >> 1).cast_signed();
+        }
+    }
+}
+
+/// `toPositive(murmur2(key)) % partitions`; there must be a partition.
+pub(crate) fn keyed_partition(key: &[u8], partitions: usize) -> usize {
+    partition_for_key(key, u32::try_from(partitions).unwrap_or(u32::MAX)) as usize
+}
+
+/// The partition that unkeyed records go to now.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sticky {
+    current: Option<usize>,
+    appended: usize,
+}
+
+/// What the choice looks at: a partition that can be written, and how many batches wait there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) partition: usize,
+    /// Batches that wait. `None` where none was ever queued.
+    pub(crate) queued: Option<usize>,
+}
+
+impl Sticky {
+    /// The current partition; chosen where there is none or it lost its leader.
+    pub(crate) fn partition(&mut self, loads: &mut dyn FnMut() -> Vec<Load>, random: &mut Choice) -> Option<usize> {
+        if self.current.is_none() {
+            self.current = random.pick(&loads());
+            self.appended = 0;
+        }
+        self.current
+    }
+
+    /// Forgets the current partition (the topic's layout changed).
+    pub(crate) fn reset(&mut self) {
+        self.current = None;
+    }
+
+    /// Counts what was appended and says whether the next record goes elsewhere.
+    pub(crate) fn appended(&mut self, bytes: usize, batch_size: usize, all_batches_closed: bool) {
+        self.appended += bytes;
+        let over = self.appended >= batch_size && all_batches_closed;
+        if over || self.appended >= 2 * batch_size.max(1) {
+            self.reset();
+        }
+    }
+}
+
+/// The random choice of the next partition.
+#[derive(Clone, Debug)]
+pub(crate) struct Choice {
+    random: SplittableRandom,
+    adaptive: bool,
+}
+
+impl Choice {
+    pub(crate) fn new(seed: u64, adaptive: bool) -> Self {
+        Self { random: SplittableRandom::new(seed.cast_signed()), adaptive }
+    }
+
+    fn pick(&mut self, loads: &[Load]) -> Option<usize> {
+        let weights = self.weights(loads);
+        let total: i64 = weights.iter().sum();
+        let bound = i32::try_from(total).unwrap_or(i32::MAX).max(1);
+        let mut left = i64::from(self.random.next_int_below(bound));
+        let chosen = weights.iter().position(|weight| {
+            left -= weight;
+            left < 0
+        })?;
+        loads.get(chosen).map(|load| load.partition)
+    }
+
+    /// Kafka's cumulative table, as single weights; all equal where the choice is uniform.
+    fn weights(&self, loads: &[Load]) -> Vec<i64> {
+        let queued: Option<Vec<usize>> = loads.iter().map(|load| load.queued).collect();
+        let Some(queued) = queued.filter(|queued| self.adaptive && queued.len() > 1) else {
+            return vec![1; loads.len()];
+        };
+        let longest = queued.iter().copied().max().unwrap_or(0);
+        queued.iter().map(|len| i64::try_from(longest + 1 - len).unwrap_or(1)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generator_gives_java_s_numbers() {
+        let mut random = SplittableRandom::new(0);
+        assert_eq!([random.next_int(), random.next_int()], [821_115_357, 1_660_418_793]);
+        let mut random = SplittableRandom::new(0);
+        let below: Vec<i32> = (0..5).map(|_| random.next_int_below(1000)).collect();
+        assert_eq!(below, [678, 396, 37, 793, 789]);
+    }
+
+    #[test]
+    fn keys_go_where_kafka_s_murmur2_sends_them() {
+        // org.apache.kafka.common.utils.UtilsTest.testMurmur2 gives the hashes.
+        assert_eq!(ringlog_wire::hash::murmur2(b"21"), -973_932_308);
+        assert_eq!(keyed_partition(b"21", 10), ((-973_932_308i32 & 0x7fff_ffff) % 10) as usize);
+    }
+
+    fn loads(queued: &[Option<usize>]) -> Vec<Load> {
+        queued.iter().enumerate().map(|(partition, queued)| Load { partition, queued: *queued }).collect()
+    }
+
+    fn shares(queued: &[Option<usize>]) -> Vec<usize> {
+        let (mut choice, loads) = (Choice::new(1, true), loads(queued));
+        let mut counts = vec![0; queued.len()];
+        (0..9000).for_each(|_| counts[choice.pick(&loads).unwrap()] += 1);
+        counts
+    }
+
+    #[test]
+    fn a_longer_queue_gets_less_once_every_partition_had_a_batch() {
+        let counts = shares(&[Some(0), Some(2), Some(1)]);
+        let near = |count: usize, wanted: usize| count.abs_diff(wanted) < 300;
+        assert!(near(counts[0], 4500) && near(counts[1], 1500) && near(counts[2], 3000), "{counts:?}");
+        let uniform = shares(&[Some(0), Some(2), None]);
+        assert!(uniform.iter().all(|count| near(*count, 3000)), "{uniform:?}");
+    }
+
+    #[test]
+    fn the_partition_changes_after_batch_size_bytes_when_its_batch_is_closed_and_at_twice_that_anyhow() {
+        let mut random = Choice::new(3, true);
+        let mut many = || loads(&[None; 64]);
+        let mut sticky = Sticky::default();
+        let first = sticky.partition(&mut many, &mut random).unwrap();
+        sticky.appended(999, 1000, true);
+        assert_eq!(sticky.current, Some(first));
+        sticky.appended(1, 1000, false);
+        assert_eq!(sticky.current, Some(first), "put off while a batch is open");
+        sticky.appended(1000, 1000, false);
+        assert_eq!(sticky.current, None, "but not beyond twice the size");
+        sticky.partition(&mut many, &mut random).unwrap();
+        sticky.appended(1000, 1000, true);
+        assert_eq!(sticky.current, None);
+    }
+
+    #[test]
+    fn without_a_partition_there_is_no_choice() {
+        assert_eq!(Sticky::default().partition(&mut Vec::new, &mut Choice::new(0, true)), None);
+    }
+}

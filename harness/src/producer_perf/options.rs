@@ -1,0 +1,354 @@
+//! The options of kafka-producer-perf-test: the union of 3.9 to 4.4, and the checks that follow the parse.
+
+use crate::cli::argparse::{Arity, Given, Kind, Opt, Parser, Stop};
+use crate::cli::read_properties;
+use crate::client::properties::Properties;
+
+const fn opt(name: &'static str, metavar: &'static str, kind: Kind, help: &'static str) -> Opt {
+    Opt { name, metavar, arity: Arity::One, kind, required: false, exclusive: false, help }
+}
+
+const fn flag(name: &'static str, help: &'static str) -> Opt {
+    Opt { arity: Arity::Flag, ..opt(name, "", Kind::Text, help) }
+}
+
+const fn many(name: &'static str, help: &'static str) -> Opt {
+    Opt { arity: Arity::Many, ..opt(name, "PROP-NAME=PROP-VALUE", Kind::Text, help) }
+}
+
+const fn required(option: Opt) -> Opt {
+    Opt { required: true, ..option }
+}
+
+const fn exclusive(option: Opt) -> Opt {
+    Opt { exclusive: true, ..option }
+}
+
+pub(crate) const PARSER: Parser = Parser {
+    program: "kafka-producer-perf-test",
+    description: "This tool is used to verify the producer performance.",
+    options: &[
+        opt("--bootstrap-server", "BOOTSTRAP-SERVER", Kind::Text, "the servers to connect to, before any property"),
+        required(opt("--topic", "TOPIC", Kind::Text, "produce records to this topic")),
+        required(opt("--num-records", "NUM-RECORDS", Kind::Long, "number of records to produce")),
+        opt(
+            "--payload-delimiter",
+            "PAYLOAD-DELIMITER",
+            Kind::Text,
+            "regular expression between the payloads of --payload-file (default: \\n)",
+        ),
+        required(opt("--throughput", "THROUGHPUT", Kind::Double, "records per second at most; -1 for no limit")),
+        many("--producer-props", "(DEPRECATED) settings of the producer; see --command-property"),
+        many("--command-property", "settings of the producer, before those of --command-config"),
+        opt("--producer.config", "CONFIG-FILE", Kind::Text, "(DEPRECATED) properties file; see --command-config"),
+        opt("--command-config", "CONFIG-FILE", Kind::Text, "properties file with settings of the producer"),
+        flag("--print-metrics", "print metrics at the end"),
+        opt("--transactional-id", "TRANSACTIONAL-ID", Kind::Text, "transactions: not supported by this build yet"),
+        opt(
+            "--transaction-duration-ms",
+            "TRANSACTION-DURATION",
+            Kind::Long,
+            "transactions: not supported by this build yet",
+        ),
+        opt("--warmup-records", "WARMUP-RECORDS", Kind::Long, "records before the steady state (default: 0)"),
+        opt(
+            "--reporting-interval",
+            "INTERVAL-MS",
+            Kind::Long,
+            "milliseconds between two progress lines (default: 5000)",
+        ),
+        opt("--record-key-range", "KEY-RANGE", Kind::Int, "keys are the decimal numbers below this"),
+        opt(
+            "--key-distribution",
+            "KEY-DISTRIBUTION",
+            Kind::Choice(&["none", "range", "random"]),
+            "how keys are chosen (default: none)",
+        ),
+        opt("--random-seed", "RANDOM-SEED", Kind::Long, "seed of payloads and keys (default: 0)"),
+        exclusive(opt("--record-size", "RECORD-SIZE", Kind::Int, "bytes of a random payload")),
+        exclusive(opt(
+            "--payload-file",
+            "PAYLOAD-FILE",
+            Kind::Text,
+            "file of payloads, one of which is chosen at random",
+        )),
+        exclusive(flag("--payload-monotonic", "the payload is the record's number")),
+    ],
+};
+
+/// What a payload is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PayloadSource {
+    /// Random letters, so many bytes.
+    Random(usize),
+    /// One of the pieces of a file.
+    File { path: String, delimiter: String },
+    /// The record's number in decimal.
+    Monotonic,
+}
+
+/// How keys are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    None,
+    Range(i32),
+    Random(i32),
+}
+
+/// A run, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) topic: String,
+    pub(crate) records: u64,
+    pub(crate) throughput: f64,
+    pub(crate) payload: PayloadSource,
+    pub(crate) keys: Keys,
+    pub(crate) seed: i64,
+    pub(crate) warmup_records: u64,
+    pub(crate) reporting_interval_ms: i64,
+    pub(crate) print_metrics: bool,
+    /// The name of the option that asks for transactions.
+    pub(crate) transactions: Option<&'static str>,
+    /// Lines about deprecated options.
+    pub(crate) notices: Vec<&'static str>,
+    given: Given,
+}
+
+/// Reads and checks the arguments.
+pub(crate) fn parse(args: &[String]) -> Result<Options, Stop> {
+    let given = PARSER.parse(args)?;
+    check(&given).map_err(|message| Stop::Error(message.to_owned()))?;
+    let count = |name: &str| u64::try_from(given.number(name).unwrap_or(0)).unwrap_or(0);
+    Ok(Options {
+        topic: given.text("--topic").unwrap_or_default().to_owned(),
+        records: count("--num-records"),
+        throughput: given.double("--throughput").unwrap_or(-1.0),
+        payload: payload(&given),
+        keys: keys(&given),
+        seed: given.number("--random-seed").unwrap_or(0),
+        warmup_records: count("--warmup-records"),
+        reporting_interval_ms: given.number("--reporting-interval").unwrap_or(5000),
+        print_metrics: given.has("--print-metrics"),
+        transactions: ["--transactional-id", "--transaction-duration-ms"].into_iter().find(|name| given.has(name)),
+        notices: notices(&given),
+        given,
+    })
+}
+
+fn payload(given: &Given) -> PayloadSource {
+    if let Some(size) = given.number("--record-size") {
+        return PayloadSource::Random(usize::try_from(size).unwrap_or(0));
+    }
+    match given.text("--payload-file") {
+        Some(path) => {
+            let delimiter = given.text("--payload-delimiter").unwrap_or("\\n");
+            PayloadSource::File { path: path.to_owned(), delimiter: delimiter.replace("\\n", "\n") }
+        }
+        None => PayloadSource::Monotonic,
+    }
+}
+
+fn keys(given: &Given) -> Keys {
+    let range = given.number("--record-key-range").and_then(|range| i32::try_from(range).ok()).unwrap_or(1);
+    match given.text("--key-distribution") {
+        Some("range") => Keys::Range(range),
+        Some("random") => Keys::Random(range),
+        _ => Keys::None,
+    }
+}
+
+/// The checks of ProducerPerformance.ConfigPostProcessor (4.4), in its order.
+fn check(given: &Given) -> Result<(), &'static str> {
+    let at_least_one = |name: &str| given.number(name).is_none_or(|value| value > 0);
+    let records = given.number("--num-records").unwrap_or(0);
+    let keyed = given.text("--key-distribution").is_some_and(|distribution| distribution != "none");
+    let servers =
+        ["--bootstrap-server", "--command-property", "--producer-props", "--producer.config", "--command-config"];
+    let rules = [
+        (at_least_one("--num-records"), "--num-records should be greater than zero."),
+        (
+            given.number("--warmup-records").unwrap_or(0).max(0) < records,
+            "The value for --warmup-records must be strictly fewer than the number of records in the test, --num-records.",
+        ),
+        (at_least_one("--record-size"), "--record-size should be greater than zero."),
+        (
+            servers.iter().any(|name| given.has(name)),
+            "At least one of --bootstrap-server, --command-property, --producer-props, --producer.config or --command-config must be specified.",
+        ),
+        (
+            !(given.has("--command-property") && given.has("--producer-props")),
+            "--command-property and --producer-props cannot be specified together.",
+        ),
+        (
+            !(given.has("--command-config") && given.has("--producer.config")),
+            "--command-config and --producer.config cannot be specified together.",
+        ),
+        (at_least_one("--transaction-duration-ms"), "--transaction-duration-ms should be greater than zero."),
+        (at_least_one("--reporting-interval"), "--reporting-interval should be greater than zero."),
+        (at_least_one("--record-key-range"), "--record-key-range should be greater than zero."),
+        (
+            !keyed || given.has("--record-key-range"),
+            "--record-key-range is required when --key-distribution is 'range' or 'random'.",
+        ),
+        (
+            keyed || !given.has("--record-key-range"),
+            "--key-distribution must be 'range' or 'random' when --record-key-range is specified.",
+        ),
+    ];
+    rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, text)| Err(text))
+}
+
+fn notices(given: &Given) -> Vec<&'static str> {
+    let notices = [
+        (
+            "--producer-props",
+            "Option --producer-props has been deprecated and will be removed in a future version. Use --command-property instead.",
+        ),
+        (
+            "--producer.config",
+            "Option --producer.config has been deprecated and will be removed in a future version. Use --command-config instead.",
+        ),
+    ];
+    notices.into_iter().filter(|(name, _)| given.has(name)).map(|(_, text)| text).collect()
+}
+
+impl Options {
+    /// The producer's properties: the file, then the command line, then `--bootstrap-server`.
+    pub(crate) fn properties(&self) -> Result<Properties, String> {
+        let mut properties = Properties::new();
+        let file = self.given.text("--command-config").or_else(|| self.given.text("--producer.config"));
+        if let Some(path) = file {
+            properties.extend(&read_properties(path)?);
+        }
+        for pair in self.given.list("--command-property").iter().chain(self.given.list("--producer-props")) {
+            // Kafka splits at every `=` and so refuses values that contain one; we take them.
+            let (key, value) =
+                pair.split_once('=').filter(|(_, value)| !value.is_empty()).ok_or_else(|| invalid(pair))?;
+            properties.set(key, value);
+        }
+        if let Some(servers) = self.given.text("--bootstrap-server") {
+            properties.set("bootstrap.servers", servers);
+        }
+        properties.set_default("client.id", "perf-producer-client");
+        Ok(properties)
+    }
+}
+
+fn invalid(pair: &str) -> String {
+    format!("Invalid property: {pair}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "--topic t --num-records 10 --throughput -1 --record-size 100 --bootstrap-server h:1";
+
+    fn parse_line(line: &str) -> Result<Options, String> {
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        parse(&args).map_err(|stop| match stop {
+            Stop::Help => "help".into(),
+            Stop::Error(message) => message,
+        })
+    }
+
+    #[test]
+    fn abbreviations_and_equals_signs_are_taken() {
+        let options = parse_line("--top t --num=10 --thr -1 --record-s 10 --boot h:1").unwrap();
+        assert_eq!((options.records, options.throughput), (10, -1.0));
+        assert_eq!(options.payload, PayloadSource::Random(10));
+        assert_eq!(parse_line(&format!("{GOOD} --throughput=1e3")).unwrap().throughput, 1000.0);
+        assert_eq!(parse_line(&format!("{GOOD} --throughput .5")).unwrap().throughput, 0.5);
+    }
+
+    #[test]
+    fn the_parser_s_messages_are_argparse4j_s() {
+        let cases = [
+            ("--num-records 1 --throughput 1 --record-size 1", "argument --topic is required"),
+            (
+                "--topic t --num-records 1 --throughput 1",
+                "one of the arguments --record-size --payload-file --payload-monotonic is required",
+            ),
+            (
+                "--topic t --record-size 1 --payload-monotonic",
+                "argument --payload-monotonic: not allowed with argument --record-size",
+            ),
+            (
+                "--num-records abc",
+                "argument --num-records: could not convert 'abc' to Long (For input string: \"abc\")",
+            ),
+            (
+                "--record-size 1.5",
+                "argument --record-size: could not convert '1.5' to Integer (For input string: \"1.5\")",
+            ),
+            ("--throughput x", "argument --throughput: could not convert 'x' to Double (For input string: \"x\")"),
+            ("--topic", "argument --topic: expected one argument"),
+            ("--topic --num-records 1", "argument --topic: expected one argument"),
+            ("--producer-props --topic t", "argument --producer-props: expected 1 argument(s)"),
+            (
+                "--key-distribution zipf",
+                "argument --key-distribution: invalid choice: 'zipf' (choose from {none,range,random})",
+            ),
+            ("extra --topic t", "unrecognized arguments: 'extra --topic t'"),
+        ];
+        for (line, wanted) in cases {
+            assert_eq!(parse_line(line).unwrap_err(), wanted, "{line}");
+        }
+        assert!(parse_line("--test").unwrap_err().starts_with("unrecognized arguments: '--test'\nDid you mean:"));
+        assert!(parse_line("--pay x").unwrap_err().starts_with("ambiguous option: --pay could match"));
+        assert_eq!(parse_line("-h").unwrap_err(), "help");
+    }
+
+    #[test]
+    fn the_checks_come_in_kafka_s_order_with_its_texts() {
+        let cases = [
+            ("--num-records 0 --record-size 0", "--num-records should be greater than zero."),
+            (
+                "--warmup-records 10",
+                "The value for --warmup-records must be strictly fewer than the number of records in the test, --num-records.",
+            ),
+            ("--record-size 0", "--record-size should be greater than zero."),
+            (
+                "--producer-props a=b --command-property c=d",
+                "--command-property and --producer-props cannot be specified together.",
+            ),
+            (
+                "--producer.config a --command-config c",
+                "--command-config and --producer.config cannot be specified together.",
+            ),
+            ("--transaction-duration-ms 0", "--transaction-duration-ms should be greater than zero."),
+            ("--reporting-interval 0", "--reporting-interval should be greater than zero."),
+            ("--record-key-range 0", "--record-key-range should be greater than zero."),
+            (
+                "--key-distribution range",
+                "--record-key-range is required when --key-distribution is 'range' or 'random'.",
+            ),
+            (
+                "--record-key-range 5",
+                "--key-distribution must be 'range' or 'random' when --record-key-range is specified.",
+            ),
+        ];
+        for (more, wanted) in cases {
+            assert_eq!(parse_line(&format!("{GOOD} {more}")).unwrap_err(), wanted, "{more}");
+        }
+        let without = GOOD.replace("--bootstrap-server h:1", "");
+        assert!(parse_line(&without).unwrap_err().starts_with("At least one of --bootstrap-server"));
+        assert_eq!(parse_line(&format!("{GOOD} --warmup-records -5")).unwrap().warmup_records, 0);
+    }
+
+    #[test]
+    fn properties_have_kafka_s_precedence() {
+        let line =
+            format!("{GOOD} --producer-props acks=1 bootstrap.servers=x:1 --producer-props linger.ms=7 client.id=c");
+        let properties = parse_line(&line).unwrap().properties().unwrap();
+        assert_eq!(properties.get("bootstrap.servers"), Some("h:1"));
+        assert_eq!(properties.get("acks"), None, "the second list replaces the first");
+        assert_eq!((properties.get("linger.ms"), properties.get("client.id")), (Some("7"), Some("c")));
+        let jaas = parse_line(&format!("{GOOD} --command-property a=b=c")).unwrap();
+        assert_eq!(jaas.properties().unwrap().get("a"), Some("b=c"));
+        for bad in ["key=", "key"] {
+            let options = parse_line(&format!("{GOOD} --command-property {bad}")).unwrap();
+            assert_eq!(options.properties().unwrap_err(), format!("Invalid property: {bad}"));
+        }
+    }
+}
