@@ -231,7 +231,8 @@ pub struct DriverOptions {
     pub receive_buffers: u16,
     /// Size of one pooled receive buffer in bytes.
     pub receive_buffer_bytes: usize,
-    /// The cores on which the kernel's workers for this ring may run (IOWQ_AFF); empty leaves them alone.
+    /// The cores on which the kernel's workers for this ring (IOWQ_AFF), or the helper threads under epoll, may run; empty
+    /// leaves them alone.
     pub worker_cores: Vec<usize>,
 }
 

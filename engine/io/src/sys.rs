@@ -133,3 +133,24 @@ pub(crate) fn pread_into(fd: RawFd, bytes: &mut Vec<u8>, offset: u64, len_max: u
     unsafe { bytes.set_len(bytes.len() + got) };
     Ok(got)
 }
+
+/// A set of cores. Numbers that no set can hold are refused.
+pub(crate) fn core_set(cores: &[usize]) -> io::Result<libc::cpu_set_t> {
+    // SAFETY: cpu_set_t is plain integers, for which all zeroes is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    for &core in cores {
+        if core >= libc::CPU_SETSIZE as usize {
+            let words = format!("core {core} of the workers' cores {cores:?} is not a core");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
+        }
+        // SAFETY: `set` is live and writable, and the number is inside it.
+        unsafe { libc::CPU_SET(core, &mut set) };
+    }
+    Ok(set)
+}
+
+/// Keeps this thread on a set of cores (sched_setaffinity(2)).
+pub(crate) fn stay_on(set: &libc::cpu_set_t) -> io::Result<()> {
+    // SAFETY: `set` is a live cpu_set_t of the length given; 0 is this thread.
+    check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), set) }).map(drop)
+}

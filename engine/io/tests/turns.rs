@@ -7,8 +7,8 @@ mod rig;
 use std::io::{ErrorKind, IoSlice};
 use std::time::Duration;
 
-use rig::{TestDir, noise, on_each};
-use ringlog_io::{Cache, Event, OpenMode, driver};
+use rig::{TestDir, noise, on_each, on_each_with};
+use ringlog_io::{Cache, Choice, DriverOptions, Event, OpenMode, driver};
 
 #[test]
 fn waiting_ends_after_the_timeout_with_nothing() {
@@ -145,6 +145,23 @@ fn many_files_are_synced_and_their_handles_may_be_dropped_at_once() {
             rig.synced(token).expect("synced");
         }
     });
+}
+
+#[test]
+fn workers_stay_on_their_cores_and_cores_that_are_none_are_refused() {
+    let cores = ringlog_io::threads::cores();
+    let options = DriverOptions { worker_cores: vec![cores[cores.len() - 1]], ..DriverOptions::default() };
+    on_each_with(&options, |rig| {
+        let dir = TestDir::new();
+        let file = rig.driver.files().open(&dir.path().join("data"), OpenMode::Create).expect("open");
+        rig.driver.sync(&file, 1);
+        rig.synced(1).expect("synced");
+    });
+    for choice in [Choice::Epoll, Choice::Uring] {
+        let options = DriverOptions { choice, worker_cores: vec![5000], ..DriverOptions::default() };
+        let error = driver::open(options).err().expect("no such core");
+        assert!(error.to_string().contains("5000"), "{error}");
+    }
 }
 
 #[test]

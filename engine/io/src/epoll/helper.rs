@@ -42,6 +42,8 @@ struct Shared {
     queues: Mutex<Queues>,
     work_came: Condvar,
     wake: OwnedFd,
+    /// Where the threads run; `None` where their starter does.
+    places: Option<libc::cpu_set_t>,
 }
 
 impl Shared {
@@ -51,6 +53,9 @@ impl Shared {
     }
 
     fn run(&self) {
+        if let Some(Err(error)) = self.places.as_ref().map(sys::stay_on) {
+            tracing::warn!(%error, "a helper thread stays on its shard's core");
+        }
         while let Some(mut job) = self.next() {
             job.result = perform(job.fd, &mut job.work);
             self.lock().done.push(job);
@@ -81,10 +86,11 @@ pub(crate) struct Helper {
 }
 
 impl Helper {
-    /// No thread runs yet.
-    pub(crate) fn new() -> io::Result<Self> {
-        let shared =
-            Shared { queues: Mutex::default(), work_came: Condvar::new(), wake: sys::eventfd(libc::EFD_NONBLOCK)? };
+    /// No thread runs yet. They will run on `cores`; an empty list leaves them where their starter is.
+    pub(crate) fn new(cores: &[usize]) -> io::Result<Self> {
+        let places = if cores.is_empty() { None } else { Some(sys::core_set(cores)?) };
+        let wake = sys::eventfd(libc::EFD_NONBLOCK)?;
+        let shared = Shared { queues: Mutex::default(), work_came: Condvar::new(), wake, places };
         Ok(Self { shared: Arc::new(shared), threads: Vec::new() })
     }
 

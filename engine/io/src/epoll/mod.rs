@@ -130,7 +130,7 @@ impl EpollDriver {
     pub(crate) fn new(options: &DriverOptions, fallback_reason: Option<String>) -> io::Result<Self> {
         let calls = Calls::default();
         let poller = Poller::new()?;
-        let helper = Helper::new()?;
+        let helper = Helper::new(&options.worker_cores)?;
         poller.add_source(helper.wake_fd(), KEY_HELPER)?;
         Ok(Self {
             poller,

@@ -242,12 +242,22 @@ impl Disk {
                 }
             };
         }
-        self.entries(dir).map(drop)
+        if self.is_dir(dir) { Ok(()) } else { Err(errno(libc::EEXIST)) }
     }
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        let id = self.find(from)?;
+        let (from_path, to_path) = (from, to);
         let (from, to) = (self.place(from)?, self.place(to)?);
+        let id = *self.entries(from.0)?.get(&from.1).ok_or_else(|| errno(libc::ENOENT))?;
+        if from == to {
+            return Ok(());
+        }
+        if to_path.starts_with(from_path) {
+            return Err(errno(libc::EINVAL));
+        }
+        if from_path.starts_with(to_path) {
+            return Err(errno(libc::ENOTEMPTY));
+        }
         if let Some(&there) = self.entries(to.0)?.get(&to.1) {
             match (self.is_dir(id), self.is_dir(there)) {
                 (false, true) => return Err(errno(libc::EISDIR)),

@@ -122,6 +122,13 @@ pub(crate) struct Handle {
     lock_of: Option<Weak<SimFiles>>,
 }
 
+impl Handle {
+    /// Refuses changes through a descriptor that was opened for reading, with the errno of the call.
+    fn writable(&self, errno: i32) -> io::Result<()> {
+        if self.writes { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
         if let Some(files) = self.lock_of.take().and_then(|files| files.upgrade()) {
@@ -354,9 +361,7 @@ impl SimFiles {
     }
 
     fn write_parts(&self, handle: &Handle, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
-        if !handle.writes {
-            return Err(io::Error::from_raw_os_error(libc::EBADF));
-        }
+        handle.writable(libc::EBADF)?;
         let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
         match self.admit(Op::Write) {
             Ok(()) => self.write_bytes(handle, &bytes, offset),
@@ -420,6 +425,7 @@ impl Files for SimFiles {
     fn truncate(&self, file: &File, len: u64) -> io::Result<()> {
         let handle = self.handle(file)?;
         self.enter(Op::Truncate, "cutting", &handle.path)?;
+        handle.writable(libc::EINVAL).map_err(|error| at_path("cutting", &handle.path, error))?;
         let len = usize::try_from(len).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))?;
         self.disk.borrow_mut().file(handle.node)?.truncate(len);
         Ok(())
@@ -427,7 +433,8 @@ impl Files for SimFiles {
 
     fn allocate(&self, file: &File, _offset: u64, _len: u64) -> io::Result<()> {
         let handle = self.handle(file)?;
-        self.enter(Op::Allocate, "allocating", &handle.path)
+        self.enter(Op::Allocate, "allocating", &handle.path)?;
+        handle.writable(libc::EBADF).map_err(|error| at_path("allocating", &handle.path, error))
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {

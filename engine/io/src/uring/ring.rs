@@ -9,7 +9,7 @@ use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue};
 
 use crate::driver::DriverOptions;
 use crate::error::about;
-use crate::sys::Calls;
+use crate::sys::{Calls, core_set};
 
 /// Completions that fit before the kernel has to set some aside, per submission entry.
 const COMPLETIONS_PER_SUBMISSION: u32 = 4;
@@ -67,12 +67,7 @@ impl Ring {
         if cores.is_empty() {
             return Ok(());
         }
-        // SAFETY: cpu_set_t is plain integers, for which all zeroes is the empty set.
-        let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-        for &core in cores {
-            // SAFETY: `set` is live and writable; a number beyond the set is ignored by CPU_SET's bounds check.
-            unsafe { libc::CPU_SET(core, &mut set) };
-        }
+        let set = core_set(cores)?;
         submitter
             .register_iowq_aff(&set)
             .map_err(|error| about(format_args!("io_uring: keeping the kernel's workers on cores {cores:?}"), error))
