@@ -174,6 +174,8 @@ typed! {
     group_initial_rebalance_delay_ms: i32 = "group.initial.rebalance.delay.ms";
     /// `group.max.size`.
     group_max_size: usize = "group.max.size";
+    /// `min.insync.replicas`, the default of topics.
+    min_insync_replicas: usize = "min.insync.replicas";
     /// `producer.id.expiration.ms`.
     producer_id_expiration_ms: i64 = "producer.id.expiration.ms";
 }

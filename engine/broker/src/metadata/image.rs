@@ -124,7 +124,11 @@ impl Topic {
     /// Replicas that must have a write before acks=all is answered (`min.insync.replicas`).
     #[must_use]
     pub(crate) fn min_insync_replicas(&self, settings: &Settings) -> usize {
-        topic_config::number(&self.configs, settings, "min.insync.replicas")
+        // Asked for every batch with acks=all: the default is not parsed again.
+        match self.configs.contains_key("min.insync.replicas") {
+            true => topic_config::number(&self.configs, settings, "min.insync.replicas"),
+            false => settings.min_insync_replicas(),
+        }
     }
 
     /// Replicas of a partition that are in sync.

@@ -56,11 +56,16 @@ pub(crate) enum LogError {
         /// Why.
         error: ringlog_storage::ReadError,
     },
-    /// The log begins after what the snapshots hold.
-    #[error("__cluster_metadata-0 begins at offset {start}, but the newest snapshot in it ends at {snapshot}")]
+    /// The log does not go on where the newest snapshot ends.
+    #[error(
+        "__cluster_metadata-0 holds offsets from {start} to {end}, but its newest snapshot ends at {snapshot}: bring back \
+         the files that are missing"
+    )]
     Gap {
         /// Where the log begins.
         start: i64,
+        /// Where the log ends.
+        end: i64,
         /// Where the snapshot ends.
         snapshot: i64,
     },
@@ -254,7 +259,12 @@ fn snapshot(files: &dyn Files, path: &Path, empty: Image) -> Result<Replay, LogE
     let newest = names.filter_map(|name| Some((snapshot_end(&name)?, name))).max();
     let Some((end, name)) = newest else { return Ok(Replay::new(empty, 0)) };
     let mut replay = Replay::new(empty, 0);
-    replay.batches(&files.read(&path.join(name))?)?;
+    let bytes = files.read(&path.join(&name))?;
+    let read = replay.batches(&bytes)?;
+    if read < bytes.len() {
+        let error = BatchError::Incomplete { wanted: bytes.len() - read + 1, have: bytes.len() - read };
+        return Err(ReadError::Batch { offset: replay.next_offset(), error }.into());
+    }
     let mut image = replay.finish();
     image.set_version(end - 1);
     Ok(Replay::new(image, end))
@@ -266,8 +276,9 @@ fn snapshot_end(name: &str) -> Option<i64> {
 }
 
 fn read(files: &dyn Files, partition: &Partition, mut replay: Replay) -> Result<Replay, LogError> {
-    if replay.next_offset() < partition.log_start_offset() {
-        return Err(LogError::Gap { start: partition.log_start_offset(), snapshot: replay.next_offset() });
+    let (start, end, snapshot) = (partition.log_start_offset(), partition.end_offset(), replay.next_offset());
+    if !(start..=end).contains(&snapshot) {
+        return Err(LogError::Gap { start, end, snapshot });
     }
     while replay.next_offset() < partition.end_offset() {
         let offset = replay.next_offset();

@@ -217,3 +217,34 @@ fn a_damaged_log_is_refused_with_the_offset() {
     let error = replay.batches(&damaged).unwrap_err().to_string();
     assert!(error.contains("the batch at offset 769 cannot be read: CRC"), "{error}");
 }
+
+/// Kafka's log as a snapshot up to some batch, and the rest of it as the log.
+fn cut_into_snapshot(files: &Rc<dyn Files>, batches: usize, spare: i64) {
+    let mut rest = Batches::new(KAFKAS_LOG);
+    let last = rest.by_ref().take(batches).last().unwrap().unwrap();
+    let at = KAFKAS_LOG.len() - rest.rest().len();
+    let snapshot = format!("/log/__cluster_metadata-0/{:020}-0000000001.checkpoint", last.header.next_offset() - spare);
+    put(files, &snapshot, &KAFKAS_LOG[..at]);
+    let log = format!("/log/__cluster_metadata-0/{:020}.log", last.header.next_offset());
+    put(files, &log, &KAFKAS_LOG[at..]);
+    put(files, "/log/__cluster_metadata-0/partition.metadata", b"version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ");
+}
+
+#[test]
+fn a_snapshot_stands_for_the_records_before_it() {
+    let (_, files) = disk();
+    cut_into_snapshot(&files, 200, 0);
+    let (_, leading) = start(&files, 1);
+    assert_eq!(leading.image.topic("t2").unwrap().id.to_string(), "ZBIZP7ZlSHawOA4aYpK5yg");
+    assert_eq!(leading.log.end_offset(), 770 + 1 + 1 + 153);
+}
+
+#[test]
+fn records_that_are_in_no_file_are_missed() {
+    let (_, files) = disk();
+    cut_into_snapshot(&files, 200, 1);
+    let dir = log_dir(&files, "boot");
+    let settings = Arc::new(Settings::of(&[]));
+    let error = lead(&files, &dir, &settings, &[9092], &mut numbers(), WALL_MS).err().unwrap();
+    assert!(matches!(error, LogError::Gap { .. }), "{error}");
+}

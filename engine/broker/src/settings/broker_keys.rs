@@ -104,7 +104,7 @@ pub(crate) const BROKER_KEYS: &[Key] = &[
         "How far behind the broker's clock a record's timestamp may be, in milliseconds."),
     key("log.message.timestamp.type", Text, Some("CreateTime"), TIMESTAMP_TYPES, ClusterWide, Used,
         "Whose time a record carries: the producer's (CreateTime) or the broker's (LogAppendTime)."),
-    key("log.preallocate", Boolean, Some("false"), Any, ClusterWide, NotYet,
+    key("log.preallocate", Boolean, Some("false"), Any, ClusterWide, Used,
         "Whether a new segment's blocks are allocated at once."),
     key("log.retention.bytes", Long, Some("-1"), Any, ClusterWide, NotYet,
         "Bytes of a partition above which its oldest segments go; -1 is no limit."),

@@ -76,7 +76,7 @@ pub(crate) const TOPIC_KEYS: &[TopicKey] = &[
         "The shortest that a record stays uncompacted, in milliseconds."),
     key("min.insync.replicas", Some("min.insync.replicas"), Int, "1", AtLeast(1), Used,
         "Replicas that must have a write before acks=all is answered."),
-    key("preallocate", Some("log.preallocate"), Boolean, "false", Any, NotYet,
+    key("preallocate", Some("log.preallocate"), Boolean, "false", Any, Used,
         "Whether a new segment's blocks are allocated at once."),
     key("remote.log.copy.disable", None, Boolean, "false", Any, NotYet,
         "Whether segments are no longer copied to remote storage."),

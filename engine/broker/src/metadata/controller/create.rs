@@ -15,7 +15,9 @@ use super::super::image::{Image, METADATA_TOPIC, OFFSETS_TOPIC, RESOURCE_TOPIC, 
 use super::super::names;
 use super::placement::{self, Assignment};
 use super::{Controller, Draft, random_id};
+use crate::settings::key::Effect;
 use crate::settings::topic_config::{self, Overrides};
+use crate::settings::topic_keys::topic_key;
 use crate::settings::{Settings, describe};
 
 /// The most partitions that one request may make (ReplicationControlManager.MAX_PARTITIONS_PER_BATCH).
@@ -101,6 +103,7 @@ impl Controller {
             id = random_id(random);
         }
         self.rotation = self.rotation.wrapping_add(plan.assignment.len());
+        warn_of_idle(&plan);
         record(&plan, id, self.directory_id, draft);
         Ok(made(&plan, id, &self.settings))
     }
@@ -211,6 +214,19 @@ fn automatic(name: &str, settings: &Settings) -> CreatableTopic {
             ..wish
         },
         _ => wish,
+    }
+}
+
+/// Settings that are kept and shown, and that nothing acts on yet.
+fn warn_of_idle(plan: &Plan) {
+    let is_idle = |name: &&String| {
+        topic_key(name.as_str()).is_some_and(|topic| {
+            topic.key.effect == Effect::NotYet && plan.overrides.get(*name).map(String::as_str) != topic.key.default
+        })
+    };
+    let idle: Vec<&String> = plan.overrides.keys().filter(is_idle).collect();
+    if !idle.is_empty() && !is_internal(&plan.name) {
+        tracing::warn!(topic = plan.name, settings = ?idle, "these settings are kept, but nothing acts on them yet");
     }
 }
 
