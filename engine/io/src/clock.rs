@@ -18,11 +18,51 @@ pub(crate) fn later(now: Nanos, span: Duration) -> Nanos {
     Nanos(now.0.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
 }
 
+/// The shorter of two waits; `None` is one without end.
+pub(crate) fn shorter(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// How long one call of wait may still last. It reads the clock only where it must.
+pub(crate) struct Patience {
+    timeout: Option<Duration>,
+    deadline: Option<Nanos>,
+    is_first: bool,
+}
+
+impl Patience {
+    /// All of `timeout` is left (`None`: there is no end).
+    pub(crate) fn new(timeout: Option<Duration>, clock: &TurnClock) -> Self {
+        let deadline = timeout.map(|timeout| if timeout.is_zero() { Nanos(0) } else { later(clock.read(), timeout) });
+        Self { timeout, deadline, is_first: true }
+    }
+
+    /// What is left at this turn.
+    pub(crate) fn left(&mut self, clock: &TurnClock) -> Option<Duration> {
+        if std::mem::take(&mut self.is_first) {
+            return self.timeout;
+        }
+        self.deadline.map(|deadline| Duration::from_nanos(deadline.0.saturating_sub(clock.now().0)))
+    }
+
+    /// Whether nothing is left at this turn.
+    pub(crate) fn is_over(&self, clock: &TurnClock) -> bool {
+        self.deadline.is_some_and(|deadline| clock.now() >= deadline)
+    }
+}
+
 /// CLOCK_REALTIME in milliseconds since 1970.
 #[must_use]
 pub fn wall_ms() -> i64 {
+    i64::try_from(wall_nanos() / 1_000_000).unwrap_or(i64::MAX)
+}
+
+fn wall_nanos() -> u64 {
     let time = read(libc::CLOCK_REALTIME);
-    i64::try_from(time.0 * 1000 + time.1 / 1_000_000).unwrap_or(i64::MAX)
+    time.0 * 1_000_000_000 + time.1
 }
 
 /// Seconds and nanoseconds of a clock. A time before the clock's origin counts as the origin.
@@ -84,24 +124,33 @@ impl Clock for SystemClock {
     }
 }
 
+/// The wall clock is read anew after this time; between, it follows the monotonic clock. A step of the wall clock is
+/// seen that late.
+const WALL_NANOS_MAX: u64 = 100_000_000;
+
 /// The clock of a driver: one reading a turn.
 #[derive(Debug)]
 pub(crate) struct TurnClock {
     now: Cell<Nanos>,
-    wall_ms: Cell<i64>,
+    /// A moment at which both clocks were read: the monotonic one, and the wall clock in nanoseconds since 1970.
+    both: Cell<(Nanos, u64)>,
     random: Random,
 }
 
 impl TurnClock {
     /// A clock whose first turn begins now.
     pub(crate) fn new() -> Self {
-        Self { now: Cell::new(monotonic()), wall_ms: Cell::new(wall_ms()), random: Random::default() }
+        let now = monotonic();
+        Self { now: Cell::new(now), both: Cell::new((now, wall_nanos())), random: Random::default() }
     }
 
     /// Takes the reading of a new turn.
     pub(crate) fn turn(&self) {
-        self.now.set(monotonic());
-        self.wall_ms.set(wall_ms());
+        let now = monotonic();
+        self.now.set(now);
+        if now.0.saturating_sub(self.both.get().0.0) > WALL_NANOS_MAX {
+            self.both.set((now, wall_nanos()));
+        }
     }
 }
 
@@ -111,7 +160,9 @@ impl Clock for TurnClock {
     }
 
     fn wall_ms(&self) -> i64 {
-        self.wall_ms.get()
+        let (then, wall) = self.both.get();
+        let nanos = wall + self.now.get().0.saturating_sub(then.0);
+        i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX)
     }
 
     fn read(&self) -> Nanos {
@@ -135,6 +186,19 @@ mod tests {
         assert_eq!(clock.now(), now);
         clock.turn();
         assert!(clock.now() > now);
+    }
+
+    #[test]
+    fn a_turns_wall_clock_follows_the_systems() {
+        let clock = TurnClock::new();
+        for _ in 0..30 {
+            std::thread::sleep(Duration::from_millis(7));
+            let before = wall_ms();
+            clock.turn();
+            let after = wall_ms();
+            let turn = Clock::wall_ms(&clock);
+            assert!(turn >= before - 1 && turn <= after + 1, "{turn} between {before} and {after}");
+        }
     }
 
     #[test]

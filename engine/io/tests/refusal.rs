@@ -9,16 +9,16 @@ use std::collections::VecDeque;
 use rig::{Rig, noise};
 use ringlog_io::{Choice, DriverOptions, Kind, Slice, driver, errno};
 
-/// From here on, io_uring_setup(2) fails on this thread.
-fn refuse_io_uring(errno: i32) {
+/// From here on, a system call fails on this thread.
+fn refuse(call: i64, errno: i32) {
     let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
     let load_number = statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0);
-    let setup = u32::try_from(libc::SYS_io_uring_setup).expect("a system call's number");
-    let skip_unless_setup =
+    let call = u32::try_from(call).expect("a system call's number");
+    let skip_unless_call =
         libc::sock_filter { code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, jt: 0, jf: 1, k: setup };
     let give_errno = statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno as u32);
     let allow = statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW);
-    let mut filter = [load_number, skip_unless_setup, give_errno, allow];
+    let mut filter = [load_number, skip_unless_call, give_errno, allow];
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
     // SAFETY: prctl takes integers here.
     assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
@@ -29,8 +29,12 @@ fn refuse_io_uring(errno: i32) {
 
 /// Runs on a thread of its own, where io_uring is refused with `errno`.
 fn where_it_is_refused(errno: i32, test: impl FnOnce() + Send + 'static) {
+    where_a_call_is_refused(libc::SYS_io_uring_setup, errno, test);
+}
+
+fn where_a_call_is_refused(call: i64, errno: i32, test: impl FnOnce() + Send + 'static) {
     let thread = std::thread::spawn(move || {
-        refuse_io_uring(errno);
+        refuse(call, errno);
         test();
     });
     thread.join().expect("the refused thread");
@@ -45,6 +49,17 @@ fn auto_takes_epoll_and_says_why_and_what_to_do() {
             let reason = driver.fallback_reason().expect("a reason").to_owned();
             assert!(reason.contains("io_uring is refused here"), "{reason}");
             assert!(reason.contains(words), "{reason}");
+        });
+    }
+}
+
+#[test]
+fn a_ring_that_may_be_made_but_not_used_is_fallen_back_from_too() {
+    for call in [libc::SYS_io_uring_enter, libc::SYS_io_uring_register] {
+        where_a_call_is_refused(call, libc::EPERM, || {
+            let driver = driver::open(DriverOptions::default()).expect("a driver all the same");
+            assert_eq!(driver.kind(), Kind::Epoll);
+            assert!(driver.fallback_reason().expect("a reason").contains("seccomp"));
         });
     }
 }

@@ -10,23 +10,25 @@
 //! is cleared only by a call that met WouldBlock (or a receive that got less than it asked for: the socket is empty), so
 //! an edge is never lost. A hang-up stays: after it calls answer at once.
 
+mod connection;
 mod helper;
 mod poller;
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::connection::{Connection, Input};
 use self::helper::{Helper, Job, Work};
 use self::poller::{Poller, Ready};
 use crate::buf::{Buf, FreeList, ReceivePool, Slice};
-use crate::clock::{TurnClock, later};
+use crate::clock::{Patience, TurnClock, later, shorter};
 use crate::driver::{
     ACCEPT_PAUSE, Cache, Clock, Counters, Driver, DriverOptions, Event, FREE_BYTES_MAX, Kind, Listener, Nanos, Socket,
-    SocketOptions, Token, Waker, cancelled, early_end, no_such_socket,
+    SocketOptions, Token, Waker, cancelled, no_such_socket,
 };
 use crate::error::about;
 use crate::files::os::{OsFiles, os_file};
@@ -43,46 +45,6 @@ const KEY_WAKER: u64 = u64::MAX - 1;
 const KEY_SIGNALS: u64 = u64::MAX - 2;
 /// Connections that one listener may bring in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
-
-/// What a connection receives.
-enum Input {
-    /// Once, into a pooled buffer.
-    Any(Token),
-    /// Up to a length, into the caller's buffer.
-    Exact { buf: Buf, target_len: usize, token: Token },
-}
-
-struct Connection {
-    fd: OwnedFd,
-    readable: bool,
-    writable: bool,
-    hung_up: bool,
-    connecting: Option<Token>,
-    input: Option<Input>,
-    output: Option<SendList>,
-    wants_writable: Option<Token>,
-}
-
-impl Connection {
-    fn new(fd: OwnedFd) -> Self {
-        Self {
-            fd,
-            readable: false,
-            writable: false,
-            hung_up: false,
-            connecting: None,
-            input: None,
-            output: None,
-            wants_writable: None,
-        }
-    }
-
-    fn saw(&mut self, ready: Ready) {
-        self.readable |= ready.readable | ready.hung_up;
-        self.writable |= ready.writable | ready.failed;
-        self.hung_up |= ready.hung_up;
-    }
-}
 
 struct Listening {
     fd: OwnedFd,
@@ -180,117 +142,6 @@ impl EpollDriver {
             self.todo.push(id);
         }
         Ok(())
-    }
-
-    /// Does what the connection's operations can do now.
-    fn progress(&mut self, id: u64, events: &mut Vec<Event>) {
-        self.progress_connect(id, events);
-        self.progress_input(id, events);
-        self.progress_output(id, events);
-    }
-
-    fn progress_connect(&mut self, id: u64, events: &mut Vec<Event>) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        if !connection.writable && !connection.hung_up {
-            return;
-        }
-        let Some(token) = connection.connecting.take() else { return };
-        self.calls.count();
-        let result = match net::take_error(connection.fd.as_raw_fd()) {
-            Ok(()) => Ok(Socket(id)),
-            Err(error) => {
-                self.connections.remove(id);
-                Err(error)
-            }
-        };
-        events.push(Event::Connected { token, result });
-    }
-
-    fn progress_input(&mut self, id: u64, events: &mut Vec<Event>) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        if !connection.readable {
-            return;
-        }
-        match connection.input.take() {
-            None => {}
-            Some(Input::Any(token)) => self.receive_any(id, token, events),
-            Some(Input::Exact { buf, target_len, token }) => self.receive_exact(id, buf, target_len, token, events),
-        }
-    }
-
-    /// One receive. What a socket cannot give now is put back.
-    fn receive_any(&mut self, id: u64, token: Token, events: &mut Vec<Event>) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        let Some(mut buf) = self.receive_pool.take() else {
-            connection.input = Some(Input::Any(token));
-            self.starved.push(id);
-            return;
-        };
-        self.calls.count();
-        let room = buf.vec().capacity();
-        let result = match net::recv_into(connection.fd.as_raw_fd(), buf.vec(), usize::MAX) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                connection.readable = false;
-                connection.input = Some(Input::Any(token));
-                return;
-            }
-            Ok(got) => {
-                self.counters.received_bytes += got as u64;
-                if got < room && !connection.hung_up {
-                    connection.readable = false;
-                }
-                Ok(buf)
-            }
-            Err(error) => Err(error),
-        };
-        events.push(Event::Received { token, result });
-    }
-
-    /// Receives until the buffer is full or the socket is empty.
-    fn receive_exact(&mut self, id: u64, mut buf: Buf, target_len: usize, token: Token, events: &mut Vec<Event>) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        while buf.len() < target_len {
-            let missing = target_len - buf.len();
-            self.calls.count();
-            match net::recv_into(connection.fd.as_raw_fd(), buf.vec(), missing) {
-                Ok(0) => {
-                    let result = Err(early_end(buf.len(), target_len));
-                    return events.push(Event::Filled { token, result });
-                }
-                Ok(got) => self.counters.received_bytes += got as u64,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    connection.readable = false;
-                    connection.input = Some(Input::Exact { buf, target_len, token });
-                    return;
-                }
-                Err(error) => return events.push(Event::Filled { token, result: Err(error) }),
-            }
-        }
-        events.push(Event::Filled { token, result: Ok(buf) });
-    }
-
-    fn progress_output(&mut self, id: u64, events: &mut Vec<Event>) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        if !connection.writable || connection.connecting.is_some() {
-            return;
-        }
-        if let Some(mut list) = connection.output.take() {
-            let fd = connection.fd.as_raw_fd();
-            match send_list(fd, &mut list, &mut self.vectors, &self.calls, &mut self.counters) {
-                Ok(true) => events.push(Event::Sent { token: list.token, result: Ok(list.total_bytes()) }),
-                Ok(false) => {
-                    connection.writable = false;
-                    connection.output = Some(list);
-                }
-                Err(error) => events.push(Event::Sent { token: list.token, result: Err(error) }),
-            }
-        }
-        if connection.writable
-            && let Some(token) = connection.wants_writable.take()
-        {
-            let result = if connection.hung_up { net::take_error(connection.fd.as_raw_fd()) } else { Ok(()) };
-            events.push(Event::Writable { token, result });
-        }
     }
 
     /// Accepts what waits at a listener.
@@ -440,36 +291,6 @@ impl EpollDriver {
             self.ready.push(failed(token, about("starting a helper thread", error)));
         }
     }
-}
-
-/// Sends until everything is through (`true`) or the socket is full (`false`).
-fn send_list(
-    fd: RawFd,
-    list: &mut SendList,
-    vectors: &mut Vec<libc::iovec>,
-    calls: &Calls,
-    counters: &mut Counters,
-) -> io::Result<bool> {
-    while !list.is_done() {
-        calls.count();
-        let sent = match list.single() {
-            Some(bytes) => net::send(fd, bytes),
-            None => {
-                list.fill(vectors);
-                // SAFETY: the vectors were just made from the parts that `list` holds.
-                unsafe { net::send_vectors(fd, vectors) }
-            }
-        };
-        match sent {
-            Ok(sent) => {
-                counters.sent_bytes += sent as u64;
-                list.advance(sent);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(true)
 }
 
 impl Clock for EpollDriver {
@@ -660,24 +481,15 @@ impl Driver for EpollDriver {
 
     fn wait(&mut self, timeout: Option<Duration>, events: &mut Vec<Event>) -> io::Result<()> {
         let before = events.len();
-        let deadline = timeout.map(|timeout| later(self.clock.read(), timeout));
+        let mut patience = Patience::new(timeout, &self.clock);
         self.counters.waits += 1;
         loop {
             self.progress_known(events);
-            let rest = match (events.len() > before, deadline) {
-                (true, _) => Some(Duration::ZERO),
-                (false, deadline) => {
-                    deadline.map(|deadline| Duration::from_nanos(deadline.0.saturating_sub(self.clock.read().0)))
-                }
-            };
             let pause = self.resume_listeners();
-            let patience = match (rest, pause) {
-                (Some(rest), Some(pause)) => Some(rest.min(pause)),
-                (rest, pause) => rest.or(pause),
-            };
-            self.turn(patience, events)?;
+            let limit = if events.len() > before { Some(Duration::ZERO) } else { patience.left(&self.clock) };
+            self.turn(shorter(limit, pause), events)?;
             self.progress_known(events);
-            if events.len() > before || deadline.is_some_and(|deadline| self.clock.now() >= deadline) {
+            if events.len() > before || patience.is_over(&self.clock) {
                 return Ok(());
             }
         }

@@ -53,7 +53,9 @@ impl Ring {
     pub(super) fn new(options: &DriverOptions, calls: Calls) -> io::Result<Self> {
         let ring = build(options.queue_entries).map_err(refused)?;
         require_features(&ring).map_err(refused)?;
-        let ring = Self { ring, backlog: VecDeque::new(), calls };
+        let mut ring = Self { ring, backlog: VecDeque::new(), calls };
+        // A profile may let rings be made and not be used: better known now than at the first turn.
+        ring.enter_once(Some(Duration::ZERO)).map_err(refused)?;
         ring.place_workers(&options.worker_cores)?;
         Ok(ring)
     }
