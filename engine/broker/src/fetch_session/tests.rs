@@ -1,6 +1,7 @@
 //! Sessions as a client drives them.
 
-use ringlog_wire::messages::fetch::{EpochEndOffset, FetchTopic, ForgottenTopic};
+use ringlog_wire::Records;
+use ringlog_wire::messages::fetch::{EpochEndOffset, FetchPartition, FetchTopic, ForgottenTopic};
 
 use super::*;
 
@@ -132,7 +133,7 @@ fn places_of_what_was_forgotten_are_used_again() {
         let mut forget = request(id, epoch + 1, Vec::new());
         forget.forgotten_topics_data = vec![forgotten(fresh, &[0])];
         let context = cache.begin(&forget, 18, at(1)).unwrap();
-        assert!(context.partitions.entries.len() <= 5 && context.partitions.topics.len() <= 3);
+        assert!(context.partitions.place_count() <= 5 + 3);
         answer(&mut cache, context, |_| data(10, 0));
         epoch += 2;
     }
