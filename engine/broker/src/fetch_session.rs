@@ -145,6 +145,7 @@ impl SessionCache {
         Self { slots_max, slots: BTreeMap::new(), random: seed }
     }
 
+    #[cfg(test)]
     /// How many sessions there are.
     pub(crate) fn len(&self) -> usize {
         self.slots.len()

@@ -1,26 +1,82 @@
 //! Shards that are brokers: settings, connections, handlers, coordinators, the metadata image.
+//!
+//! ```text
+//!   main -> settings -> start: a thread per shard
+//!     shard: wait -> connection (frames) -> handlers/* -> broker (partitions, groups, sessions) -> response -> transfer
+//!     shard 0 also: controller_desk (metadata log, controller)            mail: images, calls, answers
+//! ```
+//! Start reading at `shard`; `handlers` is the list of APIs. Invariants: a partition is touched by exactly one shard, a
+//! connection belongs to exactly one shard, replies leave in request order, every queue has a limit (`limits`).
 
-#[allow(dead_code, reason = "the shard drives it")]
+mod apply_image;
+mod broker;
+mod connection;
+mod controller_desk;
 mod coordinator;
-#[allow(dead_code, reason = "the shard drives it")]
 mod fetch_session;
-#[allow(dead_code, reason = "the shard calls them")]
-mod handlers {
-    pub(crate) mod describe_cluster;
-    pub(crate) mod describe_configs;
-    pub(crate) mod describe_topic_partitions;
-    pub(crate) mod init_producer_id;
-    pub(crate) mod metadata;
-}
-#[allow(dead_code)]
+mod group_desk;
+mod handlers;
+mod limits;
+mod mail;
 mod metadata;
-#[allow(dead_code)]
+mod partitions;
+mod random;
+mod response;
 mod settings;
+mod shard;
+mod start;
+mod transfer;
+mod waiting;
 
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::settings::Parsed;
+
+/// SIGINT and SIGTERM end the broker in order.
+pub(crate) const STOP_SIGNALS: [i32; 2] = [2, 15];
 
 /// Runs `ringlog broker` with the arguments after the verb, until a signal stops it.
 #[must_use]
-pub fn main(_args: Vec<String>) -> ExitCode {
+pub fn main(args: Vec<String>) -> ExitCode {
+    let settings = match settings::from_args(&args) {
+        Ok(Parsed::Settings(settings)) => Arc::new(*settings),
+        Ok(Parsed::Help(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return fail(&error),
+    };
+    log_to_stderr();
+    settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    die_with_any_thread();
+    if let Err(error) = ringlog_io::driver::block_signals(&STOP_SIGNALS) {
+        return fail(&format!("signals could not be blocked: {error}"));
+    }
+    match start::run(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("ringlog broker: {error}");
     ExitCode::FAILURE
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("RINGLOG_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}
+
+/// A panic is a bug, and a shard that is gone leaves its partitions without a leader: the process ends, the log recovers,
+/// and whoever supervises it starts it again.
+fn die_with_any_thread() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
 }

@@ -164,8 +164,6 @@ typed! {
     offsets_topic_replication_factor: i16 = "offsets.topic.replication.factor";
     /// `offsets.topic.segment.bytes`.
     offsets_topic_segment_bytes: i32 = "offsets.topic.segment.bytes";
-    /// `offsets.retention.minutes`.
-    offsets_retention_minutes: i32 = "offsets.retention.minutes";
     /// `group.min.session.timeout.ms`.
     group_min_session_timeout_ms: i32 = "group.min.session.timeout.ms";
     /// `group.max.session.timeout.ms`.

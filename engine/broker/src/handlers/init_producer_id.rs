@@ -5,13 +5,53 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use ringlog_wire::ErrorCode;
 use ringlog_wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+use ringlog_wire::{ApiKey, ErrorCode};
 
-/// Producer ids that this shard may give out.
+use super::Handler;
+use crate::broker::{Broker, Caller, Incoming, Outcome, ReplyTo};
+use crate::metadata::controller::{Call, Outcome as Decided};
+use crate::response::{Asked, Response};
+
+pub(crate) const HANDLER: Handler = Handler::new(ApiKey::InitProducerId, (0, 5), handle);
+
+/// Producer ids that this shard may give out, and who waits for more.
 #[derive(Debug, Default)]
 pub(crate) struct Stock {
     blocks: VecDeque<Range<i64>>,
+    waiting: Vec<(ReplyTo, Asked)>,
+}
+
+fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
+    let request: InitProducerIdRequest = match incoming.decode() {
+        Ok(request) => request,
+        Err(refused) => return Outcome::Refuse(refused),
+    };
+    if let Some(body) = answer(&request, &mut broker.producer_ids) {
+        return Response::of(incoming.asked, &body).into();
+    }
+    broker.producer_ids.waiting.push((incoming.reply_to, incoming.asked));
+    if broker.producer_ids.waiting.len() == 1 {
+        let node = broker.image.here().node(broker.shard);
+        broker.calls.push((Caller::ProducerIds, Call::ProducerIds(node)));
+    }
+    Outcome::Later
+}
+
+/// The controller answered: gives ids to who waits. Who comes away with none asks again.
+pub(crate) fn block_came(broker: &mut Broker, decided: Decided) {
+    let error = match decided {
+        Decided::ProducerIds(ids) => {
+            broker.producer_ids.refill(ids);
+            ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+        }
+        Decided::Failed(error) => error,
+        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    };
+    for (to, asked) in std::mem::take(&mut broker.producer_ids.waiting) {
+        let body = broker.producer_ids.take().map_or_else(|| refused(error), given);
+        broker.reply(to, asked, &body);
+    }
 }
 
 impl Stock {

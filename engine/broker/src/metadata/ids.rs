@@ -45,9 +45,4 @@ impl Here {
         let shard = usize::try_from(node.0.checked_sub(self.first_node.0)?).ok()?;
         (shard < self.shards).then_some(ShardId(shard))
     }
-
-    /// The node ids of all shards.
-    pub(crate) fn nodes(self) -> impl Iterator<Item = NodeId> {
-        (0..self.shards).map(move |shard| self.node(ShardId(shard)))
-    }
 }

@@ -228,6 +228,7 @@ impl MetadataLog {
         self.partition.end_offset()
     }
 
+    #[cfg(test)]
     /// This start's epoch.
     pub(crate) fn epoch(&self) -> i32 {
         self.epoch

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use ringlog_storage::LogConfig;
+use ringlog_wire::batch::{Rules, TimestampType};
 
 use super::key::InvalidValue;
 use super::topic_keys::{TOPIC_KEYS, TopicKey, topic_key};
@@ -113,6 +114,19 @@ pub(crate) fn log_config(overrides: &Overrides, settings: &Settings) -> LogConfi
         compact: text(overrides, settings, "cleanup.policy").split(',').any(|policy| policy == "compact"),
         producer_id_expiration_ms: settings.producer_id_expiration_ms(),
         ..LogConfig::default()
+    }
+}
+
+/// What a batch of a producer must satisfy in a topic.
+pub(crate) fn rules(overrides: &Overrides, settings: &Settings) -> Rules {
+    let log_append_time = text(overrides, settings, "message.timestamp.type") == "LogAppendTime";
+    Rules {
+        batch_len_max: number(overrides, settings, "max.message.bytes"),
+        timestamp_type: if log_append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime },
+        timestamp_before_max_ms: number(overrides, settings, "message.timestamp.before.max.ms"),
+        timestamp_after_max_ms: number(overrides, settings, "message.timestamp.after.max.ms"),
+        compacted: text(overrides, settings, "cleanup.policy").split(',').any(|policy| policy == "compact"),
+        ..Rules::default()
     }
 }
 

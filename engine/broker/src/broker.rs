@@ -1,0 +1,259 @@
+//! What a shard knows, without its sockets: the state that handlers work on, and what they ask to be done.
+//!
+//! ```text
+//!   Shard (connections, driver)  -- Incoming -->  handlers -- on --> Broker
+//!          ^                                                           |
+//!          +-- replies, controller calls, flush jobs: taken each turn -+
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ringlog_io::{Driver, Nanos, Slice};
+use ringlog_wire::compression::Scratch;
+use ringlog_wire::{EncodeError, ErrorCode, Message, Reader, Request};
+
+use crate::connection::Refused;
+use crate::fetch_session::SessionCache;
+use crate::group_desk::Groups;
+use crate::handlers::fetch::WaitingFetch;
+use crate::handlers::init_producer_id::{self, Stock};
+use crate::handlers::produce::PendingProduce;
+use crate::metadata::controller::{Call, Outcome as Decided};
+use crate::metadata::image::{Image, Owner, ShardId, Topic};
+use crate::partitions::{PartitionKey, Partitions, Place, Settled, Ticket};
+use crate::random::Random;
+use crate::response::{Asked, Response};
+use crate::settings::Settings;
+use crate::waiting::Waiting;
+
+/// Where an answer goes: a connection's place, its generation, and the slot in its order of replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReplyTo {
+    pub(crate) connection: u32,
+    pub(crate) generation: u32,
+    pub(crate) slot: u64,
+}
+
+/// One request: its header, and its bytes.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) asked: Asked,
+    pub(crate) client_id: Option<String>,
+    pub(crate) client_host: Arc<str>,
+    pub(crate) frame: Slice,
+    pub(crate) body_at: usize,
+    pub(crate) reply_to: ReplyTo,
+}
+
+impl Incoming {
+    /// Decodes the body; bytes left over are an error, as in Kafka.
+    pub(crate) fn decode<R: Request>(&self) -> Result<R, Refused> {
+        let Asked { api, api_version: version, .. } = self.asked;
+        let refuse = |error| Refused::Body { api: api.name(), version, error };
+        // Positions of records are those of the frame, so the header is read over, not cut off.
+        let mut reader = Reader::new(&self.frame);
+        reader.take(self.body_at).map_err(refuse)?;
+        let request = R::decode(&mut reader, version).map_err(refuse)?;
+        reader.finish().map_err(refuse)?;
+        Ok(request)
+    }
+}
+
+/// What a handler did with a request.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Answered.
+    Reply(Response),
+    /// The answer comes later, through [`Broker::replies`].
+    Later,
+    /// The connection is closed, as Kafka does.
+    Refuse(Refused),
+}
+
+impl From<Result<Response, EncodeError>> for Outcome {
+    fn from(result: Result<Response, EncodeError>) -> Self {
+        match result {
+            Ok(response) => Self::Reply(response),
+            Err(error) => Self::Refuse(Refused::Answer(error)),
+        }
+    }
+}
+
+/// Makes an answer from what was decided about these names.
+pub(crate) type Answer = fn(Asked, Vec<String>, Decided) -> Result<Response, EncodeError>;
+
+/// Who waits for the controller.
+#[derive(Debug)]
+pub(crate) enum Caller {
+    /// A request, the topics that it names, and how its answer is made.
+    Request { reply_to: ReplyTo, asked: Asked, names: Vec<String>, answer: Answer },
+    /// Nobody: auto-creation, whose asker tries again.
+    Nobody,
+    /// This shard's own stock of producer ids.
+    ProducerIds,
+}
+
+/// See the head of the file.
+pub(crate) struct Broker {
+    pub(crate) shard: ShardId,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) image: Arc<Image>,
+    pub(crate) partitions: Partitions,
+    pub(crate) sessions: SessionCache,
+    pub(crate) groups: Groups,
+    pub(crate) produces: BTreeMap<u64, PendingProduce>,
+    pub(crate) next_produce: u64,
+    pub(crate) fetches: Waiting<WaitingFetch>,
+    pub(crate) producer_ids: Stock,
+    pub(crate) scratch: Scratch,
+    pub(crate) now: Nanos,
+    pub(crate) wall_ms: i64,
+    pub(crate) random: Random,
+    /// Answers that became ready; the shard hands them to their connections.
+    pub(crate) replies: Vec<(ReplyTo, Result<Response, Refused>)>,
+    /// Calls for the controller; the shard posts them.
+    pub(crate) calls: Vec<(Caller, Call)>,
+    /// Partitions that grew or were flushed in this turn and may be due for a flush.
+    pub(crate) grown: Vec<PartitionKey>,
+}
+
+/// Why a partition cannot be used here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotHere {
+    pub(crate) error: ErrorCode,
+    /// Leader's node id and epoch, where it is known that it is another (KIP-951).
+    pub(crate) leader: Option<(i32, i32)>,
+}
+
+impl From<ErrorCode> for NotHere {
+    fn from(error: ErrorCode) -> Self {
+        Self { error, leader: None }
+    }
+}
+
+impl Broker {
+    /// A shard's state with no partitions yet. Clock and randomness are the driver's.
+    pub(crate) fn new(shard: ShardId, settings: Arc<Settings>, driver: &dyn Driver, image: Arc<Image>) -> Self {
+        Self {
+            shard,
+            partitions: Partitions::new(driver.files(), settings.log_dir().to_path_buf()),
+            sessions: SessionCache::new(settings.max_incremental_fetch_session_cache_slots(), driver.random()),
+            groups: Groups::new(&settings),
+            settings,
+            image,
+            produces: BTreeMap::new(),
+            next_produce: 0,
+            fetches: Waiting::default(),
+            producer_ids: Stock::default(),
+            scratch: Scratch::default(),
+            now: driver.now(),
+            wall_ms: driver.wall_ms(),
+            random: Random::new(driver.random()),
+            replies: Vec::new(),
+            calls: Vec::new(),
+            grown: Vec::new(),
+        }
+    }
+
+    /// The topic that a request names, by id where its version has ids.
+    pub(crate) fn topic(&self, name: &str, by_id: Option<ringlog_wire::Uuid>) -> Result<&Arc<Topic>, ErrorCode> {
+        match by_id {
+            Some(id) => self.image.topic_by_id(id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID),
+            None => self.image.topic(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+        }
+    }
+
+    /// The place of a partition that this shard leads, or Kafka's error for why it is not here.
+    pub(crate) fn place(&self, topic: &Topic, partition: i32) -> Result<Place, NotHere> {
+        let found = topic.partition(partition).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+        match self.image.owner(topic, partition, self.shard) {
+            Owner::Local => {
+                let key = PartitionKey { topic_id: topic.id, partition };
+                self.partitions.find(key).ok_or_else(|| ErrorCode::KAFKA_STORAGE_ERROR.into())
+            }
+            Owner::Sibling(_) | Owner::Remote(_) => Err(NotHere {
+                error: ErrorCode::NOT_LEADER_OR_FOLLOWER,
+                leader: Some((found.leader.0, found.leader_epoch)),
+            }),
+            Owner::Nobody => Err(ErrorCode::LEADER_NOT_AVAILABLE.into()),
+        }
+    }
+
+    /// Checks the leader epoch that a client believes in (KIP-320): older than ours is fenced, newer is unknown yet.
+    pub(crate) fn check_epoch(&self, place: Place, believed: i32) -> Result<(), ErrorCode> {
+        let ours = self.partitions.at(place).leader_epoch;
+        match believed {
+            -1 => Ok(()),
+            epoch if epoch < ours => Err(ErrorCode::FENCED_LEADER_EPOCH),
+            epoch if epoch > ours => Err(ErrorCode::UNKNOWN_LEADER_EPOCH),
+            _ => Ok(()),
+        }
+    }
+
+    /// The controller answered.
+    pub(crate) fn decided(&mut self, caller: Caller, decided: Decided) {
+        match caller {
+            Caller::Request { reply_to, asked, names, answer } => {
+                self.replies.push((reply_to, answer(asked, names, decided).map_err(Refused::Answer)));
+            }
+            Caller::ProducerIds => init_producer_id::block_came(self, decided),
+            Caller::Nobody => {
+                if let Decided::AutoCreate(topics) = &decided {
+                    let failed = topics.iter().filter(|(_, error)| *error != ErrorCode::NONE);
+                    failed.for_each(|(topic, error)| tracing::info!(topic, %error, "not created"));
+                }
+            }
+        }
+    }
+
+    /// Queues an answer.
+    pub(crate) fn reply(&mut self, to: ReplyTo, asked: Asked, body: &impl Message) {
+        self.replies.push((to, Response::of(asked, body).map_err(Refused::Answer)));
+    }
+
+    /// The end of a turn: writes what was staged, tells who waits for it.
+    pub(crate) fn finish_turn(&mut self) {
+        while self.partitions.has_staged() {
+            let mut settled = Vec::new();
+            let mut grown = Vec::new();
+            self.partitions.append_staged(
+                self.wall_ms,
+                |one| settled.push(one),
+                |place, bytes| grown.push((place, bytes)),
+            );
+            for (place, bytes) in grown {
+                self.grew(place, bytes);
+            }
+            self.settle(settled);
+        }
+        self.answer_ready_fetches();
+    }
+
+    fn grew(&mut self, place: Place, bytes: usize) {
+        let owned = self.partitions.at_mut(place);
+        let fetches = &mut self.fetches;
+        owned.waiters.retain(|id| fetches.grew(*id, bytes));
+        self.grown.push(owned.key);
+    }
+
+    /// Tells producers and the coordinator what became of their batches.
+    pub(crate) fn settle(&mut self, settled: Vec<Settled>) {
+        for one in settled {
+            match one.ticket {
+                Ticket::Produce { request, topic, partition } => {
+                    crate::handlers::produce::settle(self, request, topic, partition, one.log_start_offset, one.result);
+                }
+                Ticket::Group { ticket } => {
+                    crate::group_desk::settled(self, ticket, one.result.map(|appended| appended.base_offset))
+                }
+            }
+        }
+    }
+
+    fn answer_ready_fetches(&mut self) {
+        while let Some(fetch) = self.fetches.take_ready(self.now) {
+            crate::handlers::fetch::answer(self, fetch);
+        }
+    }
+}

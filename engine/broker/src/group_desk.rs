@@ -1,0 +1,169 @@
+//! What stands between the group coordinator and its shard: requests go in with a number, effects come out as answers
+//! and as batches for `__consumer_offsets`, and what became of those goes back in.
+
+use std::collections::BTreeMap;
+
+use ringlog_io::{Nanos, Slice};
+use ringlog_storage::Origin;
+use ringlog_wire::batch::{self, BatchBuilder, Rules};
+use ringlog_wire::{ErrorCode, Uuid};
+
+use crate::broker::{Broker, Incoming, Outcome, ReplyTo};
+use crate::coordinator::group::{
+    self, Caller, Effect, GroupCoordinator, GroupRequest, GroupResponse, GroupSettings, KeyValue, Moment, Topics,
+};
+use crate::metadata::image::{Image, OFFSETS_TOPIC};
+use crate::partitions::{PartitionKey, Place, Staged, Ticket};
+use crate::response::Asked;
+use crate::settings::Settings;
+
+/// Bytes of the offsets log that are read at a time while it is loaded.
+const LOAD_BYTES: usize = 4 << 20;
+
+/// The coordinator of a shard, and who waits for its answers.
+pub(crate) struct Groups {
+    coordinator: GroupCoordinator,
+    waiting: BTreeMap<u64, (ReplyTo, Asked)>,
+    next: u64,
+}
+
+impl Groups {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let settings = GroupSettings {
+            session_timeout_ms_min: settings.group_min_session_timeout_ms(),
+            session_timeout_ms_max: settings.group_max_session_timeout_ms(),
+            initial_rebalance_delay_ms: settings.group_initial_rebalance_delay_ms(),
+            group_size_max: settings.group_max_size(),
+            ..GroupSettings::default()
+        };
+        Self { coordinator: GroupCoordinator::new(settings), waiting: BTreeMap::new(), next: 0 }
+    }
+
+    /// When [`tick`] has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<Nanos> {
+        self.coordinator.next_deadline()
+    }
+}
+
+impl Topics for Image {
+    fn topic_id(&self, name: &str) -> Option<Uuid> {
+        self.topic(name).map(|topic| topic.id)
+    }
+
+    fn topic_name(&self, id: Uuid) -> Option<String> {
+        self.topic_by_id(id).map(|topic| topic.name.to_string())
+    }
+
+    fn partition_count(&self, name: &str) -> Option<i32> {
+        self.topic(name).and_then(|topic| i32::try_from(topic.partitions.len()).ok())
+    }
+}
+
+fn moment(broker: &Broker) -> Moment {
+    Moment { now: broker.now, wall_ms: broker.wall_ms }
+}
+
+/// Handles a group request. Its answer comes now or later.
+pub(crate) fn handle(broker: &mut Broker, incoming: &Incoming, request: GroupRequest) -> Outcome {
+    let number = broker.groups.next;
+    broker.groups.next += 1;
+    broker.groups.waiting.insert(number, (incoming.reply_to, incoming.asked));
+    let caller = Caller {
+        to: group::ReplyTo(number),
+        api_version: incoming.asked.api_version,
+        client_id: incoming.client_id.as_deref().unwrap_or_default(),
+        client_host: &format!("/{}", incoming.client_host),
+    };
+    let at = moment(broker);
+    let random = &mut broker.random;
+    let effects = broker.groups.coordinator.handle(caller, request, &*broker.image, &mut || random.next(), at);
+    act(broker, effects);
+    Outcome::Later
+}
+
+/// Fires the timers whose time has come.
+pub(crate) fn tick(broker: &mut Broker) {
+    if broker.groups.next_deadline().is_some_and(|deadline| deadline <= broker.now) {
+        let effects = broker.groups.coordinator.tick(moment(broker));
+        act(broker, effects);
+    }
+}
+
+/// A batch of the coordinator reached the log, or did not.
+pub(crate) fn settled(broker: &mut Broker, ticket: u64, result: Result<i64, ErrorCode>) {
+    let at = moment(broker);
+    let effects = broker.groups.coordinator.appended(group::Ticket(ticket), result, at);
+    act(broker, effects);
+}
+
+fn act(broker: &mut Broker, effects: Vec<Effect>) {
+    for effect in effects {
+        match effect {
+            Effect::Reply { to, response } => {
+                if let Some((reply_to, asked)) = broker.groups.waiting.remove(&to.0) {
+                    reply(broker, reply_to, asked, response);
+                }
+            }
+            Effect::Append { partition, ticket, records } => {
+                if let Err(error) = stage(broker, partition, ticket.0, &records) {
+                    settled(broker, ticket.0, Err(error));
+                }
+            }
+        }
+    }
+}
+
+fn reply(broker: &mut Broker, to: ReplyTo, asked: Asked, response: GroupResponse) {
+    match response {
+        GroupResponse::Join(body) => broker.reply(to, asked, &body),
+        GroupResponse::Sync(body) => broker.reply(to, asked, &body),
+        GroupResponse::Heartbeat(body) => broker.reply(to, asked, &body),
+        GroupResponse::Leave(body) => broker.reply(to, asked, &body),
+        GroupResponse::OffsetCommit(body) => broker.reply(to, asked, &body),
+        GroupResponse::OffsetFetch(body) => broker.reply(to, asked, &body),
+        GroupResponse::Describe(body) => broker.reply(to, asked, &body),
+        GroupResponse::List(body) => broker.reply(to, asked, &body),
+    }
+}
+
+fn offsets_place(broker: &Broker, partition: i32) -> Option<Place> {
+    let topic_id = broker.image.topic(OFFSETS_TOPIC)?.id;
+    broker.partitions.find(PartitionKey { topic_id, partition })
+}
+
+fn stage(broker: &mut Broker, partition: i32, ticket: u64, records: &[KeyValue]) -> Result<(), ErrorCode> {
+    let place = offsets_place(broker, partition).ok_or(ErrorCode::NOT_COORDINATOR)?;
+    let mut builder = BatchBuilder::new();
+    for (key, value) in records {
+        builder.append(broker.wall_ms, Some(key), value.as_deref(), &[]);
+    }
+    builder.finish(&mut broker.scratch).map_err(|_| ErrorCode::RECORD_LIST_TOO_LARGE)?;
+    let bytes = builder.take();
+    let rules = Rules { origin: batch::Origin::Coordinator, ..broker.partitions.at(place).rules };
+    let validated =
+        batch::validate(&bytes, &rules, broker.wall_ms, &mut broker.scratch).map_err(|error| error.code())?;
+    let ticket = Ticket::Group { ticket };
+    broker
+        .partitions
+        .stage(place, Staged { validated, bytes: Slice::from(bytes), origin: Origin::Coordinator, ticket });
+    Ok(())
+}
+
+/// This shard leads a partition of the offsets topic now: replays it.
+pub(crate) fn load(broker: &mut Broker, partition: i32) -> Result<(), String> {
+    let count = broker.image.partition_count(OFFSETS_TOPIC).unwrap_or(0);
+    broker.groups.coordinator.set_partition_count(count);
+    let Some(place) = offsets_place(broker, partition) else { return Ok(()) };
+    let bytes = broker.partitions.read_whole(place, LOAD_BYTES)?;
+    let at = moment(broker);
+    let loaded = broker.groups.coordinator.load(partition, &bytes, at);
+    let effects = loaded.map_err(|error| format!("{OFFSETS_TOPIC}-{partition}: {error}"))?;
+    act(broker, effects);
+    Ok(())
+}
+
+/// This shard does not lead a partition of the offsets topic any more.
+pub(crate) fn unload(broker: &mut Broker, partition: i32) {
+    let effects = broker.groups.coordinator.unload(partition);
+    act(broker, effects);
+}

@@ -1,0 +1,40 @@
+//! CreateTopics: v2-7. The controller decides; the answer leaves when the records are on the disk.
+
+use ringlog_wire::messages::create_topics::{CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse};
+use ringlog_wire::{ApiKey, EncodeError, ErrorCode};
+
+use crate::broker::{Broker, Caller, Incoming, Outcome};
+use crate::handlers::Handler;
+use crate::limits;
+use crate::metadata::controller::{Call, Outcome as Decided};
+use crate::response::{Asked, Response};
+
+pub(crate) const HANDLER: Handler = Handler::new(ApiKey::CreateTopics, (2, 7), handle);
+
+fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
+    let request: CreateTopicsRequest = match incoming.decode() {
+        Ok(request) => request,
+        Err(refused) => return Outcome::Refuse(refused),
+    };
+    if broker.calls.len() >= limits::CONTROLLER_CALLS {
+        let names = request.topics.into_iter().map(|topic| topic.name).collect();
+        return Response::of(incoming.asked, &failed(names, ErrorCode::REQUEST_TIMED_OUT)).into();
+    }
+    let names = request.topics.iter().map(|topic| topic.name.clone()).collect();
+    let caller = Caller::Request { reply_to: incoming.reply_to, asked: incoming.asked, names, answer };
+    broker.calls.push((caller, Call::CreateTopics(request)));
+    Outcome::Later
+}
+
+fn answer(asked: Asked, names: Vec<String>, decided: Decided) -> Result<Response, EncodeError> {
+    match decided {
+        Decided::CreateTopics(body) => Response::of(asked, &body),
+        Decided::Failed(error) => Response::of(asked, &failed(names, error)),
+        _ => Response::of(asked, &failed(names, ErrorCode::UNKNOWN_SERVER_ERROR)),
+    }
+}
+
+fn failed(names: Vec<String>, error: ErrorCode) -> CreateTopicsResponse {
+    let topics = names.into_iter().map(|name| CreatableTopicResult { name, error_code: error.0, ..Default::default() });
+    CreateTopicsResponse { topics: topics.collect(), ..Default::default() }
+}

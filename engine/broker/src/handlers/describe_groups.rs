@@ -1,0 +1,18 @@
+//! DescribeGroups: v0-6. State, members and assignments of groups that this shard coordinates.
+
+use ringlog_wire::ApiKey;
+use ringlog_wire::messages::describe_groups::DescribeGroupsRequest;
+
+use crate::broker::{Broker, Incoming, Outcome};
+use crate::coordinator::group::GroupRequest;
+use crate::group_desk;
+use crate::handlers::Handler;
+
+pub(crate) const HANDLER: Handler = Handler::new(ApiKey::DescribeGroups, (0, 6), handle);
+
+fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
+    match incoming.decode::<DescribeGroupsRequest>() {
+        Ok(request) => group_desk::handle(broker, incoming, GroupRequest::Describe(request)),
+        Err(refused) => Outcome::Refuse(refused),
+    }
+}

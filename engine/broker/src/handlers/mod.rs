@@ -1,0 +1,76 @@
+//! One file per API, and the one list that says which exist: ApiVersions announces what stands here.
+
+pub(crate) mod api_versions;
+pub(crate) mod create_topics;
+pub(crate) mod delete_topics;
+pub(crate) mod describe_cluster;
+pub(crate) mod describe_configs;
+pub(crate) mod describe_groups;
+pub(crate) mod describe_topic_partitions;
+pub(crate) mod fetch;
+pub(crate) mod find_coordinator;
+pub(crate) mod heartbeat;
+pub(crate) mod init_producer_id;
+pub(crate) mod join_group;
+pub(crate) mod leave_group;
+pub(crate) mod list_groups;
+pub(crate) mod list_offsets;
+pub(crate) mod metadata;
+pub(crate) mod offset_commit;
+pub(crate) mod offset_fetch;
+pub(crate) mod offset_for_leader_epoch;
+pub(crate) mod produce;
+mod reads;
+pub(crate) mod sync_group;
+
+use ringlog_wire::ApiKey;
+
+use crate::broker::{Broker, Incoming, Outcome};
+
+/// One API: its versions, and what handles it.
+pub(crate) struct Handler {
+    pub(crate) key: ApiKey,
+    /// First and last version that is handled.
+    pub(crate) versions: (i16, i16),
+    /// First version that ApiVersions announces, where it is lower: Produce says 0, or librdkafka disables compression
+    /// (KAFKA-18659).
+    pub(crate) announced_from: i16,
+    pub(crate) handle: fn(&mut Broker, &Incoming) -> Outcome,
+}
+
+impl Handler {
+    const fn new(key: ApiKey, versions: (i16, i16), handle: fn(&mut Broker, &Incoming) -> Outcome) -> Self {
+        Self { key, versions, announced_from: versions.0, handle }
+    }
+}
+
+/// Every API of this broker, by its number.
+pub(crate) const HANDLERS: &[Handler] = &[
+    produce::HANDLER,
+    fetch::HANDLER,
+    list_offsets::HANDLER,
+    reads::METADATA,
+    offset_commit::HANDLER,
+    offset_fetch::HANDLER,
+    find_coordinator::HANDLER,
+    join_group::HANDLER,
+    heartbeat::HANDLER,
+    leave_group::HANDLER,
+    sync_group::HANDLER,
+    describe_groups::HANDLER,
+    list_groups::HANDLER,
+    api_versions::HANDLER,
+    create_topics::HANDLER,
+    delete_topics::HANDLER,
+    init_producer_id::HANDLER,
+    offset_for_leader_epoch::HANDLER,
+    reads::DESCRIBE_CONFIGS,
+    reads::DESCRIBE_CLUSTER,
+    reads::DESCRIBE_TOPIC_PARTITIONS,
+];
+
+/// The handler of a request, where its API and version are announced.
+pub(crate) fn find(api: ApiKey, version: i16) -> Option<&'static Handler> {
+    let handler = HANDLERS.iter().find(|handler| handler.key == api)?;
+    (handler.versions.0..=handler.versions.1).contains(&version).then_some(handler)
+}

@@ -1,0 +1,239 @@
+//! Produce: v3-13 (announced from 0). One record batch per partition, checked, staged, and written at the end of the turn
+//! with what else came for its partition.
+//!
+//! Versions: 7 zstd; 10 current leader on NOT_LEADER_OR_FOLLOWER (KIP-951); 13 topic ids. acks=0 has no answer; where it
+//! fails the connection is closed, so that the client looks for the leader again (Kafka's KafkaApis).
+
+use ringlog_io::Slice;
+use ringlog_storage::{Appended, Origin};
+use ringlog_wire::batch::{self, BatchError, Rules};
+use ringlog_wire::messages::produce::{
+    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
+    TopicProduceData, TopicProduceResponse,
+};
+use ringlog_wire::{ApiKey, ErrorCode, Records};
+
+use crate::broker::{Broker, Incoming, NotHere, Outcome, ReplyTo};
+use crate::connection::Refused;
+use crate::handlers::Handler;
+use crate::metadata::image::{Topic, is_internal};
+use crate::partitions::{Staged, Ticket};
+use crate::response::{Asked, Response};
+
+pub(crate) const HANDLER: Handler = Handler { announced_from: 0, ..Handler::new(ApiKey::Produce, (3, 13), handle) };
+
+/// A produce request whose batches are on their way to the log.
+#[derive(Debug)]
+pub(crate) struct PendingProduce {
+    reply_to: ReplyTo,
+    asked: Asked,
+    acks: i16,
+    missing: usize,
+    failed: bool,
+    response: ProduceResponse,
+}
+
+fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
+    let request: ProduceRequest = match incoming.decode() {
+        Ok(request) => request,
+        Err(refused) => return Outcome::Refuse(refused),
+    };
+    let number = broker.next_produce;
+    broker.next_produce += 1;
+    let mut pending = PendingProduce {
+        reply_to: incoming.reply_to,
+        asked: incoming.asked,
+        acks: request.acks,
+        missing: 0,
+        failed: false,
+        response: ProduceResponse::default(),
+    };
+    for (index, topic) in request.topic_data.iter().enumerate() {
+        stage_topic(broker, incoming, &request, topic, (number, index), &mut pending);
+    }
+    if pending.missing == 0 {
+        return finish(broker, pending).unwrap_or_else(Outcome::Refuse);
+    }
+    broker.produces.insert(number, pending);
+    Outcome::Later
+}
+
+fn stage_topic(
+    broker: &mut Broker,
+    incoming: &Incoming,
+    request: &ProduceRequest,
+    data: &TopicProduceData,
+    (number, topic_index): (u64, usize),
+    pending: &mut PendingProduce,
+) {
+    let by_id = (incoming.asked.api_version >= 13).then_some(data.topic_id);
+    let topic = broker.topic(&data.name, by_id).cloned().map_err(NotHere::from);
+    let mut partition_responses = Vec::with_capacity(data.partition_data.len());
+    for (index, partition) in data.partition_data.iter().enumerate() {
+        let ticket = Ticket::Produce { request: number, topic: topic_index, partition: index };
+        let staged = match &topic {
+            Ok(topic) => stage(broker, incoming, request.acks, topic, partition, ticket),
+            Err(not_here) => Err(Refusal::from(*not_here)),
+        };
+        partition_responses.push(match staged {
+            Ok(()) => {
+                pending.missing += 1;
+                PartitionProduceResponse { index: partition.index, ..Default::default() }
+            }
+            Err(refusal) => {
+                pending.failed = true;
+                refused(broker, partition.index, &refusal, &mut pending.response)
+            }
+        });
+    }
+    pending.response.responses.push(TopicProduceResponse {
+        name: data.name.clone(),
+        topic_id: data.topic_id,
+        partition_responses,
+        ..Default::default()
+    });
+}
+
+/// Why a partition's batch was not taken.
+#[derive(Debug)]
+struct Refusal {
+    not_here: NotHere,
+    message: Option<String>,
+}
+
+impl From<NotHere> for Refusal {
+    fn from(not_here: NotHere) -> Self {
+        Self { not_here, message: None }
+    }
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(error: ErrorCode) -> Self {
+        Self::from(NotHere::from(error))
+    }
+}
+
+impl From<BatchError> for Refusal {
+    fn from(error: BatchError) -> Self {
+        Self { not_here: error.code().into(), message: Some(error.to_string()) }
+    }
+}
+
+fn stage(
+    broker: &mut Broker,
+    incoming: &Incoming,
+    acks: i16,
+    topic: &Topic,
+    data: &PartitionProduceData,
+    ticket: Ticket,
+) -> Result<(), Refusal> {
+    if !matches!(acks, -1..=1) {
+        return Err(ErrorCode::INVALID_REQUIRED_ACKS.into());
+    }
+    if is_internal(&topic.name) {
+        return Err(ErrorCode::INVALID_TOPIC_EXCEPTION.into());
+    }
+    let place = broker.place(topic, data.index)?;
+    if acks == -1 && broker.partitions.at(place).in_sync_replicas_missing > 0 {
+        return Err(ErrorCode::NOT_ENOUGH_REPLICAS.into());
+    }
+    let bytes = match &data.records {
+        Records::At(range) => incoming.frame.slice(range.clone()),
+        _ => Slice::from(Vec::new()),
+    };
+    let owned = broker.partitions.at(place);
+    let rules = Rules { zstd_allowed: incoming.asked.api_version >= 7, ..owned.rules };
+    let validated = batch::validate(&bytes, &rules, broker.wall_ms, &mut broker.scratch)?;
+    if validated.header.is_transactional() {
+        return Err(Refusal {
+            not_here: ErrorCode::INVALID_TXN_STATE.into(),
+            message: Some("this broker has no transactions yet".to_owned()),
+        });
+    }
+    broker.partitions.stage(place, Staged { validated, bytes, origin: Origin::Client, ticket });
+    Ok(())
+}
+
+fn refused(broker: &Broker, index: i32, refusal: &Refusal, response: &mut ProduceResponse) -> PartitionProduceResponse {
+    let current_leader = refusal.not_here.leader.map_or_else(LeaderIdAndEpoch::default, |(leader_id, leader_epoch)| {
+        name_leader(broker, leader_id, response);
+        LeaderIdAndEpoch { leader_id, leader_epoch, ..Default::default() }
+    });
+    PartitionProduceResponse {
+        index,
+        error_code: refusal.not_here.error.0,
+        base_offset: -1,
+        error_message: refusal.message.clone(),
+        current_leader,
+        ..Default::default()
+    }
+}
+
+/// Tells where the leader is (KIP-951), once.
+fn name_leader(broker: &Broker, node_id: i32, response: &mut ProduceResponse) {
+    if response.node_endpoints.iter().any(|node| node.node_id == node_id) {
+        return;
+    }
+    if let Some(node) = broker.image.broker(node_id) {
+        response.node_endpoints.push(NodeEndpoint {
+            node_id,
+            host: node.host.clone(),
+            port: i32::from(node.port),
+            rack: node.rack.clone(),
+            ..Default::default()
+        });
+    }
+}
+
+/// A batch of a pending request reached the log, or did not.
+pub(crate) fn settle(
+    broker: &mut Broker,
+    request: u64,
+    topic: usize,
+    partition: usize,
+    log_start_offset: i64,
+    result: Result<Appended, ErrorCode>,
+) {
+    let Some(pending) = broker.produces.get_mut(&request) else { return };
+    let answer = &mut pending.response.responses[topic].partition_responses[partition];
+    match result {
+        Ok(appended) => {
+            answer.base_offset = appended.base_offset;
+            answer.log_append_time_ms = appended.log_append_time_ms;
+            answer.log_start_offset = log_start_offset;
+        }
+        Err(error) => {
+            pending.failed = true;
+            answer.error_code = error.0;
+            answer.base_offset = -1;
+        }
+    }
+    pending.missing -= 1;
+    if pending.missing == 0
+        && let Some(pending) = broker.produces.remove(&request)
+    {
+        let reply_to = pending.reply_to;
+        match finish(broker, pending) {
+            Ok(Outcome::Reply(response)) => broker.replies.push((reply_to, Ok(response))),
+            Ok(Outcome::Refuse(refused)) | Err(refused) => broker.replies.push((reply_to, Err(refused))),
+            Ok(Outcome::Later) => {}
+        }
+    }
+}
+
+fn finish(_broker: &mut Broker, pending: PendingProduce) -> Result<Outcome, Refused> {
+    match (pending.acks, pending.failed) {
+        (0, true) => Err(Refused::UnacknowledgedProduce(first_error(&pending.response))),
+        (0, false) => Ok(Outcome::Reply(Response::default())),
+        _ => Ok(Response::of(pending.asked, &pending.response).into()),
+    }
+}
+
+fn first_error(response: &ProduceResponse) -> &'static str {
+    let partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
+    partitions
+        .map(|partition| ErrorCode(partition.error_code))
+        .find(|error| *error != ErrorCode::NONE)
+        .unwrap_or(ErrorCode::NONE)
+        .name()
+}

@@ -1,0 +1,45 @@
+//! Every limit of the broker in one place, and the sums that must hold, checked when it is compiled.
+//!
+//! ```text
+//!   a connection:  REQUESTS_IN_FLIGHT replies held in order, OUTPUT_BYTES of answers queued in memory
+//!   a shard:       RECEIVE_BUFFERS x RECEIVE_BUFFER_BYTES lent to the kernel, CONNECTIONS connections
+//! ```
+//! Settings under Kafka's names (message.max.bytes, socket.request.max.bytes, max.connections, ...) are limits too, and
+//! stand in `settings`.
+
+/// Connections of one shard. Each is a descriptor.
+pub(crate) const CONNECTIONS: usize = 8_192;
+
+/// Requests of one connection that may wait for their reply. Kafka's is 1: it handles a connection's requests one after
+/// the other. Clients pipeline 5 (Java) or more (librdkafka): beyond this the socket is not read.
+pub(crate) const REQUESTS_IN_FLIGHT: usize = 64;
+
+/// Answer bytes in memory that may wait for one connection's socket before its requests are not read any more.
+pub(crate) const OUTPUT_BYTES: usize = 8 << 20;
+
+/// Pooled receive buffers of one shard.
+pub(crate) const RECEIVE_BUFFERS: u16 = 64;
+
+/// Bytes of one pooled receive buffer: four 16 KiB produce requests fit.
+pub(crate) const RECEIVE_BUFFER_BYTES: usize = 128 << 10;
+
+/// The first allocation for a frame that is larger than what is there; it doubles as bytes arrive, so that a length that
+/// lies costs no memory.
+pub(crate) const FRAME_FIRST_BYTES: usize = 2 << 20;
+
+/// One read of a file range on its way to a socket.
+pub(crate) const TRANSFER_BYTES: usize = 512 << 10;
+
+/// Parts of one send.
+pub(crate) const SEND_PARTS: usize = 64;
+
+/// Calls to the controller that one shard may have outstanding.
+pub(crate) const CONTROLLER_CALLS: usize = 1_024;
+
+/// Fetches of one shard that may wait for data.
+pub(crate) const WAITING_FETCHES: usize = 65_536;
+
+const _: () = assert!(TRANSFER_BYTES <= OUTPUT_BYTES);
+const _: () = assert!(RECEIVE_BUFFER_BYTES <= FRAME_FIRST_BYTES);
+const _: () = assert!(RECEIVE_BUFFERS as usize * RECEIVE_BUFFER_BYTES <= 16 << 20);
+const _: () = assert!(REQUESTS_IN_FLIGHT * CONNECTIONS <= 1 << 20);

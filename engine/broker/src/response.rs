@@ -1,0 +1,72 @@
+//! An answer on its way out: bytes, and ranges of log files between them.
+
+use ringlog_io::Slice;
+use ringlog_storage::LogRange;
+use ringlog_wire::codec::{EncodeError, Writer};
+use ringlog_wire::header::ResponseHeader;
+use ringlog_wire::{ApiKey, Message};
+
+/// What a request was, as far as its answer needs it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) api: ApiKey,
+    pub(crate) api_version: i16,
+    pub(crate) correlation_id: i32,
+}
+
+/// One piece of an answer.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// Bytes that we made.
+    Bytes(Slice),
+    /// Bytes of a segment, sent as they lie there. Holding the range pins its segment.
+    File(LogRange),
+}
+
+/// A whole answer, its length prefix included.
+#[derive(Debug, Default)]
+pub(crate) struct Response {
+    pub(crate) parts: Vec<Part>,
+}
+
+impl Response {
+    /// An answer without record data.
+    pub(crate) fn of(asked: Asked, body: &impl Message) -> Result<Self, EncodeError> {
+        Self::with_records(asked, body, Vec::new())
+    }
+
+    /// An answer whose n-th `Records::Outside` is the n-th of `ranges`; `None` is an empty one.
+    pub(crate) fn with_records(
+        asked: Asked,
+        body: &impl Message,
+        ranges: Vec<Option<LogRange>>,
+    ) -> Result<Self, EncodeError> {
+        let mut writer = Writer::new();
+        writer.raw(&[0; 4]);
+        ResponseHeader::new(asked.correlation_id).encode(&mut writer, asked.api, asked.api_version)?;
+        body.encode(&mut writer, asked.api_version)?;
+        let Writer { mut bytes, cuts, .. } = writer;
+        assert_eq!(cuts.len(), ranges.len(), "a range for each record field");
+        let len = bytes.len() - 4 + ranges.iter().flatten().map(|range| range.len).sum::<usize>();
+        let prefix =
+            i32::try_from(len).map_err(|_| EncodeError::TooLong { what: "response", len, max: i32::MAX as usize })?;
+        bytes[..4].copy_from_slice(&prefix.to_be_bytes());
+        Ok(Self { parts: interleave(bytes, &cuts, ranges) })
+    }
+}
+
+fn interleave(bytes: Vec<u8>, cuts: &[usize], ranges: Vec<Option<LogRange>>) -> Vec<Part> {
+    let bytes = Slice::from(bytes);
+    let mut parts = Vec::with_capacity(2 * ranges.len() + 1);
+    let mut from = 0;
+    for (&cut, range) in cuts.iter().zip(ranges) {
+        let Some(range) = range else { continue };
+        parts.push(Part::Bytes(bytes.slice(from..cut)));
+        parts.push(Part::File(range));
+        from = cut;
+    }
+    if from < bytes.len() {
+        parts.push(Part::Bytes(bytes.slice(from..bytes.len())));
+    }
+    parts
+}

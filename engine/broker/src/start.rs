@@ -1,0 +1,342 @@
+//! How a broker comes up and goes down: shards are threads that meet at four points.
+//!
+//! ```text
+//!   main            shard 0                       shard 1..N
+//!    |-- spawn ------>|                               |
+//!    |                | bind, driver                  | bind, driver          (a port in use ends it here)
+//!    |<-- Bound ------|<------------------------------|
+//!    |-- ports ------>| lock, metadata log, image     |
+//!    |<-- Loaded -----|                               |
+//!    |-- image ------>| own partitions                | own partitions        (recovery, in parallel)
+//!    |<-- Ready ------|<------------------------------|
+//!    | one line: where, how                           |
+//!    |-- Serve ------>| run                           | run
+//!    |                | <- closed partitions ---------|
+//!    |                | clean-shutdown note           |
+//! ```
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use ringlog_io::driver::{self, DriverOptions};
+use ringlog_io::{Driver, Kind, Listener, host, threads};
+use ringlog_storage::{Checkpointed, LogDir, LogDirOptions, PartitionName, Startup};
+use ringlog_wire::Uuid;
+
+use crate::apply_image;
+use crate::broker::Broker;
+use crate::controller_desk::Desk;
+use crate::limits;
+use crate::mail::{Address, Mailbox, Newest};
+use crate::metadata::image::{Image, ShardId};
+use crate::settings::Settings;
+use crate::shard::{Parts, Shard};
+
+/// What went wrong at start, in words for the operator.
+pub(crate) type StartError = String;
+
+/// A shard that has its port.
+struct Bound {
+    shard: usize,
+    port: u16,
+    kind: Kind,
+    fallback_reason: Option<String>,
+    address: Address,
+}
+
+/// What every shard needs to load its partitions.
+#[derive(Clone)]
+struct Loaded {
+    newest: Arc<Newest>,
+    image: Arc<Image>,
+    startup: Startup,
+    checkpointed: Arc<BTreeMap<PartitionName, Checkpointed>>,
+}
+
+/// What main tells a shard.
+enum Go {
+    Lead { ports: Vec<u16>, addresses: Vec<Address> },
+    Load { loaded: Loaded, controller: Address },
+    Serve,
+}
+
+/// What a shard tells main.
+enum Said {
+    Bound(Bound),
+    Loaded(Loaded),
+    Ready,
+    Failed(StartError),
+}
+
+/// The partitions that a shard closed, for the checkpoints.
+type Closed = (BTreeMap<PartitionName, Checkpointed>, bool);
+
+/// Runs the broker until a signal stops it.
+pub(crate) fn run(settings: Arc<Settings>) -> Result<(), StartError> {
+    let shards = settings.shards();
+    let (said, hear) = channel();
+    let (closed, all_closed) = channel();
+    let mut closed_receiver = Some(all_closed);
+    let mut goes = Vec::new();
+    let mut threads = Vec::new();
+    for shard in 0..shards {
+        let (go, wait) = channel();
+        goes.push(go);
+        let context = Context {
+            shard,
+            settings: Arc::clone(&settings),
+            said: said.clone(),
+            wait,
+            closed: closed.clone(),
+            all_closed: if shard == 0 { closed_receiver.take() } else { None },
+        };
+        threads.push(spawn(context)?);
+    }
+    drop((said, closed));
+    let result = bring_up(&settings, &goes, &hear);
+    drop(goes);
+    for thread in threads {
+        thread.join().map_err(|_| "a shard's thread panicked".to_owned())?;
+    }
+    result.and_then(|()| match hear.try_recv() {
+        Ok(Said::Failed(error)) => Err(error),
+        _ => Ok(()),
+    })
+}
+
+fn spawn(context: Context) -> Result<JoinHandle<()>, StartError> {
+    let name = format!("shard-{}", context.shard);
+    let said = context.said.clone();
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(move || {
+            if let Err(error) = context.live() {
+                // Main may have given up already.
+                drop(said.send(Said::Failed(error)));
+            }
+        })
+        .map_err(|error| format!("a thread could not be started: {error}"))
+}
+
+fn bring_up(settings: &Settings, goes: &[Sender<Go>], hear: &Receiver<Said>) -> Result<(), StartError> {
+    let tell = |shard: usize, go: Go| goes[shard].send(go).map_err(|_| "a shard ended during start".to_owned());
+    let mut bound: Vec<Bound> = Vec::new();
+    while bound.len() < goes.len() {
+        match hear.recv() {
+            Ok(Said::Bound(one)) => bound.push(one),
+            other => return Err(failure(other)),
+        }
+    }
+    bound.sort_by_key(|one| one.shard);
+    let ports: Vec<u16> = bound.iter().map(|one| one.port).collect();
+    let addresses: Vec<Address> = bound.iter().map(|one| one.address.clone()).collect();
+    let controller = addresses[0].clone();
+    tell(0, Go::Lead { ports: ports.clone(), addresses })?;
+    let loaded = match hear.recv() {
+        Ok(Said::Loaded(loaded)) => loaded,
+        other => return Err(failure(other)),
+    };
+    for shard in 0..goes.len() {
+        tell(shard, Go::Load { loaded: loaded.clone(), controller: controller.clone() })?;
+    }
+    for _ in goes {
+        match hear.recv() {
+            Ok(Said::Ready) => {}
+            other => return Err(failure(other)),
+        }
+    }
+    announce(settings, &ports, &bound[0]);
+    (0..goes.len()).try_for_each(|shard| tell(shard, Go::Serve))
+}
+
+fn failure(said: Result<Said, std::sync::mpsc::RecvError>) -> StartError {
+    match said {
+        Ok(Said::Failed(error)) => error,
+        _ => "a shard ended during start".to_owned(),
+    }
+}
+
+/// The one line that says where the broker listens, how it does its I/O, and where its log is.
+fn announce(settings: &Settings, ports: &[u16], first: &Bound) {
+    if let Some(reason) = &first.fallback_reason {
+        tracing::warn!("io_uring is not used: {reason}");
+    }
+    let host = settings.listen_host();
+    let listeners: Vec<String> = ports.iter().map(|port| format!("{host}:{port}")).collect();
+    let io = match first.kind {
+        Kind::Uring => "io_uring",
+        Kind::Epoll => "epoll",
+    };
+    let shards = ports.len();
+    let plural = if shards == 1 { "" } else { "s" };
+    println!(
+        "ringlog broker ready: listening on {} ({shards} shard{plural}), io {io}, log {}",
+        listeners.join(","),
+        settings.log_dir().display()
+    );
+}
+
+/// One shard's side of the start.
+struct Context {
+    shard: usize,
+    settings: Arc<Settings>,
+    said: Sender<Said>,
+    wait: Receiver<Go>,
+    closed: Sender<Closed>,
+    all_closed: Option<Receiver<Closed>>,
+}
+
+impl Context {
+    fn live(self) -> Result<(), StartError> {
+        let mut driver = self.open_driver()?;
+        let (listener, port) = self.bind(driver.as_mut())?;
+        let waker = driver.waker().map_err(|error| format!("a waker could not be made: {error}"))?;
+        let (mailbox, address) = Mailbox::new(self.settings.shards(), waker);
+        self.say(Said::Bound(Bound {
+            shard: self.shard,
+            port,
+            kind: driver.kind(),
+            fallback_reason: driver.fallback_reason().map(str::to_owned),
+            address,
+        }))?;
+        let mut lead = None;
+        let loaded = loop {
+            match self.wait.recv() {
+                Ok(Go::Lead { ports, addresses }) => lead = Some(self.lead(driver.as_mut(), &ports, addresses)?),
+                Ok(Go::Load { loaded, controller }) => break (loaded, controller),
+                Ok(Go::Serve) | Err(_) => return Ok(()),
+            }
+        };
+        self.serve(driver, listener, mailbox, lead, loaded)
+    }
+
+    fn say(&self, said: Said) -> Result<(), StartError> {
+        self.said.send(said).map_err(|_| "the start was given up".to_owned())
+    }
+
+    fn open_driver(&self) -> Result<Box<dyn Driver>, StartError> {
+        let cores = threads::cores();
+        if let Some(core) = self.settings.core_of(self.shard, &cores)
+            && let Err(error) = threads::pin_to_core(core)
+        {
+            tracing::warn!(core, %error, "shard {} could not be pinned", self.shard);
+        }
+        let options = DriverOptions {
+            choice: self.settings.io(),
+            receive_buffers: limits::RECEIVE_BUFFERS,
+            receive_buffer_bytes: limits::RECEIVE_BUFFER_BYTES,
+            ..DriverOptions::default()
+        };
+        driver::open(options).map_err(|error| format!("the driver could not be opened: {error}"))
+    }
+
+    fn bind(&self, driver: &mut dyn Driver) -> Result<(Listener, u16), StartError> {
+        let address: SocketAddr = self.settings.listen_address(self.shard).map_err(|error| error.to_string())?;
+        let listener = driver.listen(address).map_err(|error| {
+            format!("listeners: shard {} cannot listen on {address}: {error}; stop what listens there, or choose another port", self.shard)
+        })?;
+        let bound = driver.local_address(listener).map_err(|error| error.to_string())?;
+        Ok((listener, bound.port()))
+    }
+
+    /// Shard 0: the folder's lock, the metadata log, the first image.
+    fn lead(
+        &self,
+        driver: &mut dyn Driver,
+        ports: &[u16],
+        addresses: Vec<Address>,
+    ) -> Result<(LogDir, Desk), StartError> {
+        let files = driver.files();
+        let boot_id = host::boot_id().map_err(|error| error.to_string())?;
+        let options = LogDirOptions {
+            cluster_id: None,
+            new_cluster_id: random_uuid(driver).to_string(),
+            node_id: self.settings.node_id(),
+            new_directory_id: random_uuid(driver),
+            boot_id,
+        };
+        let dir = LogDir::open(&files, self.settings.log_dir(), &options).map_err(|error| error.to_string())?;
+        let desk = Desk::open(&files, &dir, &self.settings, ports, addresses, driver)?;
+        let mut checkpointed = BTreeMap::new();
+        for name in dir.partitions().map_err(|error| error.to_string())? {
+            let one = dir.checkpointed(&name);
+            checkpointed.insert(name, one);
+        }
+        self.say(Said::Loaded(Loaded {
+            newest: desk.newest(),
+            image: desk.image(),
+            startup: dir.startup(),
+            checkpointed: Arc::new(checkpointed),
+        }))?;
+        driver.signals(&crate::STOP_SIGNALS).map_err(|error| format!("signals could not be taken: {error}"))?;
+        Ok((dir, desk))
+    }
+
+    fn serve(
+        self,
+        mut driver: Box<dyn Driver>,
+        listener: Listener,
+        mailbox: Mailbox,
+        lead: Option<(LogDir, Desk)>,
+        (loaded, controller): (Loaded, Address),
+    ) -> Result<(), StartError> {
+        let (dir, desk) = lead.unzip();
+        let mut broker =
+            Broker::new(ShardId(self.shard), Arc::clone(&self.settings), driver.as_mut(), Arc::clone(&loaded.image));
+        apply_image::load(&mut broker, loaded.startup, &loaded.checkpointed)?;
+        self.say(Said::Ready)?;
+        if !matches!(self.wait.recv(), Ok(Go::Serve)) {
+            return Ok(());
+        }
+        let mut shard = Shard::new(Parts {
+            broker,
+            driver,
+            listener,
+            mailbox,
+            controller,
+            desk,
+            newest: loaded.newest,
+            image_seen: 0,
+        });
+        shard.run().map_err(|error| format!("shard {}: {error}", self.shard))?;
+        let closed = shard.close_partitions();
+        drop(self.closed.send(closed));
+        drop(self.closed);
+        match (dir, self.all_closed, shard.desk.take()) {
+            (Some(dir), Some(all_closed), Some(desk)) => note_clean_stop(dir, &all_closed, desk),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Shard 0, last: every shard has closed its partitions, or ended without saying so.
+fn note_clean_stop(dir: LogDir, all_closed: &Receiver<Closed>, desk: Desk) -> Result<(), StartError> {
+    let shards = desk.shards();
+    let mut all = BTreeMap::new();
+    let mut clean = 0;
+    while let Ok((checkpoints, was_clean)) = all_closed.recv() {
+        all.extend(checkpoints);
+        clean += usize::from(was_clean);
+    }
+    let (name, checkpointed) = desk.close().map_err(|error| error.to_string())?;
+    all.insert(name, checkpointed);
+    if clean == shards {
+        dir.close_clean(&all).map_err(|error| error.to_string())
+    } else {
+        dir.write_checkpoints(&all).map_err(|error| error.to_string())
+    }
+}
+
+fn random_uuid(driver: &dyn Driver) -> Uuid {
+    loop {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&driver.random().to_be_bytes());
+        bytes[8..].copy_from_slice(&driver.random().to_be_bytes());
+        if let Some(id) = Uuid::from_random(bytes) {
+            return id;
+        }
+    }
+}
