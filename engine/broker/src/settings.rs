@@ -18,6 +18,7 @@
 pub(crate) mod arguments;
 pub(crate) mod broker_keys;
 pub(crate) mod describe;
+mod error;
 pub(crate) mod key;
 mod known;
 pub(crate) mod listeners;
@@ -33,59 +34,11 @@ use std::path::{Path, PathBuf};
 use ringlog_io::{Choice, Files, OsFiles};
 
 use self::arguments::Arguments;
-use self::key::{InvalidValue, list_items};
+pub(crate) use self::error::SettingsError;
+use self::key::list_items;
 use self::listeners::{Endpoint, Listeners};
 use self::values::{Entry, Values};
 use crate::metadata::ids::{Here, NodeId, ShardId};
-
-/// Why the broker does not start with these settings.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SettingsError {
-    /// An argument that is none.
-    #[error("{argument}: {why}; see ringlog broker --help")]
-    Argument {
-        /// As it was given.
-        argument: String,
-        /// What is wrong.
-        why: &'static str,
-    },
-    /// The file cannot be read.
-    #[error("--config {path}: {error}")]
-    Unreadable {
-        /// The file.
-        path: String,
-        /// What the kernel says.
-        error: std::io::Error,
-    },
-    /// The file is not in the syntax of properties.
-    #[error("{path}: {error}")]
-    Syntax {
-        /// The file.
-        path: String,
-        /// The line and why.
-        error: properties::PropertiesError,
-    },
-    /// A value that its setting does not take.
-    #[error("{invalid} (in {place}: give another value, or leave it out for the default, {default})")]
-    Invalid {
-        /// Key, value and limit.
-        invalid: InvalidValue,
-        /// The file or the option.
-        place: String,
-        /// The setting's default.
-        default: String,
-    },
-    /// A value that cannot be served.
-    #[error("{key}={value}: {why}")]
-    Unusable {
-        /// The setting.
-        key: &'static str,
-        /// Its text.
-        value: String,
-        /// The limit and what to do.
-        why: String,
-    },
-}
 
 /// What the arguments ask for.
 #[derive(Debug)]

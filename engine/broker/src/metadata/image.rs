@@ -3,14 +3,14 @@
 //! A clone is cheap (maps of shared values), so that the controller makes the next image out of the last one while the
 //! shards read that.
 
+mod apply;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ringlog_wire::Uuid;
-use ringlog_wire::records::metadata::{
-    BrokerRegistrationChangeRecord, ConfigRecord, FeatureLevelRecord, MetadataRecord, PartitionChangeRecord,
-    PartitionRecord, RegisterBrokerRecord,
-};
+
+pub(crate) use apply::ReplayError;
 
 pub(crate) use super::ids::{Here, NodeId, ShardId};
 use crate::settings::Settings;
@@ -136,43 +136,6 @@ impl Topic {
     pub(crate) fn in_sync_replicas(&self, number: i32) -> usize {
         self.partition(number).map_or(0, |partition| partition.isr.len())
     }
-}
-
-/// A record that does not fit what came before it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ReplayError {
-    /// A record about a topic that is not there.
-    #[error("{record} names topic id {topic_id}, which is not there")]
-    UnknownTopic {
-        /// The record's name.
-        record: &'static str,
-        /// Its topic.
-        topic_id: Uuid,
-    },
-    /// A change of a partition that is not there.
-    #[error("PartitionChangeRecord names partition {partition} of {topic}, which is not there")]
-    UnknownPartition {
-        /// The topic's name.
-        topic: Arc<str>,
-        /// The partition's number.
-        partition: i32,
-    },
-    /// A change of a broker that is not registered.
-    #[error("{record} names broker {node}, which is not registered")]
-    UnknownBroker {
-        /// The record's name.
-        record: &'static str,
-        /// Its broker.
-        node: NodeId,
-    },
-    /// A topic of a name or id that is taken.
-    #[error("TopicRecord names {name} ({topic_id}), which is there already")]
-    TopicExists {
-        /// The topic's name.
-        name: String,
-        /// The topic's id.
-        topic_id: Uuid,
-    },
 }
 
 /// The cluster as of one offset of the metadata log.
@@ -318,155 +281,6 @@ impl Image {
     pub(crate) fn feature_level(&self, name: &str) -> i16 {
         self.features.get(name).copied().unwrap_or(0)
     }
-
-    /// Takes a record. Kinds that this broker does not use change nothing.
-    pub(crate) fn apply(&mut self, record: &MetadataRecord) -> Result<(), ReplayError> {
-        match record {
-            MetadataRecord::RegisterBrokerRecord(record) => self.register_broker(record),
-            MetadataRecord::UnregisterBrokerRecord(record) => {
-                self.brokers.remove(&NodeId(record.broker_id));
-            }
-            MetadataRecord::BrokerRegistrationChangeRecord(record) => self.change_broker(record)?,
-            MetadataRecord::FenceBrokerRecord(record) => self.fence("FenceBrokerRecord", record.id, true)?,
-            MetadataRecord::UnfenceBrokerRecord(record) => self.fence("UnfenceBrokerRecord", record.id, false)?,
-            MetadataRecord::TopicRecord(record) => self.add_topic(&record.name, record.topic_id)?,
-            MetadataRecord::RemoveTopicRecord(record) => self.remove_topic(record.topic_id)?,
-            MetadataRecord::PartitionRecord(record) => self.add_partition(record)?,
-            MetadataRecord::PartitionChangeRecord(record) => self.change_partition(record)?,
-            MetadataRecord::ConfigRecord(record) => self.change_config(record),
-            MetadataRecord::FeatureLevelRecord(record) => self.change_feature(record),
-            MetadataRecord::ProducerIdsRecord(record) => self.next_producer_id = record.next_producer_id,
-            MetadataRecord::NoOpRecord(_) => {}
-            other => tracing::debug!(record = other.name(), "a metadata record of a kind that is not used here"),
-        }
-        Ok(())
-    }
-
-    fn register_broker(&mut self, record: &RegisterBrokerRecord) {
-        let endpoint = record.end_points.iter().find(|endpoint| endpoint.security_protocol == 0);
-        let node = NodeId(record.broker_id);
-        let broker = Broker {
-            node,
-            epoch: record.broker_epoch,
-            incarnation_id: record.incarnation_id,
-            host: endpoint.map(|endpoint| endpoint.host.clone()).unwrap_or_default(),
-            port: endpoint.map_or(0, |endpoint| endpoint.port),
-            rack: record.rack.clone(),
-            fenced: record.fenced,
-        };
-        self.brokers.insert(node, Arc::new(broker));
-    }
-
-    fn change_broker(&mut self, record: &BrokerRegistrationChangeRecord) -> Result<(), ReplayError> {
-        match record.fenced {
-            0 => Ok(()),
-            fenced => self.fence("BrokerRegistrationChangeRecord", record.broker_id, fenced > 0),
-        }
-    }
-
-    fn fence(&mut self, record: &'static str, node: i32, fenced: bool) -> Result<(), ReplayError> {
-        let node = NodeId(node);
-        let broker = self.brokers.get_mut(&node).ok_or(ReplayError::UnknownBroker { record, node })?;
-        Arc::make_mut(broker).fenced = fenced;
-        Ok(())
-    }
-
-    fn add_topic(&mut self, name: &str, topic_id: Uuid) -> Result<(), ReplayError> {
-        if self.topics.contains_key(name) || self.names.contains_key(&topic_id) {
-            return Err(ReplayError::TopicExists { name: name.to_owned(), topic_id });
-        }
-        let name: Arc<str> = Arc::from(name);
-        let configs = self.configs(RESOURCE_TOPIC, &name);
-        let topic = Topic { name: Arc::clone(&name), id: topic_id, partitions: BTreeMap::new(), configs };
-        self.names.insert(topic_id, Arc::clone(&name));
-        self.topics.insert(name, Arc::new(topic));
-        Ok(())
-    }
-
-    fn remove_topic(&mut self, topic_id: Uuid) -> Result<(), ReplayError> {
-        let missing = ReplayError::UnknownTopic { record: "RemoveTopicRecord", topic_id };
-        let name = self.names.remove(&topic_id).ok_or(missing)?;
-        self.topics.remove(&name);
-        self.configs.remove(&(RESOURCE_TOPIC, name.to_string()));
-        Ok(())
-    }
-
-    fn topic_mut(&mut self, record: &'static str, topic_id: Uuid) -> Result<&mut Topic, ReplayError> {
-        let missing = ReplayError::UnknownTopic { record, topic_id };
-        let topic = self.names.get(&topic_id).and_then(|name| self.topics.get_mut(name));
-        topic.map(Arc::make_mut).ok_or(missing)
-    }
-
-    fn add_partition(&mut self, record: &PartitionRecord) -> Result<(), ReplayError> {
-        let partition = Partition {
-            leader: NodeId(record.leader),
-            leader_epoch: record.leader_epoch,
-            partition_epoch: record.partition_epoch,
-            replicas: nodes(&record.replicas),
-            isr: nodes(&record.isr),
-            directories: record.directories.clone(),
-        };
-        self.topic_mut("PartitionRecord", record.topic_id)?.partitions.insert(record.partition_id, partition);
-        Ok(())
-    }
-
-    /// As PartitionRegistration.merge: what is null stays, every change makes the epoch one higher.
-    fn change_partition(&mut self, record: &PartitionChangeRecord) -> Result<(), ReplayError> {
-        const SAME_LEADER: i32 = -2;
-        let topic = self.topic_mut("PartitionChangeRecord", record.topic_id)?;
-        let name = Arc::clone(&topic.name);
-        let Some(partition) = topic.partitions.get_mut(&record.partition_id) else {
-            return Err(ReplayError::UnknownPartition { topic: name, partition: record.partition_id });
-        };
-        if record.leader != SAME_LEADER {
-            partition.leader = NodeId(record.leader);
-            partition.leader_epoch += 1;
-        }
-        if let Some(replicas) = &record.replicas {
-            partition.replicas = nodes(replicas);
-        }
-        if let Some(isr) = &record.isr {
-            partition.isr = nodes(isr);
-        }
-        if let Some(directories) = &record.directories {
-            partition.directories.clone_from(directories);
-        }
-        partition.partition_epoch += 1;
-        Ok(())
-    }
-
-    fn configs(&self, kind: i8, name: &str) -> Arc<Overrides> {
-        self.configs.get(&(kind, name.to_owned())).cloned().unwrap_or_default()
-    }
-
-    fn change_config(&mut self, record: &ConfigRecord) {
-        let key = (record.resource_type, record.resource_name.clone());
-        let configs = self.configs.entry(key.clone()).or_default();
-        match &record.value {
-            Some(value) => Arc::make_mut(configs).insert(record.name.clone(), value.clone()),
-            None => Arc::make_mut(configs).remove(&record.name),
-        };
-        let configs = Arc::clone(configs);
-        if configs.is_empty() {
-            self.configs.remove(&key);
-        }
-        if record.resource_type == RESOURCE_TOPIC
-            && let Some(topic) = self.topics.get_mut(record.resource_name.as_str())
-        {
-            Arc::make_mut(topic).configs = configs;
-        }
-    }
-
-    fn change_feature(&mut self, record: &FeatureLevelRecord) {
-        match record.feature_level {
-            0 => self.features.remove(&record.name),
-            level => self.features.insert(record.name.clone(), level),
-        };
-    }
-}
-
-fn nodes(ids: &[i32]) -> Vec<NodeId> {
-    ids.iter().copied().map(NodeId).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use ringlog_wire::records::metadata::{
-    NoOpRecord, ProducerIdsRecord, RemoveTopicRecord, TopicRecord, UnregisterBrokerRecord,
+    BrokerRegistrationChangeRecord, ConfigRecord, FeatureLevelRecord, MetadataRecord, NoOpRecord,
+    PartitionChangeRecord, PartitionRecord, ProducerIdsRecord, RemoveTopicRecord, TopicRecord, UnregisterBrokerRecord,
 };
 
 use super::*;
