@@ -3,7 +3,6 @@
 //!
 //! Fields are compared through `Debug`: it names every field of every struct without a second list of them.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
-#![allow(clippy::disallowed_methods, reason = "tests read their own data files")]
 
 mod common;
 #[path = "common/debug.rs"]
@@ -26,8 +25,7 @@ struct Vector {
 }
 
 fn vectors() -> Vec<Vector> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/vectors.jsonl");
-    std::fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    include_str!("data/vectors.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Decodes, compares and encodes again; returns how many fields were compared.

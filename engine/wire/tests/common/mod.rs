@@ -1,6 +1,5 @@
 //! What the tests of this crate share.
 #![allow(dead_code, reason = "each test file uses its part")]
-#![allow(clippy::disallowed_methods, reason = "tests read their own data files")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its data has failed")]
 
 use ringlog_wire::{Message, Writer};
@@ -26,9 +25,7 @@ fn from_hex<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error>
 }
 
 pub(crate) fn golden_frames() -> Vec<Frame> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/golden-frames.jsonl");
-    let text = std::fs::read_to_string(path).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    include_str!("../data/golden-frames.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Encodes a decoded message and puts the record data of `input`, which it was decoded from, back at the cuts.
