@@ -190,7 +190,8 @@ pub trait Driver: Clock {
     fn close_listener(&mut self, listener: Listener);
     /// Connects. Ends in [`Event::Connected`].
     fn connect(&mut self, address: SocketAddr, options: SocketOptions, token: Token);
-    /// Receives what is there, once, into a buffer of the driver's pool. Ends in [`Event::Received`].
+    /// Receives what is there, once, into a buffer of the driver's pool. Ends in [`Event::Received`]. While all buffers
+    /// of the pool are held, receives wait: let go of a buffer, or copy out of it, before a request is parked.
     /// At most one of `recv` and `recv_exact` is under way on a socket.
     fn recv(&mut self, socket: Socket, token: Token);
     /// Receives until `buf` holds `target_len` bytes; it may hold some already. Ends in [`Event::Filled`].

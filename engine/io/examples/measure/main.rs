@@ -1,4 +1,4 @@
-//! Measures what the io crate decides by: `measure receive|transfer|append [--rounds N] [...]`.
+//! Measures what the io crate decides by: `measure receive|transfer|append|echo [--rounds N] [...]`.
 //!
 //! Variants alternate (A B C A B C ...) so that what else the machine does meets all of them; the table gives the median
 //! of the rounds. CPU is what the kernel charged to our threads (CLOCK_THREAD_CPUTIME_ID) or to the whole process
@@ -11,6 +11,7 @@
 )]
 
 mod append;
+mod echo;
 mod receive;
 mod table;
 mod transfer;
@@ -42,9 +43,10 @@ fn main() {
         "receive" => receive::run(&options),
         "transfer" => transfer::run(&options),
         "append" => append::run(&options),
+        "echo" => echo::run(&options),
         _ => {
             eprintln!(
-                "usage: measure receive|transfer|append [--rounds N] [--mib N] [--dir DIR] [--netns NAME --address IP]"
+                "usage: measure receive|transfer|append|echo [--rounds N] [--mib N] [--dir DIR] [--netns NAME --address IP]"
             );
             std::process::exit(2);
         }
