@@ -16,8 +16,10 @@ use ringlog_wire::batch::{BatchHeader, HEADER_LEN};
 const UNSAVED_INDEX_BYTES_MAX: usize = 4096;
 /// ... or when the log has grown by this much: what recovery after a kill has to check at most.
 const UNSAVED_LOG_BYTES_MAX: u64 = 16 << 20;
-/// Read at once where a batch is looked up: an index interval of small batches.
+/// Read at once where a batch is looked up among small ones: an index interval of them.
 const LOOKUP_BYTES: usize = 4096 + HEADER_LEN;
+/// Batches below this are small: several headers come with one read.
+const SMALL_BATCH_BYTES: usize = 2048;
 
 /// The segment that takes appends.
 pub(crate) struct Active {
@@ -304,16 +306,18 @@ impl View<'_> {
     pub(crate) fn locate(&self, files: &dyn Files, offset: i64) -> std::io::Result<Option<Located>> {
         let mut position = self.offsets().position_before(offset);
         let (mut window, mut window_start, mut window_len) = ([0u8; LOOKUP_BYTES], 0, 0);
+        let mut wanted = HEADER_LEN;
         while position + HEADER_LEN as u64 <= self.size() {
             if position < window_start || position + HEADER_LEN as u64 > window_start + window_len as u64 {
                 window_start = position;
-                window_len = files.read_at(self.file(), &mut window, position)?;
+                window_len = files.read_at(self.file(), &mut window[..wanted], position)?;
             }
             let at = (position - window_start) as usize;
             let header = parse_header(&window[at.min(window_len)..window_len])?;
             if header.last_offset() >= offset {
                 return Ok(Some(Located { position, len: header.total_len() }));
             }
+            wanted = if header.total_len() < SMALL_BATCH_BYTES { LOOKUP_BYTES } else { HEADER_LEN };
             position += header.total_len() as u64;
         }
         Ok(None)
