@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 mod cli;
 pub mod client;
+mod consumer_perf;
 pub mod host;
 pub mod ledger;
 pub mod measure;
@@ -17,6 +18,7 @@ pub mod yardstick;
 #[must_use]
 pub fn main(args: Vec<String>) -> ExitCode {
     match args.first().map(String::as_str) {
+        Some("consumer-perf") => consumer_perf::main(&args[1..]),
         Some("producer-perf") => producer_perf::main(&args[1..]),
         Some("null-broker") => yardstick::main(&args[1..]),
         _ => ExitCode::FAILURE,

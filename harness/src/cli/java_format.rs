@@ -4,8 +4,7 @@
 //! 0.13 and 1.005 gives 1.01, where C and Rust give 0.12 and 1.00. The decimal point is always `.`.
 
 /// `String.format("%.<places>f", value)`.
-#[must_use]
-pub fn fixed(value: f64, places: usize) -> String {
+pub(crate) fn fixed(value: f64, places: usize) -> String {
     if value.is_nan() {
         return "NaN".into();
     }

@@ -216,10 +216,6 @@ impl Accumulator {
         self.topics[topic.0].partitions.len()
     }
 
-    pub(crate) fn leader(&self, topic: Topic, partition: usize) -> Option<NodeId> {
-        self.topics[topic.0].partitions.get(partition)?.leader
-    }
-
     /// Bytes of `buffer.memory` that nobody has.
     pub(crate) fn free_bytes(&self) -> usize {
         self.free
@@ -677,3 +673,7 @@ fn add_sequence(sequence: i32, records: usize) -> i32 {
     let sum = i64::from(sequence) + i64::try_from(records).unwrap_or(0);
     i32::try_from(sum % (i64::from(i32::MAX) + 1)).unwrap_or(0)
 }
+
+#[cfg(test)]
+#[path = "accumulator_tests.rs"]
+mod tests;

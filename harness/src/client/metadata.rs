@@ -38,6 +38,8 @@ pub(crate) struct TopicLayout {
 pub(crate) struct Metadata {
     topics: BTreeMap<String, TopicLayout>,
     wanted: BTreeSet<String>,
+    /// Every topic of the cluster is asked for.
+    all: bool,
     auto_create: bool,
     backoff: Backoff,
     max_age_ns: u64,
@@ -53,6 +55,7 @@ impl Metadata {
         Self {
             topics: BTreeMap::new(),
             wanted: BTreeSet::new(),
+            all: false,
             auto_create,
             backoff: config.retry_backoff,
             max_age_ns: nanos(config.metadata_max_age),
@@ -71,6 +74,17 @@ impl Metadata {
         }
     }
 
+    /// Every topic of the cluster is of interest from now on, or those in use only.
+    pub(crate) fn want_all(&mut self, all: bool) {
+        self.all = all;
+        self.want_update();
+    }
+
+    /// The topics that are known and in use (or all).
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.topics.iter().filter(|(_, layout)| !layout.leaders.is_empty()).map(|(name, _)| name.clone()).collect()
+    }
+
     /// What is known is wrong or not enough.
     pub(crate) fn want_update(&mut self) {
         self.wants_update = true;
@@ -84,6 +98,12 @@ impl Metadata {
     /// A topic's name by its id.
     pub(crate) fn name_of(&self, id: Uuid) -> Option<&str> {
         self.topics.iter().find(|(_, layout)| layout.id == id).map(|(name, _)| name.as_str())
+    }
+
+    /// The nodes that lead a partition of a topic in use.
+    pub(crate) fn leader_nodes(&self) -> Vec<NodeId> {
+        let leaders = self.topics.values().flat_map(|layout| &layout.leaders);
+        leaders.filter_map(|leader| leader.node).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Time of the last answer.
@@ -107,8 +127,8 @@ impl Metadata {
         self.attempts = self.attempts.saturating_add(1);
         let named = |name: &String| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() };
         MetadataRequest {
-            topics: Some(self.wanted.iter().map(named).collect()),
-            allow_auto_topic_creation: self.auto_create,
+            topics: (!self.all).then(|| self.wanted.iter().map(named).collect()),
+            allow_auto_topic_creation: self.auto_create && !self.all,
             ..MetadataRequest::default()
         }
     }
@@ -129,7 +149,7 @@ impl Metadata {
     }
 
     fn update_topic(&mut self, topic: &MetadataResponseTopic) {
-        let Some(name) = topic.name.as_deref().filter(|name| self.wanted.contains(*name)) else { return };
+        let Some(name) = topic.name.as_deref().filter(|name| self.all || self.wanted.contains(*name)) else { return };
         let error = ErrorCode(topic.error_code);
         let old = self.topics.entry(name.to_owned()).or_default();
         if !error.is_none() {

@@ -39,11 +39,13 @@
 //!   response was received (a compressed batch is opened into one buffer that is used again).
 //! - Every record that was taken ends in exactly one of `delivered` and `failed`.
 
-use std::time::Duration;
-
 mod accumulator;
 mod batch;
 pub mod config;
+pub mod consumer;
+mod fetched;
+mod fetcher;
+mod group;
 mod metadata;
 mod network;
 mod partitioner;
@@ -52,9 +54,15 @@ pub mod properties;
 mod receive;
 mod versions;
 
+pub use consumer::{Consumer, ConsumerStats};
 pub use network::NetworkStats;
 pub use partitioner::SplittableRandom;
 pub use producer::{Producer, ProducerStats};
+
+#[cfg(test)]
+mod fake_broker;
+#[cfg(test)]
+mod tests;
 
 /// A broker's node id. Bootstrap servers, whose ids are not known yet, have negative ones.
 pub type NodeId = i32;
@@ -275,19 +283,14 @@ pub struct ConsumedRecord<'a> {
 pub trait RecordSink {
     /// A record, in the order of its partition.
     fn record(&mut self, record: &ConsumedRecord<'_>);
-    /// Partitions were given to us (group subscription only). `(topic, partition)`.
-    fn assigned(&mut self, _partitions: &[(String, i32)]) {}
-    /// Partitions are taken from us (group subscription only).
-    fn revoked(&mut self, _partitions: &[(String, i32)]) {}
+    /// Partitions `(topic, partition)` were given to us by the group, at a time of the driver's clock.
+    fn assigned(&mut self, _partitions: &[(String, i32)], _at_ns: u64) {}
+    /// Partitions were taken from us by the group, at a time of the driver's clock.
+    fn revoked(&mut self, _partitions: &[(String, i32)], _at_ns: u64) {}
 }
 
 impl<F: FnMut(&ConsumedRecord<'_>)> RecordSink for F {
     fn record(&mut self, record: &ConsumedRecord<'_>) {
         self(record);
     }
-}
-
-/// A duration in whole milliseconds, for messages.
-pub(crate) fn millis(duration: Duration) -> u128 {
-    duration.as_millis()
 }

@@ -40,9 +40,9 @@ pub(crate) enum NetEvent {
     /// The connection ended before the answer.
     Lost { node: NodeId, api: ApiKey, tag: u64 },
     /// A broker can be asked.
-    Up { node: NodeId },
+    Up,
     /// A connection could not be made, or ended.
-    Down { node: NodeId, reason: String },
+    Down { reason: String },
 }
 
 /// Counts for `--print-metrics` and for rows of results.
@@ -209,11 +209,6 @@ impl Network {
         self.nodes.get(&id).map_or(0, Node::in_flight)
     }
 
-    /// Requests to all nodes that have no answer yet.
-    pub(crate) fn in_flight_total(&self) -> usize {
-        self.nodes.values().map(Node::in_flight).sum()
-    }
-
     /// The version of an API that is spoken with a node that is ready.
     pub(crate) fn version(&self, id: NodeId, api: ApiKey) -> Result<i16, ClientError> {
         let versions = self.nodes.get(&id).and_then(Node::versions);
@@ -324,11 +319,6 @@ impl Network {
         node.state = State::Connecting { serial, since_ns: now_ns };
         self.serials.insert(serial, id);
         self.driver.connect(address, self.options, token(serial, ASKED_CONNECT));
-    }
-
-    /// When a node that cannot be connected to now is worth another attempt.
-    pub(crate) fn retry_at_ns(&self, id: NodeId) -> u64 {
-        self.nodes.get(&id).map_or(0, |node| node.retry_at_ns)
     }
 
     fn handle(&mut self, event: Event) {
@@ -467,7 +457,7 @@ impl Network {
                         connection.versions = Some(versions);
                     }
                 }
-                self.out.push(NetEvent::Up { node: id });
+                self.out.push(NetEvent::Up);
             }
         }
     }
@@ -518,7 +508,7 @@ impl Network {
         if !reason.is_empty() {
             tracing::debug!(node = id, reason, "connection ended");
         }
-        self.out.push(NetEvent::Down { node: id, reason: reason.to_owned() });
+        self.out.push(NetEvent::Down { reason: reason.to_owned() });
     }
 
     fn bury(&mut self, node: NodeId, connection: Connection) {

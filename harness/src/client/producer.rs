@@ -441,7 +441,7 @@ impl<S: DeliverySink> Producer<S> {
     }
 
     fn ask_metadata(&mut self, now_ns: u64) -> Result<(), ClientError> {
-        let Some(node) = self.network.any_node().filter(|_| true) else { return Ok(()) };
+        let Some(node) = self.network.any_node() else { return Ok(()) };
         if !self.network.is_ready(node) {
             return Ok(());
         }
@@ -538,8 +538,8 @@ impl<S: DeliverySink> Producer<S> {
 
     fn on_event(&mut self, event: NetEvent, now_ns: u64) {
         match event {
-            NetEvent::Up { .. } => {}
-            NetEvent::Down { reason, .. } => {
+            NetEvent::Up => {}
+            NetEvent::Down { reason } => {
                 if !reason.is_empty() {
                     self.last_down = Some(reason);
                 }

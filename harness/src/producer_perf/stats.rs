@@ -57,11 +57,6 @@ impl Stats {
         self.silent = true;
     }
 
-    /// Records acknowledged.
-    pub(crate) fn count(&self) -> u64 {
-        self.count
-    }
-
     /// Takes an acknowledgement that was seen at `now_ms`; `print` takes the lines of a window that it closes.
     pub(crate) fn record(&mut self, latency_ms: i32, bytes: u64, now_ms: i64, print: &mut dyn FnMut(String)) {
         if self.count % self.sampling == 0 {

@@ -110,6 +110,17 @@ pub struct RecordIter<'a> {
 }
 
 impl<'a> RecordIter<'a> {
+    /// Goes on where another iterator over the same batch stood ([`Self::position`]). `body` is the batch's body,
+    /// opened if it is compressed; `index` records and all but `left` of its bytes are passed over.
+    pub fn resume(header: BatchHeader, body: &'a [u8], (index, left): (i32, usize)) -> Self {
+        Self { header, rest: &body[body.len() - left.min(body.len())..], index }
+    }
+
+    /// Records that were read, and bytes of the body that are left.
+    pub fn position(&self) -> (i32, usize) {
+        (self.index, self.rest.len())
+    }
+
     fn read(&mut self) -> Result<Record<'a>, RecordFault> {
         let (prefix, len) = record::size(self.rest)?.ok_or(RecordFault::Ends)?;
         let body = self.rest[prefix..].get(..len).ok_or(RecordFault::Ends)?;

@@ -1,0 +1,240 @@
+//! The accumulator against a model of a broker that loses requests and answers.
+
+use proptest::prelude::*;
+use ringlog_wire::batch::{Batch, BatchHeader};
+use ringlog_wire::compression::Codec;
+
+use super::*;
+
+const NODE: NodeId = 1;
+
+fn limits() -> Limits {
+    Limits {
+        batch_size: 300,
+        linger_ns: 1000,
+        buffer_memory: 4000,
+        max_request_size: 1_000_000,
+        delivery_timeout_ns: u64::MAX,
+        retries: u32::MAX,
+        backoff: Backoff { first: std::time::Duration::ZERO, max: std::time::Duration::ZERO },
+        compression: Compression { codec: Codec::None, level: None },
+        idempotence: true,
+        one_in_flight: false,
+        adaptive: true,
+        ignore_keys: false,
+    }
+}
+
+fn accumulator(limits: Limits, partitions: usize) -> (Accumulator, Topic) {
+    let mut accumulator = Accumulator::new(limits, 7);
+    let topic = accumulator.topic("t");
+    accumulator.set_leaders(topic, &vec![Some(NODE); partitions]);
+    accumulator.set_identity(10, 0);
+    (accumulator, topic)
+}
+
+fn buffer(len: usize) -> Buf {
+    Buf::from(Vec::with_capacity(len))
+}
+
+fn append(accumulator: &mut Accumulator, to: (Topic, Option<usize>), value: &[u8], now_ns: u64) -> Appended {
+    let record = RecordBytes { timestamp_ms: 0, key: None, value };
+    let mark = Mark { intended_ns: now_ns, sent_ns: now_ns, tag: 0, bytes: 0 };
+    accumulator.append(to, &record, mark, &mut buffer, |_, _| now_ns)
+}
+
+fn values(batch: &[u8]) -> Vec<Vec<u8>> {
+    let batch = Batch::parse(batch).unwrap();
+    batch.check_crc().unwrap();
+    let mut scratch = Scratch::new();
+    let records = batch.records(&mut scratch, 1 << 20).unwrap();
+    records.map(|record| record.unwrap().value.unwrap().to_vec()).collect()
+}
+
+fn no_batches(batches: &[SentBatch]) -> bool {
+    batches.is_empty()
+}
+
+#[test]
+fn a_batch_is_ready_when_it_is_full_or_has_waited_or_somebody_waits() {
+    let (mut accumulator, topic) = accumulator(limits(), 1);
+    append(&mut accumulator, (topic, Some(0)), &[1; 50], 100);
+    assert!(!accumulator.is_ready(NODE, 1099));
+    assert!(accumulator.is_ready(NODE, 1100), "linger is over");
+    accumulator.set_flushing(true);
+    assert!(accumulator.is_ready(NODE, 100));
+    accumulator.set_flushing(false);
+    let ready = (0..5).map(|_| append(&mut accumulator, (topic, Some(0)), &[1; 50], 100)).last();
+    assert_eq!(ready, Some(Appended::Taken { partition: 0, ready: true }));
+    assert!(accumulator.is_ready(NODE, 100), "one is full");
+}
+
+#[test]
+fn memory_is_given_back_when_a_batch_is_done() {
+    let (mut accumulator, topic) = accumulator(limits(), 1);
+    let appended: Vec<Appended> = (0..60).map(|_| append(&mut accumulator, (topic, Some(0)), &[1; 260], 0)).collect();
+    assert_eq!(appended.iter().filter(|appended| matches!(appended, Appended::NoMemory { .. })).count(), 60 - 11);
+    assert_eq!(appended[11], Appended::NoMemory { wanted: 342 });
+    let sent = accumulator.drain(NODE, 0, &mut buffer);
+    assert_eq!(sent.len(), 1, "one batch of a partition per request");
+    accumulator.done(&sent[0]);
+    assert!(matches!(append(&mut accumulator, (topic, Some(0)), &[1; 260], 0), Appended::Taken { .. }));
+}
+
+#[test]
+fn a_record_above_the_batch_size_gets_a_batch_of_its_own() {
+    let (mut accumulator, topic) = accumulator(limits(), 1);
+    append(&mut accumulator, (topic, Some(0)), &[1; 1000], 0);
+    append(&mut accumulator, (topic, Some(0)), &[2; 10], 0);
+    let first = accumulator.drain(NODE, 0, &mut buffer);
+    assert_eq!(values(&first[0].bytes), [vec![1; 1000]]);
+}
+
+#[test]
+fn a_request_stops_before_its_limit_and_the_next_goes_on_with_the_next_partition() {
+    let (mut accumulator, topic) = accumulator(Limits { max_request_size: 700, ..limits() }, 4);
+    for partition in 0..4 {
+        append(&mut accumulator, (topic, Some(partition)), &[1; 230], 0);
+    }
+    let mut drained =
+        || accumulator.drain(NODE, 5000, &mut buffer).iter().map(|batch| batch.partition).collect::<Vec<_>>();
+    assert_eq!((drained(), drained(), drained()), (vec![0, 1], vec![2, 3], vec![]));
+}
+
+#[test]
+fn one_in_flight_keeps_order_without_idempotence() {
+    let (mut accumulator, topic) = accumulator(Limits { idempotence: false, one_in_flight: true, ..limits() }, 1);
+    (0..4u8).for_each(|number| _ = append(&mut accumulator, (topic, Some(0)), &[number; 260], 0));
+    let mut first = accumulator.drain(NODE, 0, &mut buffer);
+    assert!(no_batches(&accumulator.drain(NODE, 0, &mut buffer)), "muted");
+    assert!(accumulator.refused(first.remove(0), Refusal::Retry, 0).is_none());
+    let again = accumulator.drain(NODE, 0, &mut buffer);
+    assert_eq!(values(&again[0].bytes)[0][0], 0, "the refused one goes first");
+}
+
+#[test]
+fn a_batch_that_waited_too_long_is_given_up_and_its_gap_ends_the_epoch() {
+    let (mut accumulator, topic) = accumulator(Limits { delivery_timeout_ns: 10_000, ..limits() }, 1);
+    append(&mut accumulator, (topic, Some(0)), &[0; 260], 0);
+    append(&mut accumulator, (topic, Some(0)), &[1; 260], 9000);
+    let mut sent = accumulator.drain(NODE, 1000, &mut buffer);
+    assert!(accumulator.refused(sent.remove(0), Refusal::Retry, 1000).is_none());
+    let expired = accumulator.expired(10_000, false);
+    assert_eq!(expired.len(), 1);
+    let next = accumulator.drain(NODE, 10_000, &mut buffer);
+    let header = BatchHeader::parse(&next[0].bytes).unwrap();
+    assert_eq!((header.producer_epoch, header.base_sequence), (1, 0));
+}
+
+#[test]
+fn compressed_batches_hold_more_once_the_ratio_is_known() {
+    let compression = Compression { codec: Codec::Zstd, level: None };
+    let (mut accumulator, topic) = accumulator(Limits { compression, buffer_memory: 1 << 20, ..limits() }, 1);
+    let mut counts = Vec::new();
+    for _ in 0..60 {
+        while !matches!(append(&mut accumulator, (topic, Some(0)), &[7; 50], 0), Appended::Taken { ready: true, .. }) {}
+        let sent = accumulator.drain(NODE, 0, &mut buffer);
+        counts.push(sent[0].marks.len());
+        assert_eq!(values(&sent[0].bytes).len(), sent[0].marks.len());
+        sent.iter().for_each(|batch| accumulator.done(batch));
+    }
+    assert!(counts[59] > counts[0], "{counts:?}");
+}
+
+/// A partition's log as Kafka's ProducerStateManager keeps it, for one producer.
+#[derive(Default)]
+struct Log {
+    epoch: i16,
+    next: i32,
+    recent: Vec<i32>,
+    values: Vec<Vec<u8>>,
+}
+
+enum Verdict {
+    Taken,
+    OutOfOrder,
+}
+
+impl Log {
+    fn append(&mut self, bytes: &[u8]) -> Verdict {
+        let header = BatchHeader::parse(bytes).unwrap();
+        if header.producer_epoch > self.epoch {
+            (self.epoch, self.next) = (header.producer_epoch, 0);
+            self.recent.clear();
+        }
+        assert_eq!(header.producer_epoch, self.epoch, "an older epoch never comes back");
+        if self.recent.contains(&header.base_sequence) {
+            return Verdict::Taken;
+        }
+        if header.base_sequence != self.next {
+            return Verdict::OutOfOrder;
+        }
+        self.next += header.record_count;
+        self.recent.push(header.base_sequence);
+        if self.recent.len() > 5 {
+            self.recent.remove(0);
+        }
+        self.values.extend(values(bytes));
+        Verdict::Taken
+    }
+}
+
+/// What happens to a request.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Answered,
+    RequestLost,
+    AnswerLost,
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![3 => Just(Fate::Answered), 1 => Just(Fate::RequestLost), 1 => Just(Fate::AnswerLost)]
+}
+
+/// Requests in flight on one connection: a loss takes all that were sent after it too, as a closed socket does.
+fn deliver(accumulator: &mut Accumulator, logs: &mut [Log], flight: Vec<SentBatch>, fate: Fate, lost: &mut bool) {
+    for batch in flight {
+        let reached = !*lost && !matches!(fate, Fate::RequestLost);
+        let verdict = reached.then(|| logs[batch.partition].append(&batch.bytes));
+        *lost |= !matches!(fate, Fate::Answered);
+        let refusal = match verdict {
+            Some(Verdict::Taken) if matches!(fate, Fate::Answered) => {
+                accumulator.done(&batch);
+                continue;
+            }
+            Some(Verdict::OutOfOrder) if matches!(fate, Fate::Answered) => Refusal::OutOfOrder,
+            _ => Refusal::Retry,
+        };
+        assert!(accumulator.refused(batch, refusal, 0).is_none(), "nothing is given up");
+    }
+}
+
+proptest! {
+    #[test]
+    fn idempotence_keeps_every_record_once_and_in_order(
+        sizes in prop::collection::vec((0usize..3, 1usize..400), 1..120),
+        fates in prop::collection::vec((1usize..6, fate()), 1..60),
+    ) {
+        let (mut accumulator, topic) = accumulator(Limits { buffer_memory: 1 << 20, ..limits() }, 3);
+        let (mut logs, mut wanted) = ([Log::default(), Log::default(), Log::default()], vec![Vec::new(); 3]);
+        let mut next = sizes.iter().enumerate();
+        for (in_flight, fate) in fates.iter().chain(std::iter::repeat_n(&(5, Fate::Answered), 400)) {
+            for (number, (partition, size)) in next.by_ref().take(5) {
+                let value: Vec<u8> = number.to_be_bytes().into_iter().cycle().take(*size).collect();
+                append(&mut accumulator, (topic, Some(*partition)), &value, 0);
+                wanted[*partition].push(value);
+            }
+            let requests: Vec<Vec<SentBatch>> = (0..*in_flight).map(|_| accumulator.drain(NODE, 10_000, &mut buffer)).collect();
+            let mut lost = false;
+            for (place, flight) in requests.into_iter().enumerate() {
+                let fate = if place == 0 { *fate } else { Fate::Answered };
+                deliver(&mut accumulator, &mut logs, flight, fate, &mut lost);
+            }
+        }
+        prop_assert_eq!(accumulator.unfinished(), 0);
+        prop_assert_eq!(accumulator.free_bytes(), 1 << 20, "all memory is back");
+        for (log, wanted) in logs.iter().zip(&wanted) {
+            prop_assert_eq!(&log.values, wanted);
+        }
+    }
+}

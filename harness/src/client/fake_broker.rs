@@ -1,0 +1,414 @@
+//! A broker in a thread, for tests: it keeps logs in memory, speaks as old a protocol as it is told, and misbehaves as
+//! it is told.
+
+#![allow(clippy::disallowed_methods)]
+
+use std::collections::VecDeque;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use ringlog_wire::batch::BatchHeader;
+use ringlog_wire::header::{RequestHeader, ResponseHeader};
+use ringlog_wire::messages::api_versions::{ApiVersion, ApiVersionsResponse};
+use ringlog_wire::messages::fetch::{FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData};
+use ringlog_wire::messages::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
+use ringlog_wire::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
+use ringlog_wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+use ringlog_wire::messages::join_group::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember};
+use ringlog_wire::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse};
+use ringlog_wire::messages::list_offsets::{
+    ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse,
+};
+use ringlog_wire::messages::metadata::{
+    MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use ringlog_wire::messages::offset_commit::{OffsetCommitRequest, OffsetCommitResponse};
+use ringlog_wire::messages::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartition,
+    OffsetFetchResponsePartitions, OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use ringlog_wire::messages::produce::{
+    PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
+};
+use ringlog_wire::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
+use ringlog_wire::{ApiKey, ErrorCode, Message, Reader, Records, Request, Uuid, Writer};
+
+use super::versions::ours;
+
+pub(crate) const TOPIC: &str = "t";
+const TOPIC_ID: Uuid = Uuid([7; 16]);
+
+/// What goes wrong with a Produce request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mishap {
+    None,
+    /// The connection ends before anything is written.
+    Hangup,
+    /// The records are written, and the connection ends without an answer.
+    HangupAfterAppend,
+    /// The error, and nothing is written.
+    Error(ErrorCode),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) next_offset: i64,
+    /// Sequences that were seen, with their base offset.
+    seen: Vec<((i16, i32), i64)>,
+    next_sequence: (i16, i32),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) logs: Vec<Log>,
+    pub(crate) mishaps: VecDeque<Mishap>,
+    pub(crate) committed: Vec<(i32, i64)>,
+    /// APIs in the order in which they were asked, with versions.
+    pub(crate) asked: Vec<(ApiKey, i16)>,
+    fetched: Vec<(i32, i64)>,
+}
+
+pub(crate) struct FakeBroker {
+    pub(crate) port: u16,
+    state: Arc<Mutex<State>>,
+}
+
+/// The highest version of each API that an Apache Kafka of that age has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Age {
+    Kafka43,
+    Kafka24,
+}
+
+impl Age {
+    fn max(self, api: ApiKey) -> i16 {
+        let old = match api {
+            ApiKey::Produce | ApiKey::Metadata => 8,
+            ApiKey::Fetch => 11,
+            ApiKey::ListOffsets | ApiKey::JoinGroup | ApiKey::OffsetFetch => 5,
+            ApiKey::OffsetCommit => 7,
+            ApiKey::FindCoordinator | ApiKey::ApiVersions => 2,
+            ApiKey::Heartbeat | ApiKey::SyncGroup => 3,
+            ApiKey::LeaveGroup => 2,
+            _ => 1,
+        };
+        if self == Age::Kafka24 { old } else { ours(api).1 }
+    }
+}
+
+impl FakeBroker {
+    pub(crate) fn start(partitions: usize, age: Age, mishaps: &[Mishap]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut state = State { mishaps: mishaps.iter().copied().collect(), ..State::default() };
+        state.logs.resize_with(partitions, Log::default);
+        let state = Arc::new(Mutex::new(state));
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || serve(stream, (age, port), &shared));
+            }
+        });
+        Self { port, state }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+fn serve(mut stream: TcpStream, broker: (Age, u16), state: &Mutex<State>) -> Option<()> {
+    loop {
+        let mut len = [0; 4];
+        stream.read_exact(&mut len).ok()?;
+        let mut frame = vec![0; u32::from_be_bytes(len) as usize];
+        stream.read_exact(&mut frame).ok()?;
+        let answer = answer(&frame, broker, &mut state.lock().unwrap())?;
+        if !answer.is_empty() {
+            stream.write_all(&u32::try_from(answer.len()).unwrap().to_be_bytes()).ok()?;
+            stream.write_all(&answer).ok()?;
+        }
+    }
+}
+
+/// The answer's bytes; none where no answer is due; `None` hangs up.
+fn answer(frame: &[u8], (age, port): (Age, u16), state: &mut State) -> Option<Vec<u8>> {
+    let mut reader = Reader::new(frame);
+    let header = RequestHeader::decode(&mut reader).unwrap();
+    let api = header.api().unwrap();
+    state.asked.push((api, header.api_version));
+    let mut reply = Reply { header, records: Vec::new() };
+    if api == ApiKey::ApiVersions && reply.header.api_version > age.max(api) {
+        return Some(reply.refuse_version(age));
+    }
+    assert!(reply.header.api_version <= age.max(api), "{api:?} {}", reply.header.api_version);
+    Some(match api {
+        ApiKey::ApiVersions => reply.write(&api_versions(age)),
+        ApiKey::Metadata => reply.with::<MetadataRequest>(&mut reader, |request| metadata(&request, port, state)),
+        ApiKey::InitProducerId => reply.with::<InitProducerIdRequest>(&mut reader, |_| InitProducerIdResponse {
+            producer_id: 9,
+            ..Default::default()
+        }),
+        ApiKey::Produce => {
+            let request = ProduceRequest::decode(&mut reader, reply.header.api_version).unwrap();
+            let response = produce(&request, frame, state)?;
+            if request.acks == 0 { Vec::new() } else { reply.write(&response) }
+        }
+        ApiKey::ListOffsets => reply.with::<ListOffsetsRequest>(&mut reader, |request| list_offsets(&request, state)),
+        ApiKey::Fetch => {
+            let request = FetchRequest::decode(&mut reader, reply.header.api_version).unwrap();
+            let response = fetch(&request, state, &mut reply.records);
+            if reply.records.is_empty() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            reply.write(&response)
+        }
+        ApiKey::FindCoordinator => reply.with::<FindCoordinatorRequest>(&mut reader, |request| find(&request, port)),
+        ApiKey::JoinGroup => reply.with::<JoinGroupRequest>(&mut reader, join),
+        ApiKey::SyncGroup => reply.with::<SyncGroupRequest>(&mut reader, |request| SyncGroupResponse {
+            assignment: request.assignments.into_iter().next().map(|one| one.assignment).unwrap_or_default(),
+            ..Default::default()
+        }),
+        ApiKey::OffsetFetch => reply.with::<OffsetFetchRequest>(&mut reader, |_| committed(state)),
+        ApiKey::OffsetCommit => reply.with::<OffsetCommitRequest>(&mut reader, |request| {
+            let partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
+            state.committed = partitions.map(|one| (one.partition_index, one.committed_offset)).collect();
+            OffsetCommitResponse::default()
+        }),
+        ApiKey::Heartbeat => reply.with::<HeartbeatRequest>(&mut reader, |_| HeartbeatResponse::default()),
+        ApiKey::LeaveGroup => reply.with::<LeaveGroupRequest>(&mut reader, |_| LeaveGroupResponse::default()),
+        other => panic!("{other:?} is not played"),
+    })
+}
+
+struct Reply {
+    header: RequestHeader,
+    records: Vec<Vec<u8>>,
+}
+
+impl Reply {
+    fn with<R: Request>(&self, reader: &mut Reader<'_>, make: impl FnOnce(R) -> R::Response) -> Vec<u8> {
+        self.write(&make(R::decode(reader, self.header.api_version).unwrap()))
+    }
+
+    fn write<M: Message>(&self, message: &M) -> Vec<u8> {
+        let (api, version) = (self.header.api().unwrap(), self.header.api_version);
+        let mut writer = Writer::new();
+        ResponseHeader::new(self.header.correlation_id).encode(&mut writer, api, version).unwrap();
+        message.encode(&mut writer, version).unwrap();
+        let (mut whole, mut at) = (Vec::new(), 0);
+        for (cut, records) in writer.cuts.iter().zip(&self.records) {
+            whole.extend_from_slice(&writer.bytes[at..*cut]);
+            whole.extend_from_slice(records);
+            at = *cut;
+        }
+        whole.extend_from_slice(&writer.bytes[at..]);
+        whole
+    }
+
+    fn refuse_version(&mut self, age: Age) -> Vec<u8> {
+        self.header.api_version = 0;
+        self.write(&ApiVersionsResponse { error_code: ErrorCode::UNSUPPORTED_VERSION.0, ..api_versions(age) })
+    }
+}
+
+fn api_versions(age: Age) -> ApiVersionsResponse {
+    let of = |api: &ApiKey| ApiVersion {
+        api_key: *api as i16,
+        min_version: ours(*api).0,
+        max_version: age.max(*api),
+        ..Default::default()
+    };
+    let played = ApiKey::ALL.iter().filter(|api| ours(**api) != (0, 0));
+    ApiVersionsResponse { api_keys: played.map(of).collect(), ..Default::default() }
+}
+
+fn metadata(request: &MetadataRequest, port: u16, state: &State) -> MetadataResponse {
+    let broker =
+        MetadataResponseBroker { node_id: 1, host: "127.0.0.1".into(), port: port.into(), ..Default::default() };
+    let partition = |index: usize| MetadataResponsePartition {
+        partition_index: i32::try_from(index).unwrap(),
+        leader_id: 1,
+        ..Default::default()
+    };
+    let known =
+        request.topics.as_ref().is_none_or(|topics| topics.iter().any(|topic| topic.name.as_deref() == Some(TOPIC)));
+    let topic = MetadataResponseTopic {
+        name: Some(TOPIC.into()),
+        topic_id: TOPIC_ID,
+        partitions: (0..state.logs.len()).map(partition).collect(),
+        ..Default::default()
+    };
+    let topics = if known { vec![topic] } else { Vec::new() };
+    MetadataResponse { brokers: vec![broker], topics, ..Default::default() }
+}
+
+fn produce(request: &ProduceRequest, frame: &[u8], state: &mut State) -> Option<ProduceResponse> {
+    let mishap = state.mishaps.pop_front().unwrap_or(Mishap::None);
+    if mishap == Mishap::Hangup {
+        return None;
+    }
+    let mut responses = Vec::new();
+    for topic in &request.topic_data {
+        let mut partition_responses = Vec::new();
+        for data in &topic.partition_data {
+            let (error, base_offset) = match mishap {
+                Mishap::Error(error) => (error, -1),
+                _ => append(&mut state.logs[usize::try_from(data.index).unwrap()], data.records.bytes(frame).unwrap()),
+            };
+            partition_responses.push(PartitionProduceResponse {
+                index: data.index,
+                error_code: error.0,
+                base_offset,
+                ..Default::default()
+            });
+        }
+        let (name, topic_id) = (topic.name.clone(), topic.topic_id);
+        responses.push(TopicProduceResponse { name, topic_id, partition_responses, ..Default::default() });
+    }
+    (mishap != Mishap::HangupAfterAppend).then(|| ProduceResponse { responses, ..Default::default() })
+}
+
+fn append(log: &mut Log, batch: &[u8]) -> (ErrorCode, i64) {
+    let mut header = BatchHeader::parse(batch).unwrap();
+    let sequence = (header.producer_epoch, header.base_sequence);
+    if header.has_producer_id() {
+        if let Some((_, offset)) = log.seen.iter().find(|(seen, _)| *seen == sequence) {
+            return (ErrorCode::NONE, *offset);
+        }
+        if sequence != log.next_sequence {
+            return (ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, -1);
+        }
+        log.next_sequence.1 += header.record_count;
+        log.seen.push((sequence, log.next_offset));
+    }
+    let base_offset = log.next_offset;
+    header.base_offset = base_offset;
+    log.bytes.extend_from_slice(&header.to_bytes());
+    log.bytes.extend_from_slice(&batch[ringlog_wire::batch::HEADER_LEN..]);
+    log.next_offset = header.next_offset();
+    (ErrorCode::NONE, base_offset)
+}
+
+fn list_offsets(request: &ListOffsetsRequest, state: &State) -> ListOffsetsResponse {
+    let mut topics = Vec::new();
+    for topic in &request.topics {
+        let partition =
+            |one: &ringlog_wire::messages::list_offsets::ListOffsetsPartition| ListOffsetsPartitionResponse {
+                partition_index: one.partition_index,
+                offset: if one.timestamp == -2 {
+                    0
+                } else {
+                    state.logs[usize::try_from(one.partition_index).unwrap()].next_offset
+                },
+                ..Default::default()
+            };
+        let partitions = topic.partitions.iter().map(partition).collect();
+        topics.push(ListOffsetsTopicResponse { name: topic.name.clone(), partitions, ..Default::default() });
+    }
+    ListOffsetsResponse { topics, ..Default::default() }
+}
+
+/// Keeps one session, number 5, and answers with everything from the offset on (a few batches at a time).
+fn fetch(request: &FetchRequest, state: &mut State, records: &mut Vec<Vec<u8>>) -> FetchResponse {
+    if request.session_epoch <= 0 {
+        state.fetched.clear();
+    }
+    for topic in &request.forgotten_topics_data {
+        state.fetched.retain(|(partition, _)| !topic.partitions.contains(partition));
+    }
+    for partition in request.topics.iter().flat_map(|topic| &topic.partitions) {
+        state.fetched.retain(|(other, _)| *other != partition.partition);
+        state.fetched.push((partition.partition, partition.fetch_offset));
+    }
+    let mut partitions = Vec::new();
+    for (partition, offset) in &state.fetched {
+        let bytes = from(&state.logs[usize::try_from(*partition).unwrap()], *offset);
+        if !bytes.is_empty() {
+            let data = Records::Outside(bytes.len());
+            records.push(bytes);
+            partitions.push(PartitionData { partition_index: *partition, records: data, ..Default::default() });
+        }
+    }
+    let topic = FetchableTopicResponse { topic: TOPIC.into(), topic_id: TOPIC_ID, partitions, ..Default::default() };
+    let session_id = if request.session_epoch < 0 { 0 } else { 5 };
+    let responses = if topic.partitions.is_empty() { Vec::new() } else { vec![topic] };
+    FetchResponse { session_id, responses, ..Default::default() }
+}
+
+/// The batch that holds the offset, two more, and a piece of the next.
+fn from(log: &Log, offset: i64) -> Vec<u8> {
+    let mut at = 0;
+    while at < log.bytes.len() {
+        let header = BatchHeader::parse(&log.bytes[at..]).unwrap();
+        if header.next_offset() > offset {
+            break;
+        }
+        at += header.total_len();
+    }
+    let mut end = at;
+    for _ in 0..3 {
+        end += BatchHeader::parse(&log.bytes[end..]).map_or(0, |header| header.total_len());
+    }
+    log.bytes[at..(end + 20).min(log.bytes.len())].to_vec()
+}
+
+fn find(request: &FindCoordinatorRequest, port: u16) -> FindCoordinatorResponse {
+    let (node_id, host, port) = (1, "127.0.0.1".to_owned(), i32::from(port));
+    let one = Coordinator {
+        key: request.coordinator_keys.first().cloned().unwrap_or_default(),
+        node_id,
+        host: host.clone(),
+        port,
+        ..Default::default()
+    };
+    FindCoordinatorResponse { node_id, host, port, coordinators: vec![one], ..Default::default() }
+}
+
+fn join(request: JoinGroupRequest) -> JoinGroupResponse {
+    if request.member_id.is_empty() {
+        let error_code = ErrorCode::MEMBER_ID_REQUIRED.0;
+        return JoinGroupResponse { error_code, member_id: "m".into(), ..Default::default() };
+    }
+    let member = JoinGroupResponseMember {
+        member_id: request.member_id.clone(),
+        metadata: request.protocols[0].metadata.clone(),
+        ..Default::default()
+    };
+    JoinGroupResponse {
+        generation_id: 1,
+        protocol_name: Some("range".into()),
+        leader: request.member_id.clone(),
+        member_id: request.member_id,
+        members: vec![member],
+        ..Default::default()
+    }
+}
+
+fn committed(state: &State) -> OffsetFetchResponse {
+    let old = |(partition_index, committed_offset): &(i32, i64)| OffsetFetchResponsePartition {
+        partition_index: *partition_index,
+        committed_offset: *committed_offset,
+        ..Default::default()
+    };
+    let new = |(partition_index, committed_offset): &(i32, i64)| OffsetFetchResponsePartitions {
+        partition_index: *partition_index,
+        committed_offset: *committed_offset,
+        ..Default::default()
+    };
+    let topic = OffsetFetchResponseTopic {
+        name: TOPIC.into(),
+        partitions: state.committed.iter().map(old).collect(),
+        ..Default::default()
+    };
+    let topics = OffsetFetchResponseTopics {
+        name: TOPIC.into(),
+        partitions: state.committed.iter().map(new).collect(),
+        ..Default::default()
+    };
+    let group = OffsetFetchResponseGroup { topics: vec![topics], ..Default::default() };
+    OffsetFetchResponse { topics: vec![topic], groups: vec![group], ..Default::default() }
+}
