@@ -170,16 +170,19 @@ impl<'a> Reader<'a> {
     }
 
     /// Bytes not yet read.
+    #[inline]
     pub fn remaining(&self) -> usize {
         self.end - self.at
     }
 
     /// Bytes read so far.
+    #[inline]
     pub fn position(&self) -> usize {
         self.at
     }
 
     /// The next `len` bytes, borrowed from the input.
+    #[inline]
     pub fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
         if len > self.remaining() {
             return Err(DecodeError::Short { wanted: len, left: self.remaining(), position: self.at });
@@ -204,6 +207,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let mut out = [0; N];
         out.copy_from_slice(self.take(N)?);
@@ -211,42 +215,60 @@ impl<'a> Reader<'a> {
     }
 
     /// A signed byte.
+    #[inline]
     pub fn i8(&mut self) -> Result<i8, DecodeError> {
         self.array().map(i8::from_be_bytes)
     }
 
     /// A 16-bit integer, big-endian.
+    #[inline]
     pub fn i16(&mut self) -> Result<i16, DecodeError> {
         self.array().map(i16::from_be_bytes)
     }
 
     /// An unsigned 16-bit integer, big-endian.
+    #[inline]
     pub fn u16(&mut self) -> Result<u16, DecodeError> {
         self.array().map(u16::from_be_bytes)
     }
 
     /// A 32-bit integer, big-endian.
+    #[inline]
     pub fn i32(&mut self) -> Result<i32, DecodeError> {
         self.array().map(i32::from_be_bytes)
     }
 
     /// A 64-bit integer, big-endian.
+    #[inline]
     pub fn i64(&mut self) -> Result<i64, DecodeError> {
         self.array().map(i64::from_be_bytes)
     }
 
     /// An IEEE 754 double, big-endian.
+    #[inline]
     pub fn f64(&mut self) -> Result<f64, DecodeError> {
         self.array().map(f64::from_be_bytes)
     }
 
     /// A 128-bit id.
+    #[inline]
     pub fn uuid(&mut self) -> Result<Uuid, DecodeError> {
         self.array().map(Uuid)
     }
 
     /// An unsigned variable-length integer: seven bits a byte, the lowest first, at most five bytes and 32 bits.
+    #[inline]
     pub fn uvarint(&mut self) -> Result<u32, DecodeError> {
+        match self.input.get(self.at) {
+            Some(byte) if *byte < 0x80 && self.at < self.end => {
+                self.at += 1;
+                Ok(u32::from(*byte))
+            }
+            _ => self.uvarint_long(),
+        }
+    }
+
+    fn uvarint_long(&mut self) -> Result<u32, DecodeError> {
         let position = self.at;
         let mut value = 0u32;
         for shift in [0, 7, 14, 21, 28] {
@@ -264,6 +286,7 @@ impl<'a> Reader<'a> {
 
     /// A nullable length: compact (variable-length, 0 is null, else one more than the length) or 32 bits (negative is
     /// null).
+    #[inline]
     pub fn length(&mut self, flexible: bool) -> Result<Option<usize>, DecodeError> {
         if flexible {
             return Ok((self.uvarint()? as usize).checked_sub(1));
@@ -292,6 +315,7 @@ impl<'a> Reader<'a> {
 
     /// A nullable array's count, after checking that so many elements of at least `element_len_min` bytes can follow
     /// and that the memory budget holds `element_size` bytes for each.
+    #[inline]
     pub(crate) fn count(
         &mut self,
         flexible: bool,
@@ -312,14 +336,27 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Reads a tagged field's number and gives `read` a reader over exactly its bytes; `Ok(false)` from `read` means
-    /// that the tag is unknown, and its bytes go to `unknown`.
+    /// Reads the list of tagged fields. Gives `read` each one's number and a reader over exactly its bytes; `Ok(false)`
+    /// from `read` means that the tag is unknown, and its bytes go to `unknown`.
+    #[inline]
     pub(crate) fn tagged_fields(
         &mut self,
         unknown: &mut Vec<(u32, Vec<u8>)>,
+        read: impl FnMut(u32, &mut Reader<'a>) -> Result<bool, DecodeError>,
+    ) -> Result<(), DecodeError> {
+        match self.uvarint()? {
+            0 => Ok(()),
+            count => self.tagged_fields_of(count, unknown, read),
+        }
+    }
+
+    fn tagged_fields_of(
+        &mut self,
+        count: u32,
+        unknown: &mut Vec<(u32, Vec<u8>)>,
         mut read: impl FnMut(u32, &mut Reader<'a>) -> Result<bool, DecodeError>,
     ) -> Result<(), DecodeError> {
-        for _ in 0..self.uvarint()? {
+        for _ in 0..count {
             let tag = self.uvarint()?;
             let len = self.uvarint()? as usize;
             let start = self.at;
@@ -379,11 +416,13 @@ impl Writer {
     }
 
     /// Raw bytes, no length.
+    #[inline]
     pub fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
     /// An unsigned variable-length integer.
+    #[inline]
     pub fn uvarint(&mut self, mut value: u32) {
         while value >= 0x80 {
             self.bytes.push((value & 0x7f) as u8 | 0x80);

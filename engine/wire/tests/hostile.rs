@@ -1,11 +1,11 @@
 //! Hostile bytes: nothing panics, and memory follows what is there, never what a length claims.
 //!
-//! The allocator counts for the whole process, so the tests of this file take turns.
+//! The allocator counts for the whole process, so one test runs every check, one after the other.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 
-use std::sync::{LazyLock, Mutex, MutexGuard};
+use std::sync::LazyLock;
 
 use peak_alloc::PeakAlloc;
 use proptest::prelude::*;
@@ -19,11 +19,6 @@ use ringlog_wire::{ApiKey, Message, Reader, Request, for_each_api};
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
-static TURN: Mutex<()> = Mutex::new(());
-
-fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(|failed| failed.into_inner())
-}
 
 /// Bytes that `work` holds at its worst moment.
 fn peak_of(work: impl FnOnce()) -> usize {
@@ -116,28 +111,23 @@ fn sealed(body: &[u8], attributes: i16, count: i32) -> Vec<u8> {
     [&header.to_bytes(), body].concat()
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() }
+}
 
-    #[test]
-    fn random_bytes_decode_or_fail_in_bounded_memory(input in prop::collection::vec(any::<u8>(), 0..600)) {
-        let _turn = turn();
-        decode_as_everything(&input);
-    }
+fn random_bytes_decode_or_fail_in_bounded_memory() {
+    proptest!(config(), |(input in prop::collection::vec(any::<u8>(), 0..600))| decode_as_everything(&input));
+}
 
-    #[test]
-    fn bytes_full_of_lengths_do_too(input in prop::collection::vec(prop_oneof![Just(0xff), Just(0x7f), Just(0u8), Just(1), Just(2), any::<u8>()], 0..600)) {
-        let _turn = turn();
-        decode_as_everything(&input);
-    }
+fn bytes_full_of_lengths_do_too() {
+    let byte = prop_oneof![Just(0xff), Just(0x7f), Just(0u8), Just(1), Just(2), any::<u8>()];
+    proptest!(config(), |(input in prop::collection::vec(byte, 0..600))| decode_as_everything(&input));
+}
 
-    #[test]
-    fn golden_requests_with_some_bytes_changed_do_too(
-        which in any::<prop::sample::Index>(),
-        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-        cut in any::<prop::sample::Index>(),
-    ) {
-        let _turn = turn();
+fn golden_requests_with_some_bytes_changed_do_too() {
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6);
+    let (which, cut) = (any::<prop::sample::Index>(), any::<prop::sample::Index>());
+    proptest!(config(), |(which in which, changes in changes, cut in cut)| {
         let (key, _, frame) = which.get(&FRAMES);
         let mut frame = frame.clone();
         for (at, byte) in changes {
@@ -146,15 +136,12 @@ proptest! {
         }
         decode_request(*key, &frame);
         decode_request(*key, &frame[..cut.index(frame.len())]);
-    }
+    });
+}
 
-    #[test]
-    fn random_batches_are_read_or_refused_in_bounded_memory(
-        body in prop::collection::vec(any::<u8>(), 0..400),
-        attributes in 0i16..8,
-        count in prop_oneof![1i32..20, any::<i32>()],
-    ) {
-        let _turn = turn();
+fn random_batches_are_read_or_refused_in_bounded_memory() {
+    let body = prop::collection::vec(any::<u8>(), 0..400);
+    proptest!(config(), |(body in body, attributes in 0i16..8, count in prop_oneof![1i32..20, any::<i32>()])| {
         let input = sealed(&body, attributes, count);
         let peak = peak_of(|| {
             let mut scratch = Scratch::new();
@@ -164,17 +151,24 @@ proptest! {
                 let _ = decompress(codec, &body, OPEN_MAX, &mut Vec::new(), &mut scratch);
             }
         });
-        prop_assert!(peak < CODEC_MEMORY_MAX, "{peak} bytes of memory for {}", input.len());
-    }
+        prop_assert!(peak < CODEC_MEMORY_MAX, "{} bytes of memory for {}", peak, input.len());
+    });
 }
 
-#[test]
 fn an_array_of_two_billion_topics_allocates_nothing() {
     use ringlog_wire::messages::metadata::MetadataRequest;
-    let _turn = turn();
     let input = [0x7f, 0xff, 0xff, 0xff, 0, 1, b'x'];
     let peak = peak_of(|| {
         assert!(MetadataRequest::decode(&mut Reader::new(&input), 1).is_err());
     });
     assert!(peak < 1024, "{peak}");
+}
+
+#[test]
+fn hostile_bytes_never_panic_and_memory_follows_what_is_there() {
+    an_array_of_two_billion_topics_allocates_nothing();
+    random_bytes_decode_or_fail_in_bounded_memory();
+    bytes_full_of_lengths_do_too();
+    golden_requests_with_some_bytes_changed_do_too();
+    random_batches_are_read_or_refused_in_bounded_memory();
 }
