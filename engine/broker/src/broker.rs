@@ -47,16 +47,14 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    /// Decodes the body; bytes left over are an error, as in Kafka.
+    /// Decodes the body. Bytes left over are not looked at, as in Kafka.
     pub(crate) fn decode<R: Request>(&self) -> Result<R, Refused> {
         let Asked { api, api_version: version, .. } = self.asked;
         let refuse = |error| Refused::Body { api: api.name(), version, error };
         // Positions of records are those of the frame, so the header is read over, not cut off.
         let mut reader = Reader::new(&self.frame);
         reader.take(self.body_at).map_err(refuse)?;
-        let request = R::decode(&mut reader, version).map_err(refuse)?;
-        reader.finish().map_err(refuse)?;
-        Ok(request)
+        R::decode(&mut reader, version).map_err(refuse)
     }
 }
 

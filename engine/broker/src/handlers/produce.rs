@@ -8,7 +8,7 @@ use ringlog_io::Slice;
 use ringlog_storage::{Appended, Origin};
 use ringlog_wire::batch::{self, BatchError, Rules};
 use ringlog_wire::messages::produce::{
-    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
     TopicProduceData, TopicProduceResponse,
 };
 use ringlog_wire::{ApiKey, ErrorCode, Records};
@@ -99,11 +99,13 @@ fn stage_topic(
 struct Refusal {
     not_here: NotHere,
     message: Option<String>,
+    /// The record to blame, where Kafka names one.
+    record: Option<i32>,
 }
 
 impl From<NotHere> for Refusal {
     fn from(not_here: NotHere) -> Self {
-        Self { not_here, message: None }
+        Self { not_here, message: None, record: None }
     }
 }
 
@@ -115,7 +117,7 @@ impl From<ErrorCode> for Refusal {
 
 impl From<BatchError> for Refusal {
     fn from(error: BatchError) -> Self {
-        Self { not_here: error.code().into(), message: Some(error.to_string()) }
+        Self { not_here: error.code().into(), message: Some(error.to_string()), record: error.record_index() }
     }
 }
 
@@ -145,10 +147,7 @@ fn stage(
     let rules = Rules { zstd_allowed: incoming.asked.api_version >= 7, ..owned.rules };
     let validated = batch::validate(&bytes, &rules, broker.wall_ms, &mut broker.scratch)?;
     if validated.header.is_transactional() {
-        return Err(Refusal {
-            not_here: ErrorCode::INVALID_TXN_STATE.into(),
-            message: Some("this broker has no transactions yet".to_owned()),
-        });
+        return Err(Refusal::from(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
     }
     broker.partitions.stage(place, Staged { validated, bytes, origin: Origin::Client, ticket });
     Ok(())
@@ -163,6 +162,15 @@ fn refused(broker: &Broker, index: i32, refusal: &Refusal, response: &mut Produc
         index,
         error_code: refusal.not_here.error.0,
         base_offset: -1,
+        record_errors: refusal
+            .record
+            .map(|batch_index| BatchIndexAndErrorMessage {
+                batch_index,
+                batch_index_error_message: refusal.message.clone(),
+                ..Default::default()
+            })
+            .into_iter()
+            .collect(),
         error_message: refusal.message.clone(),
         current_leader,
         ..Default::default()

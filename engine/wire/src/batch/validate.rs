@@ -101,9 +101,6 @@ pub fn validate(bytes: &[u8], rules: &Rules, wall_ms: i64, scratch: &mut Scratch
     let batch = Batch::parse(bytes)?;
     let header = &batch.header;
     let codec = header.codec()?;
-    if batch.bytes.len() < bytes.len() {
-        return Err(BatchError::NotAlone { extra: bytes.len() - batch.bytes.len() });
-    }
     if codec == Codec::Zstd && !rules.zstd_allowed {
         return Err(BatchError::ZstdTooEarly);
     }
@@ -114,6 +111,10 @@ pub fn validate(bytes: &[u8], rules: &Rules, wall_ms: i64, scratch: &mut Scratch
         return Err(BatchError::TooLarge { len: bytes.len(), max: rules.batch_len_max });
     }
     batch.check_crc()?;
+    // After the CRC: a length that is too short shows as that first, in Kafka too.
+    if batch.bytes.len() < bytes.len() {
+        return Err(BatchError::NotAlone { extra: bytes.len() - batch.bytes.len() });
+    }
     check_claims(header, rules)?;
     let mut records = Records::new(header, rules, wall_ms);
     let inflated_len = match codec {
