@@ -158,8 +158,7 @@ impl BatchError {
             BatchError::Length { .. } | BatchError::Crc { .. } => ErrorCode::CORRUPT_MESSAGE,
             BatchError::Magic { magic } if !(0..=2).contains(magic) => ErrorCode::CORRUPT_MESSAGE,
             BatchError::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
-            // A codec that nobody has: Kafka fails with its unknown error here; as a batch that cannot be is clearer.
-            BatchError::ZstdTooEarly => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
+            BatchError::Codec { .. } | BatchError::ZstdTooEarly => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
             BatchError::TimestampType => ErrorCode::INVALID_TIMESTAMP,
             BatchError::Record { fault: RecordFault::Timestamp { .. }, .. } => ErrorCode::INVALID_TIMESTAMP,
             _ => ErrorCode::INVALID_RECORD,

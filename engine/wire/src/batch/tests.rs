@@ -167,7 +167,7 @@ fn the_header_must_agree_with_the_records() {
     assert_eq!(refuse(|h| h.attributes = 0x20), BatchError::Control);
     assert_eq!(refuse(|h| h.producer_id = 5), BatchError::Sequence { producer_id: 5, base_sequence: -1 });
     assert_eq!(refuse(|h| h.attributes = 7), BatchError::Codec { id: 7 });
-    assert_eq!(BatchError::Codec { id: 7 }.code(), ErrorCode::INVALID_RECORD);
+    assert_eq!(BatchError::Codec { id: 7 }.code(), ErrorCode::UNSUPPORTED_COMPRESSION_TYPE);
 }
 
 #[test]
