@@ -155,8 +155,8 @@ impl MetadataLog {
         }
         let checkpointed = dir.checkpointed(&name());
         let (partition, report) = Partition::open_at(files, &path, config, dir.startup(), checkpointed, wall_ms)?;
-        if !report.is_quiet() {
-            tracing::warn!(?report, "the metadata log was repaired");
+        if !report.cuts.is_empty() {
+            tracing::warn!(cuts = ?report.cuts, "the metadata log ended in a change that was not written whole");
         }
         let replay = read(files.as_ref(), &partition, snapshot(files.as_ref(), &path, empty)?)?;
         let epoch = partition.latest_epoch().max(voted_epoch(files.as_ref(), &path)?);
