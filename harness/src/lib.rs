@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+pub mod bench;
 mod cli;
 pub mod client;
 mod consumer_perf;
@@ -20,6 +21,7 @@ pub fn main(args: Vec<String>) -> ExitCode {
     match args.first().map(String::as_str) {
         Some("consumer-perf") => consumer_perf::main(&args[1..]),
         Some("producer-perf") => producer_perf::main(&args[1..]),
+        Some("bench") => bench::main(&args[1..]),
         Some("null-broker") => yardstick::main(&args[1..]),
         _ => ExitCode::FAILURE,
     }

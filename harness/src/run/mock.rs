@@ -34,7 +34,7 @@ pub(crate) struct Mock {
 pub(crate) struct Silent;
 
 impl Watch for Silent {
-    fn step(&mut self, _: Target, _: &Workload, _: u32, _: Duration) {}
+    fn step(&mut self, _: Target, _: &str, _: u32, _: Duration) {}
 }
 
 /// A workload `w` of some rounds, its reader `r`, and a fixed-rate workload of one round.

@@ -18,6 +18,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "reads profiles, meets brokers over plain sockets, reads the clock")]
 
+pub mod kafka;
 pub mod rows;
 pub mod workload;
 
@@ -117,8 +118,8 @@ pub trait Executor {
 
 /// Hears what is going on.
 pub trait Watch {
-    /// A step begins; it takes about so long.
-    fn step(&mut self, target: Target, workload: &Workload, round: u32, about: Duration);
+    /// A step begins (`what`, e.g. `reading produce-1k back`); it takes about so long.
+    fn step(&mut self, target: Target, what: &str, round: u32, about: Duration);
 }
 
 /// Why a run gave no numbers.
@@ -135,14 +136,12 @@ pub enum RunError {
         verdict: Verdict,
     },
     /// Nothing was acknowledged.
-    #[error("{workload} against {target}: no record was acknowledged in the measured time{hint}")]
+    #[error("{workload} against {target}: no record was acknowledged in the measured time")]
     Nothing {
         /// The workload.
         workload: String,
         /// The target's name.
         target: String,
-        /// The first error of a send, where there was one.
-        hint: String,
     },
     /// The client could not go on.
     #[error("{what}: {reason}")]
@@ -193,6 +192,28 @@ impl Plan {
         }
     }
 
+    /// Measured seconds of all rounds of all targets together, reading back left out.
+    #[must_use]
+    pub fn measured_s(&self) -> f64 {
+        let of = |it: &Workload| it.measured_s * f64::from(it.rounds) * self.targets_of(it).len() as f64;
+        self.workloads.iter().filter(|it| it.kind != Kind::Consume).map(of).sum()
+    }
+
+    /// How often a [`Watch`] is told of a step.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        let of_target = |workload: &Workload, target: Target| match target {
+            Target::Subject => 2,
+            Target::NullReceive => 1 + u64::from(self.reader_of(workload).is_some()),
+            Target::NullAppend => 1,
+        };
+        let of = |it: &Workload| {
+            let a_round: u64 = self.targets_of(it).into_iter().map(|target| of_target(it, target)).sum();
+            u64::from(it.rounds) * a_round
+        };
+        self.workloads.iter().filter(|it| it.kind != Kind::Consume).map(of).sum()
+    }
+
     /// The targets that take part in a workload. The fixed-rate one is about the subject alone: a yardstick of
     /// throughput says nothing there.
     fn targets_of(&self, workload: &Workload) -> Vec<Target> {
@@ -232,7 +253,7 @@ struct Step<'a> {
 
 impl Step<'_> {
     fn run(&mut self) -> Result<Vec<Round>, RunError> {
-        self.tell(self.workload, self.workload.round_s());
+        self.tell(&self.workload.name, self.workload.round_s());
         let topic = self.executor.create_topic(self.target, self.workload)?;
         let produced = self.executor.produce(self.target, self.workload, &topic)?;
         self.refuse_nothing(&produced.measured)?;
@@ -248,7 +269,8 @@ impl Step<'_> {
     fn read_back(&mut self, topic: &str, produced: Produced) -> Result<Vec<Round>, RunError> {
         let reader = self.plan.reader_of(self.workload);
         let profile = reader.unwrap_or(self.workload);
-        self.tell(profile, self.workload.measured_s);
+        let what = reader.map_or_else(|| format!("reading {} back", self.workload.name), |it| it.name.clone());
+        self.tell(&what, self.workload.measured_s);
         let reading = Reading::Back(&produced.ledger);
         let consumed = self.executor.consume(self.target, profile, topic, reading)?;
         let verdict = settle(std::slice::from_ref(&produced.ledger), &consumed.ledger);
@@ -263,7 +285,7 @@ impl Step<'_> {
     fn read_for_a_while(&mut self, topic: &str, produced: Produced) -> Result<Vec<Round>, RunError> {
         let mut rounds = vec![self.round(self.workload, produced.measured, None)];
         if let Some(reader) = self.plan.reader_of(self.workload) {
-            self.tell(reader, reader.measured_s);
+            self.tell(&reader.name, reader.measured_s);
             let reading = Reading::For(Duration::from_secs_f64(reader.measured_s));
             let consumed = self.executor.consume(self.target, reader, topic, reading)?;
             rounds.push(self.round(reader, consumed.measured, None));
@@ -276,7 +298,7 @@ impl Step<'_> {
             return Ok(());
         }
         let target = self.plan.name_of(self.target).to_owned();
-        Err(RunError::Nothing { workload: self.workload.name.clone(), target, hint: String::new() })
+        Err(RunError::Nothing { workload: self.workload.name.clone(), target })
     }
 
     /// A round of `workload`; a reader takes the shape of what it read.
@@ -287,8 +309,8 @@ impl Step<'_> {
         Round { workload, target: self.target, number: self.number, measured, verdict }
     }
 
-    fn tell(&mut self, workload: &Workload, seconds: f64) {
-        self.watch.step(self.target, workload, self.number, Duration::from_secs_f64(seconds));
+    fn tell(&mut self, what: &str, seconds: f64) {
+        self.watch.step(self.target, what, self.number, Duration::from_secs_f64(seconds));
     }
 }
 
@@ -313,6 +335,19 @@ mod tests {
         let names: Vec<(&str, u32)> = rounds.iter().map(|it| (it.workload.name.as_str(), it.number)).collect();
         let of_a_turn = |n| [("w", n), ("r", n), ("w", n), ("r", n), ("w", n)];
         assert_eq!(names, [of_a_turn(1).as_slice(), &of_a_turn(2), &[("fixed", 1)]].concat());
+    }
+
+    #[test]
+    fn the_steps_that_are_announced_are_those_that_come() {
+        struct Count(u64);
+        impl Watch for Count {
+            fn step(&mut self, _: Target, _: &str, _: u32, _: Duration) {
+                self.0 += 1;
+            }
+        }
+        let mut count = Count(0);
+        run(&plan(3), &mut Mock::default(), &mut count).unwrap();
+        assert_eq!(count.0, plan(3).steps());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! From rounds to rows: every figure of rows.csv and of the table is worked out here, and nowhere else.
 
 use super::{Kind, Plan, Round, Target};
+use crate::host::Usage;
 use crate::measure::Latencies;
 use crate::results::latency::Interval;
 use crate::results::rows::{Row, SCHEMA};
@@ -11,6 +12,8 @@ pub const CLIENT_SHARE_MAX: f64 = 0.90;
 pub const RATE_SHARE_MIN: f64 = 0.995;
 /// Above this share of a core's time, what the hypervisor took is worth a note.
 pub const STEAL_SHARE_MAX: f64 = 0.02;
+/// Above this share of a core's time, what others on the machine used is worth a note.
+pub const OTHERS_SHARE_MAX: f64 = 0.20;
 /// Bytes of a megabyte, here and in every row.
 const MB: f64 = 1e6;
 
@@ -99,6 +102,9 @@ fn notes(common: &Common, round: &Round) -> Vec<String> {
     if usage.steal_ms as f64 > STEAL_SHARE_MAX * usage.wall_s * 1000.0 {
         notes.push("steal".to_owned());
     }
+    if others_ms(usage).is_some_and(|it| it > OTHERS_SHARE_MAX * usage.wall_s * 1000.0) {
+        notes.push("busy-machine".to_owned());
+    }
     let reached = per_second(round.measured.records as f64, usage.wall_s);
     if round.workload.kind == Kind::Latency
         && round.workload.rate_records_s.is_some_and(|rate| reached < RATE_SHARE_MIN * rate)
@@ -112,6 +118,12 @@ fn notes(common: &Common, round: &Round) -> Vec<String> {
         notes.extend(common.notes.iter().cloned());
     }
     notes
+}
+
+/// Processor time that was neither the broker's nor ours: other processes, kernel threads, interrupts. Not known where the
+/// broker's process is not.
+fn others_ms(usage: &Usage) -> Option<f64> {
+    usage.broker_cpu_ms.map(|broker| usage.machine_cpu_ms.saturating_sub(broker + usage.client_cpu_ms) as f64)
 }
 
 /// One line of the table: the middle of a workload's rounds.
@@ -279,6 +291,19 @@ mod tests {
         assert_eq!(rows[0].notes, "client-bound");
         assert!(summaries(&plan, &rows)[0].client_bound);
         assert!(!summaries(&plan, &rows)[1].client_bound);
+    }
+
+    #[test]
+    fn a_machine_that_others_used_too_is_noted() {
+        let plan = plan(1);
+        let mut done = run(&plan, &mut Mock::default(), &mut Silent).unwrap();
+        let usage = &mut done[0].measured.usage;
+        usage.machine_cpu_ms = 20 + 10 + 150;
+        assert_eq!(row(&plan, &Common::default(), &done[0]).notes, "");
+        done[0].measured.usage.machine_cpu_ms += 100;
+        assert_eq!(row(&plan, &Common::default(), &done[0]).notes, "busy-machine");
+        done[0].measured.usage.broker_cpu_ms = None;
+        assert_eq!(row(&plan, &Common::default(), &done[0]).notes, "", "who used it is not known");
     }
 
     #[test]

@@ -33,14 +33,14 @@ const APIS: [ApiKey; 8] = [
 /// Our node id.
 const NODE: i32 = 1;
 /// Where every partition ends: further than any run reads.
-pub(super) const END_OFFSET: i64 = 1 << 50;
+pub(crate) const END_OFFSET: i64 = 1 << 50;
 /// The timestamp that asks for the beginning (ListOffsets).
 const EARLIEST: i64 = -2;
 /// UNSUPPORTED_VERSION, the answer to an ApiVersions request from the future.
 const UNSUPPORTED_VERSION: i16 = 35;
 
 /// What the connections of this process share.
-pub(super) struct Shared {
+pub(crate) struct Shared {
     port: u16,
     partitions: i32,
     producers: Cell<i64>,
@@ -48,12 +48,12 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(port: u16, partitions: i32) -> Self {
+    pub(crate) fn new(port: u16, partitions: i32) -> Self {
         Self { port, partitions, producers: Cell::new(1), ends: RefCell::new(BTreeMap::new()) }
     }
 
     /// Counts records of a partition and gives the first one's offset.
-    pub(super) fn appended(&self, name: &str, id: Uuid, index: i32, records: i64) -> i64 {
+    pub(crate) fn appended(&self, name: &str, id: Uuid, index: i32, records: i64) -> i64 {
         let id = if id.is_zero() { topic_id(name) } else { id };
         let mut ends = self.ends.borrow_mut();
         let end = ends.entry((id, index)).or_default();
@@ -64,7 +64,7 @@ impl Shared {
 }
 
 /// Answers one request of these APIs.
-pub(super) fn answer(outlet: &mut Vec<u8>, shared: &Shared, header: Header, body: &[u8]) -> Result<(), Broken> {
+pub(crate) fn answer(outlet: &mut Vec<u8>, shared: &Shared, header: Header, body: &[u8]) -> Result<(), Broken> {
     match header.api {
         ApiKey::ApiVersions => api_versions(outlet, header),
         ApiKey::Metadata => frame(outlet, header, &metadata(shared, &decoded(header, body)?)),
@@ -77,18 +77,18 @@ pub(super) fn answer(outlet: &mut Vec<u8>, shared: &Shared, header: Header, body
 }
 
 /// A request's body.
-pub(super) fn decoded<M: Message>(header: Header, body: &[u8]) -> Result<M, Broken> {
+pub(crate) fn decoded<M: Message>(header: Header, body: &[u8]) -> Result<M, Broken> {
     M::decode(&mut Reader::new(body), header.version)
         .map_err(|error| Broken::Malformed(format!("{} {}: {error}", header.api.name(), header.version)))
 }
 
 /// Appends a whole frame with this response.
-pub(super) fn frame<M: Message>(outlet: &mut Vec<u8>, header: Header, response: &M) -> Result<(), Broken> {
+pub(crate) fn frame<M: Message>(outlet: &mut Vec<u8>, header: Header, response: &M) -> Result<(), Broken> {
     frame_around(outlet, header, response, 0).map(|_| ())
 }
 
 /// Appends a frame of which `outside` bytes are sent from elsewhere; gives the positions where they belong.
-pub(super) fn frame_around<M: Message>(
+pub(crate) fn frame_around<M: Message>(
     outlet: &mut Vec<u8>,
     header: Header,
     response: &M,
@@ -157,7 +157,7 @@ fn topic(shared: &Shared, name: String) -> MetadataResponseTopic {
 }
 
 /// An id that follows from the name (FNV-1a, twice), so that nothing has to be remembered.
-fn topic_id(name: &str) -> Uuid {
+pub(crate) fn topic_id(name: &str) -> Uuid {
     let hash = |seed: u64| name.bytes().fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     Uuid::from_halves(hash(0xcbf2_9ce4_8422_2325), hash(0x9e37_79b9_7f4a_7c15))
 }

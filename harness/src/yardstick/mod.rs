@@ -19,7 +19,7 @@
 #![allow(clippy::disallowed_methods, reason = "a measuring instrument with its own files and clock")]
 
 #[cfg(feature = "yardstick")]
-mod control;
+pub(crate) mod control;
 #[cfg(feature = "yardstick")]
 mod fetch;
 #[cfg(feature = "yardstick")]
@@ -29,7 +29,7 @@ mod server;
 #[cfg(feature = "yardstick")]
 mod sink;
 #[cfg(feature = "yardstick")]
-mod stream;
+pub(crate) mod stream;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

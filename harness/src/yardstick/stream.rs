@@ -30,7 +30,7 @@ const CONTROL_BYTES_MAX: usize = 1 << 20;
 
 /// Why a connection ends.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     /// The client closed it.
     #[error("the connection was closed in the middle of a request")]
     Eof,
@@ -51,10 +51,10 @@ pub(super) struct Connection {
 
 /// What every request begins with, up to the client id.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Header {
-    pub(super) api: ApiKey,
-    pub(super) version: i16,
-    pub(super) correlation_id: i32,
+pub(crate) struct Header {
+    pub(crate) api: ApiKey,
+    pub(crate) version: i16,
+    pub(crate) correlation_id: i32,
 }
 
 impl Connection {
