@@ -89,6 +89,8 @@ pub(crate) struct SentBatch {
     raw_len: usize,
     attempts: u32,
     retry_at_ns: u64,
+    /// The partition's batches are numbered in the order of their records.
+    number: u64,
 }
 
 impl SentBatch {
@@ -128,6 +130,7 @@ struct Queued {
     charged: usize,
     limit: usize,
     closed: bool,
+    number: u64,
 }
 
 #[derive(Debug, Default)]
@@ -137,6 +140,7 @@ struct Partition {
     again: VecDeque<SentBatch>,
     queue: VecDeque<Queued>,
     ever_queued: bool,
+    batch_next: u64,
     in_flight: usize,
     identity: Option<(i64, i16)>,
     sequence_next: i32,
@@ -353,7 +357,9 @@ impl Accumulator {
         let batch = OpenBatch::new(take_buffer(charged), self.spare_marks.pop().unwrap_or_default());
         let behind = !at.queue.is_empty();
         at.ever_queued = true;
-        at.queue.push_back(Queued { batch, created_ns: now_ns, charged, limit: charged, closed: false });
+        let number = at.batch_next;
+        at.batch_next += 1;
+        at.queue.push_back(Queued { batch, created_ns: now_ns, charged, limit: charged, closed: false, number });
         Ok(behind)
     }
 
@@ -533,7 +539,7 @@ impl Accumulator {
 
     fn seal_first(&mut self, topic: Topic, partition: usize, take_buffer: &mut dyn FnMut(usize) -> Buf) -> SentBatch {
         let queue = &mut self.topics[topic.0].partitions[partition].queue;
-        let Queued { batch, created_ns, charged, .. } = queue.pop_front().expect("the caller saw one");
+        let Queued { batch, created_ns, charged, number, .. } = queue.pop_front().expect("the caller saw one");
         let stamp = self.next_stamp(topic, partition, batch.count());
         let raw_len = batch.raw_len();
         let compression = self.limits.compression;
@@ -541,7 +547,19 @@ impl Accumulator {
         let (bytes, marks) =
             batch.seal(compression, stamp, &mut self.scratch, take_buffer).expect("a codec that takes any bytes");
         self.learn_ratio(topic, raw_len, bytes.len());
-        SentBatch { topic, partition, bytes, marks, stamp, created_ns, charged, raw_len, attempts: 0, retry_at_ns: 0 }
+        SentBatch {
+            topic,
+            partition,
+            bytes,
+            marks,
+            stamp,
+            created_ns,
+            charged,
+            raw_len,
+            attempts: 0,
+            retry_at_ns: 0,
+            number,
+        }
     }
 
     fn learn_ratio(&mut self, topic: Topic, raw_len: usize, len: usize) {
@@ -577,7 +595,7 @@ impl Accumulator {
         at.epoch_is_over |= how == Refusal::NewEpoch;
         batch.retry_at_ns = now_ns.saturating_add(nanos(self.limits.backoff.after(batch.attempts)));
         batch.attempts += 1;
-        let place = at.again.partition_point(|other| other.created_ns <= batch.created_ns);
+        let place = at.again.partition_point(|other| other.number < batch.number);
         at.again.insert(place, batch);
         None
     }
@@ -649,11 +667,23 @@ impl Accumulator {
 impl Queued {
     /// As a batch that never went out: its bytes are gone.
     fn unsent(self, topic: Topic, partition: usize) -> SentBatch {
-        let (created_ns, charged) = (self.created_ns, self.charged);
+        let (created_ns, charged, number) = (self.created_ns, self.charged, self.number);
         let stamp = ProducerStamp::NONE;
         let (bytes, marks) = (Slice::from(Vec::new()), self.batch.into_marks());
         let raw_len = 0;
-        SentBatch { topic, partition, bytes, marks, stamp, created_ns, charged, raw_len, attempts: 0, retry_at_ns: 0 }
+        SentBatch {
+            topic,
+            partition,
+            bytes,
+            marks,
+            stamp,
+            created_ns,
+            charged,
+            raw_len,
+            attempts: 0,
+            retry_at_ns: 0,
+            number,
+        }
     }
 }
 

@@ -56,24 +56,44 @@ fn send(port: u16, more: &str, records: u64) -> Heard {
     producer.close().unwrap()
 }
 
-/// Reads until nothing comes any more. Values per partition, in order.
-fn read(port: u16, more: &str, group: bool) -> BTreeMap<i32, Vec<u64>> {
+/// What was read: values per partition, in order.
+#[derive(Debug, Default)]
+struct Taken {
+    values: BTreeMap<i32, Vec<u64>>,
+    assigned: bool,
+}
+
+impl RecordSink for Taken {
+    fn record(&mut self, record: &ConsumedRecord<'_>) {
+        let number = record.value.and_then(|value| value.first_chunk()).map(|value| u64::from_be_bytes(*value));
+        self.values.entry(record.partition).or_default().push(number.unwrap());
+    }
+
+    fn assigned(&mut self, _partitions: &[(String, i32)], _at_ns: u64) {
+        self.assigned = true;
+    }
+}
+
+/// Reads until `wanted` records came (at most 20 s), and a little longer to see that there are no more.
+fn read(port: u16, more: &str, group: bool, wanted: usize) -> BTreeMap<i32, Vec<u64>> {
     let more = format!("auto.offset.reset=earliest group.id=g {more}");
     let config = ConsumerConfig::parse(&properties(port, &more)).unwrap().config;
     let mut consumer = Consumer::open(config, open_driver()).unwrap();
+    let mut taken = Taken { assigned: !group, ..Taken::default() };
     if group {
         consumer.subscribe(&[TOPIC]).unwrap();
     } else {
         consumer.assign_all(TOPIC).unwrap();
     }
-    let mut values: BTreeMap<i32, Vec<u64>> = BTreeMap::new();
-    let mut take = |record: &ConsumedRecord<'_>| {
-        let number = record.value.and_then(|value| value.first_chunk()).map(|value| u64::from_be_bytes(*value));
-        values.entry(record.partition).or_default().push(number.unwrap());
-    };
-    while consumer.poll(Duration::from_millis(200), &mut take).unwrap() > 0 {}
+    for _ in 0..200 {
+        if taken.assigned && sorted(&taken.values).len() >= wanted {
+            break;
+        }
+        consumer.poll(Duration::from_millis(100), &mut taken).unwrap();
+    }
+    consumer.poll(Duration::from_millis(300), &mut taken).unwrap();
     consumer.close().unwrap();
-    values
+    taken.values
 }
 
 fn sorted(values: &BTreeMap<i32, Vec<u64>>) -> Vec<u64> {
@@ -96,7 +116,7 @@ fn what_is_sent_is_read_with_brokers_old_and_new_and_every_codec() {
             let heard = send(broker.port, &format!("{SMALL} compression.type={codec}"), 500);
             assert_eq!((heard.delivered.len(), heard.failed.len()), (500, 0), "{age:?} {codec}");
             for group in [false, true] {
-                let values = read(broker.port, "max.poll.records=7", group);
+                let values = read(broker.port, "max.poll.records=7", group, 500);
                 assert_eq!(sorted(&values), (0..500).collect::<Vec<_>>(), "{age:?} {codec} group {group}");
                 assert!(in_order(&values));
             }
@@ -118,7 +138,7 @@ fn losses_and_errors_are_tried_again_without_loss_double_or_disorder() {
     let broker = FakeBroker::start(2, Age::Kafka43, &mishaps);
     let heard = send(broker.port, &format!("{SMALL} retry.backoff.ms=1"), 400);
     assert_eq!((heard.delivered.len(), heard.failed.len()), (400, 0), "{:?}", heard.failed.first());
-    let values = read(broker.port, "", false);
+    let values = read(broker.port, "", false, 400);
     assert_eq!(sorted(&values), (0..400).collect::<Vec<_>>());
     assert!(in_order(&values), "{values:?}");
 }
@@ -171,10 +191,10 @@ fn a_full_buffer_blocks_until_there_is_room() {
 fn a_group_goes_on_where_it_stopped() {
     let broker = FakeBroker::start(2, Age::Kafka43, &[]);
     send(broker.port, SMALL, 100);
-    assert_eq!(sorted(&read(broker.port, "", true)).len(), 100);
+    assert_eq!(sorted(&read(broker.port, "", true, 100)).len(), 100);
     let committed: i64 = broker.state().committed.iter().map(|(_, offset)| offset).sum();
     assert_eq!(committed, 100);
-    assert_eq!(sorted(&read(broker.port, "", true)).len(), 0, "everything was committed");
+    assert_eq!(sorted(&read(broker.port, "", true, 0)).len(), 0, "everything was committed");
     assert!(broker.state().asked.iter().any(|(api, _)| *api == ApiKey::LeaveGroup));
 }
 
@@ -182,7 +202,7 @@ fn a_group_goes_on_where_it_stopped() {
 fn fetches_after_the_first_name_only_what_changed() {
     let broker = FakeBroker::start(3, Age::Kafka43, &[]);
     send(broker.port, "partitioner.ignore.keys=true", 50);
-    read(broker.port, "", false);
+    read(broker.port, "", false, 50);
     let state = broker.state();
     let fetches = state.asked.iter().filter(|(api, _)| *api == ApiKey::Fetch);
     assert!(fetches.clone().count() > 3);
