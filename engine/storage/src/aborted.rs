@@ -46,14 +46,17 @@ impl Aborted {
             last_offset: number(LAST_OFFSET_AT)?,
             last_stable_offset: number(LAST_STABLE_AT)?,
         };
-        (entry.first_offset <= entry.last_offset).then_some(entry)
+        // A marker follows at least one record: zeros are no entry.
+        (entry.first_offset < entry.last_offset).then_some(entry)
     }
 
-    /// The whole file; `None` where it is torn or holds no entries.
-    pub(crate) fn decode_all(bytes: &[u8]) -> Option<Vec<Self>> {
+    /// The whole file of a segment; `None` where it is torn or says what cannot be.
+    pub(crate) fn decode_all(bytes: &[u8], base_offset: i64) -> Option<Vec<Self>> {
         let chunks = bytes.chunks(ENTRY_LEN).map(|chunk| (chunk.len() == ENTRY_LEN).then(|| Self::decode(chunk))?);
         let entries: Vec<Self> = chunks.collect::<Option<_>>()?;
-        entries.windows(2).all(|pair| pair[0].last_offset < pair[1].last_offset).then_some(entries)
+        let here = entries.iter().all(|entry| entry.last_offset >= base_offset);
+        let grow = entries.windows(2).all(|pair| pair[0].last_offset < pair[1].last_offset);
+        (here && grow).then_some(entries)
     }
 
     /// Whether some of its records may lie in `from..to`.
@@ -65,5 +68,22 @@ impl Aborted {
 impl From<Aborted> for AbortedTransaction {
     fn from(aborted: Aborted) -> Self {
         Self { producer_id: aborted.producer_id, first_offset: aborted.first_offset }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_entries_that_can_be_are_read() {
+        let entry = Aborted { producer_id: 7, first_offset: 100, last_offset: 110, last_stable_offset: 105 };
+        let bytes = entry.encode();
+        assert_eq!(Aborted::decode_all(&bytes, 110), Some(vec![entry]), "the marker stands in this segment");
+        assert_eq!(Aborted::decode_all(&bytes, 111), None, "it does not");
+        assert_eq!(Aborted::decode_all(&bytes[1..], 0), None, "torn");
+        assert_eq!(Aborted::decode_all(&[0; ENTRY_LEN], 0), None, "never written");
+        assert_eq!(Aborted::decode_all(&[bytes, bytes].concat(), 0), None, "markers that do not grow");
+        assert_eq!(Aborted::decode_all(&[], 0), Some(Vec::new()));
     }
 }

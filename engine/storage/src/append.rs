@@ -89,7 +89,7 @@ impl Partition {
         if bytes != header_bytes || bytes < HEADER_LEN || header.last_offset_delta < 0 {
             return Err(AppendError::Corrupt { bytes, header_bytes });
         }
-        if bytes as u64 > u64::from(self.config.segment_bytes) {
+        if bytes as u64 > self.config.segment_bytes_max() {
             return Err(AppendError::LargerThanSegment { bytes, segment_bytes: self.config.segment_bytes });
         }
         Ok(())

@@ -49,6 +49,11 @@ impl LogConfig {
         self.flush_messages <= 1
     }
 
+    /// The largest size of a segment: positions are 31 bits wide in every tool that reads the files.
+    pub(crate) fn segment_bytes_max(&self) -> u64 {
+        u64::from(self.segment_bytes.min(i32::MAX.unsigned_abs()))
+    }
+
     /// Whether this log is flushed by settings at all; otherwise the operating system decides when.
     #[must_use]
     pub fn flushes(&self) -> bool {

@@ -70,11 +70,16 @@ impl Partition {
         let end = self.end_spot();
         let flushed = match how {
             Startup::Clean => end,
-            _ => self.place_at_or_below(checkpointed.recovery_point.min(end.offset)),
+            _ => self.place_before(checkpointed.recovery_point.min(end.offset)),
         };
         self.flush = Flush::at(flushed);
         if how != Startup::Clean {
             [LEADER_EPOCHS, PARTITION_METADATA].iter().for_each(|name| self.flush.wrote_small(name));
+            for segment in self.sealed.iter().filter(|segment| segment.base_offset >= flushed.base_offset) {
+                self.flush.wrote_small(&file_name(segment.base_offset, Kind::TxnIndex));
+                self.flush.wrote_small(&file_name(segment.base_offset, Kind::Snapshot));
+            }
+            self.flush.wrote_small(&file_name(self.active.base_offset, Kind::Snapshot));
         }
         if self.config.acknowledges_flushed() {
             self.flush_waiting()?;
@@ -82,11 +87,16 @@ impl Partition {
         Ok(())
     }
 
-    /// The beginning of the segment that holds `offset`: a place that is on the disk where everything below `offset` is.
-    fn place_at_or_below(&self, offset: i64) -> Spot {
+    /// The beginning of the segment that holds the last offset below `recovery_point`. What belongs to that segment
+    /// beside its log may not be on the disk: it may have been the active one when the recovery point was noted.
+    fn place_before(&self, recovery_point: i64) -> Spot {
         let bases = self.sealed.iter().map(|segment| segment.base_offset).chain([self.active.base_offset]);
-        let base_offset = bases.take_while(|base| *base <= offset).last().unwrap_or(self.log_start_offset);
+        let base_offset = bases.take_while(|base| *base < recovery_point).last().unwrap_or(self.first_offset());
         Spot { offset: base_offset, base_offset, position: 0 }
+    }
+
+    fn first_offset(&self) -> i64 {
+        self.sealed.first().map_or(self.active.base_offset, |segment| segment.base_offset)
     }
 
     fn log_report(&self, report: &RecoveryReport) {
@@ -118,18 +128,22 @@ struct Listing {
 }
 
 impl Listing {
-    /// Reads the folder; leftovers of a kill go.
+    /// Reads the folder; leftovers of a kill go, and indexes whose log is gone, lest a later segment of that name finds
+    /// them.
     fn read(folder: &Folder) -> Result<Self, StorageError> {
         let entries = folder.files.list(&folder.dir).map_err(StorageError::io("list", &folder.dir))?;
-        let (mut logs, mut snapshots) = (Vec::new(), Vec::new());
+        let (mut logs, mut snapshots, mut indexes) = (Vec::new(), Vec::new(), Vec::new());
         for entry in entries.iter().filter(|entry| !entry.is_dir) {
             match names::parse(&entry.name) {
                 Some((offset, Kind::Log)) => logs.push(offset),
                 Some((offset, Kind::Snapshot)) => snapshots.push(offset),
-                Some(_) => {}
+                Some((offset, _)) => indexes.push((offset, &entry.name)),
                 None if entry.name == NEXT_SEGMENT || entry.name.ends_with(UNFINISHED) => folder.remove(&entry.name)?,
                 None => {}
             }
+        }
+        for (_, orphan) in indexes.iter().filter(|(offset, _)| !logs.contains(offset)) {
+            folder.remove(orphan)?;
         }
         logs.sort_unstable();
         snapshots.sort_unstable();
@@ -170,7 +184,7 @@ struct Recovery<'a> {
 impl Recovery<'_> {
     fn check_segments(&mut self, bases: &[i64], checkpointed: Checkpointed) -> Result<Checked, StorageError> {
         let recovery_point = if self.how == Startup::NewBoot { checkpointed.recovery_point } else { i64::MAX };
-        let begin_below = bases.partition_point(|base| *base <= recovery_point);
+        let begin_below = bases.partition_point(|base| *base < recovery_point);
         let (trusted, untrusted) = bases.split_at(begin_below.saturating_sub(1));
         let mut sealed = trusted.iter().map(|base| self.trust(*base)).collect::<Result<Vec<_>, _>>()?;
         let Some((&first, rest)) = untrusted.split_first() else { return self.begin_anew(checkpointed) };

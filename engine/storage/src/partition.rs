@@ -32,6 +32,8 @@ const PREPARE_ROOM_BYTES: u64 = 64 << 20;
 const PREPARE_ROOM_PART: u64 = 8;
 /// Log bytes after which a checkpoint writes a new snapshot, even where no producer changed.
 const SNAPSHOT_BYTES: u64 = 64 << 20;
+/// Bytes of a file's name (NAME_MAX).
+const FILE_NAME_MAX: usize = 255;
 /// Time between two looks for silent producers (`producer.id.expiration.check.interval.ms`).
 const EXPIRE_INTERVAL_MS: i64 = 10 * 60 * 1000;
 
@@ -318,7 +320,7 @@ impl Partition {
     }
 
     fn next_segment_due(&self) -> bool {
-        let segment_bytes = u64::from(self.config.segment_bytes);
+        let segment_bytes = self.config.segment_bytes_max();
         let room = segment_bytes.saturating_sub(self.active.size);
         room < PREPARE_ROOM_BYTES.min(segment_bytes / PREPARE_ROOM_PART)
     }
@@ -328,7 +330,7 @@ impl Partition {
         let path = self.folder.path(NEXT_SEGMENT);
         self.folder.files.truncate(&file, 0).map_err(StorageError::io("cut", &path))?;
         if self.config.preallocate || self.config.flushes() {
-            let segment_bytes = u64::from(self.config.segment_bytes);
+            let segment_bytes = self.config.segment_bytes_max();
             self.folder.files.allocate(&file, 0, segment_bytes).map_err(StorageError::io("allocate", &path))?;
         }
         self.next_segment = Some(file);
@@ -387,17 +389,39 @@ impl Partition {
     /// Closes and removes the folder: renamed first, as Kafka does (`<name>.<id>-delete`), so that a crash in between
     /// leaves nothing that looks like a partition.
     pub fn delete(self) -> Result<(), StorageError> {
-        let name = self.folder.dir.file_name().and_then(|name| name.to_str()).unwrap_or("partition");
-        let id: String = self.topic_id.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        let doomed = self.folder.dir.with_file_name(format!("{name}.{id}-delete"));
+        let name = self.folder.dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let doomed = self.folder.dir.with_file_name(doomed_name(name, self.topic_id));
         let files = &self.folder.files;
         files.rename(&self.folder.dir, &doomed).map_err(StorageError::io("rename", &self.folder.dir))?;
         files.remove_dir_all(&doomed).map_err(StorageError::io("remove", &doomed))
     }
 }
 
+/// A folder's name once it is to be removed (`LocalLog.logDeleteDirName`): a long topic is cut, to fit 255 bytes.
+fn doomed_name(name: &str, topic_id: Uuid) -> String {
+    let (topic, partition) = name.rsplit_once('-').unwrap_or((name, "0"));
+    let id: String = topic_id.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let ending = format!("-{partition}.{id}-delete");
+    let kept = topic.len().min(FILE_NAME_MAX.saturating_sub(ending.len()));
+    format!("{}{ending}", topic.get(..kept).unwrap_or_default())
+}
+
 impl Drop for Partition {
     fn drop(&mut self) {
         self.owner.forget();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_that_go_have_kafkas_names_and_fit() {
+        let id = Uuid([0xab; 16]);
+        assert_eq!(doomed_name("a-b-7", id), format!("a-b-7.{}-delete", "ab".repeat(16)));
+        let long = doomed_name(&format!("{}-12", "t".repeat(249)), id);
+        assert_eq!(long.len(), 255);
+        assert!(long.ends_with(&format!("t-12.{}-delete", "ab".repeat(16))));
     }
 }

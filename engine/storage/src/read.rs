@@ -117,7 +117,7 @@ impl Partition {
     fn sealed_aborted(&self, base_offset: i64) -> Result<Vec<Aborted>, StorageError> {
         let name = file_name(base_offset, Kind::TxnIndex);
         let bytes = self.folder.read(&name)?.unwrap_or_default();
-        Aborted::decode_all(&bytes).ok_or_else(|| {
+        Aborted::decode_all(&bytes, base_offset).ok_or_else(|| {
             let reason = "not a list of aborted transactions: stop the broker, remove .kafka_cleanshutdown, start it";
             StorageError::corrupt(&self.folder.path(&name), reason)
         })

@@ -30,10 +30,11 @@ impl Partition {
         let trusted = if epochs.is_some() { trusted } else { self.log_start_offset };
         self.epochs = epochs.unwrap_or_default();
         self.epochs.truncate(self.end_offset);
-        self.aborted = aborted.unwrap_or_default();
 
         let from = self.restore_snapshot(snapshots, trusted)?;
-        if from < self.end_offset {
+        let aborted_fits = aborted.iter().flatten().all(|entry| entry.last_offset < from) && aborted.is_some();
+        self.aborted = aborted.unwrap_or_default();
+        if from < self.end_offset || !aborted_fits {
             self.replay(from)?;
         }
         self.producers.expire(wall_ms, self.config.producer_id_expiration_ms);
@@ -86,18 +87,18 @@ impl Partition {
     }
 
     fn replay_segment(&mut self, base_offset: i64, from: i64, batches: Vec<Replayed>) -> Result<(), StorageError> {
-        let stored = self.read_aborted(base_offset)?.unwrap_or_default();
-        let mut aborted: Vec<Aborted> = stored.iter().filter(|entry| entry.last_offset < from).copied().collect();
+        let stored = self.read_aborted(base_offset)?;
+        let kept = stored.iter().flatten().filter(|entry| entry.last_offset < from);
+        let mut aborted: Vec<Aborted> = kept.copied().collect();
         for Replayed { header, control } in batches {
             self.epochs.assign(header.partition_leader_epoch, header.base_offset);
             aborted.extend(self.note_producer(&header, &control));
         }
-        let is_active = base_offset == self.active.base_offset;
-        if aborted != stored || (is_active && self.aborted != aborted) {
+        if stored.as_ref() != Some(&aborted) {
             let bytes: Vec<u8> = aborted.iter().flat_map(Aborted::encode).collect();
             self.folder.write(&file_name(base_offset, Kind::TxnIndex), &bytes)?;
         }
-        if is_active {
+        if base_offset == self.active.base_offset {
             self.aborted = aborted;
         }
         Ok(())
@@ -106,7 +107,7 @@ impl Partition {
     /// The aborted transactions of a segment; `None` where the file is torn.
     fn read_aborted(&self, base_offset: i64) -> Result<Option<Vec<Aborted>>, StorageError> {
         let bytes = self.folder.read(&file_name(base_offset, Kind::TxnIndex))?;
-        Ok(Aborted::decode_all(&bytes.unwrap_or_default()))
+        Ok(Aborted::decode_all(&bytes.unwrap_or_default(), base_offset))
     }
 }
 

@@ -96,7 +96,7 @@ impl Active {
         wall_ms: i64,
     ) -> bool {
         let size = self.size + waiting_bytes;
-        let too_large = size + batch.total_len() as u64 > u64::from(config.segment_bytes);
+        let too_large = size + batch.total_len() as u64 > config.segment_bytes_max();
         let too_old = self.size > 0 && self.waited_ms(batch.max_timestamp, wall_ms) > config.segment_ms;
         let too_far = last_offset - self.base_offset > i64::from(i32::MAX);
         size > 0 && (too_large || too_old || too_far || self.index.is_full(config.segment_index_bytes))

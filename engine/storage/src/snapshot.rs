@@ -99,3 +99,46 @@ impl Cursor<'_> {
         field
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn producers() -> Producers {
+        let mut producers = Producers::default();
+        let mut idle = Producer::new(3, 7, 1000, None);
+        idle.push_batch(SentBatch { last_sequence: 9, last_offset: 99, offset_delta: 4, timestamp_ms: 1000 });
+        producers.insert(5, idle);
+        producers.insert(6, Producer::new(0, -1, 2000, Some(50)));
+        producers
+    }
+
+    #[test]
+    fn producers_come_back_as_they_were() {
+        let bytes = encode(&producers());
+        assert_eq!(bytes.len(), HEADER_LEN + 2 * PRODUCER_LEN);
+        let read = decode(&bytes);
+        assert_eq!(read, Ok(producers()));
+        assert_eq!(read.map(|read| read.first_unstable(100)), Ok(Some(50)));
+    }
+
+    #[test]
+    fn damage_anywhere_is_found() {
+        let good = encode(&producers());
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            assert!(decode(&bad).is_err(), "byte {at}");
+            assert!(decode(&good[..at]).is_err(), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_count_beyond_the_file_is_refused() {
+        let mut bytes = encode(&producers());
+        bytes[CRC_REACH..HEADER_LEN].copy_from_slice(&i32::MAX.to_be_bytes());
+        let crc = crc_of(&[&bytes[CRC_REACH..]]);
+        bytes[CRC_AT..CRC_REACH].copy_from_slice(&crc.to_be_bytes());
+        assert_eq!(decode(&bytes), Err(SnapshotError("the length does not match the count")));
+    }
+}

@@ -1,23 +1,30 @@
 //! Random lives of a partition against a model: what was acknowledged and flushed is never lost, what is read is what
-//! was appended, offsets have no gaps.
+//! was appended, offsets have no gaps. What is known of producers and transactions is what a plain scan of the log says.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use proptest::prelude::*;
 use ringlog_io::Files;
 use ringlog_io::sim::SimFiles;
-use ringlog_storage::{Checkpointed, Isolation, LogConfig, Partition, Startup};
+use ringlog_storage::{AbortedTransaction, Checkpointed, Isolation, LogConfig, Origin, Partition, Startup};
 use ringlog_wire::Uuid;
-use support::{Seen, WALL_MS, append_all, batch, flush, read_records};
+use ringlog_wire::batch::{Batch, BatchBuilder};
+use ringlog_wire::compression::Scratch;
+use support::{Seen, WALL_MS, append_all, append_as, batch, flush, producer_batch, read_bytes, read_records};
 
 #[derive(Clone, Debug)]
 enum Step {
     /// Appends so many batches in one call; records in each, bytes of a value.
     Append { batches: usize, records: usize, value_len: usize },
+    /// A transactional producer sends a batch.
+    Transact { producer: i64, records: usize },
+    /// A coordinator ends its transaction.
+    End { producer: i64, commit: bool },
     /// Runs all flush jobs.
     Flush,
     /// Writes snapshots, indexes and the checkpoint.
@@ -36,6 +43,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (1..5_usize, 1..4_usize, 0..300_usize)
             .prop_map(|(batches, records, value_len)| Step::Append { batches, records, value_len }),
+        4 => (0..3_i64, 1..4_usize).prop_map(|(producer, records)| Step::Transact { producer, records }),
+        3 => (0..3_i64, any::<bool>()).prop_map(|(producer, commit)| Step::End { producer, commit }),
         3 => Just(Step::Flush),
         2 => Just(Step::Checkpoint),
         1 => Just(Step::Maintain),
@@ -86,6 +95,11 @@ impl Life {
     fn run(&mut self, step: &Step) {
         match *step {
             Step::Append { batches, records, value_len } => self.append(batches, records, value_len),
+            Step::Transact { producer, records } => self.transact(producer, records),
+            Step::End { producer, commit } => {
+                let marker = BatchBuilder::marker(WALL_MS, producer, 0, commit, 0);
+                self.append_one(&marker, Origin::Coordinator);
+            }
             Step::Flush => self.flush(),
             Step::Checkpoint => {
                 if let Ok(checkpointed) = self.partition().checkpoint() {
@@ -131,6 +145,41 @@ impl Life {
                 }
                 Err(_) => break,
             }
+        }
+    }
+
+    fn transact(&mut self, producer: i64, records: usize) {
+        let sequence = self.scan().next_sequence.get(&producer).copied().unwrap_or(0);
+        self.append_one(&producer_batch(producer, 0, sequence, records, true), Origin::Client);
+    }
+
+    /// Appends, and takes what is then read at the end into the model.
+    fn append_one(&mut self, bytes: &[u8], origin: Origin) {
+        let before = self.appended.len() as i64;
+        if let Ok(appended) = append_as(self.partition(), &[bytes], origin, 0).remove(0) {
+            assert_eq!(appended.base_offset, before);
+            let records = records_of(bytes, before);
+            self.appended.extend(records);
+        }
+    }
+
+    fn scan(&mut self) -> Scan {
+        let files = Rc::clone(&self.files);
+        Scan::of(&files, self.partition())
+    }
+
+    fn check_producers(&mut self) {
+        let scan = self.scan();
+        let partition = self.partition();
+        let (visible, end) = (partition.high_watermark(), partition.end_offset());
+        assert_eq!(partition.aborted_transactions(0, end).unwrap(), scan.aborted);
+        // A transaction whose marker is not visible yet is as good as open.
+        let hidden = scan.ended.iter().filter(|(_, marker)| *marker >= visible).map(|(first, _)| *first);
+        let unstable = scan.open.values().copied().chain(hidden).min().unwrap_or(i64::MAX);
+        assert_eq!(partition.last_stable_offset(), unstable.min(visible));
+        for (batch, base_offset) in scan.last_batches.values() {
+            let again = append_all(partition, &[batch]).remove(0).unwrap();
+            assert_eq!((again.duplicate, again.base_offset), (true, *base_offset));
         }
     }
 
@@ -193,6 +242,62 @@ impl Life {
     }
 }
 
+/// What a plain scan of the log says of its producers.
+#[derive(Default)]
+struct Scan {
+    open: BTreeMap<i64, i64>,
+    /// First offset and marker of ended transactions.
+    ended: Vec<(i64, i64)>,
+    aborted: Vec<AbortedTransaction>,
+    next_sequence: BTreeMap<i64, i32>,
+    last_batches: BTreeMap<i64, (Vec<u8>, i64)>,
+}
+
+impl Scan {
+    fn of(files: &Rc<dyn Files>, partition: &Partition) -> Self {
+        let (mut scan, mut offset) = (Self::default(), 0);
+        while offset < partition.end_offset() {
+            let bytes = read_bytes(files, partition, offset, 1, Isolation::LogEnd);
+            let batch = Batch::parse(&bytes).unwrap();
+            scan.take(&batch);
+            offset = batch.header.next_offset();
+        }
+        scan
+    }
+
+    fn take(&mut self, batch: &Batch<'_>) {
+        let (header, id) = (batch.header, batch.header.producer_id);
+        if header.is_control() {
+            let record = batch.records(&mut Scratch::new(), 0).unwrap().next().unwrap().unwrap().key.unwrap().to_vec();
+            if let Some(first_offset) = self.open.remove(&id) {
+                self.ended.push((first_offset, header.base_offset));
+                if record[3] == 0 {
+                    self.aborted.push(AbortedTransaction { producer_id: id, first_offset });
+                }
+            }
+        } else if id >= 0 {
+            self.open.entry(id).or_insert(header.base_offset);
+            self.next_sequence.insert(id, header.last_sequence() + 1);
+            let mut sent = batch.bytes.to_vec();
+            sent[..8].fill(0);
+            self.last_batches.insert(id, (sent, header.base_offset));
+        }
+    }
+}
+
+fn records_of(bytes: &[u8], base_offset: i64) -> Vec<Seen> {
+    let batch = Batch::parse(bytes).unwrap();
+    let mut scratch = Scratch::new();
+    let records = batch.records(&mut scratch, 0).unwrap().map(Result::unwrap);
+    records
+        .map(|record| Seen {
+            offset: base_offset + record.offset,
+            timestamp_ms: record.timestamp,
+            value: record.value.map(<[u8]>::to_vec),
+        })
+        .collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -202,15 +307,87 @@ proptest! {
         flush_messages in prop_oneof![Just(1), Just(i64::MAX)],
         steps in prop::collection::vec(step(), 1..40),
     ) {
-        let mut life = Life::begin(seed, flush_messages);
-        for step in &steps {
-            life.run(step);
-            if life.files.list(&life.dir).is_err() {
-                life.power_cut();
-            }
-            life.check();
-        }
-        life.power_cut();
-        life.check();
+        live(seed, flush_messages, &steps);
     }
+}
+
+/// Lives the steps, and a last power cut.
+fn live(seed: u64, flush_messages: i64, steps: &[Step]) {
+    let mut life = Life::begin(seed, flush_messages);
+    for step in steps {
+        life.run(step);
+        if life.files.list(&life.dir).is_err() {
+            life.power_cut();
+        }
+        life.check();
+        life.check_producers();
+    }
+    life.power_cut();
+    life.check();
+    life.check_producers();
+}
+
+const fn plain(batches: usize, records: usize, value_len: usize) -> Step {
+    Step::Append { batches, records, value_len }
+}
+
+const fn abort(producer: i64) -> Step {
+    Step::End { producer, commit: false }
+}
+
+#[test]
+fn a_list_of_aborted_transactions_that_never_reached_the_disk_holds_zeros() {
+    let transact = Step::Transact { producer: 0, records: 1 };
+    let steps = [plain(2, 1, 81), Step::Flush, transact, abort(0), Step::Checkpoint, Step::Flush];
+    live(6_595_405_176_858_117_770, 1, &steps);
+}
+
+#[test]
+fn a_torn_list_of_aborted_transactions_is_replaced_where_nothing_was_aborted() {
+    let steps = [
+        plain(1, 1, 0),
+        Step::Flush,
+        Step::Transact { producer: 2, records: 3 },
+        plain(1, 2, 277),
+        Step::Kill,
+        abort(2),
+        plain(4, 1, 85),
+        Step::Kill,
+        Step::PowerCut { after_changes: Some(0) },
+        plain(1, 1, 5),
+        plain(2, 3, 205),
+    ];
+    live(12_730_382_638_050_872_076, i64::MAX, &steps);
+}
+
+#[test]
+fn indexes_of_a_segment_that_is_gone_do_not_return_with_its_name() {
+    let steps = [
+        Step::Transact { producer: 2, records: 1 },
+        abort(2),
+        Step::PowerCut { after_changes: Some(3) },
+        plain(2, 3, 104),
+        plain(1, 2, 236),
+        plain(1, 1, 0),
+    ];
+    live(15_402_256_167_588_444_360, 1, &steps);
+}
+
+#[test]
+fn a_segment_that_was_rolled_at_the_recovery_point_is_looked_at_again() {
+    let transact = |producer, records| Step::Transact { producer, records };
+    let steps = [
+        transact(0, 1),
+        transact(0, 1),
+        plain(2, 2, 144),
+        transact(2, 1),
+        Step::Maintain,
+        transact(0, 2),
+        abort(2),
+        Step::Kill,
+        Step::Checkpoint,
+        plain(1, 2, 153),
+        Step::Kill,
+    ];
+    live(3_194_051_048_215_846_916, 1, &steps);
 }
