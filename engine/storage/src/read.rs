@@ -83,7 +83,11 @@ impl Partition {
         let visible_end = if limit.base_offset == view.base_offset() { limit.position } else { view.size() };
         let visible = usize::try_from(visible_end.saturating_sub(located.position)).unwrap_or(usize::MAX);
         let wanted = if min_one_batch { max_bytes.max(located.len) } else { max_bytes };
-        let len = if wanted < located.len { 0 } else { whole_batches(view, located, wanted.min(visible)) };
+        let len = match wanted {
+            wanted if wanted < located.len => 0,
+            wanted if wanted >= visible => visible,
+            wanted => whole_batches(view, located, wanted),
+        };
         let end = located.position + len as u64;
         LogRange {
             file: view.file().clone(),
@@ -128,9 +132,6 @@ impl Partition {
 /// read begins where an index entry points.
 fn whole_batches(view: &View<'_>, located: Located, len: usize) -> usize {
     let end = located.position + len as u64;
-    if end >= view.size() {
-        return len;
-    }
     match view.offsets().boundary_at_or_below(end) {
         Some(boundary) if boundary >= located.position + located.len as u64 => (boundary - located.position) as usize,
         _ => len,

@@ -272,6 +272,24 @@ fn nothing_is_visible_before_it_is_flushed_under_flush_messages_1() {
 }
 
 #[test]
+fn a_read_gives_all_that_is_visible_where_there_is_room() {
+    let config = LogConfig { flush_messages: 1, index_interval_bytes: 150, ..LogConfig::default() };
+    let (_, files, _, mut partition) = create(&config);
+    let bytes = batch(1, &[b"some value"]);
+    for flushed in [7, 15] {
+        (partition.end_offset()..flushed).for_each(|_| assert!(append(&mut partition, &bytes).is_ok()));
+        flush(&files, &mut partition);
+        (0..3).for_each(|_| assert!(append(&mut partition, &bytes).is_ok()));
+        let visible = usize::try_from(flushed).unwrap() * bytes.len();
+        for max in [visible, visible + 20, 1 << 20] {
+            assert_eq!(partition.read(0, max, true, Isolation::ReadUncommitted).unwrap().len, visible);
+        }
+        let less = partition.read(0, visible - 1, true, Isolation::ReadUncommitted).unwrap().len;
+        assert!(less < visible && less.is_multiple_of(bytes.len()), "whole batches");
+    }
+}
+
+#[test]
 fn flushes_are_due_by_count_by_time_and_after_a_roll() {
     let config = LogConfig { flush_messages: 3, flush_ms: 1000, ..LogConfig::default() };
     let (_, files, _, mut partition) = create(&config);
