@@ -303,7 +303,8 @@ impl Consumer {
             return Ok(false);
         }
         let group = self.group.as_ref().and_then(Group::next_deadline_ns);
-        let due = [self.metadata.due_ns(), self.fetcher.next_deadline_ns(now_ns), group];
+        let attempt = self.network.next_attempt_ns(now_ns);
+        let due = [self.metadata.due_ns(), self.fetcher.next_deadline_ns(now_ns), group, attempt];
         let next_ns = due.into_iter().flatten().filter(|due| *due > now_ns).min().unwrap_or(u64::MAX);
         let timeout = Duration::from_nanos(next_ns.min(deadline_ns) - now_ns);
         self.turn(timeout.min(WAIT_MAX))?;

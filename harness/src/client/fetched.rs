@@ -231,3 +231,7 @@ fn body_of<'a>(bytes: &'a Slice, at: usize, header: &BatchHeader, opened: &'a Op
     let end = at + header.total_len();
     Ok(if header.codec()? == Codec::None { &bytes[at + HEADER_LEN..end] } else { &opened.body })
 }
+
+#[cfg(test)]
+#[path = "fetched_tests.rs"]
+mod tests;

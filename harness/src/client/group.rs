@@ -590,3 +590,7 @@ fn unversioned<M: Message>(bytes: &[u8]) -> Result<M, ClientError> {
 fn ms(duration: std::time::Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }
+
+#[cfg(test)]
+#[path = "group_tests.rs"]
+mod tests;

@@ -209,6 +209,12 @@ impl Network {
         self.nodes.get(&id).map_or(0, Node::in_flight)
     }
 
+    /// When the next node that rests is worth another attempt.
+    pub(crate) fn next_attempt_ns(&self, now_ns: u64) -> Option<u64> {
+        let resting = self.nodes.values().filter(|node| matches!(node.state, State::Idle));
+        resting.map(|node| node.retry_at_ns).filter(|retry_at| *retry_at > now_ns).min()
+    }
+
     /// The version of an API that is spoken with a node that is ready.
     pub(crate) fn version(&self, id: NodeId, api: ApiKey) -> Result<i16, ClientError> {
         let versions = self.nodes.get(&id).and_then(Node::versions);

@@ -239,10 +239,7 @@ impl<S: DeliverySink> Producer<S> {
                 }
             }
             Appended::NoPartition => {
-                let error = SendError::NoMetadata {
-                    topic: self.accumulator.name(record.topic).to_owned(),
-                    waited_ms: self.config.max_block.as_millis(),
-                };
+                let error = self.no_partition(record.topic);
                 self.refuse(record, mark, &error);
             }
             Appended::NoMemory { wanted } => {
@@ -301,13 +298,27 @@ impl<S: DeliverySink> Producer<S> {
                 _ => waited_ns.1 += now_ns - since_ns,
             }
             since_ns = now_ns;
-            if !goes_on {
+            let hopeless = self.final_error(self.accumulator.name(to.0)).is_some();
+            if !goes_on || (appended == Appended::NoPartition && hopeless) {
                 break appended;
             }
         };
         self.stats.memory_wait_ns += waited_ns.0;
         self.stats.metadata_wait_ns += waited_ns.1;
         Ok(appended)
+    }
+
+    fn no_partition(&self, topic: Topic) -> SendError {
+        let topic = self.accumulator.name(topic).to_owned();
+        match self.final_error(&topic) {
+            Some(error) => SendError::Broker { code: error.0, name: error.name(), message: topic },
+            None => SendError::NoMetadata { topic, waited_ms: self.config.max_block.as_millis() },
+        }
+    }
+
+    /// What the broker said of a topic, where waiting will not change it.
+    fn final_error(&self, topic: &str) -> Option<ErrorCode> {
+        self.metadata.layout(topic)?.error.filter(|error| !error.is_retriable())
     }
 
     fn too_large(&self, bytes: &RecordBytes<'_>) -> Option<SendError> {
@@ -379,7 +390,8 @@ impl<S: DeliverySink> Producer<S> {
             return Ok(false);
         }
         self.work(now_ns)?;
-        let due = [self.accumulator.next_deadline_ns(), self.metadata.due_ns(), self.identity_due_ns()];
+        let attempt = self.network.next_attempt_ns(now_ns);
+        let due = [self.accumulator.next_deadline_ns(), self.metadata.due_ns(), self.identity_due_ns(), attempt];
         let next_ns = due.into_iter().flatten().filter(|due| *due > now_ns).min().unwrap_or(u64::MAX);
         let timeout = Duration::from_nanos(next_ns.min(deadline_ns) - now_ns);
         self.turn(timeout.min(WAIT_MAX))?;
