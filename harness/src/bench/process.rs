@@ -140,7 +140,8 @@ fn wait_for(lines: &mpsc::Receiver<String>, begin: &str) -> Result<String, &'sta
     }
 }
 
-fn tail(log: &Path) -> String {
+/// The end of a broker's log.
+pub(super) fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")

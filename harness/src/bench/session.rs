@@ -8,7 +8,7 @@ use ringlog_io::threads;
 
 use super::machine::Seats;
 use super::options::Options;
-use super::process::{Launch, Server};
+use super::process::{Launch, Server, StartError, tail};
 use super::progress::Progress;
 use super::signals;
 use super::verdict::{BenchError, Done};
@@ -17,7 +17,7 @@ use crate::results::manifest::{self, Manifest};
 use crate::results::{RunFolder, latency, rows as row_file};
 use crate::run::kafka::{KafkaExecutor, Place};
 use crate::run::rows::{self, Common};
-use crate::run::{self, Plan, Round, Target, Workload, workload};
+use crate::run::{self, Plan, Round, RunError, Target, Workload, workload};
 use crate::yardstick::{self, Mode};
 
 /// Most bytes of page cache and of plain memory that are touched before the first round.
@@ -31,11 +31,13 @@ const TOUCH_MAX: Duration = Duration::from_secs(6);
 const BROKER_READY: &str = "ringlog broker ready: ";
 const LISTENING: &str = "listening on ";
 const IO: &str = ", io ";
+/// Where the broker's standard error goes, in the data folder.
+const BROKER_LOG: &str = "broker.log";
 
 /// Measures, keeps the results, and gives what is to be printed.
 pub(super) fn measure(options: &Options) -> Result<Done, BenchError> {
     let stop = signals::watch().map_err(io("watching for signals"))?;
-    let plan = plan_of(options)?;
+    let mut plan = plan_of(options)?;
     let data = DataFolder::create(&options.dir)?;
     let seats = Seats::on(&threads::cores(), options.shards);
     let host = HostFacts::read(Path::new("/"));
@@ -43,18 +45,20 @@ pub(super) fn measure(options: &Options) -> Result<Done, BenchError> {
     eprintln!("{}", machine_line(&host, &storage, &seats, options));
     let mut warnings = warnings_of(&host, &seats, options);
 
+    let brokers = Brokers::start(options, &plan, &seats, &data.path)?;
+    plan.targets.retain(|it| brokers.places.contains_key(it));
+    warnings.extend(brokers.missing.clone());
     let mut progress = Progress::new(&plan);
     progress.say("touching memory");
     if !options.no_touch {
         touch(&data.path)?;
     }
-    let brokers = Brokers::start(options, &plan, &seats, &data.path)?;
     let (began, clock) = (jiff::Timestamp::now(), SystemTime::now());
     let run_id = u32::try_from(began.as_nanosecond().unsigned_abs() & 0xffff_ffff).unwrap_or(0);
     let mut executor = KafkaExecutor::new(brokers.places.clone(), seats.client, stop, run_id);
     let rounds = run::run(&plan, &mut executor, &mut progress);
     progress.finish();
-    let rounds = rounds?;
+    let rounds = rounds.map_err(|error| with_log(error, &data.path))?;
 
     let common = Common {
         shards: options.bootstrap_server.is_none().then_some(seats.shards),
@@ -90,6 +94,14 @@ pub(super) fn measure(options: &Options) -> Result<Done, BenchError> {
 
 fn io(what: &str) -> impl FnOnce(std::io::Error) -> BenchError + '_ {
     move |source| BenchError::Io { what: what.to_owned(), source }
+}
+
+/// A broker that ended said why in its log, which goes with the folder.
+fn with_log(error: RunError, dir: &Path) -> RunError {
+    match error {
+        RunError::BrokerGone(what) => RunError::BrokerGone(format!("{what}\n{}", tail(&dir.join(BROKER_LOG)))),
+        other => other,
+    }
 }
 
 fn plan_of(options: &Options) -> Result<Plan, BenchError> {
@@ -157,11 +169,14 @@ struct Brokers {
     places: BTreeMap<Target, Place>,
     ready: String,
     io: Option<String>,
+    /// Why a null broker does not run; the run goes on without it.
+    missing: Vec<String>,
 }
 
 impl Brokers {
     fn start(options: &Options, plan: &Plan, seats: &Seats, dir: &Path) -> Result<Self, BenchError> {
-        let mut brokers = Self { _servers: Vec::new(), places: BTreeMap::new(), ready: String::new(), io: None };
+        let mut brokers =
+            Self { _servers: Vec::new(), places: BTreeMap::new(), ready: String::new(), io: None, missing: Vec::new() };
         match &options.bootstrap_server {
             Some(bootstrap) => {
                 let place = Place { bootstrap: bootstrap.clone(), pid: options.broker_pid };
@@ -172,7 +187,8 @@ impl Brokers {
         let partitions = plan.workloads.iter().map(|it| it.partitions).max().unwrap_or(1);
         for (target, mode) in [(Target::NullReceive, Mode::Receive), (Target::NullAppend, Mode::Append)] {
             if plan.targets.contains(&target) {
-                brokers.start_null(target, mode, partitions, seats, dir)?;
+                let started = brokers.start_null(target, mode, partitions, seats, dir);
+                brokers.missing.extend(started.err().map(|it| format!("no {}: {it}", mode.target())));
             }
         }
         Ok(brokers)
@@ -189,7 +205,7 @@ impl Brokers {
         for (key, value) in settings {
             arguments.extend(["--override".to_owned(), format!("{key}={value}")]);
         }
-        let log = dir.join("broker.log");
+        let log = dir.join(BROKER_LOG);
         let server = Server::start(&Launch { program: None, arguments, ready: BROKER_READY, core: seats.broker, log })?;
         let bootstrap = between(&server.ready, LISTENING, " ").unwrap_or_default().to_owned();
         self.io = between(&server.ready, IO, ",").map(str::to_owned);
@@ -206,7 +222,7 @@ impl Brokers {
         partitions: u32,
         seats: &Seats,
         dir: &Path,
-    ) -> Result<(), BenchError> {
+    ) -> Result<(), StartError> {
         let mut arguments: Vec<String> =
             ["null-broker", "--end-with-stdin", "--mode", mode.name()].map(str::to_owned).into();
         arguments.extend(["--dir".to_owned(), dir.display().to_string()]);

@@ -118,7 +118,15 @@ fn process_cpu_ms(process: &Path) -> io::Result<u64> {
     let path = process.join("stat");
     let stat = fs::read_to_string(&path)
         .map_err(|error| io::Error::new(error.kind(), format!("no process at {}: {error}", path.display())))?;
+    if has_ended(&stat) {
+        return Err(io::Error::new(io::ErrorKind::NotFound, format!("the process at {} has ended", process.display())));
+    }
     parse_process_ms(&stat).ok_or_else(|| io::Error::other(format!("cannot read {}", path.display())))
+}
+
+/// A process that ended keeps its entry until its parent looks: state Z or X (field 3).
+fn has_ended(stat: &str) -> bool {
+    stat.rsplit_once(')').is_some_and(|it| it.1.trim_start().starts_with(['Z', 'X']))
 }
 
 /// Fields 14 and 15 of /proc/pid/stat, counted after the name's closing parenthesis, for a name may hold blanks.
@@ -192,6 +200,19 @@ mod tests {
         let usage = meter.stop().unwrap();
         assert!(usage.client_core_share > 0.1, "{usage:?}");
         assert!(usage.broker_cpu_ms.is_some() && usage.wall_s >= 0.06);
+    }
+
+    #[test]
+    fn a_process_that_ended_is_gone_though_nobody_looked() {
+        let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+        let entry = format!("/proc/{}", child.id());
+        let begin = Instant::now();
+        while process_cpu_ms(Path::new(&entry)).is_ok() && begin.elapsed().as_secs() < 10 {
+            std::thread::yield_now();
+        }
+        let error = process_cpu_ms(Path::new(&entry)).unwrap_err().to_string();
+        child.wait().unwrap();
+        assert!(error.contains("has ended"), "{error}");
     }
 
     #[test]
