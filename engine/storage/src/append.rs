@@ -177,10 +177,18 @@ impl Partition {
         for aborted in pending.iter().filter_map(|staged| staged.aborted) {
             self.append_aborted(aborted).map_err(|error| error.to_string())?;
         }
-        if self.active.save_due() {
-            self.active.save_indexes(&self.folder).map_err(|error| error.to_string())?;
-        }
+        self.save_indexes_if_due();
         Ok(())
+    }
+
+    /// An index that cannot be written (no descriptor left, say) costs the next open a longer walk, nothing else.
+    fn save_indexes_if_due(&mut self) {
+        if self.active.save_due()
+            && let Err(error) = self.active.save_indexes(&self.folder)
+        {
+            tracing::warn!(dir = %self.folder.dir.display(), %error, "index entries are kept in memory for now");
+            self.active.postpone_save();
+        }
     }
 
     fn write_parts(&self, pending: &[Pending], batches: &[NewBatch<'_>]) -> std::io::Result<()> {
@@ -217,9 +225,9 @@ impl Partition {
     pub(crate) fn append_aborted(&mut self, aborted: Aborted) -> Result<(), crate::StorageError> {
         let name = file_name(self.active.base_offset, Kind::TxnIndex);
         let at = self.aborted.len() * crate::aborted::ENTRY_LEN;
-        self.folder.write_at(&name, &aborted.encode(), at as u64)?;
+        // First in memory: the marker is in the log, so readers must know of it, whatever becomes of the file.
         self.aborted.push(aborted);
-        Ok(())
+        self.folder.write_at(&name, &aborted.encode(), at as u64)
     }
 }
 

@@ -31,8 +31,10 @@ pub(crate) struct Active {
     pub(crate) first_timestamp_ms: Option<i64>,
     pub(crate) created_ms: i64,
     saved: Saved,
-    /// The log's size when the indexes were saved last.
+    /// The log's size when the indexes were saved last, or could not be.
     saved_log_size: u64,
+    /// Bytes of the offset index when it could not be saved.
+    postponed_bytes: usize,
 }
 
 /// How much of the indexes is in their files.
@@ -59,7 +61,17 @@ impl Active {
         saved: Saved,
         created_ms: i64,
     ) -> Self {
-        Self { base_offset, file, size, index, first_timestamp_ms: None, created_ms, saved, saved_log_size: size }
+        Self {
+            base_offset,
+            file,
+            size,
+            index,
+            first_timestamp_ms: None,
+            created_ms,
+            saved,
+            saved_log_size: size,
+            postponed_bytes: 0,
+        }
     }
 
     /// Makes the files of a new segment. `prepared`: the .log is there under the name `next-segment`.
@@ -118,8 +130,14 @@ impl Active {
 
     /// Whether enough index entries wait to be put into their files.
     pub(crate) fn save_due(&self) -> bool {
-        self.index.offset_bytes().len() - self.saved.offset_bytes >= UNSAVED_INDEX_BYTES_MAX
+        self.index.offset_bytes().len() - self.saved.offset_bytes.max(self.postponed_bytes) >= UNSAVED_INDEX_BYTES_MAX
             || self.size - self.saved_log_size >= UNSAVED_LOG_BYTES_MAX
+    }
+
+    /// Waits for more log before the next try.
+    pub(crate) fn postpone_save(&mut self) {
+        self.saved_log_size = self.size;
+        self.postponed_bytes = self.index.offset_bytes().len();
     }
 
     /// Puts the index entries that are new into their files. The timestamp index first: where a kill falls between, an

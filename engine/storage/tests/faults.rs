@@ -110,6 +110,36 @@ fn a_failed_roll_takes_the_partition_offline() {
 }
 
 #[test]
+fn an_index_that_cannot_be_written_stops_nobody() {
+    let config = LogConfig { index_interval_bytes: 1, ..LogConfig::default() };
+    let (sim, files, dir, mut partition) = create(&config);
+    append_many(&mut partition, 1);
+    sim.fail(Fault::nth(Op::Open, 1, EIO).for_ever());
+    append_many(&mut partition, 1500);
+    assert_eq!(partition.offline_reason(), None);
+    sim.heal();
+    append_many(&mut partition, 600);
+    drop(partition);
+    let (partition, report) = open(&files, &dir, &config, Startup::SameBoot);
+    assert_eq!((count(&files, &partition), report.is_quiet()), (2101, true), "{report:?}");
+    let range = partition.read(2000, 1, true, Isolation::LogEnd).unwrap();
+    let mut first = [0; 8];
+    files.read_at(&range.file, &mut first, range.position).unwrap();
+    assert_eq!(i64::from_be_bytes(first), 2000);
+}
+
+#[test]
+fn a_marker_whose_list_cannot_be_written_is_known_to_readers() {
+    let (sim, _, _, mut partition) = create(&LogConfig::default());
+    append(&mut partition, &producer_batch(1, 0, 0, 2, true)).unwrap();
+    sim.fail(Fault::nth(Op::Open, 1, EIO));
+    let marker = ringlog_wire::batch::BatchBuilder::marker(WALL_MS, 1, 0, false, 0);
+    refused(support::append_as(&mut partition, &[&marker], ringlog_storage::Origin::Coordinator, 0).remove(0));
+    assert!(partition.offline_reason().is_some());
+    assert_eq!(partition.aborted_transactions(0, 3).unwrap().len(), 1);
+}
+
+#[test]
 fn a_read_only_folder_says_so() {
     let (sim, files, dir, mut partition) = create(&LogConfig::default());
     append_many(&mut partition, 3);
