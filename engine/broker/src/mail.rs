@@ -5,7 +5,7 @@
 //! is limited, so that a channel never fills.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ringlog_io::Waker;
@@ -90,9 +90,6 @@ impl Mailbox {
 
     /// The next message, if there is one.
     pub(crate) fn take(&self) -> Option<Mail> {
-        match self.0.try_recv() {
-            Ok(mail) => Some(mail),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.0.try_recv().ok()
     }
 }

@@ -258,6 +258,11 @@ impl Partitions {
         Some(job)
     }
 
+    /// Whether flush.ms or flush.messages will ask for a flush of this partition by themselves.
+    pub(crate) fn flushes(&self, place: Place) -> bool {
+        self.at(place).log.config().flushes()
+    }
+
     /// A flush ended: what it settles.
     pub(crate) fn flushed(&mut self, key: PartitionKey, job: FlushJob, result: std::io::Result<()>) -> Vec<Settled> {
         let Some(place) = self.find(key) else { return Vec::new() };

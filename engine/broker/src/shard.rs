@@ -7,7 +7,7 @@
 //! ```
 //! Everything of a turn is handled before the next wait, so that one system call serves many requests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +37,9 @@ mod kind {
     pub(super) const FLUSH: u64 = 5;
     pub(super) const METADATA_FLUSH: u64 = 6;
 }
+
+/// How often partitions that wait for flush.ms are looked at.
+const FLUSH_CHECK_NS: u64 = 100_000_000;
 
 const KIND_SHIFT: u32 = 56;
 const PLACE_SHIFT: u32 = 32;
@@ -75,6 +78,9 @@ pub(crate) struct Shard {
     touched: Vec<u32>,
     flushes: BTreeMap<u32, (PartitionKey, FlushJob)>,
     next_flush: u32,
+    /// Partitions with unflushed records whose flush.ms is not over.
+    flush_later: BTreeSet<PartitionKey>,
+    next_flush_check: Nanos,
     callers: BTreeMap<u64, crate::broker::Caller>,
     next_call: u64,
     next_idle_check: Nanos,
@@ -111,6 +117,8 @@ impl Shard {
             touched: Vec::new(),
             flushes: BTreeMap::new(),
             next_flush: 0,
+            flush_later: BTreeSet::new(),
+            next_flush_check: Nanos(0),
             callers: BTreeMap::new(),
             next_call: 0,
             next_idle_check: Nanos(0),
@@ -144,8 +152,12 @@ impl Shard {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let deadlines =
-            [self.broker.fetches.next_deadline(), self.broker.groups.next_deadline(), Some(self.next_idle_check)];
+        let deadlines = [
+            self.broker.fetches.next_deadline(),
+            self.broker.groups.next_deadline(),
+            Some(self.next_idle_check),
+            (!self.flush_later.is_empty()).then_some(self.next_flush_check),
+        ];
         let first = deadlines.into_iter().flatten().min()?;
         Some(Duration::from_nanos(first.0.saturating_sub(self.driver.read().0)))
     }
@@ -446,11 +458,20 @@ impl Shard {
     fn start_flushes(&mut self) {
         let wall_ms = self.broker.wall_ms;
         let mut grown = std::mem::take(&mut self.broker.grown);
+        if self.broker.now >= self.next_flush_check && !self.flush_later.is_empty() {
+            self.next_flush_check = Nanos(self.broker.now.0 + FLUSH_CHECK_NS);
+            grown.extend(std::mem::take(&mut self.flush_later));
+        }
         grown.dedup();
         for key in grown {
             let Some(place) = self.broker.partitions.find(key) else { continue };
             self.broker.partitions.maintain(place, wall_ms);
-            let Some(job) = self.broker.partitions.flush_due(place, wall_ms) else { continue };
+            let Some(job) = self.broker.partitions.flush_due(place, wall_ms) else {
+                if self.broker.partitions.flushes(place) {
+                    self.flush_later.insert(key);
+                }
+                continue;
+            };
             let number = self.next_flush;
             self.next_flush = self.next_flush.wrapping_add(1);
             self.driver.sync(&job.file, token(kind::FLUSH, 0, number));
@@ -460,10 +481,10 @@ impl Shard {
 
     fn synced(&mut self, token: Token, result: std::io::Result<()>) {
         if token >> KIND_SHIFT == kind::METADATA_FLUSH {
-            return match &mut self.desk {
-                Some(desk) => desk.flushed(result),
-                None => {}
-            };
+            if let Some(desk) = &mut self.desk {
+                desk.flushed(result);
+            }
+            return;
         }
         let (_, number) = place_of(token);
         let Some((key, job)) = self.flushes.remove(&number) else { return };

@@ -37,7 +37,7 @@ impl Default for LogConfig {
             preallocate: false,
             compact: false,
             producer_id_expiration_ms: 24 * 3600 * 1000,
-            writeback_bytes: 16 << 20,
+            writeback_bytes: 256 << 20,
         }
     }
 }

@@ -8,8 +8,8 @@ use ringlog_io::Slice;
 use ringlog_storage::{Appended, Origin};
 use ringlog_wire::batch::{self, BatchError, Rules};
 use ringlog_wire::messages::produce::{
-    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
-    TopicProduceData, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData, PartitionProduceResponse,
+    ProduceRequest, ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 use ringlog_wire::{ApiKey, ErrorCode, Records};
 
