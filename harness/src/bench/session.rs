@@ -290,6 +290,11 @@ fn warnings_of(host: &HostFacts, seats: &Seats, options: &Options) -> Vec<String
     if host.cgroup.cpu_quota_cores.is_some_and(|quota| quota < host.cores as f64) {
         warnings.push("a control group limits processor time: expect stalls of tens of milliseconds".to_owned());
     }
+    if host.free_page_reporting {
+        let words = "the hypervisor takes freed pages back: appends pay for first touches, so broker CPU per MB is above \
+                     what a machine that keeps its pages shows";
+        warnings.push(words.to_owned());
+    }
     warnings
 }
 

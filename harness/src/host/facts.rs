@@ -30,6 +30,9 @@ pub struct HostFacts {
     pub io_uring: String,
     /// Bytes this process may lock in memory; `None` also where there is no limit.
     pub memlock_bytes: Option<u64>,
+    /// Whether a balloon device gives freed pages back to the hypervisor: then every page of the page cache may be a first
+    /// touch, which costs several times what a reused one does.
+    pub free_page_reporting: bool,
     /// Limits of the control group.
     pub cgroup: CgroupLimits,
 }
@@ -77,6 +80,7 @@ impl HostFacts {
             smt: line(root, "sys/devices/system/cpu/smt/active").map(|it| it == "1"),
             io_uring: io_uring_switch(line(root, "proc/sys/kernel/io_uring_disabled").as_deref()).to_owned(),
             memlock_bytes: memlock_bytes(root),
+            free_page_reporting: free_page_reporting(root),
             cgroup: CgroupLimits::read(root),
         }
     }
@@ -189,6 +193,15 @@ fn memlock_bytes(root: &Path) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
+/// Virtio balloon (device 5) with VIRTIO_BALLOON_F_REPORTING (feature bit 5; the file has bit 0 first).
+fn free_page_reporting(root: &Path) -> bool {
+    let devices = fs::read_dir(root.join("sys/bus/virtio/devices")).into_iter().flatten().flatten();
+    let of = |dir: &Path, name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
+    devices
+        .map(|it| it.path())
+        .any(|dir| of(&dir, "device").trim() == "0x0005" && of(&dir, "features").as_bytes().get(5) == Some(&b'1'))
+}
+
 /// `50000 100000` or `max 100000`.
 fn quota_v2(line: &str) -> Option<f64> {
     let (quota, period) = line.split_once(' ')?;
@@ -277,12 +290,17 @@ mod tests {
         fs::write(root.join("proc/cpuinfo"), "model name\t: Test CPU 9\nflags\t\t: fpu hypervisor\n").unwrap();
         fs::write(root.join("proc/meminfo"), "MemTotal:       1024 kB\nMemAvailable:    512 kB\n").unwrap();
         fs::write(root.join("proc/sys/kernel/io_uring_disabled"), "2\n").unwrap();
+        let balloon = root.join("sys/bus/virtio/devices/virtio0");
+        fs::create_dir_all(&balloon).unwrap();
+        fs::write(balloon.join("device"), "0x0005\n").unwrap();
+        fs::write(balloon.join("features"), "0110010100\n").unwrap();
         let facts = HostFacts::read(&root);
         assert_eq!(facts.cpu_model.as_deref(), Some("Test CPU 9"));
         assert_eq!(facts.memory_bytes, Some(1 << 20));
         assert_eq!(facts.io_uring, "disabled");
         assert_eq!(facts.virtualisation, "virtual machine (vendor unknown)");
         assert_eq!((facts.kernel, facts.governor), (None, None));
+        assert!(facts.free_page_reporting);
         assert_eq!(available_memory_bytes(&root), Some(512 * 1024));
         fs::remove_dir_all(root).unwrap();
     }
