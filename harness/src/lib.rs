@@ -15,14 +15,36 @@ pub mod results;
 pub mod run;
 pub mod yardstick;
 
+/// What `ringlog` without a verb, or with one that is not there, prints.
+const VERBS: &str = "usage: ringlog VERB [OPTIONS]
+
+  broker          serves the Kafka protocol
+  bench           starts a broker, measures it beside the machine's ceiling, keeps the numbers
+  producer-perf   kafka-producer-perf-test, with its options and output
+  consumer-perf   kafka-consumer-perf-test, with its options and output
+  null-broker     a broker that keeps nothing: the machine's ceiling
+
+ringlog VERB --help says more.";
+
 /// Runs the verb named by the first argument.
 #[must_use]
 pub fn main(args: Vec<String>) -> ExitCode {
     match args.first().map(String::as_str) {
+        Some("help" | "--help" | "-h") => {
+            println!("{VERBS}");
+            ExitCode::SUCCESS
+        }
         Some("consumer-perf") => consumer_perf::main(&args[1..]),
         Some("producer-perf") => producer_perf::main(&args[1..]),
         Some("bench") => bench::main(&args[1..]),
         Some("null-broker") => yardstick::main(&args[1..]),
-        _ => ExitCode::FAILURE,
+        Some(verb) => {
+            eprintln!("{verb} is no verb of ringlog\n\n{VERBS}");
+            ExitCode::FAILURE
+        }
+        None => {
+            eprintln!("{VERBS}");
+            ExitCode::FAILURE
+        }
     }
 }

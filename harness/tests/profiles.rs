@@ -1,5 +1,5 @@
 //! Every number of a hardware profile has a source, and a profile's name is its file's.
-#![allow(clippy::disallowed_methods, reason = "reads the profiles")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test that reads the profiles")]
 
 use std::path::{Path, PathBuf};
 

@@ -74,7 +74,7 @@ fn memory_is_given_back_when_a_batch_is_done() {
     let (mut accumulator, topic) = accumulator(limits(), 1);
     let appended: Vec<Appended> = (0..60).map(|_| append(&mut accumulator, (topic, Some(0)), &[1; 260], 0)).collect();
     assert_eq!(appended.iter().filter(|appended| matches!(appended, Appended::NoMemory { .. })).count(), 60 - 11);
-    assert_eq!(appended[11], Appended::NoMemory { wanted: 342 });
+    assert_eq!(appended[11], Appended::NoMemory { wanted: 346 });
     let sent = accumulator.drain(NODE, 0, &mut buffer);
     assert_eq!(sent.len(), 1, "one batch of a partition per request");
     accumulator.done(&sent[0]);

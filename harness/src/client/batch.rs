@@ -48,9 +48,12 @@ pub(crate) struct RecordBytes<'a> {
 }
 
 impl RecordBytes<'_> {
-    /// An upper bound of what a batch of this one record takes (AbstractRecords.estimateSizeInBytesUpperBound).
+    /// An upper bound of what a batch of this one record takes (AbstractRecords.estimateSizeInBytesUpperBound, which
+    /// counts the lengths twice).
     pub(crate) fn batch_len_max(&self) -> usize {
-        HEADER_LEN + RECORD_OVERHEAD_MAX + self.payload_len()
+        let key_prefix = self.key.map_or(1, |key| varint_len(zigzag(to_i64(key.len()))));
+        let value_prefix = varint_len(zigzag(to_i64(self.value.len())));
+        HEADER_LEN + RECORD_OVERHEAD_MAX + key_prefix + value_prefix + self.payload_len() + 1
     }
 
     /// Key and value.

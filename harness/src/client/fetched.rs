@@ -121,7 +121,7 @@ impl Fetched {
             let body = body_of(&self.bytes, self.at, &current.header, opened)?;
             let mut records = RecordIter::resume(current.header, body, current.position);
             let mut ended = true;
-            while let Some(record) = records.next() {
+            for record in records.by_ref() {
                 let record = record?;
                 if record.offset < self.next_offset {
                     continue;

@@ -257,6 +257,12 @@ pub enum ClientError {
         /// Our highest.
         our_max: i16,
     },
+    /// The broker does not announce an API.
+    #[error("the broker does not have {api}: a newer or a complete broker is needed")]
+    NoApi {
+        /// The API.
+        api: &'static str,
+    },
     /// Bytes that are not what they should be.
     #[error("{0}")]
     Corrupt(String),

@@ -169,7 +169,7 @@ fn records_that_cannot_go_are_refused_in_kafka_s_words() {
         producer.send(&record, 0).unwrap();
     }
     let texts: Vec<String> = producer.close().unwrap().failed.into_iter().map(|(_, text)| text).collect();
-    let large = "The message is 1082 bytes when serialized which is larger than 1000, which is the value of the max.request.size configuration.";
+    let large = "The message is 1086 bytes when serialized which is larger than 1000, which is the value of the max.request.size configuration.";
     assert_eq!(texts, [large, "Topic nowhere not present in metadata after 50 ms."]);
 }
 

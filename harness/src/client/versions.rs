@@ -50,7 +50,7 @@ impl Versions {
     /// The highest version in common.
     pub(crate) fn choose(&self, api: ApiKey) -> Result<i16, ClientError> {
         let (our_min, our_max) = ours(api);
-        let (broker_min, broker_max) = self.theirs(api).unwrap_or((-1, -1));
+        let (broker_min, broker_max) = self.theirs(api).ok_or(ClientError::NoApi { api: api.name() })?;
         let version = our_max.min(broker_max);
         if version < our_min || version < broker_min {
             return Err(ClientError::Version { api: api.name(), broker_min, broker_max, our_min, our_max });
@@ -90,7 +90,7 @@ mod tests {
         assert!(choose(14, 20).unwrap_err().to_string().contains("no version in common"));
         assert!(choose(0, 2).is_err());
         let other = Versions::of(&broker(ApiKey::Fetch, 4, 11)).choose(ApiKey::Produce);
-        assert!(other.is_err(), "an API that is not announced is not used");
+        assert!(other.unwrap_err().to_string().contains("does not have Produce"), "not announced, not used");
     }
 
     #[test]

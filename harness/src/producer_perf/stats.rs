@@ -59,7 +59,7 @@ impl Stats {
 
     /// Takes an acknowledgement that was seen at `now_ms`; `print` takes the lines of a window that it closes.
     pub(crate) fn record(&mut self, latency_ms: i32, bytes: u64, now_ms: i64, print: &mut dyn FnMut(String)) {
-        if self.count % self.sampling == 0 {
+        if self.count.is_multiple_of(self.sampling) {
             self.latencies.push(latency_ms);
         }
         self.count += 1;
