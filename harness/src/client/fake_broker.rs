@@ -128,8 +128,8 @@ fn serve(mut stream: TcpStream, broker: (Age, u16), state: &Mutex<State>) -> Opt
         stream.read_exact(&mut frame).ok()?;
         let answer = answer(&frame, broker, &mut state.lock().unwrap())?;
         if !answer.is_empty() {
-            stream.write_all(&u32::try_from(answer.len()).unwrap().to_be_bytes()).ok()?;
-            stream.write_all(&answer).ok()?;
+            let len = u32::try_from(answer.len()).unwrap().to_be_bytes();
+            stream.write_all(&[&len[..], &answer].concat()).ok()?;
         }
     }
 }

@@ -344,7 +344,7 @@ impl Group {
         })
     }
 
-    /// FindCoordinator's answer. Gives the node and its address.
+    /// FindCoordinator's answer. Gives the connection's own node id and its address.
     pub(crate) fn on_coordinator(
         &mut self,
         response: &FindCoordinatorResponse,
@@ -357,6 +357,9 @@ impl Group {
         };
         let error = ErrorCode(error);
         if error.is_none() {
+            // As in the Java client the coordinator has a connection of its own: a heartbeat would otherwise wait
+            // behind a fetch that waits for records.
+            let node = i32::MAX.wrapping_sub(node);
             self.coordinator = Some(node);
             self.attempts = 0;
             return Ok(Some((node, host.clone(), port)));

@@ -150,7 +150,7 @@ fn a_coordinator_that_moved_is_looked_for_and_membership_goes_on() {
     assert_eq!(next(&mut group, 99_000_000), None, "after the backoff");
     assert!(matches!(next(&mut group, 100_000_000), Some(Ask::FindCoordinator(_))));
     let response = FindCoordinatorResponse { node_id: 8, host: "h".into(), port: 1, ..Default::default() };
-    assert_eq!(group.on_coordinator(&response, 0).unwrap(), Some((8, "h".into(), 1)));
+    assert_eq!(group.on_coordinator(&response, 0).unwrap(), Some((i32::MAX - 8, "h".into(), 1)));
     assert!(matches!(next(&mut group, 3_000_000_000), Some(Ask::Heartbeat(_))), "no new generation");
     assert!(group.take_changes().iter().all(|change| *change != Change::Revoked));
 }
