@@ -13,6 +13,7 @@
     reason = "makes folders and processes, reads the clock: the instrument, not the broker"
 )]
 
+mod brokers;
 #[cfg(all(test, feature = "yardstick"))]
 mod faulty;
 pub mod machine;

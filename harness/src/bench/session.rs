@@ -1,24 +1,23 @@
 //! One run from its options to its results.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use ringlog_io::threads;
 
+use super::brokers::{Brokers, DataFolder, seat, with_log};
 use super::machine::Seats;
 use super::options::Options;
-use super::process::{Launch, Server, StartError, tail};
 use super::progress::Progress;
 use super::signals;
-use super::verdict::{BenchError, Done};
+use super::verdict::{BenchError, Done, io};
 use crate::host::{HostFacts, PathFacts, facts, memory};
 use crate::results::manifest::{self, Manifest};
 use crate::results::{RunFolder, latency, rows as row_file};
-use crate::run::kafka::{KafkaExecutor, Place};
+use crate::run::kafka::KafkaExecutor;
 use crate::run::rows::{self, Common};
-use crate::run::{self, Plan, Round, RunError, Target, Workload, workload};
-use crate::yardstick::{self, Mode};
+use crate::run::{self, Plan, Round, Target, Workload, workload};
 
 /// Most bytes of page cache and of plain memory that are touched before the first round.
 const TOUCH_FILE_BYTES_MAX: u64 = 4 << 30;
@@ -27,13 +26,6 @@ const TOUCH_ANONYMOUS_BYTES_MAX: u64 = 512 << 20;
 const TOUCH_SHARE: u64 = 3;
 /// Longest time that touching takes.
 const TOUCH_MAX: Duration = Duration::from_secs(6);
-/// What the broker's ready line begins with, and the words before its figures.
-const BROKER_READY: &str = "ringlog broker ready: ";
-const LISTENING: &str = "listening on ";
-const IO: &str = ", io ";
-/// Where the broker's standard error goes, in the data folder.
-const BROKER_LOG: &str = "broker.log";
-
 /// Measures, keeps the results, and gives what is to be printed.
 pub(super) fn measure(options: &Options) -> Result<Done, BenchError> {
     let stop = signals::watch().map_err(io("watching for signals"))?;
@@ -67,20 +59,10 @@ pub(super) fn measure(options: &Options) -> Result<Done, BenchError> {
     };
     warnings.extend(round_warnings(&plan, &common, &rounds));
     let manifest = Manifest {
-        schema: manifest::SCHEMA,
         began: began.to_string(),
-        ended: jiff::Timestamp::now().to_string(),
-        target: plan.subject.clone(),
-        hardware: host.hardware_name(&storage),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        commit: option_env!("RINGLOG_COMMIT").map(str::to_owned).or_else(commit),
-        build: build().to_owned(),
-        command: std::env::args().collect(),
         warnings: warnings.clone(),
         broker: brokers.facts(&seats),
-        host,
-        storage,
-        workloads: workload_tables(&plan.workloads),
+        ..manifest_of(&plan, host, storage)
     };
     let folder = keep(options, &plan, &common, &rounds, &manifest, clock)?;
     let table: Vec<_> = rounds.iter().map(|it| rows::row(&plan, &common, it)).collect();
@@ -90,18 +72,6 @@ pub(super) fn measure(options: &Options) -> Result<Done, BenchError> {
         warnings,
         folder: folder.path().to_owned(),
     })
-}
-
-fn io(what: &str) -> impl FnOnce(std::io::Error) -> BenchError + '_ {
-    move |source| BenchError::Io { what: what.to_owned(), source }
-}
-
-/// A broker that ended said why in its log, which goes with the folder.
-fn with_log(error: RunError, dir: &Path) -> RunError {
-    match error {
-        RunError::BrokerGone(what) => RunError::BrokerGone(format!("{what}\n{}", tail(&dir.join(BROKER_LOG)))),
-        other => other,
-    }
 }
 
 fn plan_of(options: &Options) -> Result<Plan, BenchError> {
@@ -128,139 +98,11 @@ fn plan_of(options: &Options) -> Result<Plan, BenchError> {
     Ok(Plan { workloads: scaled, ..plan })
 }
 
-/// A folder that nobody else has, removed when the run is over.
-struct DataFolder {
-    path: PathBuf,
-    made_parent: bool,
-}
-
-impl DataFolder {
-    fn create(parent: &Path) -> Result<Self, BenchError> {
-        let path = parent.join(format!("bench-{}", std::process::id()));
-        let what = format!("making {}", path.display());
-        let made_parent = !parent.exists();
-        std::fs::create_dir_all(&path).map_err(io(&what))?;
-        Ok(Self { path: path.canonicalize().map_err(io(&what))?, made_parent })
-    }
-}
-
-impl Drop for DataFolder {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            eprintln!("ringlog bench: could not remove {}: {error}", self.path.display());
-        }
-        // Its parent goes too where we made it; it stays where somebody else uses it by now.
-        if let Some(parent) = self.path.parent().filter(|_| self.made_parent) {
-            let _ = std::fs::remove_dir(parent);
-        }
-    }
-}
-
 fn touch(dir: &Path) -> Result<(), BenchError> {
     let share = facts::available_memory_bytes(Path::new("/")).unwrap_or(0) / TOUCH_SHARE;
     let (file, anonymous) = (share.min(TOUCH_FILE_BYTES_MAX), share.min(TOUCH_ANONYMOUS_BYTES_MAX));
     memory::touch(dir, file, anonymous, TOUCH_MAX, |_| ()).map_err(io("touching memory"))?;
     Ok(())
-}
-
-/// The brokers of a run: ours where we start it, and the null brokers. Fields drop in order: processes first.
-struct Brokers {
-    _servers: Vec<Server>,
-    places: BTreeMap<Target, Place>,
-    ready: String,
-    io: Option<String>,
-    /// Why a null broker does not run; the run goes on without it.
-    missing: Vec<String>,
-}
-
-impl Brokers {
-    fn start(options: &Options, plan: &Plan, seats: &Seats, dir: &Path) -> Result<Self, BenchError> {
-        let mut brokers =
-            Self { _servers: Vec::new(), places: BTreeMap::new(), ready: String::new(), io: None, missing: Vec::new() };
-        match &options.bootstrap_server {
-            Some(bootstrap) => {
-                let place = Place { bootstrap: bootstrap.clone(), pid: options.broker_pid };
-                brokers.places.insert(Target::Subject, place);
-            }
-            None => brokers.start_ours(options, seats, dir)?,
-        }
-        let partitions = plan.workloads.iter().map(|it| it.partitions).max().unwrap_or(1);
-        for (target, mode) in [(Target::NullReceive, Mode::Receive), (Target::NullAppend, Mode::Append)] {
-            if plan.targets.contains(&target) {
-                let started = brokers.start_null(target, mode, partitions, seats, dir);
-                brokers.missing.extend(started.err().map(|it| format!("no {}: {it}", mode.target())));
-            }
-        }
-        Ok(brokers)
-    }
-
-    fn start_ours(&mut self, options: &Options, seats: &Seats, dir: &Path) -> Result<(), BenchError> {
-        let mut arguments = vec!["broker".to_owned()];
-        let settings = [
-            ("listeners", "PLAINTEXT://127.0.0.1:0".to_owned()),
-            ("log.dirs", dir.join("log").display().to_string()),
-            ("ringlog.shards", seats.shards.to_string()),
-            ("ringlog.io", options.io.clone().unwrap_or_else(|| "auto".to_owned())),
-        ];
-        for (key, value) in settings {
-            arguments.extend(["--override".to_owned(), format!("{key}={value}")]);
-        }
-        let log = dir.join(BROKER_LOG);
-        let server = Server::start(&Launch { program: None, arguments, ready: BROKER_READY, core: seats.broker, log })?;
-        let bootstrap = between(&server.ready, LISTENING, " ").unwrap_or_default().to_owned();
-        self.io = between(&server.ready, IO, ",").map(str::to_owned);
-        self.ready = server.ready.clone();
-        self.places.insert(Target::Subject, Place { bootstrap, pid: Some(server.pid()) });
-        self._servers.push(server);
-        Ok(())
-    }
-
-    fn start_null(
-        &mut self,
-        target: Target,
-        mode: Mode,
-        partitions: u32,
-        seats: &Seats,
-        dir: &Path,
-    ) -> Result<(), StartError> {
-        let mut arguments: Vec<String> =
-            ["null-broker", "--end-with-stdin", "--mode", mode.name()].map(str::to_owned).into();
-        arguments.extend(["--dir".to_owned(), dir.display().to_string()]);
-        arguments.extend(["--partitions".to_owned(), partitions.to_string()]);
-        if let Some(core) = seats.null_broker {
-            arguments.extend(["--core".to_owned(), core.to_string()]);
-        }
-        let log = dir.join(format!("{}.log", mode.target()));
-        let server = Server::start(&Launch { program: None, arguments, ready: yardstick::READY, core: None, log })?;
-        let bootstrap = format!("127.0.0.1:{}", server.ready.trim_start_matches(yardstick::READY));
-        self.places.insert(target, Place { bootstrap, pid: Some(server.pid()) });
-        self._servers.push(server);
-        Ok(())
-    }
-
-    fn facts(&self, seats: &Seats) -> BTreeMap<String, String> {
-        let place = self.places.get(&Target::Subject);
-        let mut facts = BTreeMap::new();
-        facts.extend(place.map(|it| ("bootstrap_servers".to_owned(), it.bootstrap.clone())));
-        if !self.ready.is_empty() {
-            facts.insert("ready".to_owned(), self.ready.clone());
-            facts.insert("shards".to_owned(), seats.shards.to_string());
-        }
-        facts.extend(self.io.clone().map(|it| ("io".to_owned(), it)));
-        facts.insert("client_core".to_owned(), seat(seats.client));
-        facts.insert("null_broker_core".to_owned(), seat(seats.null_broker));
-        facts
-    }
-}
-
-fn seat(core: Option<usize>) -> String {
-    core.map_or_else(|| "not pinned".to_owned(), |it| it.to_string())
-}
-
-/// The text between two marks.
-fn between<'a>(text: &'a str, from: &str, to: &str) -> Option<&'a str> {
-    let rest = text.split_once(from)?.1;
-    Some(rest.split_once(to).map_or(rest, |it| it.0))
 }
 
 fn machine_line(host: &HostFacts, storage: &PathFacts, seats: &Seats, options: &Options) -> String {
@@ -340,6 +182,30 @@ fn commit() -> Option<String> {
     let ours = |dir: &&Path| dir.join("harness/bin/ringlog.rs").exists();
     let root = program.ancestors().find(ours).or_else(|| here.ancestors().find(ours))?;
     manifest::commit_of(root)
+}
+
+/// What a manifest says whatever the run gave.
+fn manifest_of(plan: &Plan, host: HostFacts, storage: PathFacts) -> Manifest {
+    Manifest {
+        schema: manifest::SCHEMA,
+        ended: jiff::Timestamp::now().to_string(),
+        target: plan.subject.clone(),
+        hardware: host.hardware_name(&storage),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: option_env!("RINGLOG_COMMIT").map(str::to_owned).or_else(commit),
+        build: build().to_owned(),
+        command: command(),
+        workloads: workload_tables(&plan.workloads),
+        host,
+        storage,
+        ..Manifest::default()
+    }
+}
+
+/// The command line; of the program's path only its name, which is all that means something elsewhere.
+fn command() -> Vec<String> {
+    let name = |path: String| Path::new(&path).file_name().map_or(path.clone(), |it| it.to_string_lossy().into_owned());
+    std::env::args().enumerate().map(|(at, it)| if at == 0 { name(it) } else { it }).collect()
 }
 
 fn workload_tables(workloads: &[Workload]) -> BTreeMap<String, toml::Table> {

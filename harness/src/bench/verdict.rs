@@ -54,6 +54,11 @@ pub enum BenchError {
     },
 }
 
+/// Names what was under way when the system refused something.
+pub(super) fn io(what: &str) -> impl FnOnce(std::io::Error) -> BenchError + '_ {
+    move |source| BenchError::Io { what: what.to_owned(), source }
+}
+
 /// Exit codes, as the help names them.
 const FAILED: u8 = 1;
 const LEDGER: u8 = 3;
