@@ -9,7 +9,7 @@
 //! A write or a flush that fails ends the controller: what is pending and what comes later is refused, and nothing is
 //! acknowledged that a restart might not find.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -35,6 +35,10 @@ struct Pending {
 
 /// See the head of the file.
 pub(crate) struct Desk {
+    dir: LogDir,
+    /// What each shard last said of its partitions, and what the files say.
+    checkpoints: BTreeMap<ShardId, BTreeMap<PartitionName, Checkpointed>>,
+    written: BTreeMap<PartitionName, Checkpointed>,
     controller: Controller,
     log: MetadataLog,
     addresses: Vec<Address>,
@@ -49,16 +53,19 @@ impl Desk {
     /// Opens the metadata log, registers this start's brokers, and waits until that is on the disk.
     pub(crate) fn open(
         files: &Rc<dyn Files>,
-        dir: &LogDir,
+        dir: LogDir,
         settings: &Arc<Settings>,
         ports: &[u16],
         addresses: Vec<Address>,
         driver: &dyn Driver,
     ) -> Result<Self, String> {
         let mut random = Random::new(driver.random());
-        let leading = log::lead(files, dir, settings, ports, &mut || random.next(), driver.wall_ms())
+        let leading = log::lead(files, &dir, settings, ports, &mut || random.next(), driver.wall_ms())
             .map_err(|error| error.to_string())?;
         Ok(Self {
+            dir,
+            checkpoints: BTreeMap::new(),
+            written: BTreeMap::new(),
             controller: leading.controller,
             log: leading.log,
             addresses,
@@ -158,8 +165,34 @@ impl Desk {
         self.addresses.iter().skip(1).for_each(|address| address.send(Mail::Stop));
     }
 
-    /// Closes the metadata log.
-    pub(crate) fn close(self) -> Result<(PartitionName, Checkpointed), StorageError> {
-        Ok((log::name(), self.log.close()?))
+    /// The log directory.
+    pub(crate) fn dir(&self) -> &LogDir {
+        &self.dir
+    }
+
+    /// A shard says how far its partitions are. The files are written, and waited for, when that is news: recovery points
+    /// move with flushes, so a broker that leaves flushing to the operating system seldom waits here.
+    pub(crate) fn take_checkpoints(&mut self, from: ShardId, partitions: BTreeMap<PartitionName, Checkpointed>) {
+        self.checkpoints.insert(from, partitions);
+        if self.checkpoints.len() < self.shards() {
+            return;
+        }
+        let mut all: BTreeMap<_, _> =
+            self.checkpoints.values().flatten().map(|(name, at)| (name.clone(), *at)).collect();
+        let metadata = Checkpointed { recovery_point: self.log.flushed_offset(), log_start_offset: 0 };
+        all.insert(log::name(), metadata);
+        if all == self.written {
+            return;
+        }
+        match self.dir.write_checkpoints(&all) {
+            Ok(()) => self.written = all,
+            Err(error) => tracing::warn!(%error, "the checkpoints could not be written"),
+        }
+    }
+
+    /// Closes the metadata log, and notes in the log directory how the broker stopped. `all` is what the shards closed.
+    pub(crate) fn close(self, mut all: BTreeMap<PartitionName, Checkpointed>, clean: bool) -> Result<(), StorageError> {
+        all.insert(log::name(), self.log.close()?);
+        if clean { self.dir.close_clean(&all) } else { self.dir.write_checkpoints(&all) }
     }
 }

@@ -4,11 +4,13 @@
 //! ones between); calls and answers go through one bounded channel per shard, and the sum of calls outstanding per shard
 //! is limited, so that a channel never fills.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ringlog_io::Waker;
+use ringlog_storage::{Checkpointed, PartitionName};
 
 use crate::limits;
 use crate::metadata::controller::{Call, Outcome};
@@ -21,6 +23,8 @@ pub(crate) enum Mail {
     Call { from: ShardId, call_id: u64, call: Call },
     /// From the controller.
     Answer { call_id: u64, outcome: Outcome },
+    /// To shard 0: what the checkpoint files should say of the partitions of a shard.
+    Checkpoints { from: ShardId, partitions: BTreeMap<PartitionName, Checkpointed> },
     /// Finish what is under way, close the partitions, end the thread.
     Stop,
 }

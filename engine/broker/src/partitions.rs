@@ -70,6 +70,10 @@ pub(crate) struct Owned {
 }
 
 impl Owned {
+    fn name(&self) -> PartitionName {
+        PartitionName { topic: self.topic.to_string(), partition: self.key.partition }
+    }
+
     /// Writes what was staged, in one write. Gives what is settled now; under flush.messages the rest follows when the
     /// flush that covers it has ended.
     fn append_staged(&mut self, wall_ms: i64) -> (Vec<Settled>, usize) {
@@ -308,6 +312,18 @@ impl Partitions {
         }
     }
 
+    /// Puts what recovery needs into small files, and gives what the checkpoints should say.
+    pub(crate) fn checkpoint(&mut self) -> BTreeMap<PartitionName, Checkpointed> {
+        let mut checkpoints = BTreeMap::new();
+        for owned in self.places.iter_mut().flatten() {
+            match owned.log.checkpoint() {
+                Ok(checkpointed) => drop(checkpoints.insert(owned.name(), checkpointed)),
+                Err(error) => tracing::warn!(name = %owned.name(), %error, "no checkpoint"),
+            }
+        }
+        checkpoints
+    }
+
     /// Closes every log so that the next start has nothing to check. Gives what the checkpoints should say, and whether
     /// every one was closed.
     pub(crate) fn close(&mut self) -> (BTreeMap<PartitionName, Checkpointed>, bool) {
@@ -315,7 +331,7 @@ impl Partitions {
         let mut clean = true;
         self.by_key.clear();
         for mut owned in std::mem::take(&mut self.places).into_iter().flatten() {
-            let name = PartitionName { topic: owned.topic.to_string(), partition: owned.key.partition };
+            let name = owned.name();
             match owned.log.close_clean() {
                 Ok(checkpointed) => drop(checkpoints.insert(name, checkpointed)),
                 Err(error) => {

@@ -38,6 +38,9 @@ mod kind {
     pub(super) const METADATA_FLUSH: u64 = 6;
 }
 
+/// Kafka's log.flush.offset.checkpoint.interval.ms.
+const CHECKPOINT_INTERVAL_NS: u64 = 60_000_000_000;
+
 /// How often partitions that wait for flush.ms are looked at.
 const FLUSH_CHECK_NS: u64 = 100_000_000;
 
@@ -84,6 +87,7 @@ pub(crate) struct Shard {
     callers: BTreeMap<u64, crate::broker::Caller>,
     next_call: u64,
     next_idle_check: Nanos,
+    next_checkpoint: Nanos,
     stopping: bool,
 }
 
@@ -122,6 +126,7 @@ impl Shard {
             callers: BTreeMap::new(),
             next_call: 0,
             next_idle_check: Nanos(0),
+            next_checkpoint: Nanos(0),
             stopping: false,
         }
     }
@@ -156,6 +161,7 @@ impl Shard {
             self.broker.fetches.next_deadline(),
             self.broker.groups.next_deadline(),
             Some(self.next_idle_check),
+            Some(self.next_checkpoint),
             (!self.flush_later.is_empty()).then_some(self.next_flush_check),
         ];
         let first = deadlines.into_iter().flatten().min()?;
@@ -192,6 +198,7 @@ impl Shard {
         self.start_flushes();
         self.post_calls();
         self.visit_desk();
+        self.checkpoint();
         self.close_idle();
     }
 
@@ -509,6 +516,16 @@ impl Shard {
         desk.deliver();
     }
 
+    /// Once a minute: tells shard 0 how far the partitions here are.
+    fn checkpoint(&mut self) {
+        if self.broker.now < self.next_checkpoint {
+            return;
+        }
+        self.next_checkpoint = Nanos(self.broker.now.0 + CHECKPOINT_INTERVAL_NS);
+        let partitions = self.broker.partitions.checkpoint();
+        self.controller.send(Mail::Checkpoints { from: self.broker.shard, partitions });
+    }
+
     fn take_image(&mut self) {
         if let Some(image) = self.newest.newer(&mut self.image_seen) {
             crate::apply_image::apply(&mut self.broker, image);
@@ -525,6 +542,11 @@ impl Shard {
             Mail::Answer { call_id, outcome } => {
                 if let Some(caller) = self.callers.remove(&call_id) {
                     self.broker.decided(caller, outcome);
+                }
+            }
+            Mail::Checkpoints { from, partitions } => {
+                if let Some(desk) = &mut self.desk {
+                    desk.take_checkpoints(from, partitions);
                 }
             }
             Mail::Stop => self.stopping = true,

@@ -243,12 +243,7 @@ impl Context {
     }
 
     /// Shard 0: the folder's lock, the metadata log, the first image.
-    fn lead(
-        &self,
-        driver: &mut dyn Driver,
-        ports: &[u16],
-        addresses: Vec<Address>,
-    ) -> Result<(LogDir, Desk), StartError> {
+    fn lead(&self, driver: &mut dyn Driver, ports: &[u16], addresses: Vec<Address>) -> Result<Desk, StartError> {
         let files = driver.files();
         let boot_id = host::boot_id().map_err(|error| error.to_string())?;
         let options = LogDirOptions {
@@ -259,20 +254,21 @@ impl Context {
             boot_id,
         };
         let dir = LogDir::open(&files, self.settings.log_dir(), &options).map_err(|error| error.to_string())?;
-        let desk = Desk::open(&files, &dir, &self.settings, ports, addresses, driver)?;
         let mut checkpointed = BTreeMap::new();
         for name in dir.partitions().map_err(|error| error.to_string())? {
             let one = dir.checkpointed(&name);
             checkpointed.insert(name, one);
         }
+        let startup = dir.startup();
+        let desk = Desk::open(&files, dir, &self.settings, ports, addresses, driver)?;
         self.say(Said::Loaded(Loaded {
             newest: desk.newest(),
             image: desk.image(),
-            startup: dir.startup(),
+            startup,
             checkpointed: Arc::new(checkpointed),
         }))?;
         driver.signals(&crate::STOP_SIGNALS).map_err(|error| format!("signals could not be taken: {error}"))?;
-        Ok((dir, desk))
+        Ok(desk)
     }
 
     fn serve(
@@ -280,16 +276,19 @@ impl Context {
         mut driver: Box<dyn Driver>,
         listener: Listener,
         mailbox: Mailbox,
-        lead: Option<(LogDir, Desk)>,
+        desk: Option<Desk>,
         (loaded, controller): (Loaded, Address),
     ) -> Result<(), StartError> {
-        let (dir, desk) = lead.unzip();
         let mut broker =
             Broker::new(ShardId(self.shard), Arc::clone(&self.settings), driver.as_mut(), Arc::clone(&loaded.image));
         apply_image::load(&mut broker, loaded.startup, &loaded.checkpointed)?;
         self.say(Said::Ready)?;
         if !matches!(self.wait.recv(), Ok(Go::Serve)) {
             return Ok(());
+        }
+        if let Some(desk) = &desk {
+            // Every shard is ready: from here on a kill leaves only unfinished tails.
+            desk.dir().recovered().map_err(|error| error.to_string())?;
         }
         let mut shard = Shard::new(Parts {
             broker,
@@ -305,15 +304,15 @@ impl Context {
         let closed = shard.close_partitions();
         drop(self.closed.send(closed));
         drop(self.closed);
-        match (dir, self.all_closed, shard.desk.take()) {
-            (Some(dir), Some(all_closed), Some(desk)) => note_clean_stop(dir, &all_closed, desk),
+        match (self.all_closed, shard.desk.take()) {
+            (Some(all_closed), Some(desk)) => note_stop(&all_closed, desk),
             _ => Ok(()),
         }
     }
 }
 
 /// Shard 0, last: every shard has closed its partitions, or ended without saying so.
-fn note_clean_stop(dir: LogDir, all_closed: &Receiver<Closed>, desk: Desk) -> Result<(), StartError> {
+fn note_stop(all_closed: &Receiver<Closed>, desk: Desk) -> Result<(), StartError> {
     let shards = desk.shards();
     let mut all = BTreeMap::new();
     let mut clean = 0;
@@ -321,13 +320,7 @@ fn note_clean_stop(dir: LogDir, all_closed: &Receiver<Closed>, desk: Desk) -> Re
         all.extend(checkpoints);
         clean += usize::from(was_clean);
     }
-    let (name, checkpointed) = desk.close().map_err(|error| error.to_string())?;
-    all.insert(name, checkpointed);
-    if clean == shards {
-        dir.close_clean(&all).map_err(|error| error.to_string())
-    } else {
-        dir.write_checkpoints(&all).map_err(|error| error.to_string())
-    }
+    desk.close(all, clean == shards).map_err(|error| error.to_string())
 }
 
 fn random_uuid(driver: &dyn Driver) -> Uuid {
