@@ -220,7 +220,7 @@ impl Consumer {
         let deadline_ns = self.network.driver().read().0.saturating_add(nanos(timeout));
         loop {
             self.apply_changes(sink);
-            if self.fetcher.has_records() {
+            if self.fetcher.has_records() && !self.group.as_ref().is_some_and(Group::is_leaving) {
                 let records = self.give(sink)?;
                 if records > 0 {
                     return Ok(records);

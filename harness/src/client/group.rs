@@ -141,6 +141,12 @@ impl Group {
         self.coordinator
     }
 
+    /// Offsets are being committed before the partitions are given back: a record that is given out now would be read
+    /// again by its next owner.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.phase == Phase::Leaving
+    }
+
     /// What happened since the last call.
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)

@@ -103,6 +103,7 @@ fn a_rebalance_commits_gives_back_and_joins_again() {
     settle(&mut group);
     group.take_changes();
     group.on_heartbeat(ErrorCode::REBALANCE_IN_PROGRESS, 0).unwrap();
+    assert!(group.is_leaving(), "nothing is given out from here on");
     let positions = || vec![(("t".to_owned(), 0), 5), (("t".to_owned(), 1), 6), (("other".to_owned(), 0), 7)];
     let Some(Ask::Commit(commit)) = group.next(0, &two_partitions, &positions) else { panic!("no commit") };
     assert_eq!(commit.generation_id_or_member_epoch, 4);
@@ -110,6 +111,7 @@ fn a_rebalance_commits_gives_back_and_joins_again() {
     assert_eq!(commit.topics.len(), 1);
     assert!(group.take_changes().is_empty(), "still ours until the commit is answered");
     group.on_commit(&OffsetCommitResponse::default());
+    assert!(!group.is_leaving());
     assert_eq!(group.take_changes(), [Change::Revoked]);
     assert_eq!(join(&mut group).member_id, "a");
 }
