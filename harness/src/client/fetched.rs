@@ -129,7 +129,7 @@ impl Fetched {
                 let payload = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
                 given.bytes += payload as u64;
                 given.records += 1;
-                self.next_offset = record.offset + 1;
+                self.next_offset = record.offset.saturating_add(1);
                 sink.record(&ConsumedRecord {
                     topic,
                     partition,

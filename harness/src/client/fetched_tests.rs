@@ -68,6 +68,31 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn hostile_bytes_end_in_an_error_or_in_fewer_records_and_never_in_a_panic(
+        codec in 0u8..5,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        records_max in 1usize..30,
+    ) {
+        let mut bytes = [batch(0, 9, Codec::from_id(codec).unwrap(), Some(1)), marker(9, 1, ControlType::Abort)].concat();
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        let rules = ReadRules { check_crcs: false, read_committed: true };
+        let mut fetched = Fetched::new(Slice::from(bytes), 3, vec![Aborted { first_offset: 0, producer_id: 7 }]);
+        let mut opened = Opened::default();
+        fetched.end_within(records_max);
+        for _ in 0..40 {
+            let given = fetched.give(("t", 0), records_max, rules, &mut opened, &mut |_: &ConsumedRecord<'_>| ());
+            if !matches!(given, Ok((_, true))) {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_left_is_known_before_it_is_read() {
     let bytes = [batch(5, 10, Codec::None, None), batch(15, 10, Codec::Lz4, None)].concat();

@@ -167,8 +167,10 @@ impl Fetcher {
 
     /// Records between the positions and the ends of the partitions, as far as the answers said.
     pub(crate) fn lag(&self) -> i64 {
-        let lag = |position: &Position| position.offset.map_or(0, |offset| (position.high_watermark - offset).max(0));
-        self.assigned.values().map(lag).sum()
+        let lag = |position: &Position| {
+            position.offset.map_or(0, |offset| position.high_watermark.saturating_sub(offset).max(0))
+        };
+        self.assigned.values().map(lag).fold(0, i64::saturating_add)
     }
 
     /// Whether every position is known.
