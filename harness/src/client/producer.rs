@@ -8,7 +8,7 @@
 //!                               '--> sink.delivered | sink.failed
 //! ```
 //!
-//! The network is looked at whenever a batch may go out, and at least every [`TURN_NS`] while records keep coming: an
+//! The network is looked at whenever a batch may go out, and at least every `TURN_NS` while records keep coming: an
 //! acknowledgement is seen no later than that, whatever the load.
 
 use std::collections::BTreeMap;
