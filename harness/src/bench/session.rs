@@ -170,6 +170,7 @@ fn meaning(note: &str) -> &'static str {
         "busy-machine" => "other processes used more than a fifth of a core",
         "steal" => "the hypervisor gave more than 2 % of a core's time to others",
         "rate-not-reached" => "less was acknowledged than the schedule asked for",
+        "retries" => "records were sent again after a refusal",
         "failed-sends" => "records were given up",
         _ => "see harness/docs/method.md",
     }

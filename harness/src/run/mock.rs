@@ -67,7 +67,15 @@ impl Mock {
             ..Usage::default()
         };
         let time = "2026-01-02T03:04:05Z".to_owned();
-        Measured { time, start: Duration::ZERO, records, bytes: records * 1000, usage, seconds: vec![latencies] }
+        Measured {
+            time,
+            start: Duration::ZERO,
+            records,
+            bytes: records * 1000,
+            usage,
+            seconds: vec![latencies],
+            retried_records: 0,
+        }
     }
 }
 

@@ -69,6 +69,8 @@ pub struct Measured {
     pub usage: Usage,
     /// A pair of histograms for each second; empty for a consumer.
     pub seconds: Vec<Latencies>,
+    /// Records that were sent more than once, warm-up included but not the first of each partition: the broker or the connection refused them at first.
+    pub retried_records: u64,
 }
 
 /// What writing gave: numbers, and the account of all that was written, warm-up included.
@@ -126,7 +128,9 @@ pub trait Watch {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Acknowledged records are missing, doubled, out of order or changed.
-    #[error("{workload}, round {round}: the ledger does not add up: {verdict}")]
+    #[error(
+        "{workload}, round {round}: the ledger does not add up: {verdict}; {retried_records} records were sent again"
+    )]
     Ledger {
         /// The workload.
         workload: String,
@@ -134,6 +138,8 @@ pub enum RunError {
         round: u32,
         /// The account.
         verdict: Verdict,
+        /// Records that the client sent more than once. Without idempotence that alone can double or reorder them.
+        retried_records: u64,
     },
     /// Nothing was acknowledged.
     #[error("{workload} against {target}: no record was acknowledged in the measured time")]
@@ -275,7 +281,13 @@ impl Step<'_> {
         let consumed = self.executor.consume(self.target, profile, topic, reading)?;
         let verdict = settle(std::slice::from_ref(&produced.ledger), &consumed.ledger);
         if !verdict.adds_up() {
-            return Err(RunError::Ledger { workload: self.workload.name.clone(), round: self.number, verdict });
+            let (workload, round) = (self.workload.name.clone(), self.number);
+            return Err(RunError::Ledger {
+                workload,
+                round,
+                verdict,
+                retried_records: produced.measured.retried_records,
+            });
         }
         let mut rounds = vec![self.round(self.workload, produced.measured, Some(verdict))];
         rounds.extend(reader.map(|it| self.round(it, consumed.measured, Some(verdict))));

@@ -114,6 +114,9 @@ fn notes(common: &Common, round: &Round) -> Vec<String> {
     if round.verdict.is_some_and(|it| it.failed > 0) {
         notes.push("failed-sends".to_owned());
     }
+    if round.measured.retried_records > 0 {
+        notes.push("retries".to_owned());
+    }
     if round.target == Target::Subject {
         notes.extend(common.notes.iter().cloned());
     }

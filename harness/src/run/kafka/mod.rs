@@ -164,6 +164,6 @@ impl Window {
     }
 
     fn measured(self, usage: Usage, records: u64, bytes: u64) -> Measured {
-        Measured { time: self.time, start: self.start, records, bytes, usage, seconds: Vec::new() }
+        Measured { time: self.time, start: self.start, records, bytes, usage, seconds: Vec::new(), retried_records: 0 }
     }
 }

@@ -54,8 +54,10 @@ impl Load<'_> {
         let sink = Sink::new(writer, self.workload.measured_s);
         let mut producer = Producer::open(config, driver, sink).map_err(|error| fail(&error))?;
         let topic = producer.topic(self.topic);
-        producer.partition_count(topic).map_err(|error| fail(&error))?;
+        let partitions = producer.partition_count(topic).map_err(|error| fail(&error))?;
         let mut source = Source::new(self.workload, topic, self.stop);
+        source.prime(&mut producer, partitions).map_err(|error| fail(&error))?;
+        let primed = producer.stats().retried_records;
 
         source.pump(&mut producer, self.workload.warmup_s).map_err(|error| fail(&error))?;
         let window = Window::open(self.place, self.began)?;
@@ -69,6 +71,8 @@ impl Load<'_> {
             producer.abort();
             return Err(RunError::Interrupted);
         }
+        producer.flush().map_err(|error| fail(&error))?;
+        let retried_records = producer.stats().retried_records.saturating_sub(primed);
         let sink = producer.close().map_err(|error| fail(&error))?;
 
         if let Some(reason) = sink.first_failure.as_ref().filter(|_| sink.records == 0) {
@@ -76,6 +80,7 @@ impl Load<'_> {
         }
         let mut measured = window.measured(usage, sink.records, sink.bytes);
         measured.seconds = sink.seconds;
+        measured.retried_records = retried_records;
         Ok(Produced { measured, ledger: sink.ledger })
     }
 }
@@ -103,6 +108,17 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Sends one record to each partition and waits for the answers. A partition that was made a moment ago may refuse at
+    /// first; were five batches on their way then, trying again would change their order, which is nobody's fault
+    /// without idempotence.
+    fn prime(&mut self, producer: &mut Producer<Sink>, partitions: usize) -> Result<(), ClientError> {
+        for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
+            let now_ns = producer.driver().read().0;
+            self.send(producer, Some(partition), now_ns, now_ns)?;
+        }
+        producer.flush()
+    }
+
     /// Sends for so many seconds, or until their share of the round's bytes is used up.
     fn pump(&mut self, producer: &mut Producer<Sink>, seconds: f64) -> Result<(), ClientError> {
         let start_ns = producer.driver().read().0;
@@ -122,7 +138,7 @@ impl<'a> Source<'a> {
             if bytes >= bytes_max {
                 return producer.flush();
             }
-            bytes += self.send(producer, now_ns, now_ns)? as f64;
+            bytes += self.send(producer, None, now_ns, now_ns)? as f64;
             now_ns = producer.driver().read().0;
         }
         Ok(())
@@ -144,17 +160,23 @@ impl<'a> Source<'a> {
                 producer.poll(Duration::from_nanos(due(number) - now_ns))?;
                 continue;
             }
-            self.send(producer, due(number), now_ns)?;
+            self.send(producer, None, due(number), now_ns)?;
             number += 1;
         }
         Ok(())
     }
 
     /// Sends the next value; gives its bytes.
-    fn send(&mut self, producer: &mut Producer<Sink>, intended_ns: u64, sent_ns: u64) -> Result<usize, ClientError> {
+    fn send(
+        &mut self,
+        producer: &mut Producer<Sink>,
+        partition: Option<i32>,
+        intended_ns: u64,
+        sent_ns: u64,
+    ) -> Result<usize, ClientError> {
         let value = &self.values[self.sent % VALUES];
         self.sent += 1;
-        let record = NewRecord { topic: self.topic, partition: None, key: None, value, intended_ns, sent_ns };
+        let record = NewRecord { topic: self.topic, partition, key: None, value, intended_ns, sent_ns };
         producer.send_with(&record, |sink, partition, value| sink.stamp(partition, value))?;
         Ok(value.len())
     }
