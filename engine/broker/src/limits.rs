@@ -30,6 +30,9 @@ pub(crate) const FRAME_FIRST_BYTES: usize = 2 << 20;
 /// One read of a file range on its way to a socket.
 pub(crate) const TRANSFER_BYTES: usize = 512 << 10;
 
+/// The shortest range that goes out by sendfile(2): below it a copy is as cheap (`docs/decisions/transfer-rule.md`).
+pub(crate) const REFERENCE_BYTES_MIN: usize = 16 << 10;
+
 /// Parts of one send.
 pub(crate) const SEND_PARTS: usize = 64;
 

@@ -242,6 +242,15 @@ impl Settings {
         }
     }
 
+    /// `ringlog.transfer`: whether ranges of the log go to `peer` by reference.
+    pub(crate) fn sends_by_reference(&self, peer: std::net::IpAddr) -> bool {
+        match self.values.text("ringlog.transfer") {
+            Some("copy") => false,
+            Some("sendfile") => true,
+            _ => !peer.to_canonical().is_loopback(),
+        }
+    }
+
     /// `log.dirs` or `log.dir`.
     #[must_use]
     pub(crate) fn log_dir(&self) -> &Path {

@@ -26,7 +26,7 @@ use crate::limits;
 use crate::mail::{Address, Mail, Mailbox, Newest};
 use crate::partitions::PartitionKey;
 use crate::response::{Asked, Response};
-use crate::transfer::{self, Step};
+use crate::transfer::{self, Receiver, Step};
 
 /// What a token is for: the top byte.
 mod kind {
@@ -62,6 +62,7 @@ struct Client {
     /// Tells this connection from an earlier one in the same place.
     generation: u32,
     host: Arc<str>,
+    by_reference: bool,
     connection: Connection,
 }
 
@@ -174,11 +175,12 @@ impl Shard {
             Event::Received { token, result } => self.received(token, result),
             Event::Filled { token, result } => self.filled(token, result),
             Event::Sent { token, result } => self.sent(token, result.map(|_| ())),
-            Event::Read { token, result } => self.transferred(token, result),
+            Event::Read { token, result } => self.transferred(token, result.map(Some)),
+            Event::Writable { token, result } => self.transferred(token, result.map(|()| None)),
             Event::Synced { token, result } => self.synced(token, result),
             Event::Signal(signal) => self.signalled(signal),
             // Mail is read and the image looked at in every turn.
-            Event::Woken | Event::Connected { .. } | Event::Writable { .. } => {}
+            Event::Woken | Event::Connected { .. } => {}
         }
     }
 
@@ -226,7 +228,9 @@ impl Shard {
         self.next_generation = self.next_generation.wrapping_add(1);
         let connection = Connection::new(self.broker.now.0);
         let host = Arc::from(peer.ip().to_string());
-        self.clients[place as usize] = Some(Client { socket, generation: self.next_generation, host, connection });
+        let by_reference = self.broker.settings.sends_by_reference(peer.ip());
+        self.clients[place as usize] =
+            Some(Client { socket, generation: self.next_generation, host, by_reference, connection });
         self.receive(place);
     }
 
@@ -420,7 +424,8 @@ impl Shard {
             return;
         }
         let generation = client.generation;
-        match transfer::step(&mut client.connection, self.driver.as_mut()) {
+        let to = Receiver { socket: client.socket, by_reference: client.by_reference };
+        match transfer::step(&mut client.connection, to, self.driver.as_mut()) {
             Ok(Step::Nothing) => {}
             Ok(Step::Send(parts)) => {
                 client.connection.sending = true;
@@ -430,6 +435,15 @@ impl Shard {
                 client.connection.transferring = true;
                 let token = token(kind::TRANSFER, place, generation);
                 self.driver.read_file(&range.file, range.position, len, Cache::Drop, token);
+            }
+            Ok(Step::AwaitRoom) => {
+                client.connection.transferring = true;
+                self.driver.writable(client.socket, token(kind::TRANSFER, place, generation));
+            }
+            Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+                // The peer hung up in the middle of a sendfile, or the file cannot be read: the client asks again.
+                tracing::info!(%error, "a transfer failed: connection closed");
+                self.close(place);
             }
             Err(error) => {
                 tracing::error!(%error, "a log segment could not be read: connection closed");
@@ -447,11 +461,13 @@ impl Shard {
         self.touched.push(place);
     }
 
-    fn transferred(&mut self, token: Token, result: std::io::Result<Buf>) {
+    /// A cold range was read, or (without bytes) the socket takes more.
+    fn transferred(&mut self, token: Token, result: std::io::Result<Option<Buf>>) {
         let Some((place, client)) = self.client(token) else { return };
         client.connection.transferring = false;
         match result {
-            Ok(buf) if !buf.is_empty() => {
+            Ok(None) => self.touched.push(place),
+            Ok(Some(buf)) if !buf.is_empty() => {
                 transfer::arrived(&mut client.connection, buf);
                 self.touched.push(place);
             }

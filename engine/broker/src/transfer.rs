@@ -11,7 +11,7 @@
 
 use std::io;
 
-use ringlog_io::{Buf, Driver, Slice};
+use ringlog_io::{Buf, Driver, Residency, Slice, Socket};
 use ringlog_storage::LogRange;
 
 use crate::connection::Connection;
@@ -27,15 +27,34 @@ pub(crate) enum Step {
     Send(Vec<Slice>),
     /// Read the beginning of this range through the ring.
     ReadCold(LogRange, usize),
+    /// The socket takes nothing now: go on when it does.
+    AwaitRoom,
 }
 
-/// Takes the next step of a connection's output. Errors are those of the file.
-pub(crate) fn step(connection: &mut Connection, driver: &mut dyn Driver) -> io::Result<Step> {
+/// Who receives, and whether long ranges go there by reference.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Receiver {
+    pub(crate) socket: Socket,
+    pub(crate) by_reference: bool,
+}
+
+/// Takes the next step of a connection's output. Errors are those of the file or of the connection.
+pub(crate) fn step(connection: &mut Connection, to: Receiver, driver: &mut dyn Driver) -> io::Result<Step> {
     let mut parts = Vec::new();
     let mut room = limits::TRANSFER_BYTES;
     loop {
         connection.take_bytes(&mut parts);
         let Some(Part::File(range)) = connection.output.front_mut() else { break };
+        if to.by_reference && range.len >= limits::REFERENCE_BYTES_MIN && is_resident(range, driver) {
+            match parts.is_empty() {
+                // What comes before the range leaves first, by a send of its own.
+                false => break,
+                true if !refer(range, to.socket, driver)? => return Ok(Step::AwaitRoom),
+                true if range.len == 0 => drop(connection.output.pop_front()),
+                true => {}
+            }
+            continue;
+        }
         if room == 0 || parts.len() >= limits::SEND_PARTS {
             break;
         }
@@ -55,6 +74,27 @@ pub(crate) fn step(connection: &mut Connection, driver: &mut dyn Driver) -> io::
         }
     }
     Ok(if parts.is_empty() { Step::Nothing } else { Step::Send(parts) })
+}
+
+/// Whether what sendfile would take of a range is in the page cache: it must not wait for a disk.
+fn is_resident(range: &LogRange, driver: &dyn Driver) -> bool {
+    let len = range.len.min(limits::TRANSFER_BYTES) as u64;
+    driver.files().residency(&range.file, range.position, len) == Residency::Whole
+}
+
+/// Sends the beginning of a range by reference and cuts it off the range. False: the socket takes nothing now.
+fn refer(range: &mut LogRange, socket: Socket, driver: &mut dyn Driver) -> io::Result<bool> {
+    let len = range.len.min(limits::TRANSFER_BYTES);
+    match driver.send_file(socket, &range.file, range.position, len) {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(sent) => {
+            range.position += sent as u64;
+            range.len -= sent;
+            Ok(true)
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Copies the beginning of a range out of the page cache and cuts it off the range. `None`: it is not resident.

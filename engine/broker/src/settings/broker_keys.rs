@@ -158,6 +158,8 @@ pub(crate) const BROKER_KEYS: &[Key] = &[
         "Ours: how the kernel is asked (also --io): uring, epoll, or auto (uring where it is allowed)."),
     key("ringlog.shards", Int, Some("1"), Between(1, 256), ReadOnly, Used,
         "Ours: shards (also --shards): each is a thread on a core of its own with a port and a node id of its own."),
+    key("ringlog.transfer", Text, Some("auto"), OneOf(&["auto", "copy", "sendfile"]), ReadOnly, Used,
+        "Ours: how ranges of the log leave: copied, by sendfile, or auto (sendfile to other machines)."),
     key("socket.receive.buffer.bytes", Int, Some("102400"), AtLeast(-1), ReadOnly, Used,
         "SO_RCVBUF of a connection; -1 leaves it to the kernel."),
     key("socket.request.max.bytes", Int, Some("104857600"), AtLeast(1), ReadOnly, Used,
