@@ -104,7 +104,7 @@ pub struct LogRange {
     pub position: u64,
     /// Length in bytes; 0 where nothing is visible at that offset.
     pub len: usize,
-    /// No offset at or above is in the range: the bound for [`Partition::aborted_transactions`].
+    /// No offset at or above is in the range: the bound for [`crate::Partition::aborted_transactions`].
     pub upper_bound_offset: i64,
 }
 

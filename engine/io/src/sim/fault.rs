@@ -81,6 +81,6 @@ pub struct SimCounters {
     pub syncs: u64,
     /// Syncs of folders.
     pub dir_syncs: u64,
-    /// Calls that changed the disk, of every kind: the places where [`SimFiles::cut_power_after`] can cut.
+    /// Calls that changed the disk, of every kind: the places where [`crate::sim::SimFiles::cut_power_after`] can cut.
     pub changes: u64,
 }
