@@ -26,37 +26,25 @@ const VERBS: &str = "usage: ringlog VERB [OPTIONS]
 
 ringlog VERB --help says more.";
 
-/// What `ringlog` prints where no verb is named.
-const HELP: &str = "\
-ringlog: a Kafka-compatible broker and the instrument that measures any of them
-
-  ringlog broker          serves Kafka's protocol (--config server.properties, --override key=value)
-  ringlog bench           starts a broker, drives it, prints and keeps what it measured; or --bootstrap-server
-  ringlog producer-perf   kafka-producer-perf-test with the same options, lines and exit codes
-  ringlog consumer-perf   kafka-consumer-perf-test, likewise
-
-Each verb explains itself with --help.
-";
-
 /// Runs the verb named by the first argument.
 #[must_use]
 pub fn main(args: Vec<String>) -> ExitCode {
     match args.first().map(String::as_str) {
-        Some("bench") => bench::main(&args[1..]),
+        Some("help" | "--help" | "-h") => {
+            println!("{VERBS}");
+            ExitCode::SUCCESS
+        }
         Some("consumer-perf") => consumer_perf::main(&args[1..]),
-        Some("null-broker") => yardstick::main(&args[1..]),
         Some("producer-perf") => producer_perf::main(&args[1..]),
-        None | Some("-h" | "--help" | "help") => {
-            print!("{HELP}");
-            ExitCode::SUCCESS
-        }
-        Some("-V" | "--version") => {
-            println!("ringlog {}", env!("CARGO_PKG_VERSION"));
-            ExitCode::SUCCESS
-        }
+        Some("bench") => bench::main(&args[1..]),
+        Some("null-broker") => yardstick::main(&args[1..]),
         Some(verb) => {
-            eprint!("ringlog: '{verb}' is no verb\n\n{HELP}");
-            ExitCode::from(2)
+            eprintln!("{verb} is no verb of ringlog\n\n{VERBS}");
+            ExitCode::FAILURE
+        }
+        None => {
+            eprintln!("{VERBS}");
+            ExitCode::FAILURE
         }
     }
 }
