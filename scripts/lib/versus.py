@@ -309,7 +309,7 @@ def manifest(options, argv, began):
                 if line.startswith("model name")), platform.processor())
     facts = {
         "schema": 1, "began": began, "ended": now(), "target": "versus-kafka", "commit": commit(),
-        "command": [pathlib.Path(argv[0]).name, *argv[1:]], "client": options.client, "pairs": options.pairs,
+        "command": [pathlib.Path(argv[0]).name, *without_paths(argv[1:])], "client": options.client, "pairs": options.pairs,
         "warm_up_mb": options.warm_up_mb, "small_mb": options.small_mb, "large_mb": options.large_mb,
         "record_bytes": RECORD_BYTES, "broker_cpu": options.broker_cpu, "client_cpu": options.client_cpu,
         "kafka": peers.DEFAULT, "kafka_jvm": peers.BROKER_JVM, "java": java_version(), "cpu": cpu,
@@ -320,6 +320,11 @@ def manifest(options, argv, began):
     lines = [f"{key} = {json.dumps(value)}" for key, value in facts.items()]
     lines += ["", "[producer]", *(f"{name} = {json.dumps(words)}" for name, words in shapes.items())]
     return "\n".join(lines) + "\n"
+
+
+def without_paths(words):
+    """Where this machine keeps its files says nothing of the run: a path's last part stands for it."""
+    return [pathlib.Path(word).name if word.startswith("/") else word for word in words]
 
 
 def java_version():
