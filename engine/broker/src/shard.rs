@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use ringlog_io::{Buf, Cache, Driver, Event, Listener, Nanos, Slice, Socket, SocketOptions, Token};
 use ringlog_storage::{Checkpointed, FlushJob, PartitionName};
-use ringlog_wire::ApiKey;
 use ringlog_wire::codec::Reader;
 use ringlog_wire::header::RequestHeader;
+use ringlog_wire::{ApiKey, ErrorCode};
 
 use crate::broker::{Broker, Incoming, Outcome, ReplyTo};
 use crate::connection::{Connection, Receive, Refused};
@@ -24,6 +24,7 @@ use crate::controller_desk::Desk;
 use crate::handlers::{self, api_versions};
 use crate::limits;
 use crate::mail::{Address, Mail, Mailbox, Newest};
+use crate::metadata::controller::Outcome as Decided;
 use crate::partitions::PartitionKey;
 use crate::response::{Asked, Response};
 use crate::transfer::{self, Receiver, Step};
@@ -191,6 +192,7 @@ impl Shard {
         }
         crate::group_desk::tick(&mut self.broker);
         loop {
+            self.post_calls();
             self.broker.finish_turn();
             self.deliver_replies();
             if !self.resume_touched() && !self.broker.partitions.has_staged() && self.broker.replies.is_empty() {
@@ -198,7 +200,6 @@ impl Shard {
             }
         }
         self.start_flushes();
-        self.post_calls();
         self.visit_desk();
         self.checkpoint();
         self.close_idle();
@@ -569,8 +570,13 @@ impl Shard {
         }
     }
 
+    /// Posts calls to the controller, within the limit of those that wait for an answer. A call over it fails at once.
     fn post_calls(&mut self) {
         for (caller, call) in std::mem::take(&mut self.broker.calls) {
+            if self.callers.len() >= limits::CONTROLLER_CALLS {
+                self.broker.decided(caller, Decided::Failed(ErrorCode::REQUEST_TIMED_OUT));
+                continue;
+            }
             let call_id = self.next_call;
             self.next_call += 1;
             self.callers.insert(call_id, caller);

@@ -5,7 +5,6 @@ use ringlog_wire::{ApiKey, EncodeError, ErrorCode};
 
 use crate::broker::{Broker, Caller, Incoming, Outcome};
 use crate::handlers::Handler;
-use crate::limits;
 use crate::metadata::controller::{Call, Outcome as Decided};
 use crate::response::{Asked, Response};
 
@@ -16,10 +15,6 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
         Ok(request) => request,
         Err(refused) => return Outcome::Refuse(refused),
     };
-    if broker.calls.len() >= limits::CONTROLLER_CALLS {
-        let names = request.topics.into_iter().map(|topic| topic.name).collect();
-        return Response::of(incoming.asked, &failed(names, ErrorCode::REQUEST_TIMED_OUT)).into();
-    }
     let names = request.topics.iter().map(|topic| topic.name.clone()).collect();
     let caller = Caller::Request { reply_to: incoming.reply_to, asked: incoming.asked, names, answer };
     broker.calls.push((caller, Call::CreateTopics(request)));

@@ -5,7 +5,6 @@ use ringlog_wire::{ApiKey, EncodeError, ErrorCode};
 
 use crate::broker::{Broker, Caller, Incoming, Outcome};
 use crate::handlers::Handler;
-use crate::limits;
 use crate::metadata::controller::{Call, Outcome as Decided};
 use crate::response::{Asked, Response};
 
@@ -18,9 +17,6 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
     };
     let by_id = request.topics.iter().filter_map(|topic| topic.name.clone());
     let names: Vec<String> = request.topic_names.iter().cloned().chain(by_id).collect();
-    if broker.calls.len() >= limits::CONTROLLER_CALLS {
-        return Response::of(incoming.asked, &failed(names, ErrorCode::REQUEST_TIMED_OUT)).into();
-    }
     let caller = Caller::Request { reply_to: incoming.reply_to, asked: incoming.asked, names, answer };
     broker.calls.push((caller, Call::DeleteTopics(request, incoming.asked.api_version)));
     Outcome::Later

@@ -52,7 +52,7 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
         stage_topic(broker, incoming, &request, topic, (number, index), &mut pending);
     }
     if pending.missing == 0 {
-        return finish(broker, pending).unwrap_or_else(Outcome::Refuse);
+        return finish(&pending).map_or_else(Outcome::Refuse, Outcome::Reply);
     }
     broker.produces.insert(number, pending);
     Outcome::Later
@@ -220,20 +220,15 @@ pub(crate) fn settle(
     if pending.missing == 0
         && let Some(pending) = broker.produces.remove(&request)
     {
-        let reply_to = pending.reply_to;
-        match finish(broker, pending) {
-            Ok(Outcome::Reply(response)) => broker.replies.push((reply_to, Ok(response))),
-            Ok(Outcome::Refuse(refused)) | Err(refused) => broker.replies.push((reply_to, Err(refused))),
-            Ok(Outcome::Later) => {}
-        }
+        broker.replies.push((pending.reply_to, finish(&pending)));
     }
 }
 
-fn finish(_broker: &mut Broker, pending: PendingProduce) -> Result<Outcome, Refused> {
+fn finish(pending: &PendingProduce) -> Result<Response, Refused> {
     match (pending.acks, pending.failed) {
         (0, true) => Err(Refused::UnacknowledgedProduce(first_error(&pending.response))),
-        (0, false) => Ok(Outcome::Reply(Response::default())),
-        _ => Ok(Response::of(pending.asked, &pending.response).into()),
+        (0, false) => Ok(Response::default()),
+        _ => Response::of(pending.asked, &pending.response).map_err(Refused::Answer),
     }
 }
 

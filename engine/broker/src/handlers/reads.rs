@@ -9,7 +9,6 @@ use ringlog_wire::{ApiKey, Message, Request};
 
 use super::{Handler, describe_cluster, describe_configs, describe_topic_partitions, metadata};
 use crate::broker::{Broker, Caller, Incoming, Outcome};
-use crate::limits;
 use crate::metadata::controller::Call;
 use crate::response::Response;
 
@@ -29,7 +28,7 @@ fn read<R: Request, M: Message>(incoming: &Incoming, answer: impl FnOnce(R) -> M
 fn answer_metadata(broker: &mut Broker, incoming: &Incoming) -> Outcome {
     read(incoming, |request: MetadataRequest| {
         let answer = metadata::answer(&request, incoming.asked.api_version, &broker.image, &broker.settings);
-        if !answer.create.is_empty() && broker.calls.len() < limits::CONTROLLER_CALLS {
+        if !answer.create.is_empty() {
             broker.calls.push((Caller::Nobody, Call::AutoCreate(answer.create)));
         }
         answer.response
