@@ -7,7 +7,22 @@ pub(crate) mod metrics;
 
 use std::path::Path;
 
+use crate::client::ClientError;
+use crate::client::config::ConfigError;
 use crate::client::properties::Properties;
+
+/// Why a perf tool ends early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PerfError {
+    #[error("{0}")]
+    Text(String),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("the driver cannot start: {0}")]
+    Driver(#[from] std::io::Error),
+}
 
 /// Reads a `.properties` file.
 // The harness reads the files that its user names; they are no part of what is simulated.

@@ -16,9 +16,9 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use ringlog_io::{Clock as _, SystemClock, driver};
 
-use crate::cli::warn_unused;
-use crate::client::config::{ConfigError, ConsumerConfig};
-use crate::client::{ClientError, ConsumedRecord, Consumer, RecordSink};
+use crate::cli::{PerfError, warn_unused};
+use crate::client::config::ConsumerConfig;
+use crate::client::{ConsumedRecord, Consumer, RecordSink};
 use dates::DateFormat;
 use options::{Numbers, Options, Stop, Topics};
 use rows::Read;
@@ -46,18 +46,6 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum PerfError {
-    #[error("{0}")]
-    Text(String),
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error("the driver cannot start: {0}")]
-    Driver(#[from] std::io::Error),
 }
 
 fn run(options: &Options) -> Result<(), PerfError> {

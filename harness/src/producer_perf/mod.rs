@@ -19,9 +19,9 @@ use std::time::Duration;
 use ringlog_io::driver;
 
 use crate::cli::argparse::Stop;
-use crate::cli::warn_unused;
-use crate::client::config::{ConfigError, ProducerConfig};
-use crate::client::{ClientError, Delivered, DeliverySink, Failed, NewRecord, Producer};
+use crate::cli::{PerfError, warn_unused};
+use crate::client::config::ProducerConfig;
+use crate::client::{Delivered, DeliverySink, Failed, NewRecord, Producer};
 use options::{Options, PARSER};
 use payload::Payloads;
 use stats::Stats;
@@ -42,18 +42,6 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
         },
     }
     ExitCode::FAILURE
-}
-
-#[derive(Debug, thiserror::Error)]
-enum PerfError {
-    #[error("{0}")]
-    Text(String),
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error("the driver cannot start: {0}")]
-    Driver(#[from] std::io::Error),
 }
 
 fn run(options: &Options) -> Result<(), PerfError> {
