@@ -1,0 +1,92 @@
+//! What both clients have: servers, timeouts, backoffs, sockets.
+
+use std::time::Duration;
+
+use super::ConfigError;
+use super::take::{Take, conflict};
+
+/// What both clients have.
+#[derive(Clone, Debug)]
+pub struct CommonConfig {
+    /// `host:port` of each server of `bootstrap.servers`.
+    pub bootstrap_servers: Vec<(String, u16)>,
+    /// `client.id`.
+    pub client_id: String,
+    /// `request.timeout.ms`.
+    pub request_timeout: Duration,
+    /// `retry.backoff.ms` and `retry.backoff.max.ms`.
+    pub retry_backoff: Backoff,
+    /// `reconnect.backoff.ms` and `reconnect.backoff.max.ms`.
+    pub reconnect_backoff: Backoff,
+    /// `metadata.max.age.ms`.
+    pub metadata_max_age: Duration,
+    /// `send.buffer.bytes`; `None` leaves the kernel's (-1).
+    pub send_buffer_bytes: Option<usize>,
+    /// `receive.buffer.bytes`; `None` leaves the kernel's (-1).
+    pub receive_buffer_bytes: Option<usize>,
+    /// `allow.auto.create.topics` (a producer always allows it).
+    pub allow_auto_create_topics: bool,
+}
+
+/// A pause that doubles from `first` to `max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The first pause.
+    pub first: Duration,
+    /// The longest pause.
+    pub max: Duration,
+}
+
+impl Backoff {
+    /// The pause before attempt `attempts + 1`, without jitter.
+    #[must_use]
+    pub fn after(&self, attempts: u32) -> Duration {
+        self.first.saturating_mul(1u32.checked_shl(attempts).unwrap_or(u32::MAX)).min(self.max.max(self.first))
+    }
+}
+
+impl<'a> Take<'a> {
+    pub(super) fn common(&mut self, client_id: &'a str, send: i64, receive: i64) -> Result<CommonConfig, ConfigError> {
+        self.plaintext_only()?;
+        Ok(CommonConfig {
+            bootstrap_servers: self.bootstrap_servers()?,
+            client_id: self.text("client.id").unwrap_or(client_id).to_owned(),
+            request_timeout: self.millis("request.timeout.ms", 30_000)?,
+            retry_backoff: Backoff {
+                first: self.millis("retry.backoff.ms", 100)?,
+                max: self.millis("retry.backoff.max.ms", 1000)?,
+            },
+            reconnect_backoff: Backoff {
+                first: self.millis("reconnect.backoff.ms", 50)?,
+                max: self.millis("reconnect.backoff.max.ms", 1000)?,
+            },
+            metadata_max_age: self.millis("metadata.max.age.ms", 300_000)?,
+            send_buffer_bytes: self.socket_buffer("send.buffer.bytes", send)?,
+            receive_buffer_bytes: self.socket_buffer("receive.buffer.bytes", receive)?,
+            allow_auto_create_topics: self.bool("allow.auto.create.topics", true)?,
+        })
+    }
+
+    fn socket_buffer(&mut self, name: &'static str, default: i64) -> Result<Option<usize>, ConfigError> {
+        Ok(usize::try_from(self.i64(name, default, -1, i64::from(i32::MAX))?).ok())
+    }
+
+    /// ClientUtils.parseAndValidateAddresses; names are resolved when they are connected to.
+    fn bootstrap_servers(&mut self) -> Result<Vec<(String, u16)>, ConfigError> {
+        let name = "bootstrap.servers";
+        let text = self.text(name).ok_or(ConfigError::Missing(name))?;
+        let urls = text.split(',').map(str::trim).filter(|url| !url.is_empty());
+        let servers: Vec<(String, u16)> = urls.map(host_port).collect::<Result<_, _>>()?;
+        if servers.is_empty() {
+            return conflict("No resolvable bootstrap urls given in bootstrap.servers");
+        }
+        Ok(servers)
+    }
+}
+
+fn host_port(url: &str) -> Result<(String, u16), ConfigError> {
+    let bare = url.rsplit_once("://").map_or(url, |(_, rest)| rest);
+    let split = bare.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    let parsed = split.and_then(|(host, port)| Some((host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?)));
+    parsed.ok_or_else(|| ConfigError::Conflict(format!("Invalid url in bootstrap.servers: {url}")))
+}
