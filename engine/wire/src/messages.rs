@@ -3,6 +3,7 @@
 //! The declarations' form is explained in [`crate::schema`].
 
 pub mod api_versions;
+pub mod consumer_group_heartbeat;
 pub mod consumer_protocol;
 pub mod create_topics;
 pub mod delete_topics;
@@ -51,6 +52,7 @@ macro_rules! for_each_api {
             OffsetForLeaderEpoch(offset_for_leader_epoch): OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse;
             DescribeConfigs(describe_configs): DescribeConfigsRequest => DescribeConfigsResponse;
             DescribeCluster(describe_cluster): DescribeClusterRequest => DescribeClusterResponse;
+            ConsumerGroupHeartbeat(consumer_group_heartbeat): ConsumerGroupHeartbeatRequest => ConsumerGroupHeartbeatResponse;
             DescribeTopicPartitions(describe_topic_partitions): DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse;
         }
     };
