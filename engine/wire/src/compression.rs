@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | gzip | gzip members, one or more | 1 to 9, Java's default (-1) is 6 |
 //! | snappy | xerial's framing, or one raw block (librdkafka) | none |
-//! | lz4 | one frame of independent blocks; linked ones are refused because Java refuses them | 9, which is the fast one |
+//! | lz4 | one frame of independent blocks; linked ones are refused because Java refuses them | 1 to 17; 9, the default, is the fast compressor, the others are LZ4 HC's |
 //! | zstd | frames, window up to 128 MiB | -131072 to 22, default 3 |
 //!
 //! Invariants: output is produced as input is read, never allocated from a size that the input claims; a limit stops a
@@ -205,8 +205,8 @@ pub fn decompress(
     Ok(())
 }
 
-/// Appends `input` compressed. `level` is the codec's own, `None` its default; codecs without levels take none into
-/// account (lz4: only Kafka's default, 9, is written).
+/// Appends `input` compressed. `level` is the codec's own, `None` its default; a codec without levels takes none into
+/// account.
 pub fn compress(
     codec: Codec,
     level: Option<i32>,
@@ -218,7 +218,7 @@ pub fn compress(
         Codec::None => out.extend_from_slice(input),
         Codec::Gzip => gzip(level, input, out)?,
         Codec::Snappy => snappy::write(input, out)?,
-        Codec::Lz4 => lz4::write(input, out)?,
+        Codec::Lz4 => lz4::write(level, input, out, &mut scratch.codecs.block)?,
         Codec::Zstd => zstandard(level, input, out, &mut scratch.codecs)?,
     }
     Ok(())

@@ -2,6 +2,8 @@
 //!
 //! The declarations' form is explained in [`crate::schema`].
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod api_versions;
 pub mod consumer_group_heartbeat;
 pub mod consumer_protocol;
@@ -11,6 +13,7 @@ pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
 pub mod describe_topic_partitions;
+pub mod end_txn;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
@@ -25,6 +28,7 @@ pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod sync_group;
+pub mod txn_offset_commit;
 
 /// Calls `$each! { Key(module): Request => Response; ... }` with one line per API that has declarations, so that
 /// dispatchers, tests and fuzz targets name no list of their own.
@@ -50,6 +54,10 @@ macro_rules! for_each_api {
             DeleteTopics(delete_topics): DeleteTopicsRequest => DeleteTopicsResponse;
             InitProducerId(init_producer_id): InitProducerIdRequest => InitProducerIdResponse;
             OffsetForLeaderEpoch(offset_for_leader_epoch): OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse;
+            AddPartitionsToTxn(add_partitions_to_txn): AddPartitionsToTxnRequest => AddPartitionsToTxnResponse;
+            AddOffsetsToTxn(add_offsets_to_txn): AddOffsetsToTxnRequest => AddOffsetsToTxnResponse;
+            EndTxn(end_txn): EndTxnRequest => EndTxnResponse;
+            TxnOffsetCommit(txn_offset_commit): TxnOffsetCommitRequest => TxnOffsetCommitResponse;
             DescribeConfigs(describe_configs): DescribeConfigsRequest => DescribeConfigsResponse;
             DescribeCluster(describe_cluster): DescribeClusterRequest => DescribeClusterResponse;
             ConsumerGroupHeartbeat(consumer_group_heartbeat): ConsumerGroupHeartbeatRequest => ConsumerGroupHeartbeatResponse;

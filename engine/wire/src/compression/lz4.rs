@@ -8,6 +8,7 @@
 
 use std::io::Write;
 
+use lz4::block::{CompressionMode, compress_bound, compress_to_buffer};
 use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 
 use super::{Codec, CompressionError};
@@ -63,10 +64,48 @@ fn frame_len(input: &[u8], flags: u8) -> Option<usize> {
     }
 }
 
+/// Kafka's default level, which is its fast compressor (`Lz4BlockOutputStream`), not LZ4 HC's level 9.
+const LEVEL_DEFAULT: i32 = 9;
+/// Kafka's levels (`CompressionType.LZ4`).
+const LEVELS: std::ops::RangeInclusive<i32> = 1..=17;
+/// What stands before Java's blocks: version 1, independent blocks of 64 KiB, no checksums, no content size.
+const HEADER: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, VERSION | INDEPENDENT, 0x40, 0x82];
+const BLOCK_LEN_MAX: usize = 64 << 10;
+
 /// Appends `input` as one frame like Java's: 64 KiB blocks, independent, no checksums.
-pub(super) fn write(input: &[u8], out: &mut Vec<u8>) -> Result<(), CompressionError> {
+pub(super) fn write(
+    level: Option<i32>,
+    input: &[u8],
+    out: &mut Vec<u8>,
+    block: &mut Vec<u8>,
+) -> Result<(), CompressionError> {
+    match level {
+        None | Some(LEVEL_DEFAULT) => write_fast(input, out),
+        Some(level) if LEVELS.contains(&level) => write_high(level, input, out, block),
+        Some(level) => Err(CompressionError::encoder(Codec::Lz4, format!("level {level} is not 1 to 17"))),
+    }
+}
+
+fn write_fast(input: &[u8], out: &mut Vec<u8>) -> Result<(), CompressionError> {
     let info = FrameInfo::new().block_mode(BlockMode::Independent).block_size(BlockSize::Max64KB);
     let mut encoder = FrameEncoder::with_frame_info(info, out);
     encoder.write_all(input).map_err(|e| CompressionError::encoder(Codec::Lz4, e))?;
     encoder.finish().map(drop).map_err(|e| CompressionError::encoder(Codec::Lz4, e))
+}
+
+/// The C library's high compressor, block by block; a block that does not shrink is stored plain.
+fn write_high(level: i32, input: &[u8], out: &mut Vec<u8>, block: &mut Vec<u8>) -> Result<(), CompressionError> {
+    let failed = |e: std::io::Error| CompressionError::encoder(Codec::Lz4, e);
+    out.extend_from_slice(&HEADER);
+    for plain in input.chunks(BLOCK_LEN_MAX) {
+        block.resize(compress_bound(plain.len()).map_err(failed)?, 0);
+        let mode = Some(CompressionMode::HIGHCOMPRESSION(level));
+        let len = compress_to_buffer(plain, mode, false, block).map_err(failed)?;
+        let (flag, bytes) = if len < plain.len() { (0, &block[..len]) } else { (PLAIN_BLOCK, plain) };
+        // A block has at most 64 KiB.
+        out.extend_from_slice(&(bytes.len() as u32 | flag).to_le_bytes());
+        out.extend_from_slice(bytes);
+    }
+    out.extend_from_slice(&0u32.to_le_bytes());
+    Ok(())
 }

@@ -118,3 +118,39 @@ fn levels_outside_a_codecs_range_are_refused() {
         compress(Codec::Zstd, Some(level), b"x", &mut out, &mut Scratch::new()).unwrap();
     }
 }
+
+#[test]
+fn every_level_opens_and_a_higher_one_does_not_take_more() {
+    // Words, so that a longer search finds longer matches.
+    let words: Vec<u8> = (0..60_000u32)
+        .flat_map(|n| {
+            ["ring ", "logical ", "logs ", "segment ", "sea "][(n.wrapping_mul(2_654_435_761) >> 29) as usize % 5]
+                .bytes()
+        })
+        .collect();
+    for (codec, levels) in [(Codec::Gzip, 1..=9), (Codec::Lz4, 1..=17), (Codec::Zstd, 1..=19)] {
+        let mut sizes = Vec::new();
+        for level in levels {
+            let mut out = Vec::new();
+            compress(codec, Some(level), &words, &mut out, &mut Scratch::new()).unwrap();
+            assert_eq!(opened(codec, &out).as_ref(), Ok(&words), "{} {level}", codec.name());
+            sizes.push(out.len());
+        }
+        let (first, last) = (sizes[0], sizes[sizes.len() - 1]);
+        assert!(last < first, "{} {sizes:?}", codec.name());
+    }
+}
+
+#[test]
+fn high_lz4_blocks_are_framed_as_the_fast_ones_and_what_does_not_shrink_is_stored() {
+    let noise: Vec<u8> = (0..100_000u32).map(|n| (n.wrapping_mul(2_654_435_761) ^ (n >> 3)).to_le_bytes()[1]).collect();
+    let frame = |level| {
+        let mut out = Vec::new();
+        compress(Codec::Lz4, Some(level), &noise, &mut out, &mut Scratch::new()).unwrap();
+        out
+    };
+    let (fast, high) = (frame(9), frame(12));
+    assert_eq!(fast[..7], high[..7], "the header with its checksum");
+    assert_eq!(opened(Codec::Lz4, &high).as_ref(), Ok(&noise));
+    assert!(high.len() <= noise.len() + 7 + 3 * 4);
+}
