@@ -51,13 +51,14 @@ mod network;
 mod partitioner;
 pub mod producer;
 pub mod properties;
+pub(crate) mod random;
 mod receive;
 mod versions;
 
 pub use consumer::{Consumer, ConsumerStats};
 pub use network::NetworkStats;
-pub use partitioner::SplittableRandom;
 pub use producer::{Producer, ProducerStats};
+pub use random::SplittableRandom;
 
 #[cfg(test)]
 mod fake_broker;

@@ -11,47 +11,7 @@
 
 use ringlog_wire::hash::partition_for_key;
 
-/// Java's SplittableRandom: the generator of the tools' payloads, and good enough to pick partitions.
-#[derive(Clone, Debug)]
-pub struct SplittableRandom {
-    state: u64,
-}
-
-impl SplittableRandom {
-    /// `new SplittableRandom(seed)`.
-    #[must_use]
-    pub fn new(seed: i64) -> Self {
-        Self { state: seed.cast_unsigned() }
-    }
-
-    fn next_u32(&mut self) -> u32 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.state ^ (self.state >> 33)).wrapping_mul(0x62a9_d9ed_7997_05f5);
-        ((z ^ (z >> 28)).wrapping_mul(0xcb24_d0a5_c88c_35b3) >> 32) as u32
-    }
-
-    /// `nextInt()`.
-    pub fn next_int(&mut self) -> i32 {
-        self.next_u32().cast_signed()
-    }
-
-    /// `nextInt(bound)`. The bound must be above 0.
-    pub fn next_int_below(&mut self, bound: i32) -> i32 {
-        debug_assert!(bound > 0, "bound must be positive");
-        let random = self.next_u32().cast_signed();
-        if bound & (bound - 1) == 0 {
-            return random & (bound - 1);
-        }
-        let mut positive = (random.cast_unsigned() >> 1).cast_signed();
-        loop {
-            let below = positive % bound;
-            if positive.wrapping_add(bound - 1).wrapping_sub(below) >= 0 {
-                return below;
-            }
-            positive = (self.next_u32() >> 1).cast_signed();
-        }
-    }
-}
+use super::random::SplittableRandom;
 
 /// `toPositive(murmur2(key)) % partitions`; there must be a partition.
 pub(crate) fn keyed_partition(key: &[u8], partitions: usize) -> usize {
@@ -136,15 +96,6 @@ impl Choice {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_generator_gives_java_s_numbers() {
-        let mut random = SplittableRandom::new(0);
-        assert_eq!([random.next_int(), random.next_int()], [821_115_357, 1_660_418_793]);
-        let mut random = SplittableRandom::new(0);
-        let below: Vec<i32> = (0..5).map(|_| random.next_int_below(1000)).collect();
-        assert_eq!(below, [678, 396, 37, 793, 789]);
-    }
 
     #[test]
     fn keys_go_where_kafka_s_murmur2_sends_them() {

@@ -7,6 +7,7 @@
 //!
 //! Exit code 0 though sends failed, as the original: failures are reported on stderr, with counts.
 
+mod letters;
 mod metrics;
 mod options;
 mod payload;

@@ -2,6 +2,7 @@
 
 use regex::Regex;
 
+use super::letters::Letters;
 use super::options::{Keys, PayloadSource};
 use crate::client::SplittableRandom;
 
@@ -17,7 +18,7 @@ pub(crate) struct Payloads {
 
 #[derive(Debug)]
 enum Source {
-    Letters(usize),
+    Letters { len: usize, letters: Letters },
     Pieces(Vec<String>),
     Number,
 }
@@ -31,7 +32,7 @@ impl Payloads {
         report: &mut dyn FnMut(String),
     ) -> Result<Self, String> {
         let source = match source {
-            PayloadSource::Random(size) => Source::Letters(*size),
+            PayloadSource::Random(size) => Source::Letters { len: *size, letters: Letters::new() },
             PayloadSource::Monotonic => Source::Number,
             PayloadSource::File { path, delimiter } => Source::Pieces(read_pieces(path, delimiter, report)?),
         };
@@ -48,10 +49,7 @@ impl Payloads {
     fn next_value(&mut self, index: u64) {
         let random = &mut self.random;
         match &self.source {
-            Source::Letters(size) => {
-                self.value.resize(*size, 0);
-                self.value.iter_mut().for_each(|byte| *byte = b'A' + letter(random));
-            }
+            Source::Letters { len, letters } => letters.fill(random, *len, &mut self.value),
             Source::Pieces(pieces) => {
                 let chosen = random.next_int_below(i32::try_from(pieces.len()).unwrap_or(i32::MAX));
                 self.value.clear();
@@ -70,12 +68,6 @@ impl Payloads {
         put_decimal(&mut self.key, number);
         true
     }
-}
-
-/// `nextInt(26)`.
-#[inline]
-fn letter(random: &mut SplittableRandom) -> u8 {
-    u8::try_from(random.next_int_below(26)).unwrap_or(0)
 }
 
 fn put_decimal(out: &mut Vec<u8>, number: u64) {
