@@ -27,6 +27,8 @@ pub mod offset_commit;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
+pub mod sasl_authenticate;
+pub mod sasl_handshake;
 pub mod sync_group;
 pub mod txn_offset_commit;
 
@@ -49,6 +51,7 @@ macro_rules! for_each_api {
             SyncGroup(sync_group): SyncGroupRequest => SyncGroupResponse;
             DescribeGroups(describe_groups): DescribeGroupsRequest => DescribeGroupsResponse;
             ListGroups(list_groups): ListGroupsRequest => ListGroupsResponse;
+            SaslHandshake(sasl_handshake): SaslHandshakeRequest => SaslHandshakeResponse;
             ApiVersions(api_versions): ApiVersionsRequest => ApiVersionsResponse;
             CreateTopics(create_topics): CreateTopicsRequest => CreateTopicsResponse;
             DeleteTopics(delete_topics): DeleteTopicsRequest => DeleteTopicsResponse;
@@ -58,6 +61,7 @@ macro_rules! for_each_api {
             AddOffsetsToTxn(add_offsets_to_txn): AddOffsetsToTxnRequest => AddOffsetsToTxnResponse;
             EndTxn(end_txn): EndTxnRequest => EndTxnResponse;
             TxnOffsetCommit(txn_offset_commit): TxnOffsetCommitRequest => TxnOffsetCommitResponse;
+            SaslAuthenticate(sasl_authenticate): SaslAuthenticateRequest => SaslAuthenticateResponse;
             DescribeConfigs(describe_configs): DescribeConfigsRequest => DescribeConfigsResponse;
             DescribeCluster(describe_cluster): DescribeClusterRequest => DescribeClusterResponse;
             ConsumerGroupHeartbeat(consumer_group_heartbeat): ConsumerGroupHeartbeatRequest => ConsumerGroupHeartbeatResponse;

@@ -78,7 +78,7 @@ impl Consumer {
     pub fn open(config: ConsumerConfig, driver: Box<dyn Driver>) -> Result<Self, ClientError> {
         let opened_ns = driver.read().0;
         Ok(Self {
-            network: Network::new(driver, &config.common),
+            network: Network::new(driver, &config.common)?,
             metadata: Metadata::new(&config.common, config.common.allow_auto_create_topics),
             fetcher: Fetcher::new(&config),
             group: None,
@@ -319,7 +319,11 @@ impl Consumer {
                 self.fatal.get_or_insert(error);
             }
         }
-        self.fatal.take().map_or(Ok(()), Err)
+        match (self.fatal.take(), self.network.refusal()) {
+            (Some(error), _) => Err(error),
+            (None, Some(refusal)) => Err(ClientError::Authentication(refusal.clone())),
+            (None, None) => Ok(()),
+        }
     }
 
     /// Sends whatever is due.

@@ -53,6 +53,7 @@ pub mod producer;
 pub mod properties;
 pub(crate) mod random;
 mod receive;
+pub mod security;
 mod versions;
 
 pub use consumer::{Consumer, ConsumerStats};
@@ -208,6 +209,9 @@ pub enum SendError {
     /// The connection ended and the batch may not be sent again.
     #[error("The server disconnected before a response was received.")]
     Disconnected,
+    /// Broker and client do not accept each other.
+    #[error(transparent)]
+    Authentication(security::AuthenticationError),
     /// The producer was closed with records that could not be sent.
     #[error("Producer is closed forcefully.")]
     Closed,
@@ -222,6 +226,9 @@ pub enum ClientError {
     /// The driver failed.
     #[error("the driver failed: {0}")]
     Io(#[from] std::io::Error),
+    /// Broker and client do not accept each other; nothing is tried again.
+    #[error(transparent)]
+    Authentication(security::AuthenticationError),
     /// Something did not happen in time.
     #[error("Timeout of {waited_ms} ms expired before {what}")]
     Timeout {

@@ -23,6 +23,7 @@ use ringlog_wire::{ApiKey, EncodeError, ErrorCode, Message, Reader, Request, Wri
 use super::accumulator::nanos;
 use super::config::{Backoff, CommonConfig};
 use super::receive::{Next, Receiver};
+use super::security::AuthenticationError;
 use super::versions::{Versions, negotiated, ours};
 use super::{ClientError, NodeId};
 
@@ -123,6 +124,7 @@ pub(crate) struct Network {
     events: Vec<Event>,
     out: Vec<NetEvent>,
     stats: NetworkStats,
+    refusal: Option<AuthenticationError>,
 }
 
 /// A token is a connection's serial number and what was asked of the driver.
@@ -131,7 +133,11 @@ const ASKED_RECV: u64 = 1;
 const ASKED_SEND: u64 = 2;
 
 impl Network {
-    pub(crate) fn new(driver: Box<dyn Driver>, config: &CommonConfig) -> Self {
+    /// Errors where stores or tokens of the security settings cannot be had.
+    pub(crate) fn new(driver: Box<dyn Driver>, config: &CommonConfig) -> Result<Self, ClientError> {
+        if config.security.tls.is_some() || config.security.sasl.is_some() {
+            return Err(ClientError::Corrupt("TLS and SASL are not supported by this build yet".into()));
+        }
         let mut network = Self {
             driver,
             client_id: config.client_id.clone(),
@@ -148,11 +154,17 @@ impl Network {
             events: Vec::new(),
             out: Vec::new(),
             stats: NetworkStats::default(),
+            refusal: None,
         };
         for (id, (host, port)) in (i32::MIN..).zip(&config.bootstrap_servers) {
             network.set_node(id, host, *port);
         }
-        network
+        Ok(network)
+    }
+
+    /// Why no broker will be asked any more: one of them and we do not accept each other.
+    pub(crate) fn refusal(&self) -> Option<&AuthenticationError> {
+        self.refusal.as_ref()
     }
 
     /// The driver, for its clock and buffers.

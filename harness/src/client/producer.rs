@@ -110,7 +110,7 @@ impl<S: DeliverySink> Producer<S> {
         }
         let (seed, opened_ns) = (driver.random(), driver.read().0);
         let wall_base = (driver.wall_ms(), driver.now().0);
-        let network = Network::new(driver, &config.common);
+        let network = Network::new(driver, &config.common)?;
         Ok(Self {
             metadata: Metadata::new(&config.common, true),
             accumulator: Accumulator::new(Limits::of(&config), seed),
@@ -200,7 +200,11 @@ impl<S: DeliverySink> Producer<S> {
                 return Ok(count);
             }
             self.metadata.want_update();
-            if !self.wait_turn(deadline_ns)? {
+            let goes_on = self.wait_turn(deadline_ns)?;
+            if let Some(refusal) = self.network.refusal() {
+                return Err(ClientError::Authentication(refusal.clone()));
+            }
+            if !goes_on {
                 let what = format!("topic {} was present in metadata", self.accumulator.name(topic));
                 return Err(ClientError::Timeout { what, waited_ms: max_block.as_millis() });
             }
@@ -222,7 +226,7 @@ impl<S: DeliverySink> Producer<S> {
     ) -> Result<(), ClientError> {
         let bytes = RecordBytes { timestamp_ms: self.wall_ms(record.sent_ns), key: record.key, value: record.value };
         let mark = mark_of(record, &bytes);
-        if let Some(error) = self.too_large(&bytes) {
+        if let Some(error) = self.refused_by_broker().or_else(|| self.too_large(&bytes)) {
             self.refuse(record, mark, &error);
             return Ok(());
         }
@@ -239,17 +243,17 @@ impl<S: DeliverySink> Producer<S> {
                 }
             }
             Appended::NoPartition => {
-                let error = self.no_partition(record.topic);
+                let error = self.refused_by_broker().unwrap_or_else(|| self.no_partition(record.topic));
                 self.refuse(record, mark, &error);
             }
             Appended::NoMemory { wanted } => {
-                let error = SendError::NoMemory {
+                let error = self.refused_by_broker().unwrap_or_else(|| SendError::NoMemory {
                     wanted,
                     waited_ms: self.config.max_block.as_millis(),
                     total: self.config.buffer_memory,
                     available: self.accumulator.free_bytes(),
                     poolable: self.config.batch_size,
-                };
+                });
                 self.refuse(record, mark, &error);
             }
         }
@@ -299,13 +303,18 @@ impl<S: DeliverySink> Producer<S> {
             }
             since_ns = now_ns;
             let hopeless = self.final_error(self.accumulator.name(to.0)).is_some();
-            if !goes_on || (appended == Appended::NoPartition && hopeless) {
+            if !goes_on || self.network.refusal().is_some() || (appended == Appended::NoPartition && hopeless) {
                 break appended;
             }
         };
         self.stats.memory_wait_ns += waited_ns.0;
         self.stats.metadata_wait_ns += waited_ns.1;
         Ok(appended)
+    }
+
+    /// Broker and client do not accept each other: no record can be sent any more, and each says so.
+    fn refused_by_broker(&self) -> Option<SendError> {
+        self.network.refusal().cloned().map(SendError::Authentication)
     }
 
     fn no_partition(&self, topic: Topic) -> SendError {
@@ -373,13 +382,17 @@ impl<S: DeliverySink> Producer<S> {
 
     /// Gives up what is not delivered, disconnects, and gives the sink back.
     pub fn abort(mut self) -> S {
+        self.fail_all(&SendError::Closed);
+        self.network.close_all();
+        self.sink
+    }
+
+    fn fail_all(&mut self, error: &SendError) {
         let queued = self.accumulator.expired(self.network.now_ns(), true);
         let sent = std::mem::take(&mut self.sent);
         for batch in queued.into_iter().chain(sent.into_values().flatten()) {
-            self.report_failed(batch, &SendError::Closed);
+            self.report_failed(batch, error);
         }
-        self.network.close_all();
-        self.sink
     }
 
     /// One turn that waits for an event, not beyond the deadline. False once the deadline has passed.
@@ -410,6 +423,9 @@ impl<S: DeliverySink> Producer<S> {
         if !events.is_empty() {
             events.into_iter().for_each(|event| self.on_event(event, now_ns));
             self.work(now_ns)?;
+        }
+        if let Some(error) = self.refused_by_broker() {
+            self.fail_all(&error);
         }
         self.fatal.take().map_or(Ok(()), Err)
     }

@@ -7,7 +7,7 @@ use super::ClientError;
 
 /// What this client speaks. A version that changes what the client must do is left out until the client does it:
 /// OffsetCommit and OffsetFetch stop before topic ids (10), Fetch before the follower's high watermark (18).
-const OURS: [(ApiKey, i16, i16); 18] = [
+const OURS: [(ApiKey, i16, i16); 20] = [
     (ApiKey::Produce, 3, 13),
     (ApiKey::Fetch, 4, 17),
     (ApiKey::ListOffsets, 1, 10),
@@ -19,12 +19,14 @@ const OURS: [(ApiKey, i16, i16); 18] = [
     (ApiKey::Heartbeat, 0, 4),
     (ApiKey::LeaveGroup, 0, 5),
     (ApiKey::SyncGroup, 0, 5),
+    (ApiKey::SaslHandshake, 1, 1),
     (ApiKey::ApiVersions, 0, 4),
     (ApiKey::CreateTopics, 2, 7),
     (ApiKey::DeleteTopics, 1, 6),
     (ApiKey::InitProducerId, 0, 5),
     (ApiKey::OffsetForLeaderEpoch, 2, 4),
     (ApiKey::DescribeConfigs, 1, 4),
+    (ApiKey::SaslAuthenticate, 0, 2),
     (ApiKey::DescribeCluster, 0, 1),
 ];
 

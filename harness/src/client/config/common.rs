@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::ConfigError;
+use super::security::SecurityConfig;
 use super::take::{Take, conflict};
 
 /// What both clients have.
@@ -26,6 +27,8 @@ pub struct CommonConfig {
     pub receive_buffer_bytes: Option<usize>,
     /// `allow.auto.create.topics` (a producer always allows it).
     pub allow_auto_create_topics: bool,
+    /// `security.protocol` with `ssl.*` and `sasl.*`.
+    pub security: SecurityConfig,
 }
 
 /// A pause that doubles from `first` to `max`.
@@ -47,7 +50,6 @@ impl Backoff {
 
 impl<'a> Take<'a> {
     pub(super) fn common(&mut self, client_id: &'a str, send: i64, receive: i64) -> Result<CommonConfig, ConfigError> {
-        self.plaintext_only()?;
         Ok(CommonConfig {
             bootstrap_servers: self.bootstrap_servers()?,
             client_id: self.text("client.id").unwrap_or(client_id).to_owned(),
@@ -64,6 +66,7 @@ impl<'a> Take<'a> {
             send_buffer_bytes: self.socket_buffer("send.buffer.bytes", send)?,
             receive_buffer_bytes: self.socket_buffer("receive.buffer.bytes", receive)?,
             allow_auto_create_topics: self.bool("allow.auto.create.topics", true)?,
+            security: self.security()?,
         })
     }
 

@@ -1,18 +1,19 @@
 //! The clients' settings, under the Java client's names, with its defaults, limits and error texts.
 //!
 //! Properties go in, typed settings come out, and beside them the names that had no effect: a property that we do not
-//! know is named in a warning, never ignored in silence. A property whose value we could not honour (TLS, SASL, a
+//! know is named in a warning, never ignored in silence. A property whose value we could not honour (Kerberos, a
 //! partitioner class) is an error, because going on would measure something else.
 
 mod common;
 mod consumer;
 mod producer;
-mod security;
+pub mod security;
 mod take;
 
 pub use common::{Backoff, CommonConfig};
 pub use consumer::{ConsumerConfig, OffsetReset};
 pub use producer::{Acks, Compression, ProducerConfig};
+pub use security::SecurityConfig;
 
 /// A setting that cannot be. The texts are those of Kafka's ConfigException where it has one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -122,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_honoured_is_refused_and_what_is_unknown_is_named() {
-        assert!(producer("security.protocol=SASL_SSL").unwrap_err().contains("not supported by this build yet"));
+        assert!(producer("partitioner.class=Mine").unwrap_err().contains("not supported by this build yet"));
         let parsed = ProducerConfig::parse(&properties("compresion.type=lz4 key.serializer=x")).unwrap();
         assert_eq!(parsed.unused, ["compresion.type"]);
     }
