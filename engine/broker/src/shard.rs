@@ -93,21 +93,14 @@ pub(crate) struct Shard {
     stopping: bool,
 }
 
-/// What a shard is made of.
-pub(crate) struct Parts {
-    pub(crate) broker: Broker,
-    pub(crate) driver: Box<dyn Driver>,
-    pub(crate) listener: Listener,
-    pub(crate) mailbox: Mailbox,
-    pub(crate) controller: Address,
-    pub(crate) desk: Option<Desk>,
-    pub(crate) newest: Arc<Newest>,
-    pub(crate) image_seen: u64,
-}
-
 impl Shard {
-    pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { broker, driver, listener, mailbox, controller, desk, newest, image_seen } = parts;
+    pub(crate) fn new(
+        broker: Broker,
+        (driver, listener): (Box<dyn Driver>, Listener),
+        mailbox: Mailbox,
+        (controller, desk): (Address, Option<Desk>),
+        newest: Arc<Newest>,
+    ) -> Self {
         Self {
             broker,
             driver,
@@ -116,7 +109,7 @@ impl Shard {
             controller,
             desk,
             newest,
-            image_seen,
+            image_seen: 0,
             clients: Vec::new(),
             free: Vec::new(),
             next_generation: 0,

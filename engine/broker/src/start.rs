@@ -33,7 +33,7 @@ use crate::limits;
 use crate::mail::{Address, Mailbox, Newest};
 use crate::metadata::image::{Image, ShardId};
 use crate::settings::Settings;
-use crate::shard::{Parts, Shard};
+use crate::shard::Shard;
 
 /// What went wrong at start, in words for the operator.
 pub(crate) type StartError = String;
@@ -290,16 +290,7 @@ impl Context {
             // Every shard is ready: from here on a kill leaves only unfinished tails.
             desk.dir().recovered().map_err(|error| error.to_string())?;
         }
-        let mut shard = Shard::new(Parts {
-            broker,
-            driver,
-            listener,
-            mailbox,
-            controller,
-            desk,
-            newest: loaded.newest,
-            image_seen: 0,
-        });
+        let mut shard = Shard::new(broker, (driver, listener), mailbox, (controller, desk), loaded.newest);
         shard.run().map_err(|error| format!("shard {}: {error}", self.shard))?;
         let closed = shard.close_partitions();
         drop(self.closed.send(closed));
