@@ -5,6 +5,7 @@ use ringlog_wire::batch::{Batch, BatchHeader};
 use ringlog_wire::compression::Codec;
 
 use super::*;
+use crate::client::RecordHeader;
 
 const NODE: NodeId = 1;
 
@@ -38,7 +39,7 @@ fn buffer(len: usize) -> Buf {
 }
 
 fn append(accumulator: &mut Accumulator, to: (Topic, Option<usize>), value: &[u8], now_ns: u64) -> Appended {
-    let record = RecordBytes { timestamp_ms: 0, key: None, value };
+    let record = RecordBytes { timestamp_ms: 0, key: None, value, headers: &[] };
     let mark = Mark { intended_ns: now_ns, sent_ns: now_ns, tag: 0, bytes: 0 };
     accumulator.append(to, &record, mark, &mut buffer, |_, _| now_ns)
 }
@@ -237,4 +238,27 @@ proptest! {
             prop_assert_eq!(&log.values, wanted);
         }
     }
+}
+
+#[test]
+fn headers_are_kept_in_their_order_null_values_and_doubles_too() {
+    let (mut accumulator, topic) = accumulator(limits(), 1);
+    let headers = [("a", Some(&b"1"[..])), ("", None), ("a", Some(b""))];
+    let headers = headers.map(|(key, value)| RecordHeader { key, value });
+    let record = RecordBytes { timestamp_ms: 0, key: Some(b"k"), value: b"v", headers: &headers };
+    let mark = Mark { intended_ns: 0, sent_ns: 0, tag: 0, bytes: 0 };
+    for _ in 0..2 {
+        accumulator.append((topic, Some(0)), &record, mark, &mut buffer, |_, _| 0);
+    }
+    let sent = accumulator.drain(NODE, 5000, &mut buffer);
+    let batch = Batch::parse(&sent[0].bytes).unwrap();
+    let mut scratch = Scratch::new();
+    for record in batch.records(&mut scratch, 1 << 20).unwrap() {
+        let record = record.unwrap();
+        let got: Vec<_> =
+            record.headers.map(|header| (header.key.to_vec(), header.value.map(<[u8]>::to_vec))).collect();
+        let wanted = headers.map(|header| (header.key.as_bytes().to_vec(), header.value.map(<[u8]>::to_vec)));
+        assert_eq!((got.as_slice(), record.value), (&wanted[..], Some(&b"v"[..])));
+    }
+    assert_eq!(batch.header.record_count, 2);
 }

@@ -16,8 +16,8 @@ use ringlog_io::{Buf, Slice};
 use ringlog_wire::batch::{BatchError, BatchHeader, HEADER_LEN, LENGTH_OVERHEAD};
 use ringlog_wire::compression::{self, Codec, CompressionError, Scratch};
 
-use super::Mark;
 use super::config::Compression;
+use super::{Mark, RecordHeader};
 
 /// The most bytes that a record takes beside its key and value: length, attributes, timestamp and offset deltas, two
 /// lengths and the header count (DefaultRecord.MAX_RECORD_OVERHEAD).
@@ -39,12 +39,13 @@ impl ProducerStamp {
     pub(crate) const NONE: Self = Self { id: -1, epoch: -1, sequence: -1 };
 }
 
-/// The bytes of a record's key and value, and its time.
+/// The bytes of a record's key, value and headers, and its time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RecordBytes<'a> {
     pub(crate) timestamp_ms: i64,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: &'a [u8],
+    pub(crate) headers: &'a [RecordHeader<'a>],
 }
 
 impl RecordBytes<'_> {
@@ -53,7 +54,26 @@ impl RecordBytes<'_> {
     pub(crate) fn batch_len_max(&self) -> usize {
         let key_prefix = self.key.map_or(1, |key| varint_len(zigzag(to_i64(key.len()))));
         let value_prefix = varint_len(zigzag(to_i64(self.value.len())));
-        HEADER_LEN + RECORD_OVERHEAD_MAX + key_prefix + value_prefix + self.payload_len() + 1
+        HEADER_LEN + RECORD_OVERHEAD_MAX + key_prefix + value_prefix + self.payload_len() + self.headers_len()
+    }
+
+    /// What the headers take: their count, and per header two lengths, its key and its value.
+    fn headers_len(&self) -> usize {
+        let one = |header: &RecordHeader<'_>| {
+            let value = header.value.map_or(varint_len(zigzag(-1)), |value| prefixed_len(value.len()));
+            prefixed_len(header.key.len()) + value
+        };
+        varint_len(zigzag(to_i64(self.headers.len()))) + self.headers.iter().map(one).sum::<usize>()
+    }
+
+    fn put_headers(&self, bytes: &mut Vec<u8>) {
+        put_varint(bytes, to_i64(self.headers.len()));
+        for header in self.headers {
+            put_varint(bytes, to_i64(header.key.len()));
+            bytes.extend_from_slice(header.key.as_bytes());
+            put_varint(bytes, header.value.map_or(-1, |value| to_i64(value.len())));
+            bytes.extend_from_slice(header.value.unwrap_or_default());
+        }
     }
 
     /// Key and value.
@@ -98,11 +118,12 @@ impl OpenBatch {
     fn body_len(&self, record: &RecordBytes<'_>) -> usize {
         let key_len = record.key.map_or(1, |key| varint_len(zigzag(to_i64(key.len()))) + key.len());
         let value_len = varint_len(zigzag(to_i64(record.value.len()))) + record.value.len();
-        // Attributes and the header count take a byte each.
-        2 + varint_len(zigzag(self.timestamp_delta(record)))
+        // The attributes take a byte.
+        1 + varint_len(zigzag(self.timestamp_delta(record)))
             + varint_len(zigzag(to_i64(self.marks.len())))
             + key_len
             + value_len
+            + record.headers_len()
     }
 
     fn timestamp_delta(&self, record: &RecordBytes<'_>) -> i64 {
@@ -134,7 +155,7 @@ impl OpenBatch {
         let value_at = bytes.len();
         bytes.extend_from_slice(record.value);
         let tag = touch(&mut bytes[value_at..]);
-        bytes.push(0);
+        record.put_headers(bytes);
         self.marks.push(Mark { tag, ..mark });
     }
 
@@ -204,6 +225,10 @@ fn zigzag(value: i64) -> u64 {
 fn varint_len(value: u64) -> usize {
     let bits = u64::BITS - (value | 1).leading_zeros();
     bits.div_ceil(7) as usize
+}
+
+fn prefixed_len(len: usize) -> usize {
+    varint_len(zigzag(to_i64(len))) + len
 }
 
 fn put_varint(bytes: &mut Vec<u8>, value: i64) {

@@ -137,6 +137,7 @@ impl Fetched {
                     timestamp_ms: record.timestamp,
                     key: record.key,
                     value: record.value,
+                    headers: record.headers,
                 });
                 if given.records == records_max {
                     ended = false;

@@ -60,6 +60,7 @@ pub use consumer::{Consumer, ConsumerStats};
 pub use network::NetworkStats;
 pub use producer::{Producer, ProducerStats};
 pub use random::SplittableRandom;
+pub use ringlog_wire::batch::{Header as ReadHeader, Headers as ReadHeaders};
 
 #[cfg(test)]
 mod fake_broker;
@@ -101,6 +102,15 @@ pub struct NewRecord<'a> {
     pub intended_ns: u64,
     /// Now, by the driver's clock: the caller read it, so that a record costs at most one reading.
     pub sent_ns: u64,
+}
+
+/// A header of a record to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordHeader<'a> {
+    /// The key.
+    pub key: &'a str,
+    /// The value; null is allowed.
+    pub value: Option<&'a [u8]>,
 }
 
 /// A batch that the broker acknowledged (or, with acks=0, that the socket took).
@@ -291,6 +301,8 @@ pub struct ConsumedRecord<'a> {
     pub key: Option<&'a [u8]>,
     /// The value.
     pub value: Option<&'a [u8]>,
+    /// The headers.
+    pub headers: ReadHeaders<'a>,
 }
 
 /// Whoever takes what a consumer reads. Called from within `poll`.

@@ -28,7 +28,7 @@ use super::batch::RecordBytes;
 use super::config::{Acks, ConfigError, ProducerConfig};
 use super::metadata::Metadata;
 use super::network::{NetEvent, Network, NetworkStats, VERSION_ANY};
-use super::{ClientError, Delivered, DeliverySink, Failed, Mark, NewRecord, NodeId, SendError, Topic};
+use super::{ClientError, Delivered, DeliverySink, Failed, Mark, NewRecord, NodeId, RecordHeader, SendError, Topic};
 
 /// While records keep coming the network is looked at no later than this after the last time.
 const TURN_NS: u64 = 50_000;
@@ -224,7 +224,27 @@ impl<S: DeliverySink> Producer<S> {
         record: &NewRecord<'_>,
         touch: impl FnOnce(&mut S, i32, &mut [u8]) -> u64,
     ) -> Result<(), ClientError> {
-        let bytes = RecordBytes { timestamp_ms: self.wall_ms(record.sent_ns), key: record.key, value: record.value };
+        self.send_bytes(record, &[], touch)
+    }
+
+    /// As [`Self::send`], with headers.
+    pub fn send_with_headers(
+        &mut self,
+        record: &NewRecord<'_>,
+        headers: &[RecordHeader<'_>],
+        tag: u64,
+    ) -> Result<(), ClientError> {
+        self.send_bytes(record, headers, |_, _, _| tag)
+    }
+
+    fn send_bytes(
+        &mut self,
+        record: &NewRecord<'_>,
+        headers: &[RecordHeader<'_>],
+        touch: impl FnOnce(&mut S, i32, &mut [u8]) -> u64,
+    ) -> Result<(), ClientError> {
+        let timestamp_ms = self.wall_ms(record.sent_ns);
+        let bytes = RecordBytes { timestamp_ms, key: record.key, value: record.value, headers };
         let mark = mark_of(record, &bytes);
         if let Some(error) = self.refused_by_broker().or_else(|| self.too_large(&bytes)) {
             self.refuse(record, mark, &error);
