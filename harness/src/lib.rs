@@ -6,6 +6,7 @@ pub mod bench;
 mod cli;
 pub mod client;
 mod consumer_perf;
+mod e2e_latency;
 pub mod host;
 pub mod ledger;
 pub mod measure;
@@ -22,6 +23,7 @@ const VERBS: &str = "usage: ringlog VERB [OPTIONS]
   bench           starts a broker, measures it beside the machine's ceiling, keeps the numbers
   producer-perf   kafka-producer-perf-test, with its options and output
   consumer-perf   kafka-consumer-perf-test, with its options and output
+  e2e-latency     kafka-e2e-latency, with its options and output
   null-broker     a broker that keeps nothing: the machine's ceiling
 
 ringlog VERB --help says more.";
@@ -36,6 +38,7 @@ pub fn main(args: Vec<String>) -> ExitCode {
         }
         Some("consumer-perf") => consumer_perf::main(&args[1..]),
         Some("producer-perf") => producer_perf::main(&args[1..]),
+        Some("e2e-latency") => e2e_latency::main(&args[1..]),
         Some("bench") => bench::main(&args[1..]),
         Some("null-broker") => yardstick::main(&args[1..]),
         Some(verb) => {

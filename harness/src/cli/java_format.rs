@@ -25,6 +25,19 @@ pub(crate) fn fixed(value: f64, places: usize) -> String {
     format!("{sign}{}{point}{}", text(&digits[..split]), text(&digits[split..]))
 }
 
+/// `Double.toString(value)`: at least one decimal, and computerized scientific notation below 0.001 and from 10^7 on.
+pub(crate) fn double_text(value: f64) -> String {
+    let magnitude = value.abs();
+    if !value.is_finite() || value == 0.0 || (1e-3..1e7).contains(&magnitude) {
+        let text = if value.is_finite() { format!("{value:?}") } else { fixed(value, 0) };
+        return text;
+    }
+    let text = format!("{value:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let point = if digits.contains('.') { "" } else { ".0" };
+    format!("{digits}{point}E{exponent}")
+}
+
 /// Adds one to the last digit.
 fn round_up(digits: &mut Vec<u8>) {
     for digit in digits.iter_mut().rev() {
@@ -55,6 +68,25 @@ mod tests {
         assert_eq!(fixed(9.995, 2), "10.00");
         assert_eq!(fixed(99.96, 1), "100.0");
         assert_eq!(fixed(0.5, 0), "1");
+    }
+
+    #[test]
+    fn a_double_s_text_is_java_s() {
+        let cases = [
+            (0.001, "0.001"),
+            (1.0E-4, "1.0E-4"),
+            (123_456.789, "123456.789"),
+            (1.234_567_8E7, "1.2345678E7"),
+            (1.0, "1.0"),
+            (1e7, "1.0E7"),
+            (9_999_999.5, "9999999.5"),
+            (0.05, "0.05"),
+            (0.0, "0.0"),
+            (f64::NAN, "NaN"),
+        ];
+        for (value, wanted) in cases {
+            assert_eq!(double_text(value), wanted);
+        }
     }
 
     #[test]

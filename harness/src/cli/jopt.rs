@@ -1,6 +1,7 @@
 //! Options as jopt-simple 5.0.4 reads them, abbreviations off, which kafka-consumer-perf-test uses.
 //!
-//! - `--opt value` and `--opt=value`; a value may begin with `-` only behind `=`, or where it is a number.
+//! - `--opt value` and `--opt=value`; a required value is the next token, whatever it looks like.
+//! - An optional value is the next token if that is no option and, for a number, is one; a negative number too.
 //! - Unknown options end the parse; what is no option is left over and ignored.
 //! - An option that was given twice, or a bad number, is found only when it is read, as in the original.
 
@@ -37,12 +38,18 @@ pub(crate) fn parse(options: &'static [Opt], args: &[String]) -> Result<Given, S
         else {
             continue;
         };
+        let known = |name: &str| options.iter().any(|option| option.name == name);
+        if !token.starts_with("--") && !known(long.split('=').next().unwrap_or(long)) {
+            // One dash: a cluster of letters, none of which is an option.
+            return Err(format!("{} is not a recognized option", long.chars().take(1).collect::<String>()));
+        }
         let (name, inline) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value.to_owned())));
         let option = options.iter().find(|option| option.name == name);
         let option = option.ok_or_else(|| format!("{name} is not a recognized option"))?;
         let value = match option.arity {
             Arity::Flag => None,
-            _ => inline.or_else(|| rest.next_if(|next| is_value(next)).cloned()),
+            Arity::Required => inline.or_else(|| rest.next().cloned()),
+            Arity::Optional => inline.or_else(|| rest.next_if(|next| option.may_take(next)).cloned()),
         };
         if option.arity == Arity::Required && value.is_none() {
             return Err(format!("Option {name} requires an argument"));
@@ -52,8 +59,15 @@ pub(crate) fn parse(options: &'static [Opt], args: &[String]) -> Result<Given, S
     Ok(given)
 }
 
-fn is_value(token: &str) -> bool {
-    !token.starts_with('-') || token == "-" || token.parse::<f64>().is_ok()
+impl Opt {
+    /// Whether a token can be this option's optional value.
+    fn may_take(&self, token: &str) -> bool {
+        match self.metavar.split(':').next() {
+            Some("Integer") => token.parse::<i32>().is_ok(),
+            Some("Long") => token.parse::<i64>().is_ok(),
+            _ => !token.starts_with('-') || token == "-",
+        }
+    }
 }
 
 impl Given {
@@ -123,18 +137,28 @@ mod tests {
     fn the_messages_are_jopt_s() {
         assert_eq!(parse_line("--top a").unwrap_err(), "top is not a recognized option");
         assert_eq!(parse_line("--topic").unwrap_err(), "Option topic requires an argument");
-        assert_eq!(parse_line("--topic --hide-header").unwrap_err(), "Option topic requires an argument");
+        assert_eq!(parse_line("-topic").unwrap_err(), "Option topic requires an argument");
+        assert_eq!(parse_line("-top a").unwrap_err(), "t is not a recognized option");
         let twice = parse_line("--topic a --topic b").unwrap();
         let wanted = "Found multiple arguments for option topic, but you asked for only one";
         assert_eq!(twice.text("topic").unwrap_err(), wanted);
-        let bad = parse_line("--timeout abc").unwrap();
+        let bad = parse_line("--timeout=abc").unwrap();
         assert_eq!(bad.number::<i64>("timeout").unwrap_err(), "Cannot parse argument 'abc' of option timeout");
     }
 
     #[test]
     fn an_optional_value_may_be_missing() {
-        let given = parse_line("--timeout --topic a").unwrap();
-        assert!(given.has("timeout"));
-        assert_eq!(given.text("timeout"), Ok(None));
+        for line in ["--timeout --topic a", "--timeout", "--timeout abc"] {
+            let given = parse_line(line).unwrap();
+            assert!(given.has("timeout"));
+            assert_eq!(given.text("timeout"), Ok(None), "{line}");
+        }
+        assert_eq!(parse_line("--timeout -1").unwrap().number::<i64>("timeout"), Ok(Some(-1)));
+    }
+
+    #[test]
+    fn a_required_value_is_the_next_token_though_it_looks_like_an_option() {
+        let given = parse_line("--topic --hide-header").unwrap();
+        assert_eq!((given.text("topic"), given.has("hide-header")), (Ok(Some("--hide-header")), false));
     }
 }

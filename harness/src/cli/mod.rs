@@ -1,6 +1,7 @@
 //! What the verbs share: the two option parsers of Kafka's tools, Java's number formats, metrics tables.
 
 pub(crate) mod argparse;
+pub(crate) mod compat;
 pub(crate) mod java_format;
 pub(crate) mod jopt;
 pub(crate) mod metrics;

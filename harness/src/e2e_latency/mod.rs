@@ -1,0 +1,225 @@
+//! `ringlog e2e-latency`: kafka-e2e-latency with our clients. Same options, lines and exit codes.
+//!
+//! ```text
+//!   record -> clock -> producer: send, wait for the acknowledgement -> consumer: poll -> clock -> compare
+//! ```
+//!
+//! One record at a time, on one thread: an unloaded round trip. Every latency is kept in nanoseconds
+//! ([`results::Latencies`]); only the original's lines cut them to milliseconds.
+//!
+//! Where it differs: the original commits the offsets of a group that nobody uses again, this one does not.
+
+mod content;
+mod options;
+pub(crate) mod results;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use ringlog_io::{Clock as _, SystemClock, driver};
+
+use crate::cli::{PerfError, warn_unused};
+use crate::client::config::{ConsumerConfig, ProducerConfig};
+use crate::client::{ConsumedRecord, Consumer, Delivered, DeliverySink, Failed, NewRecord, Producer, Topic};
+use crate::run::kafka::Admin;
+use content::{Content, Contents};
+use options::{Options, Stop};
+use results::Latencies;
+
+/// How long a record may take until it is read.
+const POLL: Duration = Duration::from_mins(1);
+/// Partitions and replicas of a topic that is made.
+const NEW_TOPIC: (i32, i16) = (1, 1);
+
+/// Runs the verb.
+pub(crate) fn main(args: &[String]) -> ExitCode {
+    let options = match options::parse(args) {
+        Ok(options) => options,
+        Err(Stop::Version) => {
+            println!("{}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        Err(Stop::Usage(message)) => {
+            eprintln!("{message}\n{}", options::usage());
+            return ExitCode::FAILURE;
+        }
+        Err(Stop::Message(message)) => {
+            eprintln!("{message}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), PerfError> {
+    options.notice.iter().for_each(|notice| println!("{notice}"));
+    let mut pair = Pair::open(options)?;
+    pair.find_topic(options)?;
+    pair.settle(options)?;
+    let latencies = pair.measure(options)?;
+    println!("{}", latencies.average_line());
+    let percentiles = latencies.percentiles_line();
+    println!("{}", percentiles.ok_or_else(|| PerfError::Text("Index 0 out of bounds for length 0".into()))?);
+    pair.close()
+}
+
+/// Both clients.
+struct Pair {
+    producer: Producer<Acknowledged>,
+    consumer: Consumer,
+    /// Why a topic cannot be made over a connection of our own, if it cannot.
+    security: Option<String>,
+}
+
+impl Pair {
+    fn open(options: &Options) -> Result<Self, PerfError> {
+        let properties = options.consumer_properties(SystemClock::new().wall_ms()).map_err(PerfError::Text)?;
+        let security = properties.get("security.protocol").filter(|it| *it != "PLAINTEXT").map(str::to_owned);
+        let consumer = ConsumerConfig::parse(&properties)?;
+        let producer = ProducerConfig::parse(&options.producer_properties().map_err(PerfError::Text)?)?;
+        // The file is for both clients: only what neither of them knows had no effect.
+        let unused = producer.unused.iter().filter(|name| consumer.unused.contains(name)).cloned();
+        warn_unused(&unused.collect::<Vec<_>>());
+        let open = || driver::open(driver::DriverOptions::default());
+        let consumer = Consumer::open(consumer.config, open()?)?;
+        let producer = Producer::open(producer.config, open()?, Acknowledged::default())?;
+        Ok(Self { producer, consumer, security })
+    }
+
+    /// Makes the topic where it does not exist.
+    fn find_topic(&mut self, options: &Options) -> Result<(), PerfError> {
+        if self.consumer.topic_names()?.contains(&options.topic) {
+            return Ok(());
+        }
+        let (partitions, replicas) = NEW_TOPIC;
+        println!(
+            "Topic \"{}\" does not exist. Will create topic with {partitions} partition(s) and replication factor = {replicas}",
+            options.topic
+        );
+        if let Some(protocol) = &self.security {
+            return Err(PerfError::Text(format!(
+                "topics are made over PLAINTEXT only, not over {protocol}: make {} first, with kafka-topics --create",
+                options.topic
+            )));
+        }
+        let made = Admin::connect(&options.servers)
+            .and_then(|mut admin| admin.create_topic_with(&options.topic, (partitions, replicas), Vec::new()));
+        made.map_err(|error| {
+            println!("Creation of topic {} failed", options.topic);
+            PerfError::Text(error.to_string())
+        })
+    }
+
+    /// The consumer stands at the end of every partition.
+    fn settle(&mut self, options: &Options) -> Result<(), PerfError> {
+        self.consumer.assign_all(&options.topic)?;
+        let timeout = self.consumer.config().default_api_timeout;
+        if self.consumer.settle_positions(timeout)? {
+            return Ok(());
+        }
+        let reason = self.consumer.last_disconnect().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        Err(PerfError::Text(format!(
+            "Timeout of {}ms expired before the positions of {} could be determined{reason}",
+            timeout.as_millis(),
+            options.topic
+        )))
+    }
+
+    fn measure(&mut self, options: &Options) -> Result<Latencies, PerfError> {
+        let topic = self.producer.topic(&options.topic);
+        let (mut contents, mut latencies) = (Contents::new(options.sizes), Latencies::default());
+        for _ in 0..options.records {
+            let sent = contents.next();
+            let (elapsed_ns, read) = self.round_trip(topic, &sent)?;
+            check(&sent, &read, options).map_err(PerfError::Text)?;
+            latencies.take(elapsed_ns).iter().for_each(|line| println!("{line}"));
+        }
+        Ok(latencies)
+    }
+
+    fn round_trip(&mut self, topic: Topic, sent: &Content) -> Result<(u64, Vec<Content>), PerfError> {
+        let sent_ns = self.producer.driver().read().0;
+        let key = sent.key.as_deref();
+        let record = NewRecord { topic, partition: None, key, value: &sent.value, intended_ns: sent_ns, sent_ns };
+        self.producer.send_with_headers(&record, &sent.headers(), 0)?;
+        self.producer.flush()?;
+        if let Some(error) = self.producer.sink().failed.take() {
+            return Err(PerfError::Text(error));
+        }
+        let mut read = Vec::new();
+        self.consumer.poll(POLL, &mut |record: &ConsumedRecord<'_>| read.push(Content::read(record)))?;
+        let done_ns = self.producer.driver().read().0;
+        Ok((done_ns.saturating_sub(sent_ns), read))
+    }
+
+    fn close(self) -> Result<(), PerfError> {
+        self.producer.close()?;
+        Ok(self.consumer.close()?)
+    }
+}
+
+/// Exactly the record that was sent must have come back.
+fn check(sent: &Content, read: &[Content], options: &Options) -> Result<(), String> {
+    let Some(first) = read.first() else {
+        let unit = if options.compat.is_3_9() { "" } else { "ms" };
+        let timeout = POLL.as_millis();
+        return Err(format!("poll() timed out before finding a result (timeout:[{timeout}{unit}])"));
+    };
+    if let Some(difference) = first.difference(sent, options.compat) {
+        return Err(difference);
+    }
+    if read.len() == 1 {
+        return Ok(());
+    }
+    Err(format!("Only one result was expected during this test. We found [{}]", read.len()))
+}
+
+/// What became of the record under way.
+#[derive(Debug, Default)]
+struct Acknowledged {
+    failed: Option<String>,
+}
+
+impl DeliverySink for Acknowledged {
+    fn delivered(&mut self, _batch: &Delivered<'_>) {}
+
+    fn failed(&mut self, batch: &Failed<'_>) {
+        self.failed = Some(batch.error.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(line: &str) -> Options {
+        options::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn exactly_what_was_sent_must_come_back_and_nothing_else() {
+        let options = options("--bootstrap-server h:1 --topic t --num-records 1 --producer-acks 1 --record-size 2");
+        let sent = Contents::new(options.sizes).next();
+        assert_eq!(check(&sent, std::slice::from_ref(&sent), &options), Ok(()));
+        let error = |read: &[Content]| check(&sent, read, &options).unwrap_err();
+        assert_eq!(error(&[]), "poll() timed out before finding a result (timeout:[60000ms])");
+        let two = "Only one result was expected during this test. We found [2]";
+        assert_eq!(error(&[sent.clone(), sent.clone()]), two);
+        let other = Content { value: b"x".to_vec(), ..sent.clone() };
+        assert!(error(&[other]).starts_with("The message value read [x] did not match"));
+    }
+
+    #[test]
+    fn version_3_9_says_its_timeout_without_a_unit() {
+        let options = options("--compat 3.9 h:1 t 1 all 2");
+        let sent = Contents::new(options.sizes).next();
+        let wanted = "poll() timed out before finding a result (timeout:[60000])";
+        assert_eq!(check(&sent, &[], &options).unwrap_err(), wanted);
+    }
+}
