@@ -10,6 +10,7 @@ mod e2e_latency;
 pub mod host;
 pub mod ledger;
 pub mod measure;
+mod perf_extras;
 mod producer_perf;
 pub mod report;
 pub mod results;

@@ -393,6 +393,15 @@ impl<S: DeliverySink> Producer<S> {
         Ok(())
     }
 
+    /// As [`Self::flush`], for at most `timeout`. False where records are left over.
+    pub fn flush_for(&mut self, timeout: Duration) -> Result<bool, ClientError> {
+        let deadline_ns = self.network.driver().read().0.saturating_add(nanos(timeout));
+        self.accumulator.set_flushing(true);
+        while self.accumulator.unfinished() > 0 && self.wait_turn(deadline_ns)? {}
+        self.accumulator.set_flushing(false);
+        Ok(self.accumulator.unfinished() == 0)
+    }
+
     /// Flushes, disconnects, and gives the sink back.
     pub fn close(mut self) -> Result<S, ClientError> {
         self.flush()?;

@@ -1,32 +1,40 @@
 //! `ringlog producer-perf`: kafka-producer-perf-test with our producer. Same options, lines and exit codes.
 //!
 //! ```text
-//!   payload -> key -> clock -> send -> throttle          per record, on one thread
-//!                               '-> acknowledgements -> Stats -> lines on stdout
+//!   main --> clients (threads; one, unless --clients says otherwise)
+//!              Sender: payload -> key -> clock -> send -> throttle
+//!                                        '-> acknowledgements -> Outcome -> lines on stdout
 //! ```
 //!
-//! Exit code 0 though sends failed, as the original: failures are reported on stderr, with counts.
+//! Exit code 0 though sends failed, as the original: failures are reported on stderr, with counts. After Ctrl-C the
+//! summary so far is printed; the exit code is the JVM's.
 
+mod extras;
 mod letters;
 mod metrics;
 mod options;
+mod outcome;
 mod payload;
+mod sender;
 mod stats;
 mod throttle;
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
 
-use ringlog_io::driver;
+use ringlog_io::{Clock as _, SystemClock};
 
-use crate::cli::argparse::Stop;
+use crate::cli::argparse::Stop as ParserStop;
 use crate::cli::{PerfError, warn_unused};
 use crate::client::config::ProducerConfig;
-use crate::client::{Delivered, DeliverySink, Failed, NewRecord, Producer};
+use crate::perf_extras::args;
+use crate::perf_extras::clients;
+use crate::perf_extras::signals::Stop;
+use extras::{EXTRAS, Extras};
 use options::{Options, PARSER};
+use outcome::{Outcome, Shared};
 use payload::Payloads;
-use stats::Stats;
-use throttle::{Rest, Throttle};
+use sender::{Report, Sender, Share};
 
 /// Runs the verb.
 pub(crate) fn main(args: &[String]) -> ExitCode {
@@ -34,21 +42,27 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
         println!("{}", PARSER.help());
         return ExitCode::SUCCESS;
     }
-    match options::parse(args) {
-        Err(Stop::Help) => println!("{}", PARSER.help()),
-        Err(Stop::Error(message)) => eprintln!("{}\n{}: error: {message}", PARSER.usage(), PARSER.program),
-        Ok(options) => match run(&options) {
-            Ok(()) => return ExitCode::SUCCESS,
+    match parse(args) {
+        Err(ParserStop::Help) => println!("{}{}", PARSER.help(), args::help(PARSER.program, EXTRAS)),
+        Err(ParserStop::Error(message)) => {
+            eprintln!("{}\n{}: error: {message}", PARSER.usage(), PARSER.program);
+        }
+        Ok((options, extras)) => match run(options, &extras) {
+            Ok(code) => return code,
             Err(error) => eprintln!("{}: {error}", PARSER.program),
         },
     }
     ExitCode::FAILURE
 }
 
-fn run(options: &Options) -> Result<(), PerfError> {
-    let mut report = |line| println!("{line}");
-    let mut payloads =
-        Payloads::new(&options.payload, options.keys, options.seed, &mut report).map_err(PerfError::Text)?;
+fn parse(args: &[String]) -> Result<(Options, Extras), ParserStop> {
+    let (taken, left) = args::take(EXTRAS, args).map_err(ParserStop::Error)?;
+    let extras = Extras::new(&taken).map_err(ParserStop::Error)?;
+    Ok((options::parse(&left)?, extras))
+}
+
+fn run(options: Options, extras: &Extras) -> Result<ExitCode, PerfError> {
+    let payloads = payloads(&options, extras.clients)?;
     options.notices.iter().for_each(|notice| println!("{notice}"));
     if options.warmup_records > 0 {
         println!(
@@ -62,149 +76,66 @@ fn run(options: &Options) -> Result<(), PerfError> {
     let properties = options.properties().map_err(PerfError::Text)?;
     let parsed = ProducerConfig::parse(&properties)?;
     warn_unused(&parsed.unused);
-    let client_id = parsed.config.common.client_id.clone();
-    let driver = driver::open(driver::DriverOptions::default())?;
-    let mut producer = Producer::open(parsed.config, driver, Outcome::new(options))?;
-    send_all(options, &mut payloads, &mut producer)?;
-    finish(options, producer, &client_id)
+    let stop = Stop::watch()?;
+    let shared = Shared::new(&options);
+    let reports = send(&Arc::new(options), (parsed.config, payloads), (&shared, &stop), extras)?;
+    print_results(&shared, &reports);
+    Ok(stop.exit_code().map_or(ExitCode::SUCCESS, ExitCode::from))
 }
 
-fn send_all(options: &Options, payloads: &mut Payloads, producer: &mut Producer<Outcome>) -> Result<(), PerfError> {
-    let topic = producer.topic(&options.topic);
-    let start_ns = producer.driver().read().0;
-    producer.sink().start(options, start_ns);
-    let mut throttle = Throttle::new(options.throughput, to_ms(start_ns));
-    for index in 0..options.records {
-        let (key, value) = payloads.next(index);
-        let sent_ns = producer.driver().read().0;
-        if options.warmup_records > 0 && index == options.warmup_records {
-            producer.sink().begin_steady_state(options, sent_ns);
-        }
-        let record = NewRecord { topic, partition: None, key, value, intended_ns: sent_ns, sent_ns };
-        producer.send(&record, index)?;
-        rest(throttle.after(index, to_ms(sent_ns)), producer)?;
-    }
-    Ok(())
-}
-
-fn rest(rest: Rest, producer: &mut Producer<Outcome>) -> Result<(), PerfError> {
-    match rest {
-        Rest::No => Ok(()),
-        Rest::For(pause) => Ok(producer.poll(pause)?),
-        Rest::Forever => {
-            eprintln!("--throughput 0: nothing more will be sent; interrupt to end.");
-            loop {
-                producer.poll(Duration::from_secs(1))?;
+/// Each client's own, from a seed of its own; the file is announced once.
+fn payloads(options: &Options, clients: usize) -> Result<Vec<Payloads>, PerfError> {
+    let make = |client: usize| {
+        let seed = options.seed.wrapping_add_unsigned(client as u64);
+        let mut report = |line| {
+            if client == 0 {
+                println!("{line}");
             }
-        }
-    }
+        };
+        Payloads::new(&options.payload, options.keys, seed, &mut report).map_err(PerfError::Text)
+    };
+    (0..clients).map(make).collect()
 }
 
-fn finish(options: &Options, mut producer: Producer<Outcome>, client_id: &str) -> Result<(), PerfError> {
-    producer.flush()?;
-    let table = options.print_metrics.then(|| metrics::of(&mut producer, &options.topic, client_id));
-    let disconnect = producer.last_disconnect().map(str::to_owned);
-    let now_ms = to_ms(producer.driver().read().0);
-    let mut outcome = producer.close()?;
-    outcome.totals(now_ms).iter().for_each(|line| println!("{line}"));
-    if let Some(table) = table {
-        print!("{table}");
+/// Runs the clients. `None` stands for one that could not be waited for.
+fn send(
+    options: &Arc<Options>,
+    (config, payloads): (ProducerConfig, Vec<Payloads>),
+    (shared, stop): (&Shared, &Stop),
+    extras: &Extras,
+) -> Result<Vec<Option<Report>>, PerfError> {
+    let clients = extras.clients;
+    let (options, shared, of_client) = (Arc::clone(options), shared.clone(), stop.clone());
+    let payloads = Arc::new(payloads);
+    let client = move |number: usize, _events| {
+        let share = Share::of(&options, number, clients);
+        let own = (config_of(&config, number, clients), payloads[number].clone());
+        Sender::open(&options, share, own, (&shared, &of_client))?.run()
+    };
+    let seats = clients::seats(clients, extras.pinned);
+    clients::run::<(), Report>(&seats, stop, client, &mut |_| Ok(()))
+}
+
+/// Several clients have client ids of their own: a broker's quotas and metrics tell them apart.
+fn config_of(config: &ProducerConfig, client: usize, clients: usize) -> ProducerConfig {
+    let mut config = config.clone();
+    if clients > 1 {
+        config.common.client_id = format!("{}-{client}", config.common.client_id);
     }
-    outcome.failures.report(disconnect.as_deref());
-    Ok(())
+    config
+}
+
+fn print_results(shared: &Shared, reports: &[Option<Report>]) {
+    let done_ns = reports.iter().flatten().map(|report| report.done_ns).max();
+    let is_complete = reports.iter().all(Option::is_some);
+    let done_ns = done_ns.filter(|_| is_complete).unwrap_or_else(|| SystemClock::new().read().0);
+    let mut totals = shared.totals();
+    totals.lines(to_ms(done_ns)).iter().for_each(|line| println!("{line}"));
+    reports.iter().flatten().filter_map(|report| report.metrics.as_ref()).for_each(|table| print!("{table}"));
+    totals.failures.report(reports.iter().flatten().find_map(|report| report.disconnect.as_deref()));
 }
 
 /// The original's clock: whole milliseconds.
 fn to_ms(ns: u64) -> i64 {
     i64::try_from(ns / 1_000_000).unwrap_or(i64::MAX)
-}
-
-/// What became of the records, as the tool counts it.
-struct Outcome {
-    whole: Stats,
-    steady: Option<Stats>,
-    warmup_records: u64,
-    failures: Failures,
-}
-
-impl Outcome {
-    fn new(options: &Options) -> Self {
-        Self {
-            whole: Stats::new(options.records, options.reporting_interval_ms, false, 0),
-            steady: None,
-            warmup_records: options.warmup_records,
-            failures: Failures::default(),
-        }
-    }
-
-    fn start(&mut self, options: &Options, now_ns: u64) {
-        self.whole = Stats::new(options.records, options.reporting_interval_ms, false, to_ms(now_ns));
-    }
-
-    fn begin_steady_state(&mut self, options: &Options, now_ns: u64) {
-        let records = options.records - options.warmup_records;
-        self.steady = Some(Stats::new(records, options.reporting_interval_ms, true, to_ms(now_ns)));
-        self.whole.silence();
-    }
-
-    fn totals(&mut self, now_ms: i64) -> Vec<String> {
-        let whole = self.whole.total(now_ms);
-        std::iter::once(whole).chain(self.steady.as_mut().map(|steady| steady.total(now_ms))).collect()
-    }
-}
-
-impl DeliverySink for Outcome {
-    fn delivered(&mut self, batch: &Delivered<'_>) {
-        let now_ms = to_ms(batch.done_ns);
-        let mut print = |line| println!("{line}");
-        for mark in batch.marks {
-            let latency_ms = i32::try_from(now_ms - to_ms(mark.sent_ns)).unwrap_or(i32::MAX);
-            let bytes = u64::from(mark.bytes);
-            self.whole.record(latency_ms, bytes, now_ms, &mut print);
-            // A record belongs to the steady state by when it was sent, not by when it was acknowledged.
-            if let Some(steady) = self.steady.as_mut().filter(|_| mark.tag >= self.warmup_records) {
-                steady.record(latency_ms, bytes, now_ms, &mut print);
-            }
-        }
-    }
-
-    fn failed(&mut self, batch: &Failed<'_>) {
-        self.failures.count(&batch.error.to_string(), batch.marks.len() as u64);
-    }
-}
-
-/// Failed sends by their text. The first of a kind is reported at once.
-#[derive(Debug, Default)]
-struct Failures(Vec<(String, u64)>);
-
-/// Texts that are told apart: a batch's own numbers would make each one new.
-const FAILURE_KINDS_MAX: usize = 20;
-
-impl Failures {
-    fn count(&mut self, text: &str, records: u64) {
-        let known = self.0.iter().position(|(kind, _)| same_kind(kind, text));
-        let at = known.unwrap_or_else(|| {
-            if self.0.len() < FAILURE_KINDS_MAX {
-                eprintln!("send failed: {text}");
-                self.0.push((text.to_owned(), 0));
-            }
-            self.0.len() - 1
-        });
-        self.0[at].1 += records;
-    }
-
-    fn report(&self, disconnect: Option<&str>) {
-        for (text, count) in &self.0 {
-            eprintln!("{count} records failed, such as: {text}");
-        }
-        if let Some(reason) = disconnect.filter(|_| !self.0.is_empty()) {
-            eprintln!("the last connection ended because: {reason}");
-        }
-    }
-}
-
-/// Two texts that differ in their numbers only.
-fn same_kind(left: &str, right: &str) -> bool {
-    let words = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
-    words(left) == words(right)
 }

@@ -7,7 +7,7 @@ use super::options::{Keys, PayloadSource};
 use crate::client::SplittableRandom;
 
 /// Makes the payload and the key of one record after the other.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Payloads {
     random: SplittableRandom,
     source: Source,
@@ -16,7 +16,7 @@ pub(crate) struct Payloads {
     key: Vec<u8>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Source {
     Letters { len: usize, letters: Letters },
     Pieces(Vec<String>),
