@@ -60,9 +60,10 @@ impl NullaryFnOnce for Blocks<'_> {
         let mut greatest = 0;
         for block in self.out.as_chunks_mut::<BLOCK>().0 {
             let numbers: [u32; BLOCK] = numbers31(random.state());
-            for (byte, number) in block.iter_mut().zip(numbers) {
-                greatest = greatest.max(number);
-                *byte = b'A' + below_26(number) as u8;
+            // A plain loop, as in `numbers31`: iterators would stay outside the wide code.
+            for at in 0..BLOCK {
+                greatest = greatest.max(numbers[at]);
+                block[at] = b'A' + below_26(numbers[at]) as u8;
             }
             random.skip(BLOCK);
         }

@@ -1,4 +1,4 @@
-//! The requests beside Produce and Fetch: every topic exists, has the same number of partitions, and is led here.
+//! The requests beside Produce, Fetch and those of groups: every topic exists, has the same number of partitions, and is led here.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -17,9 +17,10 @@ use ringlog_wire::messages::metadata::{
 };
 use ringlog_wire::{ApiKey, Message, Uuid};
 
+use super::group;
 use super::stream::{Broken, Header};
 
-/// What is answered at all.
+/// What is answered, beside groups.
 const APIS: [ApiKey; 8] = [
     ApiKey::Produce,
     ApiKey::Fetch,
@@ -31,7 +32,7 @@ const APIS: [ApiKey; 8] = [
     ApiKey::InitProducerId,
 ];
 /// Our node id.
-const NODE: i32 = 1;
+pub(super) const NODE: i32 = 1;
 /// Where every partition ends: further than any run reads.
 pub(crate) const END_OFFSET: i64 = 1 << 50;
 /// The timestamp that asks for the beginning (ListOffsets).
@@ -72,7 +73,7 @@ pub(crate) fn answer(outlet: &mut Vec<u8>, shared: &Shared, header: Header, body
         ApiKey::CreateTopics => frame(outlet, header, &create_topics(&decoded(header, body)?)),
         ApiKey::DeleteTopics => frame(outlet, header, &delete_topics(&decoded(header, body)?)),
         ApiKey::InitProducerId => frame(outlet, header, &init_producer_id(shared)),
-        other => Err(Broken::Malformed(format!("{} is not answered here", other.name()))),
+        _ => group::answer(outlet, shared.port, header, body),
     }
 }
 
@@ -115,7 +116,7 @@ fn api_versions(outlet: &mut Vec<u8>, header: Header) -> Result<(), Broken> {
     let known = header.version <= newest;
     let response = ApiVersionsResponse {
         error_code: if known { 0 } else { UNSUPPORTED_VERSION },
-        api_keys: APIS.iter().map(|api| range_of(*api)).collect(),
+        api_keys: APIS.iter().chain(&group::APIS).map(|api| range_of(*api)).collect(),
         ..ApiVersionsResponse::default()
     };
     frame(outlet, Header { version: if known { header.version } else { 0 }, ..header }, &response)

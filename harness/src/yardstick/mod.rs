@@ -7,6 +7,7 @@
 //!   stream    one connection: receive a chunk, answer what became whole      (glommio)
 //!   produce   walks through Produce requests without ever holding one
 //!   control   the few other requests that a client sends before and beside
+//!   group     groups of one
 //!   fetch     one batch, again and again
 //!   sink      the growing file
 //! ```
@@ -22,6 +23,8 @@
 pub(crate) mod control;
 #[cfg(feature = "yardstick")]
 mod fetch;
+#[cfg(feature = "yardstick")]
+mod group;
 #[cfg(feature = "yardstick")]
 mod produce;
 #[cfg(feature = "yardstick")]
