@@ -10,6 +10,8 @@ mod e2e_latency;
 pub mod host;
 pub mod ledger;
 pub mod measure;
+#[doc(hidden)]
+pub mod micro;
 mod perf_extras;
 mod producer_perf;
 pub mod report;

@@ -39,8 +39,8 @@
 //!   response was received (a compressed batch is opened into one buffer that is used again).
 //! - Every record that was taken ends in exactly one of `delivered` and `failed`.
 
-mod accumulator;
-mod batch;
+pub(crate) mod accumulator;
+pub(crate) mod batch;
 pub mod config;
 pub mod consumer;
 mod fetched;

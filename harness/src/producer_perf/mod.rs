@@ -10,7 +10,7 @@
 //! summary so far is printed; the exit code is the JVM's.
 
 mod extras;
-mod letters;
+pub(crate) mod letters;
 mod metrics;
 mod options;
 mod outcome;
