@@ -177,10 +177,13 @@ class Kafka(Broker):
         write_properties(properties, self.settings())
         if not (self.log_dir / "meta.properties").exists():
             format_it = self.java("kafka.tools.StorageTool", "format", "-t", "ringlogRinglogRinglogA",
-                                  "-c", properties)
+                                  "-c", properties, *self.format_options())
             done = subprocess.run(format_it, capture_output=True, text=True)
             if done.returncode != 0:
                 raise SystemExit(f"kafka-storage format: {done.stdout}{done.stderr}")
+
+    def format_options(self):
+        return ()
 
     def command(self):
         return self.java("kafka.Kafka", self.folder / "server.properties")

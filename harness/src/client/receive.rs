@@ -67,6 +67,52 @@ impl Receiver {
     }
 }
 
+/// Frames out of plaintext that comes in pieces of its own (TLS records): each is copied once, to where it stays.
+#[derive(Debug, Default)]
+pub(crate) struct FrameBuilder {
+    prefix: Vec<u8>,
+    frame: Option<(Buf, usize)>,
+}
+
+impl FrameBuilder {
+    /// Takes a piece and appends the frames that are whole.
+    pub(crate) fn take(
+        &mut self,
+        mut piece: &[u8],
+        frames: &mut Vec<Slice>,
+        take_buffer: &mut dyn FnMut(usize) -> Buf,
+    ) -> Result<(), ClientError> {
+        while !piece.is_empty() {
+            let Some((frame, len)) = &mut self.frame else {
+                piece = self.take_prefix(piece, take_buffer)?;
+                continue;
+            };
+            let (taken, rest) = piece.split_at(piece.len().min(*len - frame.len()));
+            frame.vec().extend_from_slice(taken);
+            piece = rest;
+            if frame.len() == *len {
+                frames.extend(self.frame.take().map(|(frame, _)| Slice::new(frame)));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_prefix<'a>(
+        &mut self,
+        piece: &'a [u8],
+        take_buffer: &mut dyn FnMut(usize) -> Buf,
+    ) -> Result<&'a [u8], ClientError> {
+        let (taken, rest) = piece.split_at(piece.len().min(PREFIX_LEN - self.prefix.len()));
+        self.prefix.extend_from_slice(taken);
+        if self.prefix.len() == PREFIX_LEN {
+            let len = frame_len(&self.prefix)?;
+            self.prefix.clear();
+            self.frame = Some((take_buffer(len), len));
+        }
+        Ok(rest)
+    }
+}
+
 fn frame_len(prefix: &[u8]) -> Result<usize, ClientError> {
     let len = prefix.iter().fold(0u32, |len, byte| (len << 8) | u32::from(*byte)).cast_signed();
     usize::try_from(len).ok().filter(|len| (PREFIX_LEN..=FRAME_LEN_MAX).contains(len)).ok_or_else(|| {
@@ -116,6 +162,22 @@ mod tests {
         for piece_len in 1..=stream.len() {
             assert_eq!(received(&stream, piece_len), frames, "pieces of {piece_len}");
         }
+    }
+
+    #[test]
+    fn frames_come_out_of_tls_records_however_the_stream_is_cut() {
+        let frames: Vec<&[u8]> = vec![b"first", b"four", b"a somewhat longer frame than the others", b"last"];
+        let stream = stream(&frames);
+        for piece_len in 1..=stream.len() {
+            let (mut builder, mut out) = (FrameBuilder::default(), Vec::new());
+            for piece in stream.chunks(piece_len) {
+                builder.take(piece, &mut out, &mut |len| Buf::from(Vec::with_capacity(len))).unwrap();
+            }
+            let out: Vec<&[u8]> = out.iter().map(|frame| &frame[..]).collect();
+            assert_eq!(out, frames, "pieces of {piece_len}");
+        }
+        let mut no_memory = |_| panic!("memory was taken");
+        assert!(FrameBuilder::default().take(&[0x7f, 0, 0, 0], &mut Vec::new(), &mut no_memory).is_err());
     }
 
     #[test]

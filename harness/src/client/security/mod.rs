@@ -8,6 +8,15 @@
 //! Nothing here does I/O on a socket: bytes come from the driver and go back to it. Files of certificates are read when
 //! a client is opened, never later.
 
+mod oauth;
+mod pem;
+pub(crate) mod sasl;
+mod scram;
+mod stores;
+pub(crate) mod tls;
+pub(crate) mod tls_errors;
+mod verifier;
+
 /// Who refused whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
@@ -36,4 +45,14 @@ pub struct AuthenticationError {
     pub layer: Layer,
     /// What is wrong and what to do.
     pub message: String,
+}
+
+impl AuthenticationError {
+    pub(crate) fn ssl(message: String) -> Self {
+        Self { layer: Layer::Ssl, message }
+    }
+
+    pub(crate) fn sasl(message: String) -> Self {
+        Self { layer: Layer::Sasl, message }
+    }
 }

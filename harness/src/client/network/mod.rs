@@ -11,24 +11,28 @@
 //! - Answers are matched by order and checked by correlation id; a mismatch closes the connection.
 //! - A request that waited longer than its timeout closes the connection (Kafka's NetworkClient does the same).
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::{SocketAddr, ToSocketAddrs};
+mod connection;
+mod handshake;
+mod in_flight;
+mod node;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringlog_io::{Buf, Driver, Event, Slice, Socket, SocketOptions};
-use ringlog_wire::header::{RequestHeader, ResponseHeader};
-use ringlog_wire::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
-use ringlog_wire::{ApiKey, EncodeError, ErrorCode, Message, Reader, Request, Writer};
+use ringlog_wire::header::RequestHeader;
+use ringlog_wire::{ApiKey, Request};
 
 use super::accumulator::nanos;
 use super::config::{Backoff, CommonConfig};
-use super::receive::{Next, Receiver};
-use super::security::AuthenticationError;
-use super::versions::{Versions, negotiated, ours};
+use super::security::sasl::Login;
+use super::security::{AuthenticationError, tls};
+use super::versions::ours;
 use super::{ClientError, NodeId};
-
-/// socket.connection.setup.timeout.ms.
-const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
+use connection::Connection;
+use in_flight::{InFlight, body_of, cannot_write, framed};
+use node::{Node, State};
 
 /// No limit on a request's version but what both sides have.
 pub(crate) const VERSION_ANY: i16 = i16::MAX;
@@ -69,47 +73,6 @@ pub struct NetworkStats {
     pub request_bytes_max: u64,
 }
 
-struct InFlight {
-    api: ApiKey,
-    version: i16,
-    correlation: i32,
-    tag: u64,
-    sent_ns: u64,
-    answered: bool,
-    deadline_ns: u64,
-    /// The connection's number of this request.
-    place: u64,
-}
-
-struct Connection {
-    socket: Socket,
-    serial: u64,
-    versions: Option<Versions>,
-    /// Requests given to the outbox, to the send under way, and to the socket, so far.
-    queued: u64,
-    sending: Option<u64>,
-    sent: u64,
-    outbox: Vec<Slice>,
-    in_flight: VecDeque<InFlight>,
-    receiver: Receiver,
-}
-
-enum State {
-    Idle,
-    Connecting { serial: u64, since_ns: u64 },
-    Open(Connection),
-}
-
-struct Node {
-    host: String,
-    port: u16,
-    addresses: Vec<SocketAddr>,
-    address_next: usize,
-    failures: u32,
-    retry_at_ns: u64,
-    state: State,
-}
-
 /// See the module's picture.
 pub(crate) struct Network {
     driver: Box<dyn Driver>,
@@ -124,7 +87,13 @@ pub(crate) struct Network {
     events: Vec<Event>,
     out: Vec<NetEvent>,
     stats: NetworkStats,
+    /// TLS, where `security.protocol` has it.
+    tls: Option<Arc<rustls::ClientConfig>>,
+    /// SASL, where `security.protocol` has it.
+    login: Option<Login>,
     refusal: Option<AuthenticationError>,
+    /// Connections that ended before anything was answered.
+    turned_away: u32,
 }
 
 /// A token is a connection's serial number and what was asked of the driver.
@@ -132,12 +101,13 @@ const ASKED_CONNECT: u64 = 0;
 const ASKED_RECV: u64 = 1;
 const ASKED_SEND: u64 = 2;
 
+/// As many bytes of what came as tell a TLS record from a response.
+const FIRST_BYTES: usize = 3;
+
 impl Network {
     /// Errors where stores or tokens of the security settings cannot be had.
     pub(crate) fn new(driver: Box<dyn Driver>, config: &CommonConfig) -> Result<Self, ClientError> {
-        if config.security.tls.is_some() || config.security.sasl.is_some() {
-            return Err(ClientError::Corrupt("TLS and SASL are not supported by this build yet".into()));
-        }
+        let tls = config.security.tls.as_ref().map(tls::client_config).transpose()?;
         let mut network = Self {
             driver,
             client_id: config.client_id.clone(),
@@ -154,8 +124,14 @@ impl Network {
             events: Vec::new(),
             out: Vec::new(),
             stats: NetworkStats::default(),
+            tls,
+            login: None,
             refusal: None,
+            turned_away: 0,
         };
+        if let Some(sasl) = &config.security.sasl {
+            network.login = Some(Login::new(sasl.clone(), network.now_of_login())?);
+        }
         for (id, (host, port)) in (i32::MIN..).zip(&config.bootstrap_servers) {
             network.set_node(id, host, *port);
         }
@@ -186,23 +162,14 @@ impl Network {
             return;
         }
         self.close(id, "its address changed");
-        let node = Node {
-            host: host.to_owned(),
-            port,
-            addresses: Vec::new(),
-            address_next: 0,
-            failures: 0,
-            retry_at_ns: 0,
-            state: State::Idle,
-        };
-        self.nodes.insert(id, node);
+        self.nodes.insert(id, Node::new(host, port));
     }
 
     /// A node that can be asked now, or that is worth connecting to: open ones first, then the one that rested longest.
     pub(crate) fn any_node(&self) -> Option<NodeId> {
         let open = self.nodes.iter().filter(|(_, node)| node.is_open());
         let least = open.min_by_key(|(id, node)| (**id < 0, node.in_flight())).map(|(id, _)| *id);
-        let connecting = || self.nodes.iter().find(|(_, node)| matches!(node.state, State::Connecting { .. }));
+        let connecting = || self.nodes.iter().find(|(_, node)| !node.is_idle());
         let resting = || self.nodes.iter().min_by_key(|(id, node)| (node.retry_at_ns, **id));
         least.or_else(|| connecting().map(|(id, _)| *id)).or_else(|| resting().map(|(id, _)| *id))
     }
@@ -210,7 +177,7 @@ impl Network {
     /// Whether a request to this node would go out now. Begins to connect where there is no connection.
     pub(crate) fn is_ready(&mut self, id: NodeId) -> bool {
         if self.nodes.get(&id).is_some_and(Node::is_open) {
-            return true;
+            return !self.begins_anew(id);
         }
         self.connect(id);
         false
@@ -223,7 +190,10 @@ impl Network {
 
     /// When the next node that rests is worth another attempt.
     pub(crate) fn next_attempt_ns(&self, now_ns: u64) -> Option<u64> {
-        let resting = self.nodes.values().filter(|node| matches!(node.state, State::Idle));
+        if self.refusal.is_some() {
+            return None;
+        }
+        let resting = self.nodes.values().filter(|node| node.is_idle());
         resting.map(|node| node.retry_at_ns).filter(|retry_at| *retry_at > now_ns).min()
     }
 
@@ -292,7 +262,7 @@ impl Network {
             let asked = InFlight { api, version, correlation, tag, sent_ns, answered, deadline_ns, place };
             connection.in_flight.push_back(asked);
             connection.outbox.extend(parts);
-            push_out(&mut *self.driver, connection);
+            self.push_out(id);
         }
         Ok(())
     }
@@ -325,7 +295,7 @@ impl Network {
     fn connect(&mut self, id: NodeId) {
         let now_ns = self.now_ns();
         let Some(node) = self.nodes.get_mut(&id) else { return };
-        if !matches!(node.state, State::Idle) || node.retry_at_ns > now_ns {
+        if self.refusal.is_some() || !node.is_idle() || node.retry_at_ns > now_ns {
             return;
         }
         let Some(address) = node.next_address() else {
@@ -359,34 +329,31 @@ impl Network {
         };
         match result {
             Err(error) => self.close(id, &error.to_string()),
-            Ok(socket) => {
-                self.stats.connections_opened += 1;
-                let Some(node) = self.nodes.get_mut(&id) else { return };
-                node.state = State::Open(Connection {
-                    socket,
-                    serial,
-                    versions: None,
-                    queued: 0,
-                    sending: None,
-                    sent: 0,
-                    outbox: Vec::new(),
-                    in_flight: VecDeque::new(),
-                    receiver: Receiver::default(),
-                });
-                self.driver.recv(socket, token(serial, ASKED_RECV));
-                self.ask_versions(id, ours(ApiKey::ApiVersions).1);
-            }
+            Ok(socket) => self.begin(id, serial, socket),
         }
     }
 
-    fn ask_versions(&mut self, id: NodeId, version: i16) {
-        let request = ApiVersionsRequest {
-            client_software_name: "ringlog".into(),
-            client_software_version: env!("CARGO_PKG_VERSION").into(),
-            ..ApiVersionsRequest::default()
-        };
-        if let Err(error) = self.send_as(id, &request, version, Vec::new(), (0, true, self.request_timeout)) {
-            self.close(id, &error.to_string());
+    /// A socket is there: TLS shakes hands with the first bytes, and the first request waits behind that.
+    fn begin(&mut self, id: NodeId, serial: u64, socket: Socket) {
+        self.stats.connections_opened += 1;
+        let session = self.new_session(id);
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        match session {
+            Ok(session) => node.state = State::Connected(Box::new(Connection::new(socket, serial, session))),
+            Err(error) => {
+                self.driver.close(socket);
+                return self.refuse(error);
+            }
+        }
+        self.driver.recv(socket, token(serial, ASKED_RECV));
+        self.ask_versions(id, ours(ApiKey::ApiVersions).1);
+    }
+
+    /// Hands to the driver what is due on a connection.
+    fn push_out(&mut self, id: NodeId) {
+        let Some(connection) = self.nodes.get_mut(&id).and_then(Node::connection) else { return };
+        if let Err(error) = connection.push_out(&mut *self.driver) {
+            self.on_seal_error(id, &error);
         }
     }
 
@@ -396,23 +363,24 @@ impl Network {
     }
 
     fn on_received(&mut self, serial: u64, result: std::io::Result<Buf>) {
-        let Some((id, connection)) = self.open(serial) else { return };
-        let mut receiver = std::mem::take(&mut connection.receiver);
-        let socket = connection.socket;
+        let Some((id, _)) = self.open(serial) else { return };
         let buf = match result {
-            Ok(buf) if buf.is_empty() => return self.close(id, "the broker closed the connection"),
+            Ok(buf) if buf.is_empty() => return self.on_end(id),
             Ok(buf) => buf,
             Err(error) => return self.close(id, &error.to_string()),
         };
-        let (mut frames, driver) = (Vec::new(), &mut self.driver);
         self.stats.received_bytes += buf.len() as u64;
-        match receiver.take(buf, &mut frames, &mut |len| driver.buffer(len)) {
-            Err(error) => return self.close(id, &error.to_string()),
-            Ok(Next::Any) => driver.recv(socket, token(serial, ASKED_RECV)),
-            Ok(Next::Exact(buf, len)) => driver.recv_exact(socket, buf, len, token(serial, ASKED_RECV)),
+        let mut first_bytes = [0; FIRST_BYTES];
+        let len = buf.len().min(FIRST_BYTES);
+        first_bytes[..len].copy_from_slice(&buf[..len]);
+        let mut frames = Vec::new();
+        let Some(connection) = self.nodes.get_mut(&id).and_then(Node::connection) else { return };
+        if let Err(broken) = connection.receive(buf, &mut frames, &mut *self.driver) {
+            return self.on_broken(id, broken, &first_bytes[..len]);
         }
-        if let Some((_, connection)) = self.open(serial) {
-            connection.receiver = receiver;
+        if self.tls.is_some() {
+            // The handshake, or a change of keys, may have something to say, and requests may wait for it.
+            self.push_out(id);
         }
         frames.into_iter().for_each(|frame| self.on_frame(serial, frame));
     }
@@ -443,12 +411,15 @@ impl Network {
                 connection.in_flight.push_front(asked);
                 self.close(id, &reason);
             }
-            Ok(body) if asked.api == ApiKey::ApiVersions => self.on_versions(id, asked.version, &body),
+            Ok(body) if asked.is_handshake() => self.on_handshake(id, &asked, &body),
             Ok(body) => self.answer(id, &asked, body),
         }
     }
 
     fn answer(&mut self, node: NodeId, asked: &InFlight, body: Slice) {
+        if let Some(connection) = self.nodes.get_mut(&node).and_then(Node::connection) {
+            connection.answers += 1;
+        }
         let took_ns = self.now_ns().saturating_sub(asked.sent_ns);
         self.stats.answers += 1;
         self.stats.latency_ns_sum += took_ns;
@@ -457,38 +428,13 @@ impl Network {
         self.out.push(NetEvent::Answer { node, api, version, tag, body, took_ns });
     }
 
-    fn on_versions(&mut self, id: NodeId, version: i16, body: &[u8]) {
-        // A broker that does not know our version answers in version 0, its error first.
-        let refused = body.starts_with(&ErrorCode::UNSUPPORTED_VERSION.0.to_be_bytes());
-        let version = if refused { 0 } else { version };
-        let response = match ApiVersionsResponse::decode(&mut Reader::new(body), version) {
-            Ok(response) => response,
-            Err(error) => return self.close(id, &format!("its ApiVersions answer does not decode: {error}")),
-        };
-        match negotiated(&response) {
-            Err(Some(again)) => self.ask_versions(id, again),
-            Err(None) => self.close(id, &format!("it refused ApiVersions with error {}", response.error_code)),
-            Ok(versions) => {
-                if let Some(node) = self.nodes.get_mut(&id) {
-                    node.failures = 0;
-                    if let Some(connection) = node.connection() {
-                        connection.versions = Some(versions);
-                    }
-                }
-                self.out.push(NetEvent::Up);
-            }
-        }
-    }
-
     fn on_sent(&mut self, serial: u64, result: std::io::Result<()>) {
         let Some((id, connection)) = self.open(serial) else { return };
         connection.sent = connection.sending.take().unwrap_or(connection.sent);
         if let Err(error) = result {
             return self.close(id, &error.to_string());
         }
-        if let Some(connection) = self.nodes.get_mut(&id).and_then(Node::connection) {
-            push_out(&mut *self.driver, connection);
-        }
+        self.push_out(id);
         self.complete_unanswered(id);
     }
 
@@ -511,7 +457,7 @@ impl Network {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let more_addresses = node.address_next < node.addresses.len();
         let state = std::mem::replace(&mut node.state, State::Idle);
-        let was_open = matches!(state, State::Open(_));
+        let was_open = matches!(state, State::Connected(_));
         if !more_addresses || was_open {
             let pause = self.reconnect_backoff.after(node.failures);
             node.retry_at_ns = now_ns.saturating_add(nanos(pause));
@@ -521,7 +467,7 @@ impl Network {
         match state {
             State::Idle => {}
             State::Connecting { serial, .. } => _ = self.serials.remove(&serial),
-            State::Open(connection) => self.bury(id, connection),
+            State::Connected(connection) => self.bury(id, *connection),
         }
         if !reason.is_empty() {
             tracing::debug!(node = id, reason, "connection ended");
@@ -533,7 +479,7 @@ impl Network {
         self.stats.connections_closed += 1;
         self.serials.remove(&connection.serial);
         self.driver.close(connection.socket);
-        let asked = connection.in_flight.into_iter().filter(|asked| asked.api != ApiKey::ApiVersions);
+        let asked = connection.in_flight.into_iter().filter(|asked| !asked.is_handshake());
         self.out.extend(asked.map(|asked| NetEvent::Lost { node, api: asked.api, tag: asked.tag }));
     }
 
@@ -547,103 +493,6 @@ impl Network {
     }
 }
 
-impl Node {
-    fn connection(&mut self) -> Option<&mut Connection> {
-        if let State::Open(connection) = &mut self.state { Some(connection) } else { None }
-    }
-
-    fn versions(&self) -> Option<&Versions> {
-        if let State::Open(connection) = &self.state { connection.versions.as_ref() } else { None }
-    }
-
-    fn is_open(&self) -> bool {
-        self.versions().is_some()
-    }
-
-    fn in_flight(&self) -> usize {
-        if let State::Open(connection) = &self.state { connection.in_flight.len() } else { 0 }
-    }
-
-    fn deadline_ns(&self) -> Option<u64> {
-        match &self.state {
-            State::Idle => None,
-            State::Connecting { since_ns, .. } => Some(since_ns.saturating_add(nanos(SETUP_TIMEOUT))),
-            State::Open(connection) => connection.in_flight.iter().map(|asked| asked.deadline_ns).min(),
-        }
-    }
-
-    /// The next of the addresses that the name has; the name is looked up again when all were tried.
-    fn next_address(&mut self) -> Option<SocketAddr> {
-        if self.address_next >= self.addresses.len() {
-            self.addresses =
-                (self.host.as_str(), self.port).to_socket_addrs().map(Iterator::collect).unwrap_or_default();
-            // Brokers listen on IPv4 more often than not; the other family is the second attempt.
-            self.addresses.sort_by_key(SocketAddr::is_ipv6);
-            self.address_next = 0;
-        }
-        self.address_next += 1;
-        self.addresses.get(self.address_next - 1).copied()
-    }
-}
-
 fn token(serial: u64, asked: u64) -> u64 {
     (serial << 2) | asked
-}
-
-fn push_out(driver: &mut dyn Driver, connection: &mut Connection) {
-    if connection.sending.is_none() && !connection.outbox.is_empty() {
-        connection.sending = Some(connection.queued);
-        let parts = std::mem::take(&mut connection.outbox);
-        driver.send(connection.socket, parts, token(connection.serial, ASKED_SEND));
-    }
-}
-
-/// The frame's parts, record data standing where the message was cut, and their length.
-fn framed<R: Request>(
-    header: &RequestHeader,
-    request: &R,
-    version: i16,
-    records: Vec<Slice>,
-) -> Result<(Vec<Slice>, usize), EncodeError> {
-    let mut writer = Writer::new();
-    writer.raw(&[0; size_of::<i32>()]);
-    header.encode(&mut writer)?;
-    request.encode(&mut writer, version)?;
-    let len = writer.total_len();
-    let body_len = len - size_of::<i32>();
-    let prefix = i32::try_from(body_len).map_err(|_| EncodeError::TooLong {
-        what: "request",
-        len: body_len,
-        max: i32::MAX as usize,
-    })?;
-    writer.bytes[..size_of::<i32>()].copy_from_slice(&prefix.to_be_bytes());
-    let bytes = Slice::from(writer.bytes);
-    let (mut parts, mut at) = (Vec::with_capacity(2 * records.len() + 1), 0);
-    for (cut, data) in writer.cuts.into_iter().zip(records) {
-        parts.push(bytes.slice(at..cut));
-        parts.push(data);
-        at = cut;
-    }
-    if at < bytes.len() {
-        parts.push(bytes.slice(at..bytes.len()));
-    }
-    Ok((parts, len))
-}
-
-fn cannot_write(api: ApiKey, error: &EncodeError) -> ClientError {
-    ClientError::Corrupt(format!("a {} request cannot be written: {error}", api.name()))
-}
-
-/// What comes after the response header, if the answer is the one that is due.
-fn body_of(asked: &InFlight, frame: &Slice) -> Result<Slice, String> {
-    let mut reader = Reader::new(frame);
-    let header = ResponseHeader::decode(&mut reader, asked.api, asked.version)
-        .map_err(|error| format!("a response header does not decode: {error}"))?;
-    if header.correlation_id != asked.correlation {
-        return Err(format!(
-            "the answer to request {} came where {} was due",
-            header.correlation_id, asked.correlation
-        ));
-    }
-    Ok(frame.slice(reader.position()..frame.len()))
 }
