@@ -39,6 +39,18 @@ impl ProducerStamp {
     pub(crate) const NONE: Self = Self { id: -1, epoch: -1, sequence: -1 };
 }
 
+/// How a producer's batches are sealed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sealing {
+    /// The codec with its level.
+    pub(crate) compression: Compression,
+    /// Whether the batch is part of a transaction.
+    pub(crate) transactional: bool,
+}
+
+/// Bit 4 of a batch's attributes: it is part of a transaction.
+const TRANSACTIONAL: i16 = 1 << 4;
+
 /// The bytes of a record's key, value and headers, and its time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RecordBytes<'a> {
@@ -167,7 +179,7 @@ impl OpenBatch {
     /// Compresses what is to be compressed, fills in the header and gives the bytes that go out.
     pub(crate) fn seal(
         self,
-        compression: Compression,
+        Sealing { compression, transactional }: Sealing,
         stamp: ProducerStamp,
         scratch: &mut Scratch,
         take_buffer: &mut dyn FnMut(usize) -> Buf,
@@ -182,7 +194,7 @@ impl OpenBatch {
         let count = i32::try_from(self.marks.len()).expect("a batch is smaller than 2 GiB");
         let header = BatchHeader {
             batch_length: i32::try_from(buf.len() - LENGTH_OVERHEAD).expect("a batch is smaller than 2 GiB"),
-            attributes: i16::from(compression.codec.id()),
+            attributes: i16::from(compression.codec.id()) | if transactional { TRANSACTIONAL } else { 0 },
             last_offset_delta: count - 1,
             base_timestamp: self.base_timestamp_ms,
             max_timestamp: self.max_timestamp_ms,

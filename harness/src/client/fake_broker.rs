@@ -279,6 +279,9 @@ fn append(log: &mut Log, batch: &[u8]) -> (ErrorCode, i64) {
         if let Some((_, offset)) = log.seen.iter().find(|(seen, _)| *seen == sequence) {
             return (ErrorCode::NONE, *offset);
         }
+        if sequence.0 > log.next_sequence.0 {
+            log.next_sequence = (sequence.0, 0);
+        }
         if sequence != log.next_sequence {
             return (ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, -1);
         }

@@ -148,6 +148,14 @@ impl Metadata {
         response.topics.iter().for_each(|topic| self.update_topic(topic));
     }
 
+    /// A broker named a partition's leader in passing (KIP-951). False where that is not news.
+    pub(crate) fn lead(&mut self, topic: &str, partition: usize, leader: Leader) -> bool {
+        let known = self.topics.get_mut(topic).and_then(|layout| layout.leaders.get_mut(partition));
+        let Some(known) = known.filter(|known| leader.epoch > known.epoch) else { return false };
+        *known = leader;
+        true
+    }
+
     fn update_topic(&mut self, topic: &MetadataResponseTopic) {
         let Some(name) = topic.name.as_deref().filter(|name| self.all || self.wanted.contains(*name)) else { return };
         let error = ErrorCode(topic.error_code);

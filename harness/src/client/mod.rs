@@ -23,6 +23,9 @@
 //!   producer.send_with(&NewRecord { .. }, |sink, partition, value| -> u64 { .. });
 //!                                     // changes the value where it lies in the batch (ledger stamp), gives the tag
 //!   producer.poll(Duration)?;                                        // network; acknowledgements go to the sink
+//!   let acked = producer.send_sync(&NewRecord { .. }, tag)??;          // waits for this record's own delivery
+//!   producer.init_transactions()?;                                   // with transactional.id; then, again and again:
+//!   producer.begin_transaction()?;  ..  producer.commit_transaction()?;   // or abort_transaction
 //!   producer.flush()?;  let sink = producer.close()?;
 //!
 //!   let mut consumer = Consumer::open(ConsumerConfig::parse(&properties)?.config, driver)?;
@@ -54,13 +57,16 @@ pub mod properties;
 pub(crate) mod random;
 mod receive;
 pub mod security;
+mod texts;
+mod transactions;
 mod versions;
 
 pub use consumer::{Consumer, ConsumerStats};
 pub use network::NetworkStats;
-pub use producer::{Producer, ProducerStats};
+pub use producer::{Acked, Producer, ProducerStats};
 pub use random::SplittableRandom;
 pub use ringlog_wire::batch::{Header as ReadHeader, Headers as ReadHeaders};
+pub use transactions::TransactionError;
 
 #[cfg(test)]
 mod fake_broker;
@@ -162,6 +168,20 @@ pub enum SendError {
         /// `max.block.ms`.
         waited_ms: u128,
     },
+    /// The partition that the record names did not become known in time.
+    #[error(
+        "Partition {partition} of topic {topic} with partition count {count} is not present in metadata after {waited_ms} ms."
+    )]
+    NoPartition {
+        /// The partition.
+        partition: i32,
+        /// The topic.
+        topic: String,
+        /// How many partitions the topic has.
+        count: usize,
+        /// `max.block.ms`.
+        waited_ms: u128,
+    },
     /// There was no room in `buffer.memory` in time.
     #[error(
         "Failed to allocate {wanted} bytes within the configured max blocking time {waited_ms} ms. Total memory: {total} bytes. Available memory: {available} bytes. Poolable size: {poolable} bytes"
@@ -169,7 +189,7 @@ pub enum SendError {
     NoMemory {
         /// Bytes of the batch.
         wanted: usize,
-        /// `max.block.ms`.
+        /// What was left of `max.block.ms` after the metadata.
         waited_ms: u128,
         /// `buffer.memory`.
         total: usize,
@@ -197,7 +217,9 @@ pub enum SendError {
         size: usize,
     },
     /// `delivery.timeout.ms` passed.
-    #[error("Expiring {records} record(s) for {partition}:{waited_ms} ms has passed since batch creation")]
+    #[error(
+        "Expiring {records} record(s) for {partition}:{waited_ms} ms has passed since batch creation. The request has not been sent, or no server response has been received yet."
+    )]
     Expired {
         /// Records of the batch.
         records: usize,
@@ -222,6 +244,12 @@ pub enum SendError {
     /// Broker and client do not accept each other.
     #[error(transparent)]
     Authentication(security::AuthenticationError),
+    /// The transaction was aborted before the batch went out.
+    #[error("Failing batch since transaction was aborted")]
+    Aborted,
+    /// The transaction failed before the batch went out.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
     /// The producer was closed with records that could not be sent.
     #[error("Producer is closed forcefully.")]
     Closed,
@@ -233,6 +261,9 @@ pub enum ClientError {
     /// A setting that cannot be.
     #[error(transparent)]
     Config(#[from] config::ConfigError),
+    /// A transaction cannot go on.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
     /// The driver failed.
     #[error("the driver failed: {0}")]
     Io(#[from] std::io::Error),

@@ -1,4 +1,4 @@
-//! Which partition a record without one goes to: Kafka's built-in partitioner.
+//! Which partition a record without one goes to: Kafka's built-in partitioner, and the sticky one of 3.9 and before.
 //!
 //! Keyed records: `toPositive(murmur2(key)) % partitions`. The others stay on one partition until `batch.size` bytes
 //! went there, then move on (KIP-794):
@@ -31,6 +31,8 @@ pub(crate) struct Load {
     pub(crate) partition: usize,
     /// Batches that wait. `None` where none was ever queued.
     pub(crate) queued: Option<usize>,
+    /// Its node takes what is ready within `partitioner.availability.timeout.ms`.
+    pub(crate) available: bool,
 }
 
 impl Sticky {
@@ -58,6 +60,30 @@ impl Sticky {
     }
 }
 
+/// The partition of StickyPartitionCache (until 3.9), which the sticky partitioner classes share.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StickyCache {
+    current: Option<usize>,
+}
+
+impl StickyCache {
+    /// The current partition, chosen among `places` where there is none yet. There must be a place.
+    pub(crate) fn partition(&mut self, places: &[usize], random: &mut Choice) -> usize {
+        *self.current.get_or_insert_with(|| places[random.below(places.len())])
+    }
+
+    /// A new batch begins for `from`: where that is the current partition, another one is taken.
+    pub(crate) fn turn(&mut self, from: usize, places: &[usize], random: &mut Choice) {
+        if self.current.is_some_and(|current| current != from) {
+            return;
+        }
+        let others: Vec<usize> = places.iter().copied().filter(|place| Some(*place) != self.current).collect();
+        if !others.is_empty() {
+            self.current = Some(others[random.below(others.len())]);
+        }
+    }
+}
+
 /// The random choice of the next partition.
 #[derive(Clone, Debug)]
 pub(crate) struct Choice {
@@ -70,7 +96,24 @@ impl Choice {
         Self { random: SplittableRandom::new(seed.cast_signed()), adaptive }
     }
 
+    /// A number below `bound`, which must be above 0.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        let bound = i32::try_from(bound).unwrap_or(i32::MAX);
+        usize::try_from(self.random.next_int_below(bound)).unwrap_or(0)
+    }
+
+    /// A number from 0 to 1, for jitter.
+    pub(crate) fn fraction(&mut self) -> f64 {
+        f64::from(self.random.next_int().cast_unsigned()) / f64::from(u32::MAX)
+    }
+
+    /// Of the partitions that are available; of all where none is.
     fn pick(&mut self, loads: &[Load]) -> Option<usize> {
+        let available: Vec<Load> = loads.iter().copied().filter(|load| load.available).collect();
+        self.pick_among(if available.is_empty() { loads } else { &available })
+    }
+
+    fn pick_among(&mut self, loads: &[Load]) -> Option<usize> {
         let weights = self.weights(loads);
         let total: i64 = weights.iter().sum();
         let bound = i32::try_from(total).unwrap_or(i32::MAX).max(1);
@@ -104,8 +147,52 @@ mod tests {
         assert_eq!(keyed_partition(b"21", 10), ((-973_932_308i32 & 0x7fff_ffff) % 10) as usize);
     }
 
+    #[test]
+    fn keys_of_every_length_go_where_kafka_s_own_class_sends_them() {
+        // BuiltInPartitioner.partitionForKey of Kafka 4.3.1, for each of these counts of partitions.
+        const COUNTS: [usize; 8] = [1, 2, 3, 7, 12, 100, 1000, 4096];
+        for line in include_str!("partitioner_vectors.txt").lines() {
+            let (hex, partitions) = line.split_once(' ').unwrap();
+            let key: Vec<u8> =
+                (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect();
+            let wanted: Vec<usize> = partitions.split(' ').map(|number| number.parse().unwrap()).collect();
+            assert_eq!(COUNTS.map(|count| keyed_partition(&key, count)).to_vec(), wanted, "key {hex}");
+        }
+    }
+
+    #[test]
+    fn a_partition_whose_node_does_not_answer_is_left_out_unless_all_are() {
+        let mut slow = loads(&[Some(0), Some(0), Some(0)]);
+        slow[1].available = false;
+        let mut choice = Choice::new(5, true);
+        assert!((0..500).all(|_| choice.pick(&slow) != Some(1)));
+        slow.iter_mut().for_each(|load| load.available = false);
+        let picked: std::collections::BTreeSet<_> = (0..500).filter_map(|_| choice.pick(&slow)).collect();
+        assert_eq!(picked.len(), 3);
+    }
+
+    #[test]
+    fn the_old_sticky_partition_changes_only_with_a_new_batch_of_its_own() {
+        let (mut cache, mut random) = (StickyCache::default(), Choice::new(1, true));
+        let places = [0, 2, 5];
+        let first = cache.partition(&places, &mut random);
+        let other = places.into_iter().find(|place| *place != first).unwrap();
+        cache.turn(other, &places, &mut random);
+        assert_eq!(cache.partition(&places, &mut random), first, "a keyed record began that batch");
+        cache.turn(first, &places, &mut random);
+        assert_ne!(cache.partition(&places, &mut random), first);
+        let mut alone = StickyCache::default();
+        alone.turn(7, &[7], &mut random);
+        alone.turn(7, &[7], &mut random);
+        assert_eq!(alone.partition(&[7], &mut random), 7);
+    }
+
     fn loads(queued: &[Option<usize>]) -> Vec<Load> {
-        queued.iter().enumerate().map(|(partition, queued)| Load { partition, queued: *queued }).collect()
+        queued
+            .iter()
+            .enumerate()
+            .map(|(partition, queued)| Load { partition, queued: *queued, available: true })
+            .collect()
     }
 
     fn shares(queued: &[Option<usize>]) -> Vec<usize> {

@@ -153,9 +153,28 @@ fn without_acknowledgements_everything_counts_once_the_socket_took_it() {
 #[test]
 fn an_error_that_is_final_fails_its_batch_with_kafka_s_name() {
     let broker = FakeBroker::start(1, Age::Kafka43, &[Mishap::Error(ErrorCode::MESSAGE_TOO_LARGE)]);
-    let heard = send(broker.port, "linger.ms=1000 acks=1", 10);
-    assert_eq!((heard.delivered.len(), heard.failed.len()), (0, 10));
-    assert!(heard.failed[0].1.starts_with("MESSAGE_TOO_LARGE (10)"), "{}", heard.failed[0].1);
+    let heard = send(broker.port, "linger.ms=1000 acks=1", 1);
+    let text = "MESSAGE_TOO_LARGE (10): The request included a message larger than the max message size the server will accept.";
+    assert_eq!((heard.delivered.len(), heard.failed), (0, vec![(0, text.to_owned())]));
+}
+
+#[test]
+fn a_batch_that_is_too_large_goes_out_again_in_parts_once_and_in_order() {
+    for more in ["", "acks=1", "compression.type=gzip"] {
+        let large = Mishap::Error(ErrorCode::MESSAGE_TOO_LARGE);
+        let broker =
+            FakeBroker::start(1, Age::Kafka43, &[large, large, Mishap::None, large, Mishap::HangupAfterAppend]);
+        let heard = send(broker.port, &format!("linger.ms=1000 retry.backoff.ms=1 {more}"), 100);
+        assert_eq!((heard.delivered.len(), heard.failed.len()), (100, 0), "{more}: {:?}", heard.failed.first());
+        let values = read(broker.port, "", false, 100);
+        if more == "acks=1" {
+            // Without idempotence a lost answer doubles what it was about.
+            assert!(sorted(&values).len() > 100);
+            continue;
+        }
+        assert_eq!(sorted(&values), (0..100).collect::<Vec<_>>(), "{more}");
+        assert!(in_order(&values), "{more}: {values:?}");
+    }
 }
 
 #[test]

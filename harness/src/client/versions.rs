@@ -6,8 +6,9 @@ use ringlog_wire::{ApiKey, ErrorCode};
 use super::ClientError;
 
 /// What this client speaks. A version that changes what the client must do is left out until the client does it:
-/// OffsetCommit and OffsetFetch stop before topic ids (10), Fetch before the follower's high watermark (18).
-const OURS: [(ApiKey, i16, i16); 20] = [
+/// OffsetCommit and OffsetFetch stop before topic ids (10), Fetch before the follower's high watermark (18),
+/// AddPartitionsToTxn before what only brokers ask (4).
+const OURS: [(ApiKey, i16, i16); 22] = [
     (ApiKey::Produce, 3, 13),
     (ApiKey::Fetch, 4, 17),
     (ApiKey::ListOffsets, 1, 10),
@@ -24,6 +25,8 @@ const OURS: [(ApiKey, i16, i16); 20] = [
     (ApiKey::CreateTopics, 2, 7),
     (ApiKey::DeleteTopics, 1, 6),
     (ApiKey::InitProducerId, 0, 5),
+    (ApiKey::AddPartitionsToTxn, 0, 3),
+    (ApiKey::EndTxn, 0, 5),
     (ApiKey::OffsetForLeaderEpoch, 2, 4),
     (ApiKey::DescribeConfigs, 1, 4),
     (ApiKey::SaslAuthenticate, 0, 2),
@@ -37,16 +40,26 @@ pub(crate) fn ours(api: ApiKey) -> (i16, i16) {
 
 /// What one broker said it has.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Versions(Vec<(i16, i16, i16)>);
+pub(crate) struct Versions {
+    apis: Vec<(i16, i16, i16)>,
+    features: Vec<(String, i16)>,
+}
 
 impl Versions {
     /// As the broker announced it.
     pub(crate) fn of(response: &ApiVersionsResponse) -> Self {
-        Self(response.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version)).collect())
+        let apis = response.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version));
+        let features = response.finalized_features.iter().map(|one| (one.name.clone(), one.max_version_level));
+        Self { apis: apis.collect(), features: features.collect() }
     }
 
     fn theirs(&self, api: ApiKey) -> Option<(i16, i16)> {
-        self.0.iter().find(|(key, ..)| *key == api as i16).map(|(_, min, max)| (*min, *max))
+        self.apis.iter().find(|(key, ..)| *key == api as i16).map(|(_, min, max)| (*min, *max))
+    }
+
+    /// The level of a feature that the cluster has finalized, 0 for none (KIP-584).
+    pub(crate) fn feature(&self, name: &str) -> i16 {
+        self.features.iter().find(|(key, _)| key == name).map_or(0, |(_, level)| *level)
     }
 
     /// The highest version in common.

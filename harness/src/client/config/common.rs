@@ -31,6 +31,9 @@ pub struct CommonConfig {
     pub security: SecurityConfig,
 }
 
+/// How far a pause strays from its exact length, as a share of it (CommonClientConfigs.RETRY_BACKOFF_JITTER).
+const JITTER: f64 = 0.2;
+
 /// A pause that doubles from `first` to `max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
@@ -45,6 +48,14 @@ impl Backoff {
     #[must_use]
     pub fn after(&self, attempts: u32) -> Duration {
         self.first.saturating_mul(1u32.checked_shl(attempts).unwrap_or(u32::MAX)).min(self.max.max(self.first))
+    }
+
+    /// The same up to a fifth shorter or longer, never above the maximum (ExponentialBackoff with RETRY_BACKOFF_JITTER
+    /// 0.2). `fraction` is a random number from 0 to 1.
+    #[must_use]
+    pub fn jittered(&self, attempts: u32, fraction: f64) -> Duration {
+        let factor = 1.0 + JITTER * (2.0 * fraction.clamp(0.0, 1.0) - 1.0);
+        self.after(attempts).mul_f64(factor).min(self.max.max(self.first))
     }
 }
 

@@ -12,7 +12,7 @@ mod take;
 
 pub use common::{Backoff, CommonConfig};
 pub use consumer::{ConsumerConfig, OffsetReset};
-pub use producer::{Acks, Compression, ProducerConfig};
+pub use producer::{Acks, Compression, Partitioner, ProducerConfig};
 pub use security::SecurityConfig;
 
 /// A setting that cannot be. The texts are those of Kafka's ConfigException where it has one.
@@ -123,9 +123,50 @@ mod tests {
 
     #[test]
     fn what_cannot_be_honoured_is_refused_and_what_is_unknown_is_named() {
-        assert!(producer("partitioner.class=Mine").unwrap_err().contains("not supported by this build yet"));
+        assert!(producer("partitioner.rack.aware=true").unwrap_err().contains("not supported by this build yet"));
         let parsed = ProducerConfig::parse(&properties("compresion.type=lz4 key.serializer=x")).unwrap();
         assert_eq!(parsed.unused, ["compresion.type"]);
+    }
+
+    #[test]
+    fn a_partitioner_is_taken_by_its_class_or_its_short_name_and_any_other_is_named() {
+        let class = |name: &str| producer(&format!("partitioner.class={name}")).map(|config| config.partitioner);
+        let played = [
+            ("org.apache.kafka.clients.producer.RoundRobinPartitioner", Partitioner::RoundRobin),
+            ("org.apache.kafka.clients.producer.UniformStickyPartitioner", Partitioner::UniformSticky),
+            ("org.apache.kafka.clients.producer.internals.DefaultPartitioner", Partitioner::Default),
+            ("null", Partitioner::BuiltIn),
+            ("random", Partitioner::Random),
+            ("sticky", Partitioner::UniformSticky),
+            ("murmur2", Partitioner::Default),
+            ("round-robin", Partitioner::RoundRobin),
+        ];
+        for (name, wanted) in played {
+            assert_eq!(class(name), Ok(wanted));
+        }
+        assert_eq!(producer("").unwrap().partitioner, Partitioner::BuiltIn);
+        let error = class("com.example.MyPartitioner").unwrap_err();
+        assert!(error.starts_with("Invalid value com.example.MyPartitioner for configuration partitioner.class:"));
+        assert!(producer("partitioner.rack.aware=true").unwrap_err().contains("not supported"));
+        assert!(producer("partitioner.rack.aware=false").is_ok());
+    }
+
+    #[test]
+    fn a_transactional_producer_must_be_idempotent() {
+        let config = producer("transactional.id=t transaction.timeout.ms=7000").unwrap();
+        assert_eq!((config.transactional_id.as_deref(), config.idempotence), (Some("t"), true));
+        assert_eq!(config.transaction_timeout, Duration::from_millis(7000));
+        assert!(producer("transactional.id=t acks=1").unwrap_err().starts_with("Must set acks to all"));
+        let error = producer("transactional.id=t enable.idempotence=false").unwrap_err();
+        assert_eq!(error, "Cannot set a transactional.id without also enabling idempotence.");
+    }
+
+    #[test]
+    fn jitter_moves_a_pause_by_a_fifth_and_never_above_the_maximum() {
+        let backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_millis(1000) };
+        let pauses = [0.0, 0.5, 1.0].map(|fraction| backoff.jittered(1, fraction).as_millis());
+        assert_eq!(pauses, [160, 200, 240]);
+        assert_eq!(backoff.jittered(9, 1.0).as_millis(), 1000);
     }
 
     #[test]

@@ -40,6 +40,33 @@ pub struct Compression {
     pub level: Option<i32>,
 }
 
+/// `partitioner.class`: who chooses the partition of a record that names none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Partitioner {
+    /// Kafka's built-in one: keys by murmur2, the others sticky by bytes and load (KIP-480, KIP-794).
+    BuiltIn,
+    /// `RoundRobinPartitioner`: the next partition for each record, whatever its key. As in Kafka 4: older ones skip
+    /// a partition with each new batch (KAFKA-9965).
+    RoundRobin,
+    /// Any partition for each record.
+    Random,
+    /// `UniformStickyPartitioner` (until 3.9): whatever the key, one partition until a batch is full, then another.
+    UniformSticky,
+    /// `DefaultPartitioner` (until 3.9): keys by murmur2, the others as `UniformSticky`.
+    Default,
+}
+
+/// The Java classes that are played, and our own short names.
+const PARTITIONERS: [(&str, Partitioner); 7] = [
+    ("org.apache.kafka.clients.producer.RoundRobinPartitioner", Partitioner::RoundRobin),
+    ("org.apache.kafka.clients.producer.UniformStickyPartitioner", Partitioner::UniformSticky),
+    ("org.apache.kafka.clients.producer.internals.DefaultPartitioner", Partitioner::Default),
+    ("round-robin", Partitioner::RoundRobin),
+    ("random", Partitioner::Random),
+    ("sticky", Partitioner::UniformSticky),
+    ("murmur2", Partitioner::Default),
+];
+
 /// A producer's settings.
 #[derive(Clone, Debug)]
 pub struct ProducerConfig {
@@ -67,12 +94,18 @@ pub struct ProducerConfig {
     pub retries: u32,
     /// `compression.type`, `compression.<type>.level`.
     pub compression: Compression,
-    /// `partitioner.ignore.keys`.
+    /// `partitioner.class`.
+    pub partitioner: Partitioner,
+    /// `partitioner.ignore.keys`. The built-in partitioner's alone, as the next two.
     pub partitioner_ignore_keys: bool,
     /// `partitioner.adaptive.partitioning.enable`.
     pub partitioner_adaptive: bool,
-    /// `transactional.id`. Transactions are refused where it is set.
+    /// `partitioner.availability.timeout.ms`; zero never leaves a partition out.
+    pub partitioner_availability_timeout: Duration,
+    /// `transactional.id`.
     pub transactional_id: Option<String>,
+    /// `transaction.timeout.ms`: after how long the coordinator ends an idle transaction by itself.
+    pub transaction_timeout: Duration,
 }
 
 impl ProducerConfig {
@@ -91,7 +124,7 @@ impl ProducerConfig {
         let linger = take.millis("linger.ms", 5)?;
         let common = take.common("producer-1", 131_072, 32_768)?;
         let delivery_timeout = take.delivery_timeout(linger, common.request_timeout)?;
-        take.refuse("partitioner.class", "the built-in partitioner (KIP-794) is what runs; leave it out")?;
+        take.no_rack_awareness()?;
         Ok(Self {
             acks,
             idempotence,
@@ -104,9 +137,12 @@ impl ProducerConfig {
             delivery_timeout,
             retries,
             compression: take.compression()?,
+            partitioner: take.partitioner()?,
             partitioner_ignore_keys: take.bool("partitioner.ignore.keys", false)?,
             partitioner_adaptive: take.bool("partitioner.adaptive.partitioning.enable", true)?,
-            transactional_id: take.text("transactional.id").map(str::to_owned),
+            partitioner_availability_timeout: take.millis("partitioner.availability.timeout.ms", 0)?,
+            transactional_id: take.transactional_id()?,
+            transaction_timeout: take.transaction_timeout()?,
             common,
         })
     }
@@ -157,6 +193,43 @@ impl Take<'_> {
             return conflict("delivery.timeout.ms should be equal to or larger than linger.ms + request.timeout.ms");
         }
         Ok(linger + request)
+    }
+
+    /// ConfigDef.Type.CLASS cannot load what is not played here.
+    fn partitioner(&mut self) -> Result<Partitioner, ConfigError> {
+        let name = "partitioner.class";
+        let Some(class) = self.text(name).filter(|class| !class.is_empty() && *class != "null") else {
+            return Ok(Partitioner::BuiltIn);
+        };
+        let known = PARTITIONERS.iter().find(|(known, _)| *known == class);
+        known.map(|(_, partitioner)| *partitioner).ok_or_else(|| {
+            let names: Vec<&str> = PARTITIONERS.iter().map(|(name, _)| *name).collect();
+            let reason =
+                format!("no such partitioner here; leave it out for the built-in one, or take {}", names.join(", "));
+            invalid(name, class, reason)
+        })
+    }
+
+    /// KIP-1123's setting is newer than the clients that we follow.
+    fn no_rack_awareness(&mut self) -> Result<(), ConfigError> {
+        let name = "partitioner.rack.aware";
+        if !self.bool(name, false)? {
+            return Ok(());
+        }
+        self.refuse(name, "partitions are chosen without regard to racks; leave it out")
+    }
+
+    fn transactional_id(&mut self) -> Result<Option<String>, ConfigError> {
+        let name = "transactional.id";
+        match self.text(name) {
+            Some("") => Err(invalid(name, "", "String must be non-empty".into())),
+            id => Ok(id.map(str::to_owned)),
+        }
+    }
+
+    fn transaction_timeout(&mut self) -> Result<Duration, ConfigError> {
+        let ms = self.i64("transaction.timeout.ms", 60_000, i64::from(i32::MIN), i64::from(i32::MAX))?;
+        Ok(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
     }
 
     fn compression(&mut self) -> Result<Compression, ConfigError> {

@@ -203,6 +203,11 @@ impl Network {
         versions.ok_or_else(|| ClientError::Corrupt(format!("node {id} is not connected")))?.choose(api)
     }
 
+    /// What a node that is ready announced.
+    pub(crate) fn versions(&self, id: NodeId) -> Option<&Versions> {
+        self.nodes.get(&id).and_then(Node::versions)
+    }
+
     /// Sends a request to a node that is ready. `records` fill the places that the message left for them.
     pub(crate) fn send<R: Request>(
         &mut self,

@@ -4,8 +4,10 @@ use proptest::prelude::*;
 use ringlog_wire::batch::{Batch, BatchHeader};
 use ringlog_wire::compression::Codec;
 
+use super::super::batch::RecordBytes;
 use super::*;
 use crate::client::RecordHeader;
+use ringlog_io::Buf;
 
 const NODE: NodeId = 1;
 
@@ -20,16 +22,19 @@ fn limits() -> Limits {
         backoff: Backoff { first: std::time::Duration::ZERO, max: std::time::Duration::ZERO },
         compression: Compression { codec: Codec::None, level: None },
         idempotence: true,
+        transactional: false,
         one_in_flight: false,
+        partitioner: Partitioner::BuiltIn,
         adaptive: true,
         ignore_keys: false,
+        availability_timeout_ns: 0,
     }
 }
 
 fn accumulator(limits: Limits, partitions: usize) -> (Accumulator, Topic) {
     let mut accumulator = Accumulator::new(limits, 7);
     let topic = accumulator.topic("t");
-    accumulator.set_leaders(topic, &vec![Some(NODE); partitions]);
+    accumulator.set_leaders(topic, &vec![(Some(NODE), 0); partitions]);
     accumulator.set_identity(10, 0);
     (accumulator, topic)
 }
@@ -66,7 +71,7 @@ fn a_batch_is_ready_when_it_is_full_or_has_waited_or_somebody_waits() {
     assert!(accumulator.is_ready(NODE, 100));
     accumulator.set_flushing(false);
     let mut appended = (0..5).map(|_| append(&mut accumulator, (topic, Some(0)), &[1; 50], 100));
-    assert!(appended.any(|appended| appended == Appended::Taken { partition: 0, ready: true }));
+    assert!(appended.any(|appended| matches!(appended, Appended::Taken { ready: true, .. })));
     assert!(accumulator.is_ready(NODE, 100), "one is full");
 }
 
@@ -75,7 +80,7 @@ fn memory_is_given_back_when_a_batch_is_done() {
     let (mut accumulator, topic) = accumulator(limits(), 1);
     let appended: Vec<Appended> = (0..60).map(|_| append(&mut accumulator, (topic, Some(0)), &[1; 260], 0)).collect();
     assert_eq!(appended.iter().filter(|appended| matches!(appended, Appended::NoMemory { .. })).count(), 60 - 11);
-    assert_eq!(appended[11], Appended::NoMemory { wanted: 346 });
+    assert_eq!(appended[11], Appended::NoMemory { wanted: 346, partition: 0 });
     let sent = accumulator.drain(NODE, 0, &mut buffer);
     assert_eq!(sent.len(), 1, "one batch of a partition per request");
     accumulator.done(&sent[0]);
@@ -120,7 +125,7 @@ fn a_batch_that_waited_too_long_is_given_up_and_its_gap_ends_the_epoch() {
     append(&mut accumulator, (topic, Some(0)), &[1; 260], 9000);
     let mut sent = accumulator.drain(NODE, 1000, &mut buffer);
     assert!(accumulator.refused(sent.remove(0), Refusal::Retry, 1000).is_none());
-    let expired = accumulator.expired(10_000, false);
+    let expired = accumulator.expired(10_000);
     assert_eq!(expired.len(), 1);
     let next = accumulator.drain(NODE, 10_000, &mut buffer);
     let header = BatchHeader::parse(&next[0].bytes).unwrap();
