@@ -53,7 +53,7 @@ impl Appends {
         let config = ProducerConfig::parse(&properties).expect("settings of our own").config;
         let mut accumulator = Accumulator::new(Limits::of(&config), 0);
         let topic = accumulator.topic("t");
-        accumulator.set_leaders(topic, &[Some(NODE)]);
+        accumulator.set_leaders(topic, &[(Some(NODE), 0)]);
         Self { accumulator, topic, now_ns: 0 }
     }
 

@@ -18,6 +18,7 @@ mod payload;
 mod sender;
 mod stats;
 mod throttle;
+mod transactions;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -70,9 +71,6 @@ fn run(options: Options, extras: &Extras) -> Result<ExitCode, PerfError> {
             options.warmup_records
         );
     }
-    if let Some(name) = options.transactions {
-        return Err(PerfError::Text(format!("{name}: transactions are not supported by this build yet; leave it out")));
-    }
     let properties = options.properties().map_err(PerfError::Text)?;
     let parsed = ProducerConfig::parse(&properties)?;
     warn_unused(&parsed.unused);
@@ -121,6 +119,8 @@ fn config_of(config: &ProducerConfig, client: usize, clients: usize) -> Producer
     let mut config = config.clone();
     if clients > 1 {
         config.common.client_id = format!("{}-{client}", config.common.client_id);
+        // One transactional id is one producer's: the others would be fenced.
+        config.transactional_id = config.transactional_id.map(|id| format!("{id}-{client}"));
     }
     config
 }

@@ -3,6 +3,7 @@
 use crate::cli::argparse::{Arity, Given, Kind, Opt, Parser, Stop};
 use crate::cli::read_properties;
 use crate::client::properties::Properties;
+use ringlog_wire::Uuid;
 
 const fn opt(name: &'static str, metavar: &'static str, kind: Kind, help: &'static str) -> Opt {
     Opt { name, metavar, arity: Arity::One, kind, required: false, exclusive: false, help }
@@ -43,12 +44,17 @@ pub(crate) const PARSER: Parser = Parser {
         opt("--producer.config", "CONFIG-FILE", Kind::Text, "(DEPRECATED) properties file; see --command-config"),
         opt("--command-config", "CONFIG-FILE", Kind::Text, "properties file with settings of the producer"),
         flag("--print-metrics", "print metrics at the end"),
-        opt("--transactional-id", "TRANSACTIONAL-ID", Kind::Text, "transactions: not supported by this build yet"),
+        opt(
+            "--transactional-id",
+            "TRANSACTIONAL-ID",
+            Kind::Text,
+            "the transactional id to use; the default is that of the properties, or a random one where --transaction-duration-ms is given",
+        ),
         opt(
             "--transaction-duration-ms",
             "TRANSACTION-DURATION",
             Kind::Long,
-            "transactions: not supported by this build yet",
+            "the longest that a transaction lasts, in ms: it is committed after that; the default is 3000 where transactions are on",
         ),
         opt("--warmup-records", "WARMUP-RECORDS", Kind::Long, "records before the steady state (default: 0)"),
         opt(
@@ -107,8 +113,8 @@ pub(crate) struct Options {
     pub(crate) warmup_records: u64,
     pub(crate) reporting_interval_ms: i64,
     pub(crate) print_metrics: bool,
-    /// The name of the option that asks for transactions.
-    pub(crate) transactions: Option<&'static str>,
+    /// After how long a transaction is committed.
+    pub(crate) transaction_duration_ms: Option<i64>,
     /// Lines about deprecated options.
     pub(crate) notices: Vec<&'static str>,
     given: Given,
@@ -129,7 +135,7 @@ pub(crate) fn parse(args: &[String]) -> Result<Options, Stop> {
         warmup_records: count("--warmup-records"),
         reporting_interval_ms: given.number("--reporting-interval").unwrap_or(5000),
         print_metrics: given.has("--print-metrics"),
-        transactions: ["--transactional-id", "--transaction-duration-ms"].into_iter().find(|name| given.has(name)),
+        transaction_duration_ms: given.number("--transaction-duration-ms"),
         notices: notices(&given),
         given,
     })
@@ -213,7 +219,8 @@ fn notices(given: &Given) -> Vec<&'static str> {
 }
 
 impl Options {
-    /// The producer's properties: the file, then the command line, then `--bootstrap-server`.
+    /// The producer's properties: the file, then the command line, then `--bootstrap-server` and `--transactional-id`
+    /// (a random one where only a duration is given).
     pub(crate) fn properties(&self) -> Result<Properties, String> {
         let mut properties = Properties::new();
         let file = self.given.text("--command-config").or_else(|| self.given.text("--producer.config"));
@@ -229,8 +236,22 @@ impl Options {
         if let Some(servers) = self.given.text("--bootstrap-server") {
             properties.set("bootstrap.servers", servers);
         }
+        if let Some(id) = self.given.text("--transactional-id") {
+            properties.set("transactional.id", id);
+        } else if self.transaction_duration_ms.is_some() {
+            properties.set_default("transactional.id", &format!("performance-producer-{}", random_id()));
+        }
         properties.set_default("client.id", "perf-producer-client");
         Ok(properties)
+    }
+}
+
+/// Kafka's form of a random id.
+fn random_id() -> Uuid {
+    loop {
+        if let Some(id) = Uuid::from_random(rand::random()) {
+            return id;
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::options::Options;
 use super::outcome::{Outcome, Shared};
 use super::payload::Payloads;
 use super::throttle::{Rest, Throttle};
+use super::transactions::{DURATION_MS_DEFAULT, Transactions};
 use super::{metrics, to_ms};
 use crate::cli::PerfError;
 use crate::client::config::ProducerConfig;
@@ -65,6 +66,7 @@ pub(crate) struct Sender<'a> {
     payloads: Payloads,
     producer: Producer<Outcome>,
     topic: Topic,
+    transactions: Option<Transactions>,
 }
 
 impl<'a> Sender<'a> {
@@ -75,9 +77,15 @@ impl<'a> Sender<'a> {
         (shared, stop): (&Shared, &'a Stop),
     ) -> Result<Self, PerfError> {
         let driver = driver::open(driver::DriverOptions::default())?;
+        let is_transactional = config.transactional_id.is_some();
         let mut producer = Producer::open(config, driver, Outcome::new(shared))?;
         let topic = producer.topic(&options.topic);
-        Ok(Self { options, share, stop, payloads, producer, topic })
+        let mut transactions = None;
+        if is_transactional {
+            let duration_ms = options.transaction_duration_ms.unwrap_or(DURATION_MS_DEFAULT);
+            transactions = Some(Transactions::open(&mut producer, duration_ms)?);
+        }
+        Ok(Self { options, share, stop, payloads, producer, topic, transactions })
     }
 
     /// Sends its share, waits for the answers, closes.
@@ -99,6 +107,9 @@ impl<'a> Sender<'a> {
             }
             let number = index * clients + client;
             let (key, value) = self.payloads.next(number);
+            if let Some(transactions) = &mut self.transactions {
+                transactions.before(&mut self.producer)?;
+            }
             let mut sent_ns = self.producer.driver().read().0;
             if is_warming_up && index >= self.share.warmup_records {
                 is_warming_up = false;
@@ -107,7 +118,13 @@ impl<'a> Sender<'a> {
             last_sent_ns = sent_ns;
             let record = NewRecord { topic: self.topic, partition: None, key, value, intended_ns: sent_ns, sent_ns };
             self.producer.send(&record, number)?;
+            if let Some(transactions) = &mut self.transactions {
+                transactions.after(&mut self.producer, sent_ns)?;
+            }
             self.rest(throttle.after(index, to_ms(sent_ns)))?;
+        }
+        if let Some(transactions) = &mut self.transactions {
+            transactions.end(&mut self.producer)?;
         }
         Ok(())
     }
