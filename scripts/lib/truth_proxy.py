@@ -77,6 +77,12 @@ class Record:
         start = min(came - i * gap for i, (came, _) in enumerate(records))
         return sorted((out - start - i * gap) / 1e6 for i, (_, out) in enumerate(records))
 
+    def end_to_end_ms(self):
+        """For one record at a time: from its Produce request to the later of that request's answer and the record's own
+        arrival in a Fetch answer, which is when kafka-e2e-latency has seen both; sorted."""
+        arrived = [r["out_ns"] for r in self.fetches for _ in range(self.count(r))]
+        return sorted((max(out, seen) - came) / 1e6 for (came, out), seen in zip(self.records(), sorted(arrived)))
+
     def planted(self, code):
         """Records in Produce requests whose answer became this error."""
         return sum(self.count(r) for r in self.produces if r["error"] == code)

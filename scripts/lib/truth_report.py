@@ -19,6 +19,7 @@ PLACES = {
     "p99.9": SUMMARY + r" (\d+) ms 99\.9th\.$",
     "failed": r"^producer-metrics:record-error-total:\{[^}]*\} *: ([\d.]+)$",
     "retries": r"^producer-metrics:record-retry-total:\{[^}]*\} *: ([\d.]+)$",
+    "end to end p50": r"^Percentiles: 50th = (\d+),",
     "fetched": r"^\d{4}-\d\d-\d\d [\d:]+, [^,]+, [^,]+, [^,]+, ([\d.]+),",
     "fetch rate": r"^\d{4}-\d\d-\d\d [\d:]+, .*, ([\d.]+)$",
 }

@@ -1,0 +1,69 @@
+"""The stall that a closed loop does not see: a broker that answers nothing for 1 s in every 10 s, at 1,000 records/s.
+
+    closed loop   while the client's memory is full nothing is sent, so the stall meets the few records that were under way;
+                  the rest is sent afterwards, in a hurry, and is quick: p99 looks fine (coordinated omission)
+    open loop     a record counts from when it was due: a tenth of all wait 0..1 s, and p99 is about 0.9 s
+
+What is due, and when it was answered, is the proxy's record; the same truth holds for all three runs.
+"""
+
+import collections
+import concurrent.futures
+
+from lib import hlog
+from lib.report import need
+from lib.truth_proxy import quantile
+from lib.truth_report import said, within
+
+RATE, RECORDS = 1000, 20000
+Case = collections.namedtuple("Case", "name proxy tool topic arguments")
+ARGUMENTS = ["--num-records", RECORDS, "--throughput", RATE, "--record-size", 1000, "--command-property", "acks=1",
+             "enable.idempotence=false", "linger.ms=0", "buffer.memory=32768"]
+HIDDEN = 0.1  # a closed loop's p99 is below this share of the true one
+RUNS = (("Kafka's tool", "kafka", False), ("ringlog's tool, closed loop", "ringlog", False))
+Outcome = collections.namedtuple("Outcome", "line_p99 true_p99 response_p99 service_p99 sent")
+
+
+def run(report, options, folder, base, new_bench):
+    """All three at once: they mostly wait."""
+    names = [name for name, kind, _ in RUNS if options.only_kind in (None, kind)]
+    wanted = [one for one in RUNS if one[0] in names and report.wants(title(one[0]))]
+    with concurrent.futures.ThreadPoolExecutor(len(RUNS)) as pool:
+        running = [(name, is_open, pool.submit(outcome, new_bench, options, folder / f"omission-{at}", base + 4 * at, kind,
+                                               is_open)) for at, (name, kind, is_open) in enumerate(wanted)]
+    for name, is_open, future in running:
+        report.check(title(name), seen if is_open else hidden, future)
+
+
+def title(name):
+    return f"{name}: nothing is answered for 1 s in every 10 s"
+
+
+def outcome(new_bench, options, folder, base, kind, is_open):
+    folder.mkdir()
+    log = folder / "latency.hlog"
+    extra = ["--open-loop", "--hdr-log", log] if is_open else []
+    with new_bench(kind, folder, options, base) as bench:
+        bench.make_topics(["omission"])
+        text, record = bench.run(Case("omission", ["--stall", "1000:10000"], "producer", "omission", [*ARGUMENTS, *extra]))
+    true_p99 = quantile(record.responses_ms(RATE), 0.99)
+    p99s = [hlog.quantile(hlog.read(log, tag), 0.99) / 1e6 for tag in ("response", "service")] if is_open else [None] * 2
+    return Outcome(said(text, "p99"), true_p99, *p99s, said(text, "sent"))
+
+
+def hidden(future):
+    """A closed loop's line: every record was sent, and nothing is to be seen of the stall."""
+    of = future.result()
+    need(of.sent == RECORDS, f"{of.sent:g} records sent where {RECORDS} were asked for")
+    need(of.line_p99 < HIDDEN * of.true_p99, f"p99 {of.line_p99:g} ms of {of.true_p99:.0f} ms: this run does not show the effect")
+    return f"its line says p99 {of.line_p99:g} ms; from when records were due it was {of.true_p99:.0f} ms"
+
+
+def seen(future):
+    """The response histogram holds the truth, and a tenth less would be found."""
+    of = future.result()
+    need(of.sent == RECORDS, f"{of.sent:g} records sent where {RECORDS} were asked for")
+    text = f"response p99 {of.response_p99:.0f} ms (true {of.true_p99:.0f}), service p99 {of.service_p99:.1f} ms"
+    need(within("p99", of.response_p99, of.true_p99), f"beyond 5 %: {text}")
+    need(not within("p99", 0.9 * of.response_p99, of.true_p99), f"a lie would not be found: {text}")
+    return f"{text}; its line says {of.line_p99:g} ms; a lie found"
