@@ -28,7 +28,7 @@ use super::accumulator::nanos;
 use super::config::{Backoff, CommonConfig};
 use super::security::sasl::Login;
 use super::security::{AuthenticationError, tls};
-use super::versions::ours;
+use super::versions::{Versions, ours};
 use super::{ClientError, NodeId};
 use connection::Connection;
 use in_flight::{InFlight, body_of, cannot_write, framed};
