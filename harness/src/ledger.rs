@@ -15,8 +15,17 @@
 //! - The read side believes nothing: a record that does not check is `corrupt`, one of another run is `foreign`.
 //! - `lost` are acknowledged numbers that were not read; what was read without an acknowledgement is counted apart
 //!   (a broker may write a record and lose the answer).
+//! - What was neither acknowledged nor failed is unknown: it may be there or not.
+//! - A producer without idempotence that sent records again may have written them twice, and after later ones: so many
+//!   doubled and so many out of order are its own doing ([`Verdict::explained_by`]).
+
+mod file;
+mod ranges;
 
 use std::collections::BTreeMap;
+
+pub use file::{LedgerFile, LedgerFileError};
+pub use ranges::Ranges;
 
 /// Bytes at the front of the value that the ledger takes.
 pub const HEADER_LEN: usize = WRITER_END + size_of::<u32>();
@@ -85,91 +94,6 @@ fn be_u32(bytes: &[u8]) -> u32 {
     bytes.iter().take(4).fold(0, |value, byte| (value << 8) | u32::from(*byte))
 }
 
-/// A set of numbers, kept as ranges: a run in order is one range, whatever its length.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ranges {
-    /// The range that grew last, `start..end`; empty at first. Not in `others`.
-    last: (u64, u64),
-    /// Start to end (exclusive) of the others; disjoint, none touching another.
-    others: BTreeMap<u64, u64>,
-}
-
-impl Ranges {
-    /// Adds a number. False where it was there already.
-    pub fn insert(&mut self, number: u64) -> bool {
-        if number == self.last.1 && !self.others.contains_key(&number) && self.last.0 != self.last.1 {
-            self.last.1 += 1;
-            return true;
-        }
-        self.insert_slow(number)
-    }
-
-    fn insert_slow(&mut self, number: u64) -> bool {
-        if self.contains(number) {
-            return false;
-        }
-        self.park_last();
-        let (mut start, mut end) = (number, number + 1);
-        if let Some((&before, _)) = self.others.range(..number).next_back().filter(|(_, end)| **end == number) {
-            self.others.remove(&before);
-            start = before;
-        }
-        if let Some(after) = self.others.remove(&end) {
-            end = after;
-        }
-        self.last = (start, end);
-        true
-    }
-
-    fn park_last(&mut self) {
-        if self.last.0 != self.last.1 {
-            self.others.insert(self.last.0, self.last.1);
-        }
-    }
-
-    /// Whether a number is in the set.
-    #[must_use]
-    pub fn contains(&self, number: u64) -> bool {
-        (self.last.0..self.last.1).contains(&number)
-            || self.others.range(..=number).next_back().is_some_and(|(_, end)| number < *end)
-    }
-
-    /// How many numbers there are.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.iter().map(|(start, end)| end - start).sum()
-    }
-
-    /// The ranges in order, `(start, end)` with the end exclusive.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let (start, end) = self.last;
-        let before = self.others.range(..start).map(|(start, end)| (*start, *end));
-        let after = self.others.range(start..).map(|(start, end)| (*start, *end));
-        before.chain((start != end).then_some((start, end))).chain(after)
-    }
-
-    /// How many numbers of `other` are not in this set.
-    #[must_use]
-    pub fn missing_of(&self, other: &Self) -> u64 {
-        let mine: Vec<(u64, u64)> = self.iter().collect();
-        let mut at = 0;
-        let mut missing = 0;
-        for (start, end) in other.iter() {
-            let mut from = start;
-            while let Some(&(mine_start, mine_end)) = mine.get(at).filter(|range| range.0 < end) {
-                missing += mine_start.saturating_sub(from);
-                from = from.max(mine_end.min(end));
-                if mine_end > end {
-                    break;
-                }
-                at += 1;
-            }
-            missing += end - from;
-        }
-        missing
-    }
-}
-
 /// The write side: numbers records and keeps which of them were acknowledged.
 #[derive(Clone, Debug)]
 pub struct WriteLedger {
@@ -181,7 +105,14 @@ pub struct WriteLedger {
 struct WrittenPartition {
     next_sequence: u64,
     acknowledged: Ranges,
-    failed: u64,
+    failed: Ranges,
+}
+
+impl WrittenPartition {
+    /// Stamped, and nobody knows what became of them.
+    fn unknown(&self) -> u64 {
+        self.next_sequence.saturating_sub(self.acknowledged.count() + self.failed.count())
+    }
 }
 
 impl WriteLedger {
@@ -213,9 +144,15 @@ impl WriteLedger {
         self.partition(partition).acknowledged.insert(sequence);
     }
 
-    /// A record was given up.
-    pub fn failed(&mut self, partition: i32, _sequence: u64) {
-        self.partition(partition).failed += 1;
+    /// A record was given up, because the broker or the client refused it.
+    pub fn failed(&mut self, partition: i32, sequence: u64) {
+        self.partition(partition).failed.insert(sequence);
+    }
+
+    /// How many records were acknowledged.
+    #[must_use]
+    pub fn acknowledged_count(&self) -> u64 {
+        self.partitions.iter().map(|partition| partition.acknowledged.count()).sum()
     }
 
     /// The acknowledged numbers of a partition.
@@ -309,8 +246,10 @@ pub struct Verdict {
     pub stamped: u64,
     /// Acknowledged by the broker.
     pub acknowledged: u64,
-    /// Given up by a producer.
+    /// Given up by a producer because they were refused.
     pub failed: u64,
+    /// Neither acknowledged nor refused.
+    pub unknown: u64,
     /// Read once or more, with a stamp of one of the writers.
     pub read: u64,
     /// Acknowledged and not read.
@@ -331,7 +270,14 @@ impl Verdict {
     /// Nothing acknowledged is missing, doubled, out of order or changed.
     #[must_use]
     pub fn adds_up(&self) -> bool {
-        self.lost == 0 && self.doubled == 0 && self.out_of_order == 0 && self.corrupt == 0
+        self.explained_by(0)
+    }
+
+    /// As [`Self::adds_up`], for a producer without idempotence that sent `resent` records again: each of them may be
+    /// there twice, or after a later one. Nothing explains what is lost or changed.
+    #[must_use]
+    pub fn explained_by(&self, resent: u64) -> bool {
+        self.lost == 0 && self.corrupt == 0 && self.doubled <= resent && self.out_of_order <= resent
     }
 }
 
@@ -339,13 +285,13 @@ impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} acknowledged, {} read, {} lost, {} doubled, {} out of order, {} corrupt",
+            "{} acknowledged, {} read, {} lost, {} doubled, {} out of order, {} changed",
             self.acknowledged, self.read, self.lost, self.doubled, self.out_of_order, self.corrupt
         )?;
         write!(
             f,
-            " ({} failed, {} unacknowledged but read, {} foreign)",
-            self.failed, self.unacknowledged, self.foreign
+            " ({} failed, {} unknown, {} of both read; {} of others)",
+            self.failed, self.unknown, self.unacknowledged, self.foreign
         )
     }
 }
@@ -366,7 +312,8 @@ pub fn settle(writers: &[WriteLedger], read: &ReadLedger) -> Verdict {
 fn settle_partition(verdict: &mut Verdict, written: &WrittenPartition, read: &ReadPartition) {
     verdict.stamped += written.next_sequence;
     verdict.acknowledged += written.acknowledged.count();
-    verdict.failed += written.failed;
+    verdict.failed += written.failed.count();
+    verdict.unknown += written.unknown();
     verdict.read += read.seen.count();
     verdict.lost += read.seen.missing_of(&written.acknowledged);
     verdict.doubled += read.doubled;
@@ -376,10 +323,6 @@ fn settle_partition(verdict: &mut Verdict, written: &WrittenPartition, read: &Re
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
     use super::*;
 
     fn values(ledger: &mut WriteLedger, partition: i32, count: usize) -> Vec<Vec<u8>> {
@@ -444,30 +387,30 @@ mod tests {
     }
 
     #[test]
+    fn what_was_sent_again_without_idempotence_explains_doubles_and_order_and_nothing_else() {
+        let verdict = Verdict { doubled: 3, out_of_order: 2, ..Verdict::default() };
+        assert!(verdict.explained_by(3) && !verdict.explained_by(2) && !verdict.adds_up());
+        assert!(!Verdict { lost: 1, ..verdict }.explained_by(u64::MAX));
+        assert!(!Verdict { corrupt: 1, ..verdict }.explained_by(u64::MAX));
+    }
+
+    #[test]
+    fn what_was_neither_acknowledged_nor_failed_is_unknown() {
+        let mut written = WriteLedger::new(1);
+        let mut value = [0; 32];
+        (0..5).for_each(|_| _ = written.stamp(0, &mut value).unwrap());
+        written.acknowledged(0, 0);
+        written.failed(0, 3);
+        let verdict = settle(&[written], &ReadLedger::new());
+        assert_eq!((verdict.stamped, verdict.failed, verdict.unknown, verdict.lost), (5, 1, 3, 1));
+    }
+
+    #[test]
     fn a_record_read_without_an_acknowledgement_is_counted_apart() {
         let mut written = WriteLedger::new(1);
         let mut value = vec![0; 32];
         written.stamp(0, &mut value).unwrap();
         let verdict = settle(&[written], &read(&[value]));
         assert_eq!((verdict.unacknowledged, verdict.acknowledged, verdict.lost), (1, 0, 0));
-    }
-
-    proptest! {
-        #[test]
-        fn ranges_are_a_set(numbers in prop::collection::vec(0u64..60, 0..80), others in prop::collection::vec(0u64..60, 0..80)) {
-            let (mut ranges, mut set) = (Ranges::default(), BTreeSet::new());
-            for number in numbers {
-                prop_assert_eq!(ranges.insert(number), set.insert(number));
-            }
-            let (mut other_ranges, mut other_set) = (Ranges::default(), BTreeSet::new());
-            for number in others {
-                prop_assert_eq!(other_ranges.insert(number), other_set.insert(number));
-            }
-            prop_assert_eq!(ranges.count(), set.len() as u64);
-            prop_assert!((0..60).all(|number| ranges.contains(number) == set.contains(&number)));
-            prop_assert_eq!(ranges.missing_of(&other_ranges), other_set.difference(&set).count() as u64);
-            let flat: Vec<u64> = ranges.iter().flat_map(|(start, end)| start..end).collect();
-            prop_assert_eq!(flat, set.into_iter().collect::<Vec<_>>());
-        }
     }
 }

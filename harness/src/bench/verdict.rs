@@ -180,7 +180,8 @@ mod tests {
     #[test]
     fn a_ledger_that_does_not_add_up_has_an_exit_code_of_its_own() {
         let verdict = Verdict { lost: 1, ..Verdict::default() };
-        let ledger = RunError::Ledger { workload: "w".to_owned(), round: 1, verdict, retried_records: 0 };
+        let ledger =
+            RunError::Ledger { workload: "w".to_owned(), round: 1, verdict: Box::new(verdict), retried_records: 0 };
         assert_eq!(code(&ledger.into()), 3);
         assert_eq!(code(&RunError::Interrupted.into()), 130);
         assert_eq!(code(&RunError::client("x", "y").into()), 1);

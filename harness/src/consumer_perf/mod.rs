@@ -1,46 +1,60 @@
 //! `ringlog consumer-perf`: kafka-consumer-perf-test with our consumer. Same options, rows and exit codes.
 //!
 //! ```text
-//!   poll (100 ms) -> count -> a row when the interval is over (detailed) -> summary
-//!        '-> assigned, revoked -> rebalance.time.ms
+//!   main --> clients (threads; one, unless --clients says otherwise)
+//!              reader: poll (100 ms) -> Tally -> Count -> a row when the interval is over (detailed) -> summary
+//!                        '-> assigned, revoked -> rebalance.time.ms
 //! ```
+//!
+//! After Ctrl-C the summary so far is printed; the exit code is the JVM's.
 
+mod account;
+mod count;
 mod dates;
+mod extras;
 mod metrics;
 mod options;
+mod reader;
 mod rows;
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
-use ringlog_io::{Clock as _, SystemClock, driver};
+use ringlog_io::{Clock as _, SystemClock};
 
 use crate::cli::{PerfError, warn_unused};
 use crate::client::config::ConsumerConfig;
-use crate::client::{ConsumedRecord, Consumer, RecordSink};
+use crate::ledger::{LedgerFile, settle};
+use crate::perf_extras::args;
+use crate::perf_extras::clients::{self, Event};
+use crate::perf_extras::hdr::{CONSUMER_KINDS, HdrFile};
+use crate::perf_extras::progress::Progress;
+use crate::perf_extras::readback;
+use crate::perf_extras::series::{Recorder, Second, Series};
+use crate::perf_extras::signals::Stop as Interrupt;
+use account::{Account, Judged};
+use count::Shared;
 use dates::DateFormat;
-use options::{Numbers, Options, Stop, Topics};
-use rows::Read;
-
-/// How long one poll waits.
-const POLL: Duration = Duration::from_millis(100);
+use extras::{EXTRAS, Extras};
+use options::{Options, Stop, Topics};
+use reader::{Plan, Report};
 
 /// Runs the verb.
 pub(crate) fn main(args: &[String]) -> ExitCode {
-    let options = match options::parse(args) {
-        Ok(options) => options,
+    let (options, extras) = match parse(args) {
+        Ok(parsed) => parsed,
         Err(Stop::Version) => {
             println!("{}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;
         }
         Err(Stop::Usage(message)) => {
-            eprintln!("{message}\n{}", options::usage());
+            eprintln!("{message}\n{}{}", options::usage(), args::help("kafka-consumer-perf-test", EXTRAS));
             return ExitCode::FAILURE;
         }
     };
-    match run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(options, &extras, args) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
@@ -48,138 +62,166 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
     }
 }
 
-fn run(options: &Options) -> Result<(), PerfError> {
+fn parse(args: &[String]) -> Result<(Options, Extras), Stop> {
+    let (taken, left) = args::take(EXTRAS, args).map_err(Stop::Usage)?;
+    let extras = Extras::new(&taken).map_err(Stop::Usage)?;
+    let options = options::parse(&extras.complete(left).map_err(Stop::Usage)?)?;
+    Ok((options, extras))
+}
+
+fn run(options: Options, extras: &Extras, args: &[String]) -> Result<ExitCode, PerfError> {
     options.notices.iter().for_each(|notice| println!("{notice}"));
     let dates = options.date_format().and_then(|pattern| DateFormat::new(pattern, TimeZone::system()));
     let dates = dates.map_err(PerfError::Text)?;
     let properties = options.properties(SystemClock::new().random()).map_err(PerfError::Text)?;
     let parsed = ConsumerConfig::parse(&properties)?;
     warn_unused(&parsed.unused);
+    let ledger = ledger(&options, extras)?;
     if !options.hide_header {
         println!("{}", if options.detailed { rows::HEADER_DETAILED } else { rows::HEADER });
     }
     let numbers = options.numbers().map_err(PerfError::Text)?;
-    let driver = driver::open(driver::DriverOptions::default())?;
-    let mut consumer = Consumer::open(parsed.config, driver)?;
-    let topics = topics(options, &mut consumer)?;
-    let mut count = Count::new(&mut consumer, &numbers, options.detailed.then_some(&dates));
-    consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
-    consume(&mut consumer, &mut count, &numbers)?;
-    finish(options, &dates, consumer, &count)
+    let stop = Interrupt::watch()?;
+    let shown = options.detailed.then(|| dates.clone());
+    let shared = Shared::new(extras.clients, &numbers, shown, ledger.is_some());
+    let plan = Plan {
+        options,
+        numbers,
+        config: parsed.config,
+        clients: extras.clients,
+        duration: extras.duration,
+        ledger,
+        stop,
+    };
+    let config = parsed.effective.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    Run { plan: Arc::new(plan), extras, args, dates, shared, config }.execute()
 }
 
-fn topics(options: &Options, consumer: &mut Consumer) -> Result<Vec<String>, PerfError> {
+/// The ledger that the topic is read beside.
+fn ledger(options: &Options, extras: &Extras) -> Result<Option<LedgerFile>, PerfError> {
+    let Some(path) = &extras.ledger else { return Ok(None) };
+    let ledger = LedgerFile::read(path).map_err(|error| PerfError::Text(format!("--ledger {error}")))?;
     match &options.topics {
-        Topics::One(topic) => Ok(vec![topic.clone()]),
-        Topics::Matching(pattern) => {
-            let pattern = regex::Regex::new(&format!("^(?:{pattern})$"));
-            let pattern = pattern.map_err(|error| PerfError::Text(format!("--include: {error}")))?;
-            let mut names = consumer.topic_names()?;
-            names.retain(|name| pattern.is_match(name));
-            Ok(names)
+        Topics::One(topic) if *topic == ledger.topic => Ok(Some(ledger)),
+        Topics::One(topic) => {
+            Err(PerfError::Text(format!("--ledger: it is of topic {}, and --topic is {topic}", ledger.topic)))
+        }
+        Topics::Matching(_) => {
+            Err(PerfError::Text(format!("--ledger: it is of one topic: use --topic {}", ledger.topic)))
         }
     }
 }
 
-fn consume(consumer: &mut Consumer, count: &mut Count<'_>, numbers: &Numbers) -> Result<(), PerfError> {
-    let mut now_ns = count.start_ns;
-    let mut last_consumed_ns = now_ns;
-    while count.read.records < numbers.records && to_ms(now_ns - last_consumed_ns) <= numbers.timeout_ms {
-        let records = consumer.poll(POLL, count)?;
-        now_ns = consumer.driver().read().0;
-        if records > 0 {
-            last_consumed_ns = now_ns;
-            count.interval(now_ns);
-        }
-    }
-    if count.read.records < numbers.records {
-        println!(
-            "WARNING: Exiting before consuming the expected number of records: timeout ({} ms) exceeded. You can use the --timeout option to increase the timeout.",
-            numbers.timeout_ms
-        );
-    }
-    Ok(())
+/// A run from its options to its exit code.
+struct Run<'a> {
+    plan: Arc<Plan>,
+    extras: &'a Extras,
+    args: &'a [String],
+    dates: DateFormat,
+    shared: Shared,
+    /// The consumer's settings with their defaults.
+    config: Vec<(String, String)>,
 }
 
-fn finish(options: &Options, dates: &DateFormat, mut consumer: Consumer, count: &Count<'_>) -> Result<(), PerfError> {
-    let elapsed_ms = to_ms(consumer.driver().read().0 - count.start_ns);
-    if !options.detailed {
-        let (start, end) = (dates.format(count.start_wall_ms), dates.format(count.start_wall_ms + elapsed_ms));
-        println!("{}", rows::summary((&start, &end), elapsed_ms, count.rebalance_ms, count.read));
+impl Run<'_> {
+    fn execute(&self) -> Result<ExitCode, PerfError> {
+        let seats = clients::seats(self.extras.clients, self.extras.pinned);
+        let mut hdr_file = self.extras.hdr_log.as_deref().map(HdrFile::create).transpose()?;
+        let start_wall_ms = self.shared.count().start_wall_ms;
+        let log = hdr_file.as_mut().map(|file| file.begin(start_wall_ms, CONSUMER_KINDS)).transpose()?;
+        let mut series = Series::new(self.extras.clients, log);
+        let reports = self.read(&seats, &mut series)?;
+        self.close_series(&mut series)?;
+        let elapsed_ms = self.print_results(&reports);
+        let judged = self.judge();
+        let account = Account {
+            options: &self.plan.options,
+            extras: self.extras,
+            args: self.args,
+            config: &self.config,
+            seats: &seats,
+            started_ms: start_wall_ms,
+            reports: &reports,
+            series: &series,
+            shared: &self.shared,
+            elapsed_s: elapsed_ms as f64 / 1000.0,
+            signal: self.plan.stop.exit_code(),
+        };
+        account.print();
+        account.write(judged)?;
+        let is_bad = judged.is_some_and(|(_, adds_up)| !adds_up);
+        let code = if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        Ok(self.plan.stop.exit_code().map_or(code, ExitCode::from))
     }
-    if options.print_metrics {
-        print!("{}", metrics::of(&consumer));
+
+    /// Runs the clients. `None` stands for one that could not be waited for.
+    fn read(&self, seats: &[Option<usize>], series: &mut Series<'_>) -> Result<Vec<Option<Report>>, PerfError> {
+        let (plan, shared, measures) = (Arc::clone(&self.plan), self.shared.clone(), self.extras.measures());
+        let origin_ns = shared.count().start_ns;
+        let client = move |number: usize, events: std::sync::mpsc::Sender<Event<Second, Report>>| {
+            if measures {
+                let emit = Box::new(move |second| _ = events.send(Event::Second(second)));
+                shared.count().recorders[number] = Some(Recorder::new(number, origin_ns, false, emit));
+            }
+            reader::run(&plan, number, &shared)
+        };
+        let known = Some(self.plan.numbers.records).filter(|records| *records != i64::MAX.cast_unsigned());
+        let mut progress = self.extras.progress.then(|| Progress::new(known));
+        let reports = clients::run(seats, &self.plan.stop, client, &mut |second| {
+            second.map_or(Ok(()), |second| series.take(second))?;
+            progress.iter_mut().for_each(|progress| progress.show(self.shared.count().read.records, 0));
+            Ok(())
+        });
+        progress.iter().for_each(Progress::finish);
+        reports
     }
-    Ok(consumer.close()?)
+
+    /// What clients that could not be waited for have counted.
+    fn close_series(&self, series: &mut Series<'_>) -> Result<(), PerfError> {
+        let lasts: Vec<Second> =
+            self.shared.count().recorders.iter_mut().filter_map(Option::take).map(Recorder::into_last).collect();
+        lasts.into_iter().try_for_each(|last| series.take(last))?;
+        series.end()
+    }
+
+    /// Prints what the original prints at the end. Gives the elapsed milliseconds.
+    fn print_results(&self, reports: &[Option<Report>]) -> i64 {
+        let done: Option<Vec<u64>> = reports.iter().map(|report| Some(report.as_ref()?.done_ns)).collect();
+        let done_ns = done.and_then(|done| done.into_iter().max());
+        let count = self.shared.count();
+        let done_ns = done_ns.unwrap_or_else(|| SystemClock::new().read().0);
+        let elapsed_ms = to_ms(done_ns.saturating_sub(count.start_ns));
+        let ends_otherwise =
+            self.extras.duration.is_some() || self.extras.ledger.is_some() || self.plan.stop.requested();
+        if count.read.records < self.plan.numbers.records && !ends_otherwise {
+            println!(
+                "WARNING: Exiting before consuming the expected number of records: timeout ({} ms) exceeded. You can use the --timeout option to increase the timeout.",
+                self.plan.numbers.timeout_ms
+            );
+        }
+        if !self.plan.options.detailed {
+            let start_ms = count.start_wall_ms;
+            let (start, end) = (self.dates.format(start_ms), self.dates.format(start_ms + elapsed_ms));
+            println!("{}", rows::summary((&start, &end), elapsed_ms, count.rebalance_ms, count.read));
+        }
+        reports.iter().flatten().filter_map(|report| report.metrics.as_ref()).for_each(|table| print!("{table}"));
+        elapsed_ms
+    }
+
+    /// The verdict on the ledger, where there is one and the reading was not interrupted.
+    fn judge(&self) -> Judged {
+        let ledger = self.plan.ledger.as_ref()?;
+        if self.plan.stop.requested() {
+            println!("ledger: not read to the end: the run was interrupted");
+            return None;
+        }
+        let verdict = settle(&ledger.writers, self.shared.count().ledger.as_ref()?);
+        let (line, adds_up) = readback::line(&verdict, ledger);
+        println!("{line}");
+        Some((verdict, adds_up))
+    }
 }
 
 fn to_ms(ns: u64) -> i64 {
     i64::try_from(ns / 1_000_000).unwrap_or(i64::MAX)
-}
-
-/// What the tool counts.
-struct Count<'a> {
-    read: Read,
-    start_ns: u64,
-    start_wall_ms: i64,
-    rebalance_ms: i64,
-    /// Since when nothing is assigned.
-    joining_since_ns: Option<u64>,
-    interval_ms: i64,
-    interval_rebalance_ms: i64,
-    reported: (u64, Read),
-    /// Where rows of detailed stats are wanted.
-    dates: Option<&'a DateFormat>,
-}
-
-impl<'a> Count<'a> {
-    fn new(consumer: &mut Consumer, numbers: &Numbers, dates: Option<&'a DateFormat>) -> Self {
-        let clock = consumer.driver();
-        let (start_ns, start_wall_ms) = (clock.read().0, SystemClock::new().wall_ms());
-        Self {
-            read: Read::default(),
-            start_ns,
-            start_wall_ms,
-            rebalance_ms: 0,
-            joining_since_ns: Some(start_ns),
-            interval_ms: numbers.reporting_interval_ms,
-            interval_rebalance_ms: 0,
-            reported: (start_ns, Read::default()),
-            dates,
-        }
-    }
-
-    /// A row, where the interval is over: with what the poll brought, as only data makes the original look.
-    fn interval(&mut self, now_ns: u64) {
-        let (since_ns, before) = self.reported;
-        let elapsed_ms = to_ms(now_ns.saturating_sub(since_ns));
-        if elapsed_ms < self.interval_ms {
-            return;
-        }
-        if let Some(dates) = self.dates {
-            let time = dates.format(self.start_wall_ms + to_ms(now_ns - self.start_ns));
-            println!("{}", rows::interval(&time, elapsed_ms, self.interval_rebalance_ms, before, self.read));
-        }
-        self.interval_rebalance_ms = 0;
-        self.reported = (now_ns, self.read);
-    }
-}
-
-impl RecordSink for Count<'_> {
-    fn record(&mut self, record: &ConsumedRecord<'_>) {
-        self.read.records += 1;
-        self.read.bytes += record.key.map_or(0, <[u8]>::len) as u64 + record.value.map_or(0, <[u8]>::len) as u64;
-    }
-
-    fn assigned(&mut self, _partitions: &[(String, i32)], at_ns: u64) {
-        if let Some(since_ns) = self.joining_since_ns.take() {
-            let joining_ms = to_ms(at_ns.saturating_sub(since_ns));
-            self.rebalance_ms += joining_ms;
-            self.interval_rebalance_ms += joining_ms;
-        }
-    }
-
-    fn revoked(&mut self, _partitions: &[(String, i32)], at_ns: u64) {
-        self.joining_since_ns = Some(at_ns);
-    }
 }

@@ -19,4 +19,4 @@ pub mod memory;
 pub mod usage;
 
 pub use facts::{HostFacts, PathFacts};
-pub use usage::{Meter, Usage};
+pub use usage::{Meter, Usage, own_thread_ns};

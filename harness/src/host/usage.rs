@@ -137,6 +137,12 @@ fn parse_process_ms(stat: &str) -> Option<u64> {
     Some((user + system) * TICK_MS)
 }
 
+/// Nanoseconds that the calling thread ran so far, as far as the kernel says (to its tick).
+#[must_use]
+pub fn own_thread_ns() -> Option<u64> {
+    fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
+}
+
 /// Nanoseconds that each thread ran. A thread that ends meanwhile is left out.
 fn threads_ns(task: &Path) -> io::Result<Vec<(u32, u64)>> {
     let mut threads = Vec::new();

@@ -57,12 +57,6 @@ pub(crate) fn help(original: &str, extras: &[Extra]) -> String {
 }
 
 impl Taken {
-    #[cfg_attr(not(test), expect(dead_code, reason = "the series, which follow, use it"))]
-    /// Whether any was given.
-    pub(crate) fn any(&self) -> bool {
-        !self.0.is_empty()
-    }
-
     pub(crate) fn has(&self, name: &str) -> bool {
         self.text(name).is_some()
     }
@@ -102,14 +96,14 @@ mod tests {
             take_line("--topic t --clients 3 --producer-props a=b c=d --strict --print-metrics").unwrap();
         assert_eq!(left.join(" "), "--topic t --producer-props a=b c=d --print-metrics");
         assert_eq!(taken.number("--clients", (1, 64)), Ok(Some(3)));
-        assert!(taken.has("--strict") && taken.any());
+        assert!(taken.has("--strict"));
         assert_eq!(take_line("--clients=2").unwrap().0.text("--clients"), Some("2"));
     }
 
     #[test]
     fn abbreviations_are_left_to_the_original() {
         let (taken, left) = take_line("--client 3 --str").unwrap();
-        assert!(!taken.any());
+        assert_eq!(taken, Taken::default());
         assert_eq!(left, ["--client", "3", "--str"]);
     }
 

@@ -28,7 +28,6 @@ pub(crate) const CLIENTS_MAX: usize = 1024;
 
 /// What a client tells the main thread.
 pub(crate) enum Event<S, T> {
-    #[cfg_attr(not(test), expect(dead_code, reason = "the series, which follow, use it"))]
     /// A second of its series is complete.
     Second(S),
     /// Client of this number has ended.

@@ -9,12 +9,15 @@
 //! Exit code 0 though sends failed, as the original: failures are reported on stderr, with counts. After Ctrl-C the
 //! summary so far is printed; the exit code is the JVM's.
 
+mod account;
+mod book;
 mod extras;
 pub(crate) mod letters;
 mod metrics;
 mod options;
 mod outcome;
 mod payload;
+mod records;
 mod sender;
 mod stats;
 mod throttle;
@@ -27,15 +30,22 @@ use ringlog_io::{Clock as _, SystemClock};
 
 use crate::cli::argparse::Stop as ParserStop;
 use crate::cli::{PerfError, warn_unused};
-use crate::client::config::ProducerConfig;
-use crate::perf_extras::args;
-use crate::perf_extras::clients;
+use crate::client::config::{Acks, Parsed, ProducerConfig};
+use crate::client::properties::Properties;
+use crate::ledger::{LedgerFile, WriteLedger};
+use crate::perf_extras::clients::{self, Event};
+use crate::perf_extras::hdr::{HdrFile, PRODUCER_KINDS};
+use crate::perf_extras::progress::Progress;
+use crate::perf_extras::series::{Recorder, Second, Series};
 use crate::perf_extras::signals::Stop;
+use crate::perf_extras::{args, readback};
+use account::{Account, Judged};
+use book::Book;
 use extras::{EXTRAS, Extras};
 use options::{Options, PARSER};
 use outcome::{Outcome, Shared};
-use payload::Payloads;
-use sender::{Report, Sender, Share};
+use records::Records;
+use sender::{Pacing, Report, Sender, Share};
 
 /// Runs the verb.
 pub(crate) fn main(args: &[String]) -> ExitCode {
@@ -48,7 +58,7 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
         Err(ParserStop::Error(message)) => {
             eprintln!("{}\n{}: error: {message}", PARSER.usage(), PARSER.program);
         }
-        Ok((options, extras)) => match run(options, &extras) {
+        Ok((options, extras)) => match run(options, &extras, args) {
             Ok(code) => return code,
             Err(error) => eprintln!("{}: {error}", PARSER.program),
         },
@@ -59,59 +69,197 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
 fn parse(args: &[String]) -> Result<(Options, Extras), ParserStop> {
     let (taken, left) = args::take(EXTRAS, args).map_err(ParserStop::Error)?;
     let extras = Extras::new(&taken).map_err(ParserStop::Error)?;
-    Ok((options::parse(&left)?, extras))
+    let options = options::parse(&extras.complete(left))?;
+    extras.check(&options).map_err(ParserStop::Error)?;
+    Ok((options, extras))
 }
 
-fn run(options: Options, extras: &Extras) -> Result<ExitCode, PerfError> {
-    let payloads = payloads(&options, extras.clients)?;
+fn run(options: Options, extras: &Extras, args: &[String]) -> Result<ExitCode, PerfError> {
+    let records = records(&options, extras)?;
     options.notices.iter().for_each(|notice| println!("{notice}"));
-    if options.warmup_records > 0 {
-        println!(
-            "Warmup first {} records. Steady state results will print after the complete test summary.",
-            options.warmup_records
-        );
-    }
+    announce_warmup(&options, extras);
     let properties = options.properties().map_err(PerfError::Text)?;
     let parsed = ProducerConfig::parse(&properties)?;
     warn_unused(&parsed.unused);
+    check_ledger(extras, &parsed.config)?;
+    let ceiling = records.first().filter(|_| extras.measures()).map_or(0.0, Records::ceiling);
     let stop = Stop::watch()?;
-    let shared = Shared::new(&options);
-    let reports = send(&Arc::new(options), (parsed.config, payloads), (&shared, &stop), extras)?;
-    print_results(&shared, &reports);
-    Ok(stop.exit_code().map_or(ExitCode::SUCCESS, ExitCode::from))
+    let run = Run { options: Arc::new(options), extras, args, properties, stop, ceiling };
+    run.execute(parsed, records)
 }
 
-/// Each client's own, from a seed of its own; the file is announced once.
-fn payloads(options: &Options, clients: usize) -> Result<Vec<Payloads>, PerfError> {
+fn announce_warmup(options: &Options, extras: &Extras) {
+    let span = match (options.warmup_records, extras.warmup) {
+        (0, None) => return,
+        (_, Some(warmup)) => format!("{} seconds", warmup.as_secs_f64()),
+        (records, None) => format!("{records} records"),
+    };
+    println!("Warmup first {span}. Steady state results will print after the complete test summary.");
+}
+
+fn check_ledger(extras: &Extras, config: &ProducerConfig) -> Result<(), PerfError> {
+    if extras.stamps() && config.acks == Acks::None {
+        let text = "--ledger and --verify: with acks=0 nothing is ever acknowledged; use acks=1 or acks=all";
+        return Err(PerfError::Text(text.into()));
+    }
+    Ok(())
+}
+
+/// Each client's own, from a seed of its own; a payload file is announced once.
+fn records(options: &Options, extras: &Extras) -> Result<Vec<Records>, PerfError> {
     let make = |client: usize| {
-        let seed = options.seed.wrapping_add_unsigned(client as u64);
         let mut report = |line| {
             if client == 0 {
                 println!("{line}");
             }
         };
-        Payloads::new(&options.payload, options.keys, seed, &mut report).map_err(PerfError::Text)
+        Records::new(options, extras, client, &mut report)
     };
-    (0..clients).map(make).collect()
+    (0..extras.clients).map(make).collect()
 }
 
-/// Runs the clients. `None` stands for one that could not be waited for.
-fn send(
-    options: &Arc<Options>,
-    (config, payloads): (ProducerConfig, Vec<Payloads>),
-    (shared, stop): (&Shared, &Stop),
-    extras: &Extras,
-) -> Result<Vec<Option<Report>>, PerfError> {
-    let clients = extras.clients;
-    let (options, shared, of_client) = (Arc::clone(options), shared.clone(), stop.clone());
-    let payloads = Arc::new(payloads);
-    let client = move |number: usize, _events| {
-        let share = Share::of(&options, number, clients);
-        let own = (config_of(&config, number, clients), payloads[number].clone());
-        Sender::open(&options, share, own, (&shared, &of_client))?.run()
-    };
-    let seats = clients::seats(clients, extras.pinned);
-    clients::run::<(), Report>(&seats, stop, client, &mut |_| Ok(()))
+/// A run from its options to its exit code.
+struct Run<'a> {
+    options: Arc<Options>,
+    extras: &'a Extras,
+    args: &'a [String],
+    properties: Properties,
+    stop: Stop,
+    /// Records a second of the generator alone; measured where something is told of it.
+    ceiling: f64,
+}
+
+impl Run<'_> {
+    fn execute(&self, parsed: Parsed<ProducerConfig>, records: Vec<Records>) -> Result<ExitCode, PerfError> {
+        let (config, idempotent) = (settings(&parsed), parsed.config.idempotence);
+        let moment = account::moment();
+        let shared = Shared::new(&self.options, self.options.records != i64::MAX.cast_unsigned());
+        let books = self.books();
+        let seats = clients::seats(self.extras.clients, self.extras.pinned);
+        let mut hdr_file = self.extras.hdr_log.as_deref().map(HdrFile::create).transpose()?;
+        let log = hdr_file.as_mut().map(|file| file.begin(moment.1, PRODUCER_KINDS)).transpose()?;
+        let mut series = Series::new(self.extras.clients, log);
+        let reports = self.send(parsed.config, records, (&shared, &books, &seats), (&mut series, moment.0))?;
+        self.close_series(&mut series, &books)?;
+        let done_ns = done_ns(&reports);
+        let lines = print_results(&shared, &reports, done_ns);
+        let began_ns = reports.iter().flatten().map(|report| report.began_ns).min().unwrap_or(moment.0);
+        let account = Account {
+            options: &self.options,
+            extras: self.extras,
+            args: self.args,
+            config,
+            seats: &seats,
+            started_ms: moment.1,
+            reports: &reports,
+            series: &series,
+            shared: &shared,
+            lines: &lines,
+            elapsed_s: done_ns.saturating_sub(began_ns) as f64 / 1e9,
+            ceiling: self.ceiling,
+            signal: self.stop.exit_code(),
+        };
+        account.print();
+        let judged = self.judge(&books, &reports, idempotent)?;
+        account.write(judged)?;
+        Ok(self.exit_code(&shared, judged))
+    }
+
+    /// One for each client, where more is kept than the original does.
+    fn books(&self) -> Vec<Book> {
+        let clock = SystemClock::new();
+        let ledger = || self.extras.stamps().then(|| WriteLedger::new((clock.random() >> 32) as u32));
+        let count = if self.extras.stamps() || self.extras.measures() { self.extras.clients } else { 0 };
+        (0..count).map(|_| Book::new(None, ledger())).collect()
+    }
+
+    /// Runs the clients. `None` stands for one that could not be waited for.
+    fn send(
+        &self,
+        config: ProducerConfig,
+        records: Vec<Records>,
+        (shared, books, seats): (&Shared, &[Book], &[Option<usize>]),
+        (series, origin_ns): (&mut Series<'_>, u64),
+    ) -> Result<Vec<Option<Report>>, PerfError> {
+        let (clients, measures, warms_up) = (self.extras.clients, self.extras.measures(), self.warms_up());
+        let Extras { arrivals, duration, warmup, .. } = *self.extras;
+        let pacing = Pacing { arrivals, duration, warmup, seed: self.options.seed.cast_unsigned() };
+        let (options, shared, stop) = (Arc::clone(&self.options), shared.clone(), self.stop.clone());
+        let (records, books) = (Arc::new(records), books.to_vec());
+        let client = move |number: usize, events: std::sync::mpsc::Sender<Event<Second, Report>>| {
+            let book = books.get(number).cloned();
+            if let Some(book) = book.as_ref().filter(|_| measures) {
+                let emit = Box::new(move |second| _ = events.send(Event::Second(second)));
+                book.pages().recorder = Some(Recorder::new(number, origin_ns, warms_up, emit));
+            }
+            let share = Share::of(&options, number, clients);
+            let own = (config_of(&config, number, clients), records[number].clone());
+            Sender::open(&options, (share, pacing), own, (&shared, &stop, book))?.run()
+        };
+        let mut progress = self.progress();
+        let reports = clients::run(seats, &self.stop, client, &mut |second| {
+            second.map_or(Ok(()), |second| series.take(second))?;
+            progress.iter_mut().for_each(|progress| progress.show(series.counts.done, series.counts.failed));
+            Ok(())
+        });
+        progress.iter().for_each(Progress::finish);
+        reports
+    }
+
+    fn warms_up(&self) -> bool {
+        self.options.warmup_records > 0 || self.extras.warmup.is_some()
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        let known = (self.options.records != i64::MAX.cast_unsigned()).then_some(self.options.records);
+        self.extras.progress.then(|| Progress::new(known))
+    }
+
+    /// What clients that could not be waited for have counted is in their books.
+    fn close_series(&self, series: &mut Series<'_>, books: &[Book]) -> Result<(), PerfError> {
+        let lasts = books.iter().filter_map(|book| book.pages().recorder.take()).map(Recorder::into_last);
+        lasts.into_iter().try_for_each(|last| series.take(last))?;
+        series.end()
+    }
+
+    /// Writes the ledger and reads the topic back, where either was asked for.
+    fn judge(&self, books: &[Book], reports: &[Option<Report>], idempotent: bool) -> Result<Judged, PerfError> {
+        if !self.extras.stamps() {
+            return Ok(None);
+        }
+        let ledger = account::ledger_of(&self.options, books, reports, idempotent);
+        if let Some(path) = &self.extras.ledger {
+            ledger.write(path).map_err(|error| PerfError::Text(format!("--ledger {error}")))?;
+        }
+        if self.extras.verify { self.verify(&ledger) } else { Ok(None) }
+    }
+
+    fn verify(&self, ledger: &LedgerFile) -> Result<Judged, PerfError> {
+        let verdict = readback::read_back(&self.properties, ledger, &self.stop)?;
+        let Some(verdict) = verdict else {
+            println!("ledger: not read back: the run was interrupted");
+            return Ok(None);
+        };
+        let (line, adds_up) = readback::line(&verdict, ledger);
+        println!("{line}");
+        Ok(Some((verdict, adds_up)))
+    }
+
+    fn exit_code(&self, shared: &Shared, judged: Judged) -> ExitCode {
+        let failed = self.extras.strict && shared.totals().failures.records() > 0;
+        let is_bad = failed || judged.is_some_and(|(_, adds_up)| !adds_up);
+        self.stop.exit_code().map_or(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS }, ExitCode::from)
+    }
+}
+
+/// The settings with their defaults; those that depend on others as they came out.
+fn settings(parsed: &Parsed<ProducerConfig>) -> Vec<(String, String)> {
+    let own = [
+        ("enable.idempotence", parsed.config.idempotence.to_string()),
+        ("delivery.timeout.ms", parsed.config.delivery_timeout.as_millis().to_string()),
+    ];
+    let read = parsed.effective.iter().filter(|(name, _)| own.iter().all(|(known, _)| known != name));
+    read.cloned().chain(own.clone()).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Several clients have client ids of their own: a broker's quotas and metrics tell them apart.
@@ -125,14 +273,24 @@ fn config_of(config: &ProducerConfig, client: usize, clients: usize) -> Producer
     config
 }
 
-fn print_results(shared: &Shared, reports: &[Option<Report>]) {
-    let done_ns = reports.iter().flatten().map(|report| report.done_ns).max();
-    let is_complete = reports.iter().all(Option::is_some);
-    let done_ns = done_ns.filter(|_| is_complete).unwrap_or_else(|| SystemClock::new().read().0);
+/// When the last client was done; now, where one could not be waited for.
+fn done_ns(reports: &[Option<Report>]) -> u64 {
+    let done: Option<Vec<u64>> = reports.iter().map(|report| Some(report.as_ref()?.done_ns)).collect();
+    done.and_then(|done| done.into_iter().max()).unwrap_or_else(|| SystemClock::new().read().0)
+}
+
+/// Prints what the original prints at the end. Gives its summary's lines.
+fn print_results(shared: &Shared, reports: &[Option<Report>], done_ns: u64) -> Vec<String> {
     let mut totals = shared.totals();
-    totals.lines(to_ms(done_ns)).iter().for_each(|line| println!("{line}"));
+    let lines = totals.lines(to_ms(done_ns));
+    lines.iter().for_each(|line| println!("{line}"));
     reports.iter().flatten().filter_map(|report| report.metrics.as_ref()).for_each(|table| print!("{table}"));
     totals.failures.report(reports.iter().flatten().find_map(|report| report.disconnect.as_deref()));
+    let stuck = reports.iter().filter(|report| report.is_none()).count();
+    if stuck > 0 {
+        eprintln!("{stuck} of the clients did not close in time: what they had sent without an answer is unknown.");
+    }
+    lines
 }
 
 /// The original's clock: whole milliseconds.

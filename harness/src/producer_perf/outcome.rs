@@ -8,6 +8,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::book::Book;
 use super::options::Options;
 use super::stats::Stats;
 use super::to_ms;
@@ -25,6 +26,9 @@ pub(crate) struct Totals {
     pub(crate) acknowledged: u64,
 }
 
+/// A number of records of which the original keeps every latency.
+const SAMPLES_UNKNOWN: u64 = 500_000;
+
 /// What the lines need to know of the options.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
@@ -34,9 +38,10 @@ struct Plan {
 }
 
 impl Shared {
-    pub(crate) fn new(options: &Options) -> Self {
+    /// `records_known`: how many there are at most, where that is known. Otherwise the samples are thinned as they come.
+    pub(crate) fn new(options: &Options, records_known: bool) -> Self {
         let plan = Plan {
-            records: options.records,
+            records: if records_known { options.records } else { SAMPLES_UNKNOWN },
             warmup_records: options.warmup_records,
             reporting_interval_ms: options.reporting_interval_ms,
         };
@@ -60,7 +65,7 @@ impl Totals {
     /// The first client whose warm-up is over begins the steady state.
     fn begin_steady_state(&mut self, now_ns: u64) {
         let Plan { records, warmup_records, reporting_interval_ms } = self.plan;
-        let left = records.saturating_sub(warmup_records);
+        let left = if records > warmup_records { records - warmup_records } else { records };
         self.steady.get_or_insert_with(|| Stats::new(left, reporting_interval_ms, true, to_ms(now_ns)));
         self.whole.iter_mut().for_each(Stats::silence);
     }
@@ -95,11 +100,13 @@ pub(crate) struct Outcome {
     shared: Shared,
     /// When this client's warm-up ended; beyond all times until then.
     steady_since_ns: u64,
+    /// Where more is kept than the original does.
+    book: Option<Book>,
 }
 
 impl Outcome {
-    pub(crate) fn new(shared: &Shared) -> Self {
-        Self { shared: shared.clone(), steady_since_ns: u64::MAX }
+    pub(crate) fn new(shared: &Shared, book: Option<Book>) -> Self {
+        Self { shared: shared.clone(), steady_since_ns: u64::MAX, book }
     }
 
     pub(crate) fn start(&mut self, now_ns: u64) {
@@ -110,16 +117,25 @@ impl Outcome {
     pub(crate) fn begin_steady_state(&mut self, now_ns: u64) {
         self.steady_since_ns = now_ns;
         self.shared.totals().begin_steady_state(now_ns);
+        if let Some(book) = &self.book {
+            book.pages().recorder.iter_mut().for_each(|recorder| recorder.begin_steady_state(now_ns));
+        }
     }
 }
 
 impl DeliverySink for Outcome {
     fn delivered(&mut self, batch: &Delivered<'_>) {
         self.shared.totals().delivered(batch, self.steady_since_ns);
+        if let Some(book) = &self.book {
+            book.pages().delivered(batch);
+        }
     }
 
     fn failed(&mut self, batch: &Failed<'_>) {
         self.shared.totals().failures.count(&batch.error.to_string(), batch.marks.len() as u64);
+        if let Some(book) = &self.book {
+            book.pages().failed(batch);
+        }
     }
 }
 
@@ -152,7 +168,11 @@ impl Failures {
         }
     }
 
-    #[expect(dead_code, reason = "--strict, which follows, uses it")]
+    /// The texts and how often each came.
+    pub(crate) fn kinds(&self) -> &[(String, u64)] {
+        &self.0
+    }
+
     /// Records that failed.
     pub(crate) fn records(&self) -> u64 {
         self.0.iter().map(|(_, count)| count).sum()

@@ -5,6 +5,8 @@ use crate::cli::java_format::fixed;
 
 /// At most so many latencies are kept, by keeping every n-th.
 const SAMPLES: u64 = 500_000;
+/// A run whose number of records was not known thins its samples at this many. No other run gets here: it keeps fewer.
+const SAMPLES_MAX: usize = 2 * SAMPLES as usize;
 
 /// One `Stats` object: the whole run's, or the steady state's.
 #[derive(Debug)]
@@ -60,6 +62,9 @@ impl Stats {
     /// Takes an acknowledgement that was seen at `now_ms`; `print` takes the lines of a window that it closes.
     pub(crate) fn record(&mut self, latency_ms: i32, bytes: u64, now_ms: i64, print: &mut dyn FnMut(String)) {
         if self.count.is_multiple_of(self.sampling) {
+            if self.latencies.len() == SAMPLES_MAX {
+                self.thin();
+            }
             self.latencies.push(latency_ms);
         }
         self.count += 1;
@@ -70,6 +75,17 @@ impl Stats {
         if now_ms - self.window_start_ms >= self.reporting_interval_ms {
             self.close_window(now_ms, print);
         }
+    }
+
+    /// Keeps every second sample, and from now on every second one of those that would have been taken.
+    #[cold]
+    fn thin(&mut self) {
+        let mut index = 0;
+        self.latencies.retain(|_| {
+            index += 1;
+            index % 2 == 1
+        });
+        self.sampling *= 2;
     }
 
     fn close_window(&mut self, now_ms: i64, print: &mut dyn FnMut(String)) {
@@ -145,6 +161,16 @@ mod tests {
         let sampling = |records| stats_of(records).sampling;
         assert_eq!([500_000, 999_999, 1_000_000, 10_000_000, 50_000_000].map(sampling), [1, 1, 2, 20, 100]);
         assert_eq!(sampling(1), 1);
+    }
+
+    #[test]
+    fn a_run_of_unknown_length_keeps_every_nth_latency_and_its_memory_stays_bounded() {
+        let mut stats = stats_of(SAMPLES);
+        for index in 0..2_000_001u32 {
+            stats.record(i32::try_from(index).unwrap(), 1, 0, &mut |_| ());
+        }
+        assert_eq!((stats.sampling, stats.latencies.len()), (4, 500_001));
+        assert!(stats.latencies.iter().enumerate().all(|(at, latency)| *latency == 4 * i32::try_from(at).unwrap()));
     }
 
     #[test]

@@ -137,7 +137,7 @@ pub enum RunError {
         /// Its round.
         round: u32,
         /// The account.
-        verdict: Verdict,
+        verdict: Box<Verdict>,
         /// Records that the client sent more than once. Without idempotence that alone can double or reorder them.
         retried_records: u64,
     },
@@ -285,7 +285,7 @@ impl Step<'_> {
             return Err(RunError::Ledger {
                 workload,
                 round,
-                verdict,
+                verdict: Box::new(verdict),
                 retried_records: produced.measured.retried_records,
             });
         }

@@ -61,7 +61,7 @@ impl ConsumerConfig {
     pub fn parse(properties: &Properties) -> Result<Parsed<Self>, ConfigError> {
         let mut take = Take::new(properties);
         let config = Self::take(&mut take)?;
-        Ok(Parsed { config, unused: take.unused() })
+        Ok(Parsed { config, unused: take.unused(), effective: take.effective })
     }
 
     fn take(take: &mut Take<'_>) -> Result<Self, ConfigError> {

@@ -52,6 +52,9 @@ pub struct Parsed<C> {
     pub config: C,
     /// Properties that nobody read.
     pub unused: Vec<String>,
+    /// Every setting that was read, with its value after defaults. Secrets are not shown. What depends on another
+    /// setting (idempotence, the delivery timeout) is in `config`.
+    pub effective: Vec<(&'static str, String)>,
 }
 
 /// Java classes that every script names and that mean nothing here.

@@ -9,11 +9,16 @@ use super::{ConfigError, JAVA_ONLY};
 pub(super) struct Take<'a> {
     pub(super) properties: &'a Properties,
     used: Vec<&'static str>,
+    /// Every setting that was read, with its value after defaults; secrets are not shown.
+    pub(super) effective: Vec<(&'static str, String)>,
 }
+
+/// What a setting's name holds whose value nobody else is to see.
+const SECRET: [&str; 5] = ["password", "jaas", "secret", ".key", "token"];
 
 impl<'a> Take<'a> {
     pub(super) fn new(properties: &'a Properties) -> Self {
-        Self { properties, used: JAVA_ONLY.to_vec() }
+        Self { properties, used: JAVA_ONLY.to_vec(), effective: Vec::new() }
     }
 
     pub(super) fn unused(&self) -> Vec<String> {
@@ -23,11 +28,24 @@ impl<'a> Take<'a> {
 
     pub(super) fn text(&mut self, name: &'static str) -> Option<&'a str> {
         self.used.push(name);
-        self.properties.get(name).map(str::trim)
+        let text = self.properties.get(name).map(str::trim);
+        if let Some(text) = text {
+            let is_secret = SECRET.iter().any(|word| name.contains(word));
+            self.note(name, if is_secret { "[hidden]" } else { text });
+        }
+        text
+    }
+
+    fn note(&mut self, name: &'static str, value: impl ToString) {
+        self.effective.retain(|(known, _)| *known != name);
+        self.effective.push((name, value.to_string()));
     }
 
     pub(super) fn i64(&mut self, name: &'static str, default: i64, min: i64, max: i64) -> Result<i64, ConfigError> {
-        let Some(text) = self.text(name) else { return Ok(default) };
+        let Some(text) = self.text(name) else {
+            self.note(name, default);
+            return Ok(default);
+        };
         let kind = if max > i64::from(i32::MAX) { "LONG" } else { "INT" };
         let value: i64 = text.parse().map_err(|_| invalid(name, text, format!("Not a number of type {kind}")))?;
         if value < min {
@@ -63,7 +81,10 @@ impl<'a> Take<'a> {
 
     pub(super) fn bool(&mut self, name: &'static str, default: bool) -> Result<bool, ConfigError> {
         match self.text(name) {
-            None => Ok(default),
+            None => {
+                self.note(name, default);
+                Ok(default)
+            }
             Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
             Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
             Some(text) => Err(invalid(name, text, "Expected value to be either true or false".into())),
@@ -72,6 +93,7 @@ impl<'a> Take<'a> {
 
     pub(super) fn choice(&mut self, name: &'static str, default: &'a str, of: &[&str]) -> Result<&'a str, ConfigError> {
         let text = self.text(name).unwrap_or(default);
+        self.note(name, text);
         if of.contains(&text) {
             return Ok(text);
         }

@@ -1,0 +1,101 @@
+//! After a run: what beyond the original's rows is printed and written.
+
+use serde_json::{Value, json};
+
+use super::count::Shared;
+use super::extras::Extras;
+use super::options::Options;
+use super::reader::Report;
+use crate::cli::PerfError;
+use crate::ledger::Verdict;
+use crate::perf_extras::document::{self, latency};
+use crate::perf_extras::series::Series;
+use crate::run::rows::CLIENT_SHARE_MAX;
+
+/// What is known of a run at its end.
+pub(crate) struct Account<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) extras: &'a Extras,
+    pub(crate) args: &'a [String],
+    pub(crate) config: &'a [(String, String)],
+    pub(crate) seats: &'a [Option<usize>],
+    pub(crate) started_ms: i64,
+    pub(crate) reports: &'a [Option<Report>],
+    pub(crate) series: &'a Series<'a>,
+    pub(crate) shared: &'a Shared,
+    pub(crate) elapsed_s: f64,
+    pub(crate) signal: Option<u8>,
+}
+
+/// A verdict and whether it adds up.
+pub(crate) type Judged = Option<(Verdict, bool)>;
+
+impl Account<'_> {
+    /// The busiest client's share of a core, where the kernel says.
+    fn client_share(&self) -> Option<f64> {
+        let share = |report: &Report| {
+            let wall_ns = report.done_ns.saturating_sub(report.began_ns).max(1);
+            Some(report.cpu_ns? as f64 / wall_ns as f64)
+        };
+        self.reports.iter().flatten().filter_map(share).reduce(f64::max)
+    }
+
+    fn is_client_limited(&self) -> bool {
+        self.client_share().is_some_and(|share| share >= CLIENT_SHARE_MAX)
+    }
+
+    /// Lines after the original's.
+    pub(crate) fn print(&self) {
+        if self.extras.measures() && self.is_client_limited() {
+            println!("The client was the limit: its thread used {:.2} of a core.", self.client_share().unwrap_or(0.0));
+        }
+    }
+
+    /// Writes `--json`.
+    pub(crate) fn write(&self, ledger: Judged) -> Result<(), PerfError> {
+        self.extras.json.as_ref().map_or(Ok(()), |path| document::write(path, &self.document(ledger)))
+    }
+
+    fn document(&self, ledger: Judged) -> Value {
+        let read = self.shared.count().read;
+        let cpu_ns: u64 = self.reports.iter().flatten().filter_map(|report| report.cpu_ns).sum();
+        let Extras { clients, duration, .. } = self.extras;
+        json!({
+            "tool": "consumer-perf",
+            "format": 1,
+            "version": env!("CARGO_PKG_VERSION"),
+            "command": document::command("consumer-perf", self.args),
+            "started": document::time(self.started_ms),
+            "signal": self.signal.map(|code| code - 128),
+            "options": {
+                "topics": format!("{:?}", self.options.topics),
+                "clients": clients,
+                "cores": self.seats,
+                "duration_s": duration.map(|it| it.as_secs_f64()),
+            },
+            "config": self.config.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+            "host": document::host(),
+            "totals": {
+                "read": read.records,
+                "bytes": read.bytes,
+                "elapsed_s": self.elapsed_s,
+                "records_per_s": read.records as f64 / self.elapsed_s,
+                "mb_per_s": read.bytes as f64 / (1024.0 * 1024.0) / self.elapsed_s,
+                "rebalance_ms": self.shared.count().rebalance_ms,
+            },
+            "end_to_end_us": latency(&self.series.total.response),
+            "client": {
+                "cpu_s": cpu_ns as f64 / 1e9,
+                "busiest_thread_share": self.client_share(),
+                "was_the_limit": self.is_client_limited(),
+            },
+            "seconds": self.series.rows.iter().map(|row| json!({
+                "second": row.second,
+                "read": row.done,
+                "mb": row.mb,
+                "end_to_end_us": row.response_us,
+            })).collect::<Vec<_>>(),
+            "ledger": ledger.map(|(verdict, adds_up)| document::verdict(&verdict, adds_up)),
+        })
+    }
+}

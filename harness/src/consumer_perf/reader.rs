@@ -1,0 +1,148 @@
+//! One client's loop.
+//!
+//! ```text
+//!   poll (100 ms) -> count          until all clients together have read enough, or nothing came for --timeout
+//! ```
+//!
+//! Beside a ledger there is no group: client `c` of `n` reads the partitions `c`, `c + n`, .. from their beginnings.
+
+use std::time::Duration;
+
+use ringlog_io::driver;
+
+use super::count::{Shared, Tally};
+use super::options::{Numbers, Options, Topics};
+use super::{metrics, to_ms};
+use crate::cli::PerfError;
+use crate::client::Consumer;
+use crate::client::config::ConsumerConfig;
+use crate::host::own_thread_ns;
+use crate::ledger::{LedgerFile, settle};
+use crate::perf_extras::readback::Patience;
+use crate::perf_extras::signals::Stop;
+
+/// How long one poll waits.
+const POLL: Duration = Duration::from_millis(100);
+
+/// What all clients of a run share.
+pub(crate) struct Plan {
+    pub(crate) options: Options,
+    pub(crate) numbers: Numbers,
+    pub(crate) config: ConsumerConfig,
+    pub(crate) clients: usize,
+    pub(crate) duration: Option<Duration>,
+    pub(crate) ledger: Option<LedgerFile>,
+    pub(crate) stop: Stop,
+}
+
+/// What a client leaves behind.
+pub(crate) struct Report {
+    /// When it began and when its loop ended, nanoseconds of the monotonic clock.
+    pub(crate) began_ns: u64,
+    pub(crate) done_ns: u64,
+    /// Its `--print-metrics`.
+    pub(crate) metrics: Option<String>,
+    /// Processor time of its thread between the two.
+    pub(crate) cpu_ns: Option<u64>,
+}
+
+/// Runs client number `client`.
+pub(crate) fn run(plan: &Plan, client: usize, shared: &Shared) -> Result<Report, PerfError> {
+    let mut config = plan.config.clone();
+    if plan.clients > 1 {
+        config.common.client_id = format!("{}-{client}", config.common.client_id);
+    }
+    let mut consumer = Consumer::open(config, driver::open(driver::DriverOptions::default())?)?;
+    let mut tally = Tally::new(client, shared);
+    let (began_ns, cpu_began_ns) = (consumer.driver().read().0, own_thread_ns());
+    match &plan.ledger {
+        Some(ledger) => {
+            assign_share(&mut consumer, &ledger.topic, (client, plan.clients))?;
+            read_beside(plan, ledger, &mut consumer, &mut tally, shared)?;
+        }
+        None => {
+            let topics = topics(&plan.options, &mut consumer)?;
+            consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
+            consume(plan, &mut consumer, &mut tally, shared)?;
+        }
+    }
+    let report = Report {
+        began_ns,
+        done_ns: consumer.driver().read().0,
+        metrics: plan.options.print_metrics.then(|| metrics::of(&consumer)),
+        cpu_ns: own_thread_ns().zip(cpu_began_ns).map(|(end, begin)| end.saturating_sub(begin)),
+    };
+    let recorder = shared.count().recorders[client].take();
+    recorder.into_iter().for_each(crate::perf_extras::series::Recorder::end);
+    consumer.close()?;
+    Ok(report)
+}
+
+fn topics(options: &Options, consumer: &mut Consumer) -> Result<Vec<String>, PerfError> {
+    match &options.topics {
+        Topics::One(topic) => Ok(vec![topic.clone()]),
+        Topics::Matching(pattern) => {
+            let pattern = regex::Regex::new(&format!("^(?:{pattern})$"));
+            let pattern = pattern.map_err(|error| PerfError::Text(format!("--include: {error}")))?;
+            let mut names = consumer.topic_names()?;
+            names.retain(|name| pattern.is_match(name));
+            Ok(names)
+        }
+    }
+}
+
+fn consume(plan: &Plan, consumer: &mut Consumer, tally: &mut Tally, shared: &Shared) -> Result<(), PerfError> {
+    let (start_ns, duration_ns) = (shared.count().start_ns, plan.duration.map(|it| it.as_nanos()));
+    let goes_on = |now_ns: u64| {
+        let count = shared.count();
+        count.read.records < plan.numbers.records
+            && to_ms(now_ns.saturating_sub(count.last_consumed_ns)) <= plan.numbers.timeout_ms
+            && duration_ns.is_none_or(|duration| u128::from(now_ns.saturating_sub(start_ns)) < duration)
+            && !plan.stop.requested()
+    };
+    let mut now_ns = start_ns;
+    while goes_on(now_ns) {
+        let records = consumer.poll(POLL, tally)?;
+        now_ns = consumer.driver().read().0;
+        if records > 0 {
+            tally.end_poll(now_ns);
+        }
+    }
+    Ok(())
+}
+
+fn assign_share(consumer: &mut Consumer, topic: &str, (client, clients): (usize, usize)) -> Result<(), PerfError> {
+    let partitions = consumer.partition_count(topic)?;
+    let share = (client..partitions).step_by(clients).filter_map(|partition| i32::try_from(partition).ok());
+    let share: Vec<(&str, i32, Option<i64>)> = share.map(|partition| (topic, partition, None)).collect();
+    consumer.assign(&share);
+    Ok(())
+}
+
+/// Reads until everything that was acknowledged is there and nothing follows, or nothing came for `--timeout`.
+fn read_beside(
+    plan: &Plan,
+    ledger: &LedgerFile,
+    consumer: &mut Consumer,
+    tally: &mut Tally,
+    shared: &Shared,
+) -> Result<(), PerfError> {
+    let silence_max = Duration::from_millis(u64::try_from(plan.numbers.timeout_ms).unwrap_or(0));
+    let mut patience = Patience::new(consumer.driver().read().0, silence_max);
+    let mut seen_ns = 0;
+    while !plan.stop.requested() {
+        let records = consumer.poll(POLL, tally)?;
+        let now_ns = consumer.driver().read().0;
+        if records > 0 {
+            tally.end_poll(now_ns);
+        }
+        // What any of the clients reads keeps all of them waiting.
+        let last_ns = shared.count().last_consumed_ns;
+        let came = usize::from(std::mem::replace(&mut seen_ns, last_ns) != last_ns);
+        let mut missing = || shared.count().ledger.as_ref().map_or(0, |read| settle(&ledger.writers, read).lost);
+        if patience.is_over(came, now_ns, &mut missing) {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! The ledger's file: what a run wrote, as JSON, for whoever reads the topic back.
+//!
+//! ```text
+//!   { "format": "ringlog-ledger", "version": 1, "topic": "t", "resent": 0,
+//!     "writers": [ { "writer": 7, "partitions": [
+//!        { "partition": 0, "stamped": 1000, "acknowledged": [[0, 990]], "failed": [[995, 1000]] } ] } ] }
+//! ```
+//!
+//! Numbers are kept as ranges, the end exclusive: a run in order is one range, whatever its length. A file that does not
+//! keep the invariants (ranges in order, none beyond `stamped`) is refused.
+
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ranges, WriteLedger, WrittenPartition};
+
+const FORMAT: &str = "ringlog-ledger";
+const VERSION: u32 = 1;
+/// Kafka numbers partitions with an i32; no cluster has more than this in one topic.
+const PARTITIONS_MAX: usize = 1 << 20;
+
+/// What a run wrote to a topic.
+#[derive(Clone, Debug)]
+pub struct LedgerFile {
+    /// The topic.
+    pub topic: String,
+    /// Records that were sent again without idempotence: so many may be doubled or out of order. `None`: nobody knows.
+    pub resent: Option<u64>,
+    /// One ledger for each producer.
+    pub writers: Vec<WriteLedger>,
+}
+
+/// Why a ledger's file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerFileError {
+    /// It cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which file.
+        path: String,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// It is no ledger.
+    #[error("{path} is no ledger of this version: {reason}")]
+    Format {
+        /// Which file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    format: String,
+    version: u32,
+    topic: String,
+    resent: Option<u64>,
+    writers: Vec<Writer>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Writer {
+    writer: u32,
+    partitions: Vec<Partition>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Partition {
+    partition: usize,
+    stamped: u64,
+    acknowledged: Vec<(u64, u64)>,
+    failed: Vec<(u64, u64)>,
+}
+
+impl LedgerFile {
+    /// Writes it.
+    // A file that the user names.
+    #[allow(clippy::disallowed_methods)]
+    pub fn write(&self, path: &Path) -> Result<(), LedgerFileError> {
+        let text = serde_json::to_string(&self.document()).unwrap_or_default();
+        std::fs::write(path, text + "\n").map_err(|source| LedgerFileError::Io { path: name(path), source })
+    }
+
+    /// Reads and checks one.
+    #[allow(clippy::disallowed_methods)]
+    pub fn read(path: &Path) -> Result<Self, LedgerFileError> {
+        let bytes = std::fs::read(path).map_err(|source| LedgerFileError::Io { path: name(path), source })?;
+        let wrong = |reason: String| LedgerFileError::Format { path: name(path), reason };
+        let document: Document = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
+        Self::of(document).map_err(wrong)
+    }
+
+    /// Records that were acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.writers.iter().map(WriteLedger::acknowledged_count).sum()
+    }
+
+    fn document(&self) -> Document {
+        let partition = |(partition, written): (usize, &WrittenPartition)| Partition {
+            partition,
+            stamped: written.next_sequence,
+            acknowledged: written.acknowledged.iter().collect(),
+            failed: written.failed.iter().collect(),
+        };
+        let writer = |ledger: &WriteLedger| Writer {
+            writer: ledger.writer,
+            partitions: ledger.partitions.iter().enumerate().map(partition).collect(),
+        };
+        Document {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            topic: self.topic.clone(),
+            resent: self.resent,
+            writers: self.writers.iter().map(writer).collect(),
+        }
+    }
+
+    fn of(document: Document) -> Result<Self, String> {
+        if (document.format.as_str(), document.version) != (FORMAT, VERSION) {
+            return Err(format!("it says {} {}, not {FORMAT} {VERSION}", document.format, document.version));
+        }
+        let writers: Result<Vec<WriteLedger>, String> = document.writers.into_iter().map(ledger_of).collect();
+        Ok(Self { topic: document.topic, resent: document.resent, writers: writers? })
+    }
+}
+
+fn ledger_of(writer: Writer) -> Result<WriteLedger, String> {
+    let mut ledger = WriteLedger::new(writer.writer);
+    for partition in writer.partitions {
+        let number = partition.partition;
+        let ranges = |ranges: &[(u64, u64)]| {
+            let inside = ranges.last().is_none_or(|last| last.1 <= partition.stamped);
+            Ranges::from_ordered(ranges).filter(|_| inside).ok_or_else(|| format!("bad ranges in partition {number}"))
+        };
+        if number >= PARTITIONS_MAX {
+            return Err(format!("partition {number}: there are at most {PARTITIONS_MAX}"));
+        }
+        let written = WrittenPartition {
+            next_sequence: partition.stamped,
+            acknowledged: ranges(&partition.acknowledged)?,
+            failed: ranges(&partition.failed)?,
+        };
+        if number >= ledger.partitions.len() {
+            ledger.partitions.resize_with(number + 1, WrittenPartition::default);
+        }
+        ledger.partitions[number] = written;
+    }
+    Ok(ledger)
+}
+
+fn name(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ReadLedger, settle};
+    use super::*;
+
+    fn written() -> (LedgerFile, ReadLedger) {
+        let (mut writer, mut read) = (WriteLedger::new(9), ReadLedger::new());
+        for index in 0..100u64 {
+            let mut value = vec![1; 50];
+            let sequence = writer.stamp(2, &mut value).unwrap();
+            read.record(2, &value);
+            match index {
+                40..50 => writer.failed(2, sequence),
+                90..100 => {}
+                _ => writer.acknowledged(2, sequence),
+            }
+        }
+        (LedgerFile { topic: "t".into(), resent: Some(0), writers: vec![writer] }, read)
+    }
+
+    #[test]
+    fn a_ledger_that_was_written_and_read_settles_as_before() {
+        let (file, read) = written();
+        let text = serde_json::to_string(&file.document()).unwrap();
+        assert!(text.contains(r#""acknowledged":[[0,40],[50,90]],"failed":[[40,50]]"#), "{text}");
+        let back = LedgerFile::of(serde_json::from_str(&text).unwrap()).unwrap();
+        let verdict = settle(&back.writers, &read);
+        assert_eq!(verdict, settle(&file.writers, &read));
+        assert_eq!((verdict.acknowledged, verdict.failed, verdict.unknown, verdict.unacknowledged), (80, 10, 10, 20));
+        assert!(verdict.adds_up());
+        assert_eq!(back.acknowledged(), 80);
+    }
+
+    #[test]
+    fn what_is_no_ledger_is_refused() {
+        let text = serde_json::to_string(&written().0.document()).unwrap();
+        let of = |text: &str| LedgerFile::of(serde_json::from_str(text).unwrap()).err().unwrap_or_default();
+        assert!(of(&text.replace("\"version\":1", "\"version\":2")).contains("ringlog-ledger 2"));
+        assert_eq!(of(&text.replace("[50,90]", "[50,900]")), "bad ranges in partition 2");
+        assert_eq!(of(&text.replace("[50,90]", "[30,90]")), "bad ranges in partition 2");
+        assert!(of(&text.replace("\"partition\":2", "\"partition\":99999999")).contains("at most"));
+    }
+}

@@ -1,0 +1,157 @@
+//! A topic read back, beside the ledger of what was written.
+//!
+//! ```text
+//!   LedgerFile (written) --.
+//!                          +--> settle --> verdict
+//!   Consumer --> ReadLedger '
+//! ```
+//!
+//! All partitions are read from their beginnings, without a group: nobody's offsets stand in the way. It ends when every
+//! acknowledged record was read and then nothing came for [`SILENCE_AT_END`] (records that were doubled at the end show
+//! only there), or when nothing came for so long that what is missing is lost.
+
+use std::time::Duration;
+
+use ringlog_io::driver;
+
+use super::signals::Stop;
+use crate::cli::PerfError;
+use crate::client::config::ConsumerConfig;
+use crate::client::properties::Properties;
+use crate::client::{ConsumedRecord, Consumer};
+use crate::ledger::{LedgerFile, ReadLedger, Verdict, settle};
+
+const POLL: Duration = Duration::from_millis(100);
+/// After the last acknowledged record the topic must stay silent for so long.
+pub(crate) const SILENCE_AT_END: Duration = Duration::from_secs(1);
+/// Without a record for so long, what is missing is lost.
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// How often the two ledgers are laid beside each other meanwhile.
+const SETTLE_EVERY_NS: u64 = 200_000_000;
+
+/// What of a producer's properties a consumer needs: the way to the brokers.
+fn way_of(properties: &Properties) -> Properties {
+    let mut way = Properties::new();
+    for (name, value) in properties.iter() {
+        let is_way = ["bootstrap.", "security.", "ssl.", "sasl."].iter().any(|prefix| name.starts_with(prefix));
+        if is_way {
+            way.set(name, value);
+        }
+    }
+    way.set("client.id", "perf-verify-client");
+    way.set("auto.offset.reset", "earliest");
+    way
+}
+
+/// Reads the ledger's topic with the way to the brokers that a producer's properties say. `None` where it was told to
+/// stop before the end.
+pub(crate) fn read_back(
+    properties: &Properties,
+    ledger: &LedgerFile,
+    stop: &Stop,
+) -> Result<Option<Verdict>, PerfError> {
+    let config = ConsumerConfig::parse(&way_of(properties))?.config;
+    let mut consumer = Consumer::open(config, driver::open(driver::DriverOptions::default())?)?;
+    consumer.assign_all(&ledger.topic)?;
+    let mut read = ReadLedger::new();
+    let mut patience = Patience::new(consumer.driver().read().0, SILENCE_MAX);
+    while !stop.requested() {
+        let mut take = |record: &ConsumedRecord<'_>| read.record(record.partition, record.value.unwrap_or_default());
+        let records = consumer.poll(POLL, &mut take)?;
+        let now_ns = consumer.driver().read().0;
+        if patience.is_over(records, now_ns, &mut || settle(&ledger.writers, &read).lost) {
+            consumer.close()?;
+            return Ok(Some(settle(&ledger.writers, &read)));
+        }
+    }
+    Ok(None)
+}
+
+/// When all is read, or nothing more will come.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    last_record_ns: u64,
+    settled_ns: u64,
+    silence_max_ns: u64,
+    /// Nothing that was acknowledged is missing any more.
+    has_all: bool,
+}
+
+impl Patience {
+    /// `silence_max`: without a record for so long, what is missing is lost.
+    pub(crate) fn new(now_ns: u64, silence_max: Duration) -> Self {
+        let silence_max_ns = u64::try_from(silence_max.as_nanos()).unwrap_or(u64::MAX);
+        Self { last_record_ns: now_ns, settled_ns: 0, silence_max_ns, has_all: false }
+    }
+
+    /// After a poll that brought so many records. `missing` counts what was acknowledged and not read: it is asked
+    /// seldom.
+    pub(crate) fn is_over(&mut self, records: usize, now_ns: u64, missing: &mut dyn FnMut() -> u64) -> bool {
+        if records > 0 {
+            self.last_record_ns = now_ns;
+        }
+        if !self.has_all && now_ns.saturating_sub(self.settled_ns) >= SETTLE_EVERY_NS {
+            self.settled_ns = now_ns;
+            self.has_all = missing() == 0;
+        }
+        let silence_ns = now_ns.saturating_sub(self.last_record_ns);
+        let silence_at_end_ns = u64::try_from(SILENCE_AT_END.as_nanos()).unwrap_or(u64::MAX);
+        silence_ns >= if self.has_all { silence_at_end_ns } else { self.silence_max_ns }
+    }
+}
+
+/// The line that tells a verdict, and whether it adds up.
+pub(crate) fn line(verdict: &Verdict, ledger: &LedgerFile) -> (String, bool) {
+    let adds_up = verdict.explained_by(ledger.resent.unwrap_or(u64::MAX));
+    let again = match ledger.resent {
+        Some(0) => String::new(),
+        Some(resent) => format!("; {resent} were sent again without idempotence, which may double and reorder so many"),
+        None => "; unknown how many were sent again without idempotence, which may double and reorder them".into(),
+    };
+    let word = if adds_up { "adds up" } else { "DOES NOT ADD UP" };
+    (format!("ledger: {verdict}: {word}{again}"), adds_up)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn it_ends_a_second_after_the_last_record_where_nothing_is_missing() {
+        let mut patience = Patience::new(0, SILENCE_MAX);
+        assert!(!patience.is_over(5, SECOND, &mut || 0));
+        assert!(!patience.is_over(0, 2 * SECOND - 1, &mut || 0));
+        assert!(!patience.is_over(1, 2 * SECOND, &mut || 0), "a doubled record: the silence begins again");
+        assert!(patience.is_over(0, 3 * SECOND, &mut || 0));
+    }
+
+    #[test]
+    fn what_is_missing_is_waited_for_as_long_as_was_said() {
+        let mut patience = Patience::new(0, SILENCE_MAX);
+        assert!(!patience.is_over(0, 10 * SECOND - 1, &mut || 1));
+        assert!(patience.is_over(0, 10 * SECOND, &mut || 1));
+    }
+
+    #[test]
+    fn a_producer_s_way_to_the_brokers_is_the_consumer_s() {
+        let mut properties = Properties::new();
+        for (name, value) in [("bootstrap.servers", "h:1"), ("acks", "1"), ("ssl.truststore.location", "x")] {
+            properties.set(name, value);
+        }
+        let way = way_of(&properties);
+        assert_eq!((way.get("bootstrap.servers"), way.get("ssl.truststore.location")), (Some("h:1"), Some("x")));
+        assert_eq!(way.get("acks"), None);
+    }
+
+    #[test]
+    fn the_line_says_whether_it_adds_up_and_what_explains_it() {
+        let ledger = |resent| LedgerFile { topic: "t".into(), resent, writers: Vec::new() };
+        let verdict = Verdict { acknowledged: 9, read: 9, doubled: 2, ..Verdict::default() };
+        assert!(line(&verdict, &ledger(Some(0))).0.contains("2 doubled") && !line(&verdict, &ledger(Some(0))).1);
+        let (text, adds_up) = line(&verdict, &ledger(Some(2)));
+        assert!(adds_up && text.contains("adds up; 2 were sent again without idempotence"), "{text}");
+        assert!(line(&verdict, &ledger(None)).1);
+    }
+}

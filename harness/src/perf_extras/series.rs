@@ -1,0 +1,303 @@
+//! A run by its seconds: each client keeps the second that it is in, the main thread merges those that are over.
+//!
+//! ```text
+//!   client 0: Recorder | second 7 ..... |  --Second 7-->.
+//!   client 1: Recorder | second 7 .. |  -----Second 7-->+-- Series: merged when all clients are past it
+//!                                                           '--> a row, a line of the hdr log, the total
+//! ```
+//!
+//! Invariants:
+//! - Seconds count from one origin for all clients; a sample belongs to the second in which its answer was seen.
+//! - A client's time does not go back: what comes late belongs to the second that it is in.
+//! - Histograms hold the records that were sent after the warm-up; the counts hold all.
+//! - Whole histograms are kept only of seconds that some client is still in: the memory does not grow with the run but
+//!   by one row a second.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use super::hdr::HdrLog;
+use crate::cli::PerfError;
+use crate::measure::{Latencies, Sample, SampleSink as _};
+
+/// Nanoseconds of a second.
+pub(crate) const SECOND_NS: u64 = 1_000_000_000;
+/// Bytes of a megabyte, as Kafka's tools understand it.
+const MB: f64 = 1024.0 * 1024.0;
+
+/// What one client, or all of them, did in one second.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) sent: u64,
+    pub(crate) done: u64,
+    pub(crate) done_bytes: u64,
+    pub(crate) failed: u64,
+}
+
+/// A client's second.
+pub(crate) struct Second {
+    pub(crate) client: usize,
+    index: u64,
+    /// The client is in this second now; `u64::MAX` once it has ended.
+    next: u64,
+    counts: Counts,
+    latencies: Latencies,
+}
+
+/// One client's side.
+pub(crate) struct Recorder {
+    client: usize,
+    origin_ns: u64,
+    index: u64,
+    counts: Counts,
+    latencies: Latencies,
+    /// Samples that were sent before this are not in the histograms.
+    steady_since_ns: u64,
+    emit: Box<dyn FnMut(Second) + Send>,
+}
+
+impl Recorder {
+    /// `warms_up`: nothing is in the histograms before [`Self::begin_steady_state`].
+    pub(crate) fn new(client: usize, origin_ns: u64, warms_up: bool, emit: Box<dyn FnMut(Second) + Send>) -> Self {
+        let steady_since_ns = if warms_up { u64::MAX } else { 0 };
+        Self {
+            client,
+            origin_ns,
+            index: 0,
+            counts: Counts::default(),
+            latencies: Latencies::new(),
+            steady_since_ns,
+            emit,
+        }
+    }
+
+    pub(crate) fn begin_steady_state(&mut self, now_ns: u64) {
+        self.steady_since_ns = now_ns;
+    }
+
+    /// A record was handed to the client.
+    pub(crate) fn sent(&mut self, now_ns: u64) {
+        self.advance(now_ns);
+        self.counts.sent += 1;
+    }
+
+    /// A record was acknowledged, or read.
+    pub(crate) fn done(&mut self, sample: &Sample) {
+        self.advance(sample.done_ns);
+        self.counts.done += 1;
+        self.counts.done_bytes += u64::from(sample.bytes);
+        if sample.sent_ns >= self.steady_since_ns {
+            self.latencies.sample(sample);
+        }
+    }
+
+    pub(crate) fn failed(&mut self, records: u64, now_ns: u64) {
+        self.advance(now_ns);
+        self.counts.failed += records;
+    }
+
+    /// The last second of this client, told as the others were.
+    pub(crate) fn end(mut self) {
+        self.roll(u64::MAX);
+    }
+
+    /// The last second of a client that could not be waited for.
+    pub(crate) fn into_last(self) -> Second {
+        let Self { client, index, counts, latencies, .. } = self;
+        Second { client, index, next: u64::MAX, counts, latencies }
+    }
+
+    #[inline]
+    fn advance(&mut self, now_ns: u64) {
+        let index = now_ns.saturating_sub(self.origin_ns) / SECOND_NS;
+        if index > self.index {
+            self.roll(index);
+        }
+    }
+
+    fn roll(&mut self, next: u64) {
+        let (counts, latencies) = (std::mem::take(&mut self.counts), self.latencies.take());
+        (self.emit)(Second { client: self.client, index: self.index, next, counts, latencies });
+        self.index = next;
+    }
+}
+
+/// A second of all clients, as it is kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Row {
+    pub(crate) second: u64,
+    pub(crate) sent: u64,
+    pub(crate) done: u64,
+    pub(crate) failed: u64,
+    pub(crate) mb: f64,
+    /// Microseconds; `None` where nothing was measured in that second.
+    pub(crate) response_us: Option<Quantiles>,
+    pub(crate) service_us: Option<Quantiles>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Quantiles {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
+}
+
+impl Quantiles {
+    fn of(histogram: &Histogram<u64>) -> Option<Self> {
+        let at = |q: f64| histogram.value_at_quantile(q) as f64 / 1e3;
+        (!histogram.is_empty()).then(|| Self { p50: at(0.5), p99: at(0.99), max: histogram.max() as f64 / 1e3 })
+    }
+}
+
+/// The main thread's side.
+pub(crate) struct Series<'a> {
+    /// The second that each client is in.
+    at: Vec<u64>,
+    open: BTreeMap<u64, (Counts, Latencies)>,
+    next: u64,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) total: Latencies,
+    pub(crate) counts: Counts,
+    hdr: Option<HdrLog<'a>>,
+}
+
+impl<'a> Series<'a> {
+    pub(crate) fn new(clients: usize, hdr: Option<HdrLog<'a>>) -> Self {
+        Self {
+            at: vec![0; clients],
+            open: BTreeMap::new(),
+            next: 0,
+            rows: Vec::new(),
+            total: Latencies::new(),
+            counts: Counts::default(),
+            hdr,
+        }
+    }
+
+    /// Takes a client's second, and closes those that all clients are past.
+    pub(crate) fn take(&mut self, second: Second) -> Result<(), PerfError> {
+        let Second { client, index, next, counts, latencies } = second;
+        self.counts.add(&counts);
+        match self.open.entry(index) {
+            std::collections::btree_map::Entry::Vacant(entry) => _ = entry.insert((counts, latencies)),
+            std::collections::btree_map::Entry::Occupied(mut entry) => {
+                entry.get_mut().0.add(&counts);
+                entry.get_mut().1.merge(&latencies);
+            }
+        }
+        self.at[client] = next;
+        self.close_before(self.at.iter().copied().min().unwrap_or(u64::MAX))
+    }
+
+    /// Closes all that is open: the run is over.
+    pub(crate) fn end(&mut self) -> Result<(), PerfError> {
+        self.close_before(u64::MAX)
+    }
+
+    fn close_before(&mut self, limit: u64) -> Result<(), PerfError> {
+        while let Some(entry) = self.open.first_entry().filter(|entry| *entry.key() < limit) {
+            let (index, (counts, latencies)) = entry.remove_entry();
+            // A second in which nothing happened is a row too: that is what a stall looks like.
+            self.rows.extend((self.next..index).map(|second| Row { second, ..Row::default() }));
+            self.next = index + 1;
+            self.rows.push(Row::of(index, &counts, &latencies));
+            if let Some(hdr) = &mut self.hdr {
+                hdr.write(index, &latencies)?;
+            }
+            self.total.merge(&latencies);
+        }
+        Ok(())
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.done += other.done;
+        self.done_bytes += other.done_bytes;
+        self.failed += other.failed;
+    }
+}
+
+impl Row {
+    fn of(second: u64, counts: &Counts, latencies: &Latencies) -> Self {
+        Self {
+            second,
+            sent: counts.sent,
+            done: counts.done,
+            failed: counts.failed,
+            mb: counts.done_bytes as f64 / MB,
+            response_us: Quantiles::of(&latencies.response),
+            service_us: Quantiles::of(&latencies.service),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    fn sample(sent_ns: u64, done_ns: u64) -> Sample {
+        Sample { intended_ns: sent_ns, sent_ns, done_ns, bytes: 10 }
+    }
+
+    fn recorder(client: usize, warms_up: bool) -> (Recorder, Arc<Mutex<Vec<Second>>>) {
+        let seconds: Arc<Mutex<Vec<Second>>> = Arc::default();
+        let emitted = Arc::clone(&seconds);
+        let emit = Box::new(move |second| emitted.lock().unwrap().push(second));
+        (Recorder::new(client, 0, warms_up, emit), seconds)
+    }
+
+    #[test]
+    fn a_second_is_closed_when_all_clients_are_past_it_and_a_stall_leaves_empty_rows() {
+        let ((mut one, first), (mut two, second)) = (recorder(0, false), recorder(1, false));
+        let mut series = Series::new(2, None);
+        let give = |series: &mut Series<'_>, from: &Arc<Mutex<Vec<Second>>>| {
+            from.lock().unwrap().drain(..).for_each(|second| series.take(second).unwrap());
+        };
+        one.sent(5);
+        one.done(&sample(5, 2_000_005));
+        one.done(&sample(SECOND_NS, SECOND_NS + 1000));
+        give(&mut series, &first);
+        assert!(series.rows.is_empty(), "the other client may still be in that second");
+        two.done(&sample(7, 1_000_007));
+        two.failed(3, 4 * SECOND_NS);
+        give(&mut series, &second);
+        assert_eq!((series.rows.len(), series.rows[0].done, series.rows[0].sent), (1, 2, 1));
+        one.end();
+        two.end();
+        give(&mut series, &first);
+        give(&mut series, &second);
+        series.end().unwrap();
+        let shape: Vec<(u64, u64, u64)> = series.rows.iter().map(|row| (row.second, row.done, row.failed)).collect();
+        assert_eq!(shape, [(0, 2, 0), (1, 1, 0), (2, 0, 0), (3, 0, 0), (4, 0, 3)]);
+        assert_eq!((series.total.records, series.counts.done, series.counts.failed), (3, 3, 3));
+    }
+
+    #[test]
+    fn the_warm_up_is_counted_and_not_measured() {
+        let (mut recorder, seconds) = recorder(0, true);
+        recorder.done(&sample(1, 2));
+        recorder.begin_steady_state(10);
+        recorder.done(&sample(9, 20)); // sent before
+        recorder.done(&sample(10, 20));
+        recorder.end();
+        let mut series = Series::new(1, None);
+        seconds.lock().unwrap().drain(..).for_each(|second| series.take(second).unwrap());
+        assert_eq!((series.counts.done, series.total.records), (3, 1));
+    }
+
+    #[test]
+    fn what_comes_late_belongs_to_the_second_that_the_client_is_in() {
+        let (mut recorder, seconds) = recorder(0, false);
+        recorder.sent(3 * SECOND_NS);
+        recorder.failed(1, SECOND_NS);
+        recorder.end();
+        let indexes: Vec<(u64, u64)> = seconds.lock().unwrap().iter().map(|it| (it.index, it.counts.failed)).collect();
+        assert_eq!(indexes, [(0, 0), (3, 1)]);
+    }
+}
