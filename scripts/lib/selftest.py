@@ -2,8 +2,8 @@
 
 import os
 
-from lib import (badinput, brokers, checks_admin, checks_crash, checks_files, checks_perf, ledger, proxy, readers, suite,
-                 wire, writers)
+from lib import (badinput, brokers, checks_admin, checks_crash, checks_files, checks_perf, checks_security, ledger, proxy,
+                 readers, secure, suite, wire, writers)
 from lib.report import Failed, need
 
 TOPIC = "w-planted"
@@ -29,6 +29,7 @@ def run(report, target, binary):
             after_a_crash(ctx, target, how)
         finally:
             broker.kill()
+        in_security(report, clients, folder, binary)
 
 
 def caught(ctx, name, check, *arguments):
@@ -190,6 +191,22 @@ def after_a_crash(ctx, target, how):
                 checks_crash.compare(broker, sent, due)
                 return f"{len(due)} acknowledged batches found"
     caught(ctx, "acknowledged records lost after kill -9", loses)
+
+
+def in_security(report, clients, folder, binary):
+    """A client that is let in where it must not be, one that is kept out where it must come in, and other words."""
+    with secure.new(folder / "secure") as broker:
+        ctx = suite.Context(report, clients, broker, folder, "planted")
+        ctx.binary = brokers.ringlog_binary(binary)
+        right = broker.client("SASL_SSL", "SCRAM-SHA-512")
+        wrong = broker.client("SASL_SSL", "SCRAM-SHA-512", password="wrong")
+        words = "SaslAuthenticationException: Authentication failed"
+        ctx.check("nothing, a secure listener", checks_security.good, ctx, "nothing", "SASL_SSL", right)
+        ctx.check("nothing, a wrong password", checks_security.refused, ctx, "SASL_SSL", wrong, words, (0, 1))
+        caught(ctx, "a client that is let in", checks_security.refused, ctx, "SASL_SSL", right, words, (0, 1))
+        caught(ctx, "a client that is kept out", checks_security.good, ctx, "kept-out", "SASL_SSL", wrong)
+        caught(ctx, "another exit code", checks_security.refused, ctx, "SASL_SSL", wrong, words, (1, 1))
+        caught(ctx, "other words", checks_security.refused, ctx, "SASL_SSL", wrong, "is expired since", (0, 1))
 
 
 def written(log):

@@ -1,7 +1,7 @@
 """The order of the checks on one broker: write, read, ask, stop, dump, start again, read again."""
 
 from lib import (badinput, brokers, checks_admin, checks_clients, checks_crash, checks_files, checks_groups, checks_perf,
-                 peers, wire)
+                 checks_security, certificates, peers, wire)
 from lib.report import Failed, need
 from lib.tools import Tools
 
@@ -90,6 +90,16 @@ def run_own_tools(report, clients, binary):
     for version in peers.VERSIONS:
         with brokers.scratch() as folder, brokers.new("kafka", folder / "broker", version=version) as broker:
             checks_perf.run_own(Context(report, clients, broker, folder, f"kafka-{version}"), binary)
+    run_security(report, clients, binary)
+
+
+def run_security(report, clients, binary):
+    """Our two tools over TLS and SASL, on both lines of Kafka."""
+    if report.wants_any("kafka"):
+        with brokers.scratch() as folder:
+            made = certificates.make(folder / "certificates")
+            for version in peers.VERSIONS:
+                checks_security.run(report, clients, binary, version, made)
 
 
 def started(broker):

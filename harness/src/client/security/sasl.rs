@@ -42,7 +42,7 @@ impl Login {
         match &self.settings.login {
             SaslLogin::Token { extensions, .. } => {
                 let token = self.token.as_ref().map_or("", |token| token.value.as_str());
-                Ok((oauth::client_first(token, extensions), Exchange::Token))
+                Ok((oauth::client_first(token, extensions), Exchange::Token { refused: false }))
             }
             SaslLogin::Password { username, password } => Ok(match self.settings.mechanism {
                 Mechanism::ScramSha256 => scram(Hash::Sha256, username, password.expose(), now),
@@ -85,16 +85,22 @@ pub(crate) enum Exchange {
     /// SCRAM.
     Scram(Box<Scram>),
     /// The token is sent; a broker that refuses it says why, and wants to hear that we have read it.
-    Token,
+    Token {
+        /// It said why.
+        refused: bool,
+    },
 }
 
 impl Exchange {
     /// Takes a message of the broker; gives ours, or nothing when the exchange is complete.
     pub(crate) fn answer(&mut self, challenge: &[u8]) -> Result<Option<Vec<u8>>, String> {
         match self {
-            Self::Plain | Self::Token if challenge.is_empty() => Ok(None),
-            Self::Plain => Err("Expected empty challenge".into()),
-            Self::Token => Ok(Some(vec![1])),
+            Self::Plain | Self::Token { refused: false } if challenge.is_empty() => Ok(None),
+            Self::Token { refused } if !*refused => {
+                *refused = true;
+                Ok(Some(vec![1]))
+            }
+            Self::Plain | Self::Token { .. } => Err("Expected empty challenge".into()),
             Self::Scram(scram) => scram.answer(challenge),
         }
     }
@@ -135,6 +141,7 @@ mod tests {
         let mut login = Login::new(SaslSettings { mechanism: Mechanism::OauthBearer, login }, NOW).unwrap();
         let (first, mut exchange) = login.begin(NOW).unwrap();
         assert_eq!(exchange.answer(b"{\"status\":\"invalid_token\"}"), Ok(Some(vec![1])));
+        assert!(exchange.answer(b"").is_err(), "a broker that refused does not change its mind");
         let later = |seconds| Now { wall: NOW.wall + Duration::from_secs(seconds), ..NOW };
         assert_eq!(login.begin(later(79)).unwrap().0, first, "most of its life lies ahead");
         assert_ne!(login.begin(later(81)).unwrap().0, first);
