@@ -31,6 +31,8 @@ use ringlog_wire::messages::offset_fetch::{
 use ringlog_wire::messages::produce::{
     PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
 };
+use ringlog_wire::messages::sasl_authenticate::{SaslAuthenticateRequest, SaslAuthenticateResponse};
+use ringlog_wire::messages::sasl_handshake::{SaslHandshakeRequest, SaslHandshakeResponse};
 use ringlog_wire::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
 use ringlog_wire::{ApiKey, ErrorCode, Message, Reader, Records, Request, Uuid, Writer};
 
@@ -67,6 +69,9 @@ pub(crate) struct State {
     pub(crate) committed: Vec<(i32, i64)>,
     /// APIs in the order in which they were asked, with versions.
     pub(crate) asked: Vec<(ApiKey, i16)>,
+    /// How long a SASL session lasts in ms (KIP-368); 0 for ever.
+    pub(crate) session_ms: i64,
+    pub(crate) connections: usize,
     fetched: Vec<(i32, i64)>,
 }
 
@@ -109,6 +114,7 @@ impl FakeBroker {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let shared = Arc::clone(&shared);
+                shared.lock().unwrap().connections += 1;
                 std::thread::spawn(move || serve(stream, (age, port), &shared));
             }
         });
@@ -147,6 +153,14 @@ fn answer(frame: &[u8], (age, port): (Age, u16), state: &mut State) -> Option<Ve
     assert!(reply.header.api_version <= age.max(api), "{api:?} {}", reply.header.api_version);
     Some(match api {
         ApiKey::ApiVersions => reply.write(&api_versions(age)),
+        ApiKey::SaslHandshake => reply.with::<SaslHandshakeRequest>(&mut reader, |request| SaslHandshakeResponse {
+            error_code: if request.mechanism == "PLAIN" { 0 } else { ErrorCode::UNSUPPORTED_SASL_MECHANISM.0 },
+            mechanisms: vec!["PLAIN".into()],
+            ..Default::default()
+        }),
+        ApiKey::SaslAuthenticate => {
+            reply.with::<SaslAuthenticateRequest>(&mut reader, |request| authenticate(&request, state))
+        }
         ApiKey::Metadata => reply.with::<MetadataRequest>(&mut reader, |request| metadata(&request, port, state)),
         ApiKey::InitProducerId => reply.with::<InitProducerIdRequest>(&mut reader, |_| InitProducerIdResponse {
             producer_id: 9,
@@ -224,6 +238,19 @@ fn api_versions(age: Age) -> ApiVersionsResponse {
     };
     let played = ApiKey::ALL.iter().filter(|api| ours(**api) != (0, 0));
     ApiVersionsResponse { api_keys: played.map(of).collect(), ..Default::default() }
+}
+
+/// Lets alice in.
+fn authenticate(request: &SaslAuthenticateRequest, state: &State) -> SaslAuthenticateResponse {
+    let session_lifetime_ms = state.session_ms;
+    if request.auth_bytes == b"\0alice\0right" {
+        return SaslAuthenticateResponse { session_lifetime_ms, ..Default::default() };
+    }
+    SaslAuthenticateResponse {
+        error_code: ErrorCode::SASL_AUTHENTICATION_FAILED.0,
+        error_message: Some("Authentication failed: Invalid username or password".into()),
+        ..Default::default()
+    }
 }
 
 fn metadata(request: &MetadataRequest, port: u16, state: &State) -> MetadataResponse {

@@ -71,6 +71,8 @@ pub use transactions::TransactionError;
 #[cfg(test)]
 mod fake_broker;
 #[cfg(test)]
+mod security_tests;
+#[cfg(test)]
 mod tests;
 
 /// A broker's node id. Bootstrap servers, whose ids are not known yet, have negative ones.
