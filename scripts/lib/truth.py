@@ -48,15 +48,15 @@ def failures(asked):
 WARMED = ("--warmup-records", WARM)
 CASES = [
     # 1 % late by 50 ms at 500/s: answers keep their order, so each late one holds back the 25 behind it. 5 % of the
-    # records wait over 40 ms, 1 % over 48 ms.
+    # records wait over 40 ms, 1 % over 48 ms. (p99.9 is four records here: that is for the longer delays below.)
     Case("1 % of the answers 50 ms late", ["--late", "0.01:50"], "producer", "late",
-         produce(4500, 500, 100, *EACH_ALONE, extra=WARMED), latencies("p95", "p99", "p99.9")),
+         produce(4000, 500, 100, *EACH_ALONE, extra=WARMED), latencies("p95", "p99")),
     # 3 % late by 200 ms: nearly all records wait, so that the median is the proxy's doing too.
     Case("3 % of the answers 200 ms late", ["--late", "0.03:200"], "producer", "later",
-         produce(4500, 500, 100, *EACH_ALONE, extra=WARMED), latencies("p50", "p95", "p99")),
+         produce(4000, 500, 100, *EACH_ALONE, extra=WARMED), latencies("p50", "p95", "p99", "p99.9")),
     # A tenth of the time nothing is answered: a tenth of the records wait 0..200 ms, evenly.
     Case("a stall of 200 ms every 2 s", ["--stall", "200:2000"], "producer", "stalls",
-         produce(4500, 500, 100, *EACH_ALONE, extra=WARMED), latencies("p95", "p99", "p99.9", "max")),
+         produce(4000, 500, 100, *EACH_ALONE, extra=WARMED), latencies("p95", "p99", "p99.9", "max")),
     Case("0.1 % of the answers are errors, of two kinds", ["--error", f"0.001:{FATAL}", "--error", f"0.001:{RETRIABLE}"],
          "producer", "errors", produce(16000, 4000, 100, *EACH_ALONE, "retry.backoff.ms=10", extra=["--print-metrics"]),
          failures(16000)),

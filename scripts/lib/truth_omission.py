@@ -20,7 +20,8 @@ Case = collections.namedtuple("Case", "name proxy tool topic arguments")
 ARGUMENTS = ["--num-records", RECORDS, "--throughput", RATE, "--record-size", 1000, "--command-property", "acks=1",
              "enable.idempotence=false", "linger.ms=0", "buffer.memory=32768"]
 HIDDEN = 0.1  # a closed loop's p99 is below this share of the true one
-RUNS = (("Kafka's tool", "kafka", False), ("ringlog's tool, closed loop", "ringlog", False))
+RUNS = (("Kafka's tool", "kafka", False), ("ringlog's tool, closed loop", "ringlog", False),
+        ("ringlog's tool, open loop", "ringlog", True))
 Outcome = collections.namedtuple("Outcome", "line_p99 true_p99 response_p99 service_p99 sent")
 
 
