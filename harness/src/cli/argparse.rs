@@ -203,7 +203,9 @@ fn values_of(option: &Opt, inline: Option<&str>, args: &[String], at: usize) -> 
     let free = || args[at..].iter().take_while(|token| !looks_like_option(token)).count();
     match (option.arity, inline) {
         (Arity::Flag, None) => Ok((Vec::new(), at)),
-        (Arity::Flag, Some(_)) => Err(Stop::Error(format!("argument {}: ignored explicit argument", option.name))),
+        (Arity::Flag, Some(value)) => {
+            Err(Stop::Error(format!("argument {}: ignore implicit argument '{value}'", option.name)))
+        }
         (_, Some(value)) => Ok((vec![value.to_owned()], at)),
         (Arity::One, None) if free() == 0 => {
             Err(Stop::Error(format!("argument {}: expected one argument", option.name)))

@@ -30,6 +30,11 @@ impl Metrics {
         self.0.push((format!("{group}:{name}:{{{tags}}}"), Value::Text(value.to_owned())));
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The table's lines.
     pub(crate) fn table(mut self) -> String {
         self.0.sort_by(|left, right| left.0.cmp(&right.0));

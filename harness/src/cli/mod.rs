@@ -1,6 +1,7 @@
 //! What the verbs share: the two option parsers of Kafka's tools, Java's number formats, metrics tables.
 
 pub(crate) mod argparse;
+pub(crate) mod client_metrics;
 pub(crate) mod compat;
 pub(crate) mod java_format;
 pub(crate) mod jopt;
@@ -36,9 +37,28 @@ pub(crate) fn read_properties(path: &str) -> Result<Properties, String> {
     Properties::parse(&text).map_err(|error| format!("{path}: {error}"))
 }
 
-/// Names the properties that had no effect.
+/// Names the properties that had no effect, as the Java client's log does.
 pub(crate) fn warn_unused(unused: &[String]) {
-    for name in unused {
-        eprintln!("WARNING: the property {name} has no effect: this client does not know it.");
+    if !unused.is_empty() {
+        eprintln!("WARN These configurations '[{}]' were supplied but are not used yet.", unused.join(", "));
+    }
+}
+
+/// How the texts begin of what the Java clients check only while they are being made, and wrap.
+const CHECKED_LATE: [&str; 4] = [
+    "delivery.timeout.ms should be",
+    "Invalid url in bootstrap.servers",
+    "No resolvable bootstrap urls",
+    "Couldn't resolve server",
+];
+
+impl PerfError {
+    /// What goes to stderr: Kafka's words. `client` is `producer` or `consumer`.
+    pub(crate) fn report(&self, client: &str) -> String {
+        let text = self.to_string();
+        if matches!(self, Self::Config(_)) && CHECKED_LATE.iter().any(|begin| text.starts_with(begin)) {
+            return format!("Failed to construct kafka {client}\nCaused by: {text}");
+        }
+        text
     }
 }

@@ -30,6 +30,7 @@ use super::group::{Ask, Change, Group};
 use super::metadata::Metadata;
 use super::network::{NetEvent, Network, NetworkStats, VERSION_ANY};
 use super::producer::decode;
+use super::tally::Tally;
 use super::{ClientError, NodeId, RecordSink};
 
 /// The longest that one wait takes.
@@ -108,6 +109,11 @@ impl Consumer {
     /// What the network counted so far.
     pub fn network_stats(&self) -> NetworkStats {
         self.network.stats()
+    }
+
+    /// What the network counted by broker and by API.
+    pub fn tally(&self) -> &Tally {
+        self.network.tally()
     }
 
     /// Time since it was opened.

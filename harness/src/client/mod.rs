@@ -57,6 +57,7 @@ pub mod properties;
 pub(crate) mod random;
 mod receive;
 pub mod security;
+mod tally;
 mod texts;
 mod transactions;
 mod versions;
@@ -66,6 +67,7 @@ pub use network::NetworkStats;
 pub use producer::{Acked, Producer, ProducerStats};
 pub use random::SplittableRandom;
 pub use ringlog_wire::batch::{Header as ReadHeader, Headers as ReadHeaders};
+pub use tally::{ApiTally, Tally};
 pub use transactions::TransactionError;
 
 #[cfg(test)]

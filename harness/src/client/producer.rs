@@ -37,6 +37,7 @@ use super::accumulator::{Accumulator, Limits, SentBatch, nanos};
 use super::config::ProducerConfig;
 use super::metadata::Metadata;
 use super::network::{Network, NetworkStats};
+use super::tally::Tally;
 use super::transactions::Transactions;
 use super::{ClientError, DeliverySink, SendError, Topic};
 use identity::Identity;
@@ -114,6 +115,11 @@ impl<S: DeliverySink> Producer<S> {
     /// What the network counted so far.
     pub fn network_stats(&self) -> NetworkStats {
         self.network.stats()
+    }
+
+    /// What the network counted by broker and by API.
+    pub fn tally(&self) -> &Tally {
+        self.network.tally()
     }
 
     /// `buffer.memory` that is free, in bytes.

@@ -68,7 +68,7 @@ impl Account<'_> {
             "started": document::time(self.started_ms),
             "signal": self.signal.map(|code| code - 128),
             "options": {
-                "topics": format!("{:?}", self.options.topics),
+                "topics": format!("{:?}", self.options.topics()),
                 "clients": clients,
                 "cores": self.seats,
                 "duration_s": duration.map(|it| it.as_secs_f64()),

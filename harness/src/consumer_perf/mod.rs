@@ -49,14 +49,14 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(Stop::Usage(message)) => {
-            eprintln!("{message}\n{}{}", options::usage(), args::help("kafka-consumer-perf-test", EXTRAS));
+            eprintln!("{message}\n{}", args::help("kafka-consumer-perf-test", EXTRAS).trim_end());
             return ExitCode::FAILURE;
         }
     };
     match run(options, &extras, args) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", error.report("consumer"));
             ExitCode::FAILURE
         }
     }
@@ -71,15 +71,15 @@ fn parse(args: &[String]) -> Result<(Options, Extras), Stop> {
 
 fn run(options: Options, extras: &Extras, args: &[String]) -> Result<ExitCode, PerfError> {
     options.notices.iter().for_each(|notice| println!("{notice}"));
+    if !options.hide_header {
+        println!("{}", if options.detailed { rows::HEADER_DETAILED } else { rows::HEADER });
+    }
     let dates = options.date_format().and_then(|pattern| DateFormat::new(pattern, TimeZone::system()));
     let dates = dates.map_err(PerfError::Text)?;
     let properties = options.properties(SystemClock::new().random()).map_err(PerfError::Text)?;
     let parsed = ConsumerConfig::parse(&properties)?;
     warn_unused(&parsed.unused);
     let ledger = ledger(&options, extras)?;
-    if !options.hide_header {
-        println!("{}", if options.detailed { rows::HEADER_DETAILED } else { rows::HEADER });
-    }
     let numbers = options.numbers().map_err(PerfError::Text)?;
     let stop = Interrupt::watch()?;
     let shown = options.detailed.then(|| dates.clone());
@@ -101,8 +101,8 @@ fn run(options: Options, extras: &Extras, args: &[String]) -> Result<ExitCode, P
 fn ledger(options: &Options, extras: &Extras) -> Result<Option<LedgerFile>, PerfError> {
     let Some(path) = &extras.ledger else { return Ok(None) };
     let ledger = LedgerFile::read(path).map_err(|error| PerfError::Text(format!("--ledger {error}")))?;
-    match &options.topics {
-        Topics::One(topic) if *topic == ledger.topic => Ok(Some(ledger)),
+    match options.topics().map_err(PerfError::Text)? {
+        Topics::One(topic) if topic == ledger.topic => Ok(Some(ledger)),
         Topics::One(topic) => {
             Err(PerfError::Text(format!("--ledger: it is of topic {}, and --topic is {topic}", ledger.topic)))
         }
@@ -195,9 +195,12 @@ impl Run<'_> {
             self.extras.duration.is_some() || self.extras.ledger.is_some() || self.plan.stop.requested();
         if count.read.records < self.plan.numbers.records && !ends_otherwise {
             println!(
-                "WARNING: Exiting before consuming the expected number of records: timeout ({} ms) exceeded. You can use the --timeout option to increase the timeout.",
+                "WARNING: Exiting before consuming the expected number of {}: timeout ({} ms) exceeded. You can use the --timeout option to increase the timeout.",
+                if self.plan.options.compat.is_3_9() { "messages" } else { "records" },
                 self.plan.numbers.timeout_ms
             );
+            let reasons = reports.iter().flatten().filter_map(|report| report.disconnect.as_ref());
+            reasons.take(1).for_each(|reason| eprintln!("the last connection ended because: {reason}"));
         }
         if !self.plan.options.detailed {
             let start_ms = count.start_wall_ms;

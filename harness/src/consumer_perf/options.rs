@@ -1,5 +1,6 @@
-//! The options of kafka-consumer-perf-test: the union of 3.9 to 4.4, and the checks that follow the parse.
+//! The options of kafka-consumer-perf-test, of 4.3 and of 3.9, and the checks that follow the parse.
 
+use crate::cli::compat::Compat;
 use crate::cli::jopt::{Arity, Given, Opt, parse as parse_options, table};
 use crate::cli::read_properties;
 use crate::client::properties::Properties;
@@ -12,35 +13,75 @@ const fn flag(name: &'static str, help: &'static str) -> Opt {
     Opt { name, arity: Arity::Flag, metavar: "", help }
 }
 
-const OPTIONS: &[Opt] = &[
-    opt("bootstrap-server", "String: server to connect to", "REQUIRED. The server(s) to connect to."),
-    opt("broker-list", "String: broker-list", "DEPRECATED, use --bootstrap-server."),
+const BOOTSTRAP_SERVER: Opt =
+    opt("bootstrap-server", "String: server to connect to", "REQUIRED. The server(s) to connect to.");
+const CONSUMER_CONFIG: Opt =
+    opt("consumer.config", "String: config file", "Properties file with settings of the consumer.");
+const DATE_FORMAT: Opt =
+    opt("date-format", "String: date format", "How times are printed, as java.text.SimpleDateFormat has it.");
+const FETCH_SIZE: Opt = opt("fetch-size", "Integer: size", "max.partition.fetch.bytes (default: 1048576).");
+const FROM_LATEST: Opt =
+    flag("from-latest", "Begin with the latest record where the group has no offset, and not with the earliest.");
+const GROUP: Opt = opt("group", "String: gid", "The group id (default: perf-consumer- and a random number).");
+const HELP: Opt = flag("help", "Print usage information.");
+const HIDE_HEADER: Opt = flag("hide-header", "Leave out the header of the stats.");
+const PRINT_METRICS: Opt = flag("print-metrics", "Print metrics at the end.");
+const REPORTING_INTERVAL: Opt =
+    opt("reporting-interval", "Long: interval_ms", "Milliseconds between two rows of detailed stats (default: 5000).");
+const SHOW_DETAILED_STATS: Opt = flag("show-detailed-stats", "Print a row per reporting interval, and no summary.");
+const SOCKET_BUFFER_SIZE: Opt = opt("socket-buffer-size", "Integer: size", "receive.buffer.bytes (default: 2097152).");
+const TIMEOUT: Opt = Opt {
+    name: "timeout",
+    arity: Arity::Optional,
+    metavar: "Long: milliseconds",
+    help: "The longest wait between two records (default: 10000).",
+};
+const TOPIC: Opt = opt("topic", "String: topic", "The topic to consume from.");
+const VERSION: Opt = flag("version", "Print the version.");
+
+const OPTIONS_4_3: &[Opt] = &[
+    BOOTSTRAP_SERVER,
     opt("command-config", "String: config file", "Properties file with settings of the consumer."),
     opt("command-property", "String: prop1=val1", "A setting of the consumer; repeatable; before --command-config."),
-    opt("consumer.config", "String: config file", "(DEPRECATED) Properties file; use --command-config."),
-    opt("date-format", "String: date format", "How times are printed, as java.text.SimpleDateFormat has it."),
-    opt("fetch-size", "Integer: size", "max.partition.fetch.bytes (default: 1048576)."),
-    flag("from-latest", "Begin with the latest record where the group has no offset, and not with the earliest."),
-    opt("group", "String: gid", "The group id (default: perf-consumer- and a random number)."),
-    flag("help", "Print usage information."),
-    flag("hide-header", "Leave out the header of the stats."),
+    Opt { help: "(DEPRECATED) Properties file; use --command-config.", ..CONSUMER_CONFIG },
+    DATE_FORMAT,
+    FETCH_SIZE,
+    FROM_LATEST,
+    GROUP,
+    HELP,
+    HIDE_HEADER,
     opt("include", "String: Java regex (String)", "Regular expression of the topics to consume from."),
     opt("messages", "Long: count", "(DEPRECATED) The number of records to consume; use --num-records."),
-    opt("num-fetch-threads", "Integer: count", "DEPRECATED and ignored."),
     opt("num-records", "Long: count", "REQUIRED. The number of records to consume."),
-    flag("print-metrics", "Print metrics at the end."),
-    opt("reporting-interval", "Long: interval_ms", "Milliseconds between two rows of detailed stats (default: 5000)."),
-    flag("show-detailed-stats", "Print a row per reporting interval, and no summary."),
-    opt("socket-buffer-size", "Integer: size", "receive.buffer.bytes (default: 2097152)."),
+    PRINT_METRICS,
+    REPORTING_INTERVAL,
+    SHOW_DETAILED_STATS,
+    SOCKET_BUFFER_SIZE,
+    TIMEOUT,
+    TOPIC,
+    VERSION,
+];
+
+const OPTIONS_3_9: &[Opt] = &[
+    BOOTSTRAP_SERVER,
+    opt("broker-list", "String: broker-list", "DEPRECATED, use --bootstrap-server, which comes before it."),
+    CONSUMER_CONFIG,
+    DATE_FORMAT,
+    FETCH_SIZE,
+    FROM_LATEST,
+    GROUP,
+    HELP,
+    HIDE_HEADER,
+    opt("messages", "Long: count", "REQUIRED. The number of records to consume."),
+    opt("num-fetch-threads", "Integer: count", "DEPRECATED and ignored."),
+    PRINT_METRICS,
+    REPORTING_INTERVAL,
+    SHOW_DETAILED_STATS,
+    SOCKET_BUFFER_SIZE,
     opt("threads", "Integer: count", "DEPRECATED and ignored."),
-    Opt {
-        name: "timeout",
-        arity: Arity::Optional,
-        metavar: "Long: milliseconds",
-        help: "The longest wait between two records (default: 10000).",
-    },
-    opt("topic", "String: topic", "The topic to consume from."),
-    flag("version", "Print the version."),
+    TIMEOUT,
+    TOPIC,
+    VERSION,
 ];
 
 /// The first line that no argument at all, and `--help`, print.
@@ -49,7 +90,7 @@ const PURPOSE: &str = "This tool is used to verify the consumer performance.";
 /// Why there is nothing to run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// A message and the option table, on stderr; exit code 1.
+    /// A message, with the option table where there is one, on stderr; exit code 1.
     Usage(String),
     /// The version, on stdout; exit code 0.
     Version,
@@ -65,7 +106,7 @@ pub(crate) enum Topics {
 /// A run, checked but for what the original looks at only when it needs it.
 #[derive(Debug)]
 pub(crate) struct Options {
-    pub(crate) topics: Topics,
+    pub(crate) compat: Compat,
     pub(crate) detailed: bool,
     pub(crate) hide_header: bool,
     pub(crate) print_metrics: bool,
@@ -82,42 +123,35 @@ pub(crate) struct Numbers {
     pub(crate) reporting_interval_ms: i64,
 }
 
-/// The option table.
-pub(crate) fn usage() -> String {
-    table(OPTIONS)
-}
-
 /// Reads and checks the arguments.
 pub(crate) fn parse(args: &[String]) -> Result<Options, Stop> {
-    if args.is_empty() {
-        return Err(Stop::Usage(PURPOSE.into()));
+    let (compat, args) = Compat::take(args).map_err(Stop::Usage)?;
+    let options = if compat.is_3_9() { OPTIONS_3_9 } else { OPTIONS_4_3 };
+    let usage = |message: String| Stop::Usage(format!("{message}\n{}", table(options).trim_end()));
+    if args.is_empty() && !compat.is_3_9() {
+        return Err(usage(PURPOSE.into()));
     }
-    let given = parse_options(OPTIONS, args).map_err(Stop::Usage)?;
+    let given = parse_options(options, &args).map_err(usage)?;
     if given.has("help") {
-        return Err(Stop::Usage(PURPOSE.into()));
+        return Err(usage(PURPOSE.into()));
     }
     if given.has("version") {
         return Err(Stop::Version);
     }
-    check(&given).map_err(Stop::Usage)?;
-    let topics = match (given.text("topic"), given.text("include")) {
-        (Ok(Some(topic)), _) => Topics::One(topic.to_owned()),
-        (Ok(None), Ok(Some(pattern))) => Topics::Matching(pattern.to_owned()),
-        (Err(message), _) | (_, Err(message)) => return Err(Stop::Usage(message)),
-        (Ok(None), Ok(None)) => return Err(Stop::Usage(exactly_one("topic", "include"))),
-    };
+    let checked = if compat.is_3_9() { check_3_9(&given) } else { check_4_3(&given) };
+    checked.map_err(usage)?;
     Ok(Options {
-        topics,
+        compat,
         detailed: given.has("show-detailed-stats"),
         hide_header: given.has("hide-header"),
         print_metrics: given.has("print-metrics"),
-        notices: notices(&given),
+        notices: notices(&given, compat),
         given,
     })
 }
 
-fn check(given: &Given) -> Result<(), String> {
-    if !given.has("bootstrap-server") && !given.has("broker-list") {
+fn check_4_3(given: &Given) -> Result<(), String> {
+    if !given.has("bootstrap-server") {
         return Err("Missing required argument \"[bootstrap-server]\"".into());
     }
     if given.has("topic") == given.has("include") {
@@ -132,14 +166,26 @@ fn check(given: &Given) -> Result<(), String> {
     Ok(())
 }
 
+fn check_3_9(given: &Given) -> Result<(), String> {
+    if !given.has("bootstrap-server") && !given.has("broker-list") {
+        return Err("Missing required option(s) [bootstrap-server]".into());
+    }
+    let missing = ["topic", "messages"].into_iter().find(|name| !given.has(name));
+    missing.map_or(Ok(()), |name| Err(format!("Missing required argument \"[{name}]\"")))
+}
+
 fn exactly_one(left: &str, right: &str) -> String {
     format!("Exactly one of the following arguments is required: [{left}], [{right}]")
 }
 
-fn notices(given: &Given) -> Vec<&'static str> {
+fn notices(given: &Given, compat: Compat) -> Vec<&'static str> {
+    let new = !compat.is_3_9();
     let notices = [
-        (given.has("messages"), "Warning: --messages is deprecated. Use --num-records instead."),
-        (given.has("consumer.config"), "Warning: --consumer.config is deprecated. Use --command-config instead."),
+        (new && given.has("messages"), "Warning: --messages is deprecated. Use --num-records instead."),
+        (
+            new && given.has("consumer.config"),
+            "Warning: --consumer.config is deprecated. Use --command-config instead.",
+        ),
         (
             given.has("threads") || given.has("num-fetch-threads"),
             "WARNING: option [threads] and [num-fetch-threads] have been deprecated and will be ignored by the test",
@@ -149,6 +195,14 @@ fn notices(given: &Given) -> Vec<&'static str> {
 }
 
 impl Options {
+    /// What to read.
+    pub(crate) fn topics(&self) -> Result<Topics, String> {
+        if let Some(topic) = self.given.text("topic")? {
+            return Ok(Topics::One(topic.to_owned()));
+        }
+        Ok(Topics::Matching(self.given.text("include")?.unwrap_or_default().to_owned()))
+    }
+
     /// How times are printed.
     pub(crate) fn date_format(&self) -> Result<&str, String> {
         Ok(self.given.text("date-format")?.unwrap_or("yyyy-MM-dd HH:mm:ss:SSS"))
@@ -177,8 +231,8 @@ impl Options {
             }
         }
         for pair in self.given.all("command-property") {
-            let (key, value) =
-                pair.split_once('=').ok_or_else(|| format!("Invalid command line properties: {pair}"))?;
+            // Without `=` the value is empty, as in the original.
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             properties.set(key, value);
         }
         let servers = self.given.text("bootstrap-server")?.or(self.given.text("broker-list")?).unwrap_or_default();
@@ -210,7 +264,7 @@ mod tests {
 
     fn message(line: &str) -> String {
         match parse_line(line) {
-            Err(Stop::Usage(message)) => message,
+            Err(Stop::Usage(message)) => message.lines().next().unwrap_or_default().to_owned(),
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -230,10 +284,11 @@ mod tests {
                 "Exactly one of the following arguments is required: [messages], [num-records]",
             ),
             ("--num-rec 5", "num-rec is not a recognized option"),
-            (
-                "--topic a --topic b --bootstrap-server h:1 --messages 1",
-                "Found multiple arguments for option topic, but you asked for only one",
-            ),
+            ("--compat 3.9", "Missing required option(s) [bootstrap-server]"),
+            ("--compat 3.9 --broker-list h:1", "Missing required argument \"[topic]\""),
+            ("--compat 3.9 --broker-list h:1 --topic t", "Missing required argument \"[messages]\""),
+            ("--compat 3.9 --num-records 5", "num-records is not a recognized option"),
+            ("--broker-list h:1", "broker-list is not a recognized option"),
         ];
         for (line, wanted) in cases {
             assert_eq!(message(line), wanted, "{line}");
@@ -241,6 +296,13 @@ mod tests {
         let both = format!("{GOOD} --consumer.config a --command-config b");
         assert_eq!(message(&both), "Option \"[consumer.config]\" can't be used with option \"[command-config]\"");
         assert!(matches!(parse_line("--version"), Err(Stop::Version)));
+    }
+
+    #[test]
+    fn an_option_given_twice_surfaces_when_it_is_needed() {
+        let options = parse_line("--topic a --topic b --bootstrap-server h:1 --messages 1").unwrap();
+        let wanted = "Found multiple arguments for option topic, but you asked for only one";
+        assert_eq!(options.topics().unwrap_err(), wanted);
     }
 
     #[test]
@@ -266,9 +328,11 @@ mod tests {
 
     #[test]
     fn deprecated_spellings_work_and_say_so() {
-        let options = parse_line("--broker-list h:1 --topic t --messages 5 --threads 10").unwrap();
+        let options = parse_line("--bootstrap-server h:1 --topic t --messages 5").unwrap();
         assert_eq!(options.numbers().unwrap().records, 5);
-        assert_eq!(options.notices.len(), 2);
-        assert_eq!(options.notices[0], "Warning: --messages is deprecated. Use --num-records instead.");
+        assert_eq!(options.notices, ["Warning: --messages is deprecated. Use --num-records instead."]);
+        let old = parse_line("--compat 3.9 --broker-list h:1 --topic t --messages 5 --threads 10").unwrap();
+        assert_eq!(old.notices.len(), 1);
+        assert!(old.notices[0].starts_with("WARNING: option [threads] and"));
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Report {
     pub(crate) done_ns: u64,
     /// Its `--print-metrics`.
     pub(crate) metrics: Option<String>,
+    /// Why its last connection ended.
+    pub(crate) disconnect: Option<String>,
     /// Processor time of its thread between the two.
     pub(crate) cpu_ns: Option<u64>,
 }
@@ -69,7 +71,8 @@ pub(crate) fn run(plan: &Plan, client: usize, shared: &Shared) -> Result<Report,
     let report = Report {
         began_ns,
         done_ns: consumer.driver().read().0,
-        metrics: plan.options.print_metrics.then(|| metrics::of(&consumer)),
+        metrics: plan.options.print_metrics.then(|| metrics::of(&mut consumer)),
+        disconnect: consumer.last_disconnect().map(str::to_owned),
         cpu_ns: own_thread_ns().zip(cpu_began_ns).map(|(end, begin)| end.saturating_sub(begin)),
     };
     let recorder = shared.count().recorders[client].take();
@@ -79,8 +82,8 @@ pub(crate) fn run(plan: &Plan, client: usize, shared: &Shared) -> Result<Report,
 }
 
 fn topics(options: &Options, consumer: &mut Consumer) -> Result<Vec<String>, PerfError> {
-    match &options.topics {
-        Topics::One(topic) => Ok(vec![topic.clone()]),
+    match options.topics().map_err(PerfError::Text)? {
+        Topics::One(topic) => Ok(vec![topic]),
         Topics::Matching(pattern) => {
             let pattern = regex::Regex::new(&format!("^(?:{pattern})$"));
             let pattern = pattern.map_err(|error| PerfError::Text(format!("--include: {error}")))?;

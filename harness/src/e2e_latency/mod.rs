@@ -20,7 +20,9 @@ use ringlog_io::{Clock as _, SystemClock, driver};
 
 use crate::cli::{PerfError, warn_unused};
 use crate::client::config::{ConsumerConfig, ProducerConfig};
-use crate::client::{ConsumedRecord, Consumer, Delivered, DeliverySink, Failed, NewRecord, Producer, Topic};
+use crate::client::{
+    ClientError, ConsumedRecord, Consumer, Delivered, DeliverySink, Failed, NewRecord, Producer, Topic,
+};
 use crate::run::kafka::Admin;
 use content::{Content, Contents};
 use options::{Options, Stop};
@@ -33,6 +35,7 @@ const NEW_TOPIC: (i32, i16) = (1, 1);
 
 /// Runs the verb.
 pub(crate) fn main(args: &[String]) -> ExitCode {
+    options::notice(args).iter().for_each(|notice| println!("{notice}"));
     let options = match options::parse(args) {
         Ok(options) => options,
         Err(Stop::Version) => {
@@ -51,14 +54,13 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", error.report("consumer"));
             ExitCode::FAILURE
         }
     }
 }
 
 fn run(options: &Options) -> Result<(), PerfError> {
-    options.notice.iter().for_each(|notice| println!("{notice}"));
     let mut pair = Pair::open(options)?;
     pair.find_topic(options)?;
     pair.settle(options)?;
@@ -94,7 +96,8 @@ impl Pair {
 
     /// Makes the topic where it does not exist.
     fn find_topic(&mut self, options: &Options) -> Result<(), PerfError> {
-        if self.consumer.topic_names()?.contains(&options.topic) {
+        let names = self.consumer.topic_names().map_err(|error| self.no_names(error))?;
+        if names.contains(&options.topic) {
             return Ok(());
         }
         let (partitions, replicas) = NEW_TOPIC;
@@ -114,6 +117,15 @@ impl Pair {
             println!("Creation of topic {} failed", options.topic);
             PerfError::Text(error.to_string())
         })
+    }
+
+    /// The original's words for brokers that do not answer, and which one it was and why.
+    fn no_names(&self, error: ClientError) -> PerfError {
+        let ClientError::Timeout { .. } = error else { return error.into() };
+        if let Some(reason) = self.consumer.last_disconnect() {
+            eprintln!("the last connection ended because: {reason}");
+        }
+        PerfError::Text("Timeout expired while fetching topic metadata".into())
     }
 
     /// The consumer stands at the end of every partition.

@@ -69,13 +69,17 @@ pub(crate) struct Options {
     pub(crate) acks: String,
     pub(crate) sizes: Sizes,
     pub(crate) config_file: Option<String>,
-    /// A line about the old positions.
-    pub(crate) notice: Option<&'static str>,
 }
 
 /// The option table.
 pub(crate) fn usage() -> String {
     table(OPTIONS)
+}
+
+/// A line about the old positions, which comes before any other.
+pub(crate) fn notice(args: &[String]) -> Option<&'static str> {
+    let (compat, args) = Compat::take(args).ok()?;
+    (!compat.is_3_9() && !is_named(&args) && (args.len() == 5 || args.len() == 6)).then_some(POSITIONAL)
 }
 
 /// Reads and checks the arguments.
@@ -109,7 +113,6 @@ fn positions_3_9(args: &[String]) -> Result<Options, Stop> {
         acks: args[3].clone(),
         sizes,
         config_file: args.get(5).filter(|path| !path.trim().is_empty()).cloned(),
-        notice: None,
     })
 }
 
@@ -117,8 +120,7 @@ fn parse_4_3(args: &[String]) -> Result<Options, Stop> {
     if args.is_empty() {
         return Err(Stop::Usage(PURPOSE.into()));
     }
-    let named = args.iter().any(|arg| REQUIRED.iter().any(|name| arg.strip_prefix("--") == Some(*name)));
-    let (args, notice) = if named { (args.to_vec(), None) } else { (as_named(args)?, Some(POSITIONAL)) };
+    let args = if is_named(args) { args.to_vec() } else { as_named(args)? };
     let given = jopt::parse(OPTIONS, &args).map_err(Stop::Usage)?;
     if given.has("help") {
         return Err(Stop::Usage(PURPOSE.into()));
@@ -129,7 +131,11 @@ fn parse_4_3(args: &[String]) -> Result<Options, Stop> {
     if let Some(missing) = REQUIRED.iter().find(|name| !given.has(name)) {
         return Err(Stop::Usage(format!("Missing required argument \"[{missing}]\"")));
     }
-    checked(&given, notice)
+    checked(&given)
+}
+
+fn is_named(args: &[String]) -> bool {
+    args.iter().any(|arg| REQUIRED.iter().any(|name| arg.strip_prefix("--") == Some(*name)))
 }
 
 /// The old positions under their names of today.
@@ -145,7 +151,7 @@ fn as_named(args: &[String]) -> Result<Vec<String>, Stop> {
 }
 
 /// The values, each looked at in the original's order: a bad number surfaces when it is its turn.
-fn checked(given: &Given, notice: Option<&'static str>) -> Result<Options, Stop> {
+fn checked(given: &Given) -> Result<Options, Stop> {
     let text = |name: &str| given.text(name).map_err(Stop::Message).map(|text| text.unwrap_or_default().to_owned());
     let acks = text("producer-acks")?;
     if !["1", "all"].contains(&acks.as_str()) {
@@ -175,7 +181,6 @@ fn checked(given: &Given, notice: Option<&'static str>) -> Result<Options, Stop>
         acks,
         sizes: Sizes { value, key, headers, header_key, header_value },
         config_file: given.text("command-config").map_err(Stop::Message)?.map(str::to_owned),
-        notice,
     })
 }
 
@@ -235,8 +240,10 @@ mod tests {
     #[test]
     fn named_options_and_positions_mean_the_same() {
         let (named, old) = (parse_line(GOOD).unwrap(), parse_line("h:1 t 10 1 100").unwrap());
-        assert_eq!(old.notice, Some(POSITIONAL));
-        assert_eq!(Options { notice: None, ..old }, named);
+        assert_eq!(old, named);
+        let notice_of = |line: &str| notice(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(notice_of("h:1 t 10 1 100"), Some(POSITIONAL));
+        assert_eq!([notice_of(GOOD), notice_of("h:1 t"), notice_of("--compat 3.9 h:1 t 10 1 100")], [None; 3]);
         assert_eq!(parse_line("h:1 t 10 all 100 file").unwrap().config_file.as_deref(), Some("file"));
     }
 
@@ -297,7 +304,7 @@ mod tests {
         let acks = "Latency testing requires synchronous acknowledgement. Please use 1 or all";
         assert_eq!(message("--compat 3.9 h:1 t 10 0 100"), acks);
         let options = parse_line("--compat 3.9 h:1 t 10 all 100").unwrap();
-        assert_eq!((options.sizes.key, options.notice), (None, None));
+        assert_eq!(options.sizes.key, None);
     }
 
     #[test]

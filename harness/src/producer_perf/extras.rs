@@ -174,7 +174,7 @@ fn arrivals(taken: &Taken) -> Result<Option<Arrivals>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::PARSER;
+    use super::super::options::parser;
     use super::super::parse;
     use super::*;
     use crate::cli::argparse::Stop;
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn no_extra_is_an_option_or_an_abbreviation_of_the_original_s() {
-        let clash = |extra: &&Extra| PARSER.options.iter().any(|option| option.name.starts_with(extra.name));
+        let clash = |extra: &&Extra| parser(&[]).options.iter().any(|option| option.name.starts_with(extra.name));
         assert!(EXTRAS.iter().find(clash).is_none(), "{:?}", EXTRAS.iter().find(clash));
     }
 

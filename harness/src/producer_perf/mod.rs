@@ -42,25 +42,26 @@ use crate::perf_extras::{args, readback};
 use account::{Account, Judged};
 use book::Book;
 use extras::{EXTRAS, Extras};
-use options::{Options, PARSER};
+use options::Options;
 use outcome::{Outcome, Shared};
 use records::Records;
 use sender::{Pacing, Report, Sender, Share};
 
 /// Runs the verb.
 pub(crate) fn main(args: &[String]) -> ExitCode {
-    if args.is_empty() {
-        println!("{}", PARSER.help());
+    let parser = options::parser(args);
+    if options::is_empty(args) {
+        println!("{}", parser.help());
         return ExitCode::SUCCESS;
     }
     match parse(args) {
-        Err(ParserStop::Help) => println!("{}{}", PARSER.help(), args::help(PARSER.program, EXTRAS)),
+        Err(ParserStop::Help) => println!("{}{}", parser.help(), args::help(parser.program, EXTRAS)),
         Err(ParserStop::Error(message)) => {
-            eprintln!("{}\n{}: error: {message}", PARSER.usage(), PARSER.program);
+            eprintln!("{}\n{}: error: {message}", parser.usage(), parser.program);
         }
         Ok((options, extras)) => match run(options, &extras, args) {
             Ok(code) => return code,
-            Err(error) => eprintln!("{}: {error}", PARSER.program),
+            Err(error) => eprintln!("{}", error.report("producer")),
         },
     }
     ExitCode::FAILURE

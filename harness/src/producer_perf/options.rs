@@ -1,6 +1,8 @@
-//! The options of kafka-producer-perf-test: the union of 3.9 to 4.4, and the checks that follow the parse.
+//! The options of kafka-producer-perf-test, of 4.3 (with those that 4.4 adds) and of 3.9, and the checks that follow the
+//! parse.
 
 use crate::cli::argparse::{Arity, Given, Kind, Opt, Parser, Stop};
+use crate::cli::compat::Compat;
 use crate::cli::read_properties;
 use crate::client::properties::Properties;
 use ringlog_wire::Uuid;
@@ -25,37 +27,52 @@ const fn exclusive(option: Opt) -> Opt {
     Opt { exclusive: true, ..option }
 }
 
-pub(crate) const PARSER: Parser = Parser {
+const DESCRIPTION: &str = "This tool is used to verify the producer performance.";
+
+const TOPIC: Opt = required(opt("--topic", "TOPIC", Kind::Text, "produce records to this topic"));
+const NUM_RECORDS: Opt = required(opt("--num-records", "NUM-RECORDS", Kind::Long, "number of records to produce"));
+const PAYLOAD_DELIMITER: Opt = opt(
+    "--payload-delimiter",
+    "PAYLOAD-DELIMITER",
+    Kind::Text,
+    "regular expression between the payloads of --payload-file (default: \\n)",
+);
+const THROUGHPUT: Opt =
+    required(opt("--throughput", "THROUGHPUT", Kind::Double, "records per second at most; -1 for no limit"));
+const PRINT_METRICS: Opt = flag("--print-metrics", "print metrics at the end");
+const TRANSACTIONAL_ID: Opt = opt(
+    "--transactional-id",
+    "TRANSACTIONAL-ID",
+    Kind::Text,
+    "the transactional id to use; the default is that of the properties, or a random one where --transaction-duration-ms is given",
+);
+const TRANSACTION_DURATION: Opt = opt(
+    "--transaction-duration-ms",
+    "TRANSACTION-DURATION",
+    Kind::Long,
+    "the longest that a transaction lasts, in ms: it is committed after that; the default is 3000 where transactions are on",
+);
+const RECORD_SIZE: Opt = exclusive(opt("--record-size", "RECORD-SIZE", Kind::Int, "bytes of a random payload"));
+const PAYLOAD_FILE: Opt =
+    exclusive(opt("--payload-file", "PAYLOAD-FILE", Kind::Text, "file of payloads, one of which is chosen at random"));
+const PAYLOAD_MONOTONIC: Opt = exclusive(flag("--payload-monotonic", "the payload is the record's number"));
+
+const PARSER_4_3: Parser = Parser {
     program: "kafka-producer-perf-test",
-    description: "This tool is used to verify the producer performance.",
+    description: DESCRIPTION,
     options: &[
         opt("--bootstrap-server", "BOOTSTRAP-SERVER", Kind::Text, "the servers to connect to, before any property"),
-        required(opt("--topic", "TOPIC", Kind::Text, "produce records to this topic")),
-        required(opt("--num-records", "NUM-RECORDS", Kind::Long, "number of records to produce")),
-        opt(
-            "--payload-delimiter",
-            "PAYLOAD-DELIMITER",
-            Kind::Text,
-            "regular expression between the payloads of --payload-file (default: \\n)",
-        ),
-        required(opt("--throughput", "THROUGHPUT", Kind::Double, "records per second at most; -1 for no limit")),
+        TOPIC,
+        NUM_RECORDS,
+        PAYLOAD_DELIMITER,
+        THROUGHPUT,
         many("--producer-props", "(DEPRECATED) settings of the producer; see --command-property"),
         many("--command-property", "settings of the producer, before those of --command-config"),
         opt("--producer.config", "CONFIG-FILE", Kind::Text, "(DEPRECATED) properties file; see --command-config"),
         opt("--command-config", "CONFIG-FILE", Kind::Text, "properties file with settings of the producer"),
-        flag("--print-metrics", "print metrics at the end"),
-        opt(
-            "--transactional-id",
-            "TRANSACTIONAL-ID",
-            Kind::Text,
-            "the transactional id to use; the default is that of the properties, or a random one where --transaction-duration-ms is given",
-        ),
-        opt(
-            "--transaction-duration-ms",
-            "TRANSACTION-DURATION",
-            Kind::Long,
-            "the longest that a transaction lasts, in ms: it is committed after that; the default is 3000 where transactions are on",
-        ),
+        PRINT_METRICS,
+        TRANSACTIONAL_ID,
+        TRANSACTION_DURATION,
         opt("--warmup-records", "WARMUP-RECORDS", Kind::Long, "records before the steady state (default: 0)"),
         opt(
             "--reporting-interval",
@@ -71,16 +88,44 @@ pub(crate) const PARSER: Parser = Parser {
             "how keys are chosen (default: none)",
         ),
         opt("--random-seed", "RANDOM-SEED", Kind::Long, "seed of payloads and keys (default: 0)"),
-        exclusive(opt("--record-size", "RECORD-SIZE", Kind::Int, "bytes of a random payload")),
-        exclusive(opt(
-            "--payload-file",
-            "PAYLOAD-FILE",
-            Kind::Text,
-            "file of payloads, one of which is chosen at random",
-        )),
-        exclusive(flag("--payload-monotonic", "the payload is the record's number")),
+        RECORD_SIZE,
+        PAYLOAD_FILE,
+        PAYLOAD_MONOTONIC,
     ],
 };
+
+const PARSER_3_9: Parser = Parser {
+    program: "producer-performance",
+    description: DESCRIPTION,
+    options: &[
+        TOPIC,
+        NUM_RECORDS,
+        PAYLOAD_DELIMITER,
+        THROUGHPUT,
+        many("--producer-props", "settings of the producer, before those of --producer.config"),
+        opt("--producer.config", "CONFIG-FILE", Kind::Text, "properties file with settings of the producer"),
+        PRINT_METRICS,
+        TRANSACTIONAL_ID,
+        TRANSACTION_DURATION,
+        RECORD_SIZE,
+        PAYLOAD_FILE,
+        PAYLOAD_MONOTONIC,
+    ],
+};
+
+/// Whose options, usage and errors these arguments are held to (`--compat`).
+pub(crate) fn parser(args: &[String]) -> &'static Parser {
+    parser_of(Compat::take(args).map_or_else(|_| Compat::default(), |(compat, _)| compat))
+}
+
+fn parser_of(compat: Compat) -> &'static Parser {
+    if compat.is_3_9() { &PARSER_3_9 } else { &PARSER_4_3 }
+}
+
+/// No argument but, perhaps, `--compat`: the help, and exit code 0.
+pub(crate) fn is_empty(args: &[String]) -> bool {
+    Compat::take(args).is_ok_and(|(_, rest)| rest.is_empty())
+}
 
 /// What a payload is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +133,7 @@ pub(crate) enum PayloadSource {
     /// Random letters, so many bytes.
     Random(usize),
     /// One of the pieces of a file.
-    File { path: String, delimiter: String },
+    File { path: String, delimiter: String, compat: Compat },
     /// The record's number in decimal.
     Monotonic,
 }
@@ -104,6 +149,7 @@ pub(crate) enum Keys {
 /// A run, checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
+    pub(crate) compat: Compat,
     pub(crate) topic: String,
     pub(crate) records: u64,
     pub(crate) throughput: f64,
@@ -122,33 +168,36 @@ pub(crate) struct Options {
 
 /// Reads and checks the arguments.
 pub(crate) fn parse(args: &[String]) -> Result<Options, Stop> {
-    let given = PARSER.parse(args)?;
-    check(&given).map_err(|message| Stop::Error(message.to_owned()))?;
+    let (compat, args) = Compat::take(args).map_err(Stop::Error)?;
+    let given = parser_of(compat).parse(&args)?;
+    let checked = if compat.is_3_9() { check_3_9(&given) } else { check(&given) };
+    checked.map_err(|message| Stop::Error(message.to_owned()))?;
     let count = |name: &str| u64::try_from(given.number(name).unwrap_or(0)).unwrap_or(0);
     Ok(Options {
+        compat,
         topic: given.text("--topic").unwrap_or_default().to_owned(),
         records: count("--num-records"),
         throughput: given.double("--throughput").unwrap_or(-1.0),
-        payload: payload(&given),
+        payload: payload(&given, compat),
         keys: keys(&given),
         seed: given.number("--random-seed").unwrap_or(0),
         warmup_records: count("--warmup-records"),
         reporting_interval_ms: given.number("--reporting-interval").unwrap_or(5000),
         print_metrics: given.has("--print-metrics"),
         transaction_duration_ms: given.number("--transaction-duration-ms"),
-        notices: notices(&given),
+        notices: if compat.is_3_9() { Vec::new() } else { notices(&given) },
         given,
     })
 }
 
-fn payload(given: &Given) -> PayloadSource {
+fn payload(given: &Given, compat: Compat) -> PayloadSource {
     if let Some(size) = given.number("--record-size") {
         return PayloadSource::Random(usize::try_from(size).unwrap_or(0));
     }
     match given.text("--payload-file") {
         Some(path) => {
             let delimiter = given.text("--payload-delimiter").unwrap_or("\\n");
-            PayloadSource::File { path: path.to_owned(), delimiter: delimiter.replace("\\n", "\n") }
+            PayloadSource::File { path: path.to_owned(), delimiter: delimiter.replace("\\n", "\n"), compat }
         }
         None => PayloadSource::Monotonic,
     }
@@ -161,6 +210,14 @@ fn keys(given: &Given) -> Keys {
         Some("random") => Keys::Random(range),
         _ => Keys::None,
     }
+}
+
+/// The one check of ProducerPerformance (3.9).
+fn check_3_9(given: &Given) -> Result<(), &'static str> {
+    if given.has("--producer-props") || given.has("--producer.config") {
+        return Ok(());
+    }
+    Err("Either --producer-props or --producer.config must be specified.")
 }
 
 /// The checks of ProducerPerformance.ConfigPostProcessor (4.4), in its order.
@@ -223,6 +280,13 @@ impl Options {
     /// (a random one where only a duration is given).
     pub(crate) fn properties(&self) -> Result<Properties, String> {
         let mut properties = Properties::new();
+        if self.compat.is_3_9() {
+            if self.records == 0 {
+                return Err("/ by zero".into());
+            }
+            // Missing, it is an empty list to the clients of 3.9, and an error of its own to those of 4.
+            properties.set("bootstrap.servers", "");
+        }
         let file = self.given.text("--command-config").or_else(|| self.given.text("--producer.config"));
         if let Some(path) = file {
             properties.extend(&read_properties(path)?);
@@ -236,7 +300,13 @@ impl Options {
         if let Some(servers) = self.given.text("--bootstrap-server") {
             properties.set("bootstrap.servers", servers);
         }
-        if let Some(id) = self.given.text("--transactional-id") {
+        if self.compat.is_3_9() {
+            // On with a duration alone, and then with the option's id or this one, whatever the properties say.
+            let id = self.given.text("--transactional-id").unwrap_or("performance-producer-default-transactional-id");
+            if self.transaction_duration_ms.is_some_and(|duration| duration > 0) {
+                properties.set("transactional.id", id);
+            }
+        } else if let Some(id) = self.given.text("--transactional-id") {
             properties.set("transactional.id", id);
         } else if self.transaction_duration_ms.is_some() {
             properties.set_default("transactional.id", &format!("performance-producer-{}", random_id()));
@@ -355,6 +425,20 @@ mod tests {
         let without = GOOD.replace("--bootstrap-server h:1", "");
         assert!(parse_line(&without).unwrap_err().starts_with("At least one of --bootstrap-server"));
         assert_eq!(parse_line(&format!("{GOOD} --warmup-records -5")).unwrap().warmup_records, 0);
+    }
+
+    #[test]
+    fn version_3_9_has_its_own_options_program_and_check() {
+        let args = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(parser(&args("--compat 3.9 -h")).program, "producer-performance");
+        assert_eq!(parser(&args("-h")).program, "kafka-producer-perf-test");
+        assert!(is_empty(&args("--compat 3.9")) && is_empty(&[]) && !is_empty(&args("-h")));
+        let old = GOOD.replace("--bootstrap-server h:1", "--compat 3.9");
+        let wanted = "Either --producer-props or --producer.config must be specified.";
+        assert_eq!(parse_line(&old).unwrap_err(), wanted);
+        assert_eq!(parse_line(&format!("{old} --producer-props a=b")).unwrap().notices.len(), 0);
+        let unknown = parse_line(&format!("{old} --warmup-records 1")).unwrap_err();
+        assert!(unknown.starts_with("unrecognized arguments: '--warmup-records'"), "{unknown}");
     }
 
     #[test]

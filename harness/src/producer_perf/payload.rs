@@ -4,6 +4,7 @@ use regex::Regex;
 
 use super::letters::Letters;
 use super::options::{Keys, PayloadSource};
+use crate::cli::compat::Compat;
 use crate::client::SplittableRandom;
 
 /// Makes the payload and the key of one record after the other.
@@ -34,7 +35,9 @@ impl Payloads {
         let source = match source {
             PayloadSource::Random(size) => Source::Letters { len: *size, letters: Letters::new() },
             PayloadSource::Monotonic => Source::Number,
-            PayloadSource::File { path, delimiter } => Source::Pieces(read_pieces(path, delimiter, report)?),
+            PayloadSource::File { path, delimiter, compat } => {
+                Source::Pieces(read_pieces(path, delimiter, *compat, report)?)
+            }
         };
         Ok(Self { random: SplittableRandom::new(seed), source, keys, value: Vec::new(), key: Vec::new() })
     }
@@ -79,7 +82,12 @@ fn put_decimal(out: &mut Vec<u8>, number: u64) {
 
 // A file that the user names, read before anything is measured.
 #[allow(clippy::disallowed_methods)]
-fn read_pieces(path: &str, delimiter: &str, report: &mut dyn FnMut(String)) -> Result<Vec<String>, String> {
+fn read_pieces(
+    path: &str,
+    delimiter: &str,
+    compat: Compat,
+    report: &mut dyn FnMut(String),
+) -> Result<Vec<String>, String> {
     let absolute = std::path::absolute(path).map_or_else(|_| path.to_owned(), |path| path.display().to_string());
     report(format!("Reading payloads from: {absolute}"));
     let bytes = std::fs::read(path).unwrap_or_default();
@@ -88,9 +96,26 @@ fn read_pieces(path: &str, delimiter: &str, report: &mut dyn FnMut(String)) -> R
     }
     let text = String::from_utf8_lossy(&bytes);
     let delimiter = Regex::new(delimiter).map_err(|error| format!("--payload-delimiter: {error}"))?;
-    let pieces = split(&text, &delimiter);
-    report(format!("Number of records read: {}", pieces.len()));
+    let (pieces, what) = if compat.is_3_9() {
+        (split_whole(&text, &delimiter), "messages")
+    } else {
+        (split(&text, &delimiter), "records")
+    };
+    report(format!("Number of {what} read: {}", pieces.len()));
     if pieces.is_empty() { Err("File does not exist or empty file provided.".into()) } else { Ok(pieces) }
+}
+
+/// String.split, which is how 3.9 reads: empty pieces at the end are dropped, one at the front stays unless the
+/// delimiter matched nothing there.
+fn split_whole(text: &str, delimiter: &Regex) -> Vec<String> {
+    let mut pieces: Vec<String> = delimiter.split(text).map(str::to_owned).collect();
+    if delimiter.find(text).is_some_and(|found| found.is_empty() && found.start() == 0) {
+        pieces.remove(0);
+    }
+    while pieces.last().is_some_and(String::is_empty) {
+        pieces.pop();
+    }
+    pieces
 }
 
 /// java.util.Scanner with this delimiter: one delimiter is passed over before a token, which may be empty.
@@ -167,8 +192,22 @@ mod tests {
     }
 
     #[test]
+    fn in_3_9_a_payload_file_is_split_as_string_split_does() {
+        let split = |text: &str, delimiter: &str| split_whole(text, &Regex::new(delimiter).unwrap());
+        assert_eq!(split("a\n\nb\n", "\n"), ["a", "", "b"]);
+        assert_eq!(split("\na\n", "\n"), ["", "a"]);
+        assert_eq!(split("\n\n", "\n"), Vec::<String>::new());
+        assert_eq!(split("abc", "|"), ["a", "b", "c"]);
+        assert_eq!(split("abc", ","), ["abc"]);
+    }
+
+    #[test]
     fn a_missing_or_empty_file_is_named_as_kafka_does() {
-        let source = PayloadSource::File { path: "/nonexistent/payloads".into(), delimiter: "\n".into() };
+        let source = PayloadSource::File {
+            path: "/nonexistent/payloads".into(),
+            delimiter: "\n".into(),
+            compat: Compat::default(),
+        };
         let mut lines = Vec::new();
         let error = Payloads::new(&source, Keys::None, 0, &mut |line| lines.push(line)).unwrap_err();
         assert_eq!(error, "File does not exist or empty file provided.");

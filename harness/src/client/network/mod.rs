@@ -28,6 +28,7 @@ use super::accumulator::nanos;
 use super::config::{Backoff, CommonConfig};
 use super::security::sasl::Login;
 use super::security::{AuthenticationError, tls};
+use super::tally::Tally;
 use super::versions::{Versions, ours};
 use super::{ClientError, NodeId};
 use connection::Connection;
@@ -91,6 +92,7 @@ pub(crate) struct Network {
     tls: Option<Arc<rustls::ClientConfig>>,
     /// SASL, where `security.protocol` has it.
     login: Option<Login>,
+    tally: Tally,
     refusal: Option<AuthenticationError>,
     /// Connections that ended before anything was answered.
     turned_away: u32,
@@ -126,6 +128,7 @@ impl Network {
             stats: NetworkStats::default(),
             tls,
             login: None,
+            tally: Tally::default(),
             refusal: None,
             turned_away: 0,
         };
@@ -150,6 +153,10 @@ impl Network {
 
     pub(crate) fn now_ns(&self) -> u64 {
         self.driver.now().0
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     pub(crate) fn stats(&self) -> NetworkStats {
@@ -260,6 +267,7 @@ impl Network {
         self.stats.requests += 1;
         self.stats.sent_bytes += len as u64;
         self.stats.request_bytes_max = self.stats.request_bytes_max.max(len as u64);
+        self.tally.sent(id, len);
         let deadline_ns = now_ns.saturating_add(nanos(timeout));
         if let Some(connection) = self.nodes.get_mut(&id).and_then(Node::connection) {
             connection.queued += 1;
@@ -375,6 +383,7 @@ impl Network {
             Err(error) => return self.close(id, &error.to_string()),
         };
         self.stats.received_bytes += buf.len() as u64;
+        self.tally.received(id, buf.len());
         let mut first_bytes = [0; FIRST_BYTES];
         let len = buf.len().min(FIRST_BYTES);
         first_bytes[..len].copy_from_slice(&buf[..len]);
@@ -397,6 +406,7 @@ impl Network {
             Err(error) => self.close(id, &error.to_string()),
             Ok(buf) => {
                 self.stats.received_bytes += buf.len() as u64;
+                self.tally.received(id, buf.len());
                 self.driver.recv(socket, token(serial, ASKED_RECV));
                 self.on_frame(serial, Slice::new(buf));
             }
@@ -430,6 +440,7 @@ impl Network {
         self.stats.latency_ns_sum += took_ns;
         self.stats.latency_ns_max = self.stats.latency_ns_max.max(took_ns);
         let InFlight { api, version, tag, .. } = *asked;
+        self.tally.answered(node, api, took_ns, self.now_ns());
         self.out.push(NetEvent::Answer { node, api, version, tag, body, took_ns });
     }
 
@@ -460,6 +471,7 @@ impl Network {
     pub(crate) fn close(&mut self, id: NodeId, reason: &str) {
         let now_ns = self.now_ns();
         let Some(node) = self.nodes.get_mut(&id) else { return };
+        let address = format!("{}:{}", node.host, node.port);
         let more_addresses = node.address_next < node.addresses.len();
         let state = std::mem::replace(&mut node.state, State::Idle);
         let was_open = matches!(state, State::Connected(_));
@@ -477,7 +489,9 @@ impl Network {
         if !reason.is_empty() {
             tracing::debug!(node = id, reason, "connection ended");
         }
-        self.out.push(NetEvent::Down { reason: reason.to_owned() });
+        self.out.push(NetEvent::Down {
+            reason: if reason.is_empty() { String::new() } else { format!("{address}: {reason}") },
+        });
     }
 
     fn bury(&mut self, node: NodeId, connection: Connection) {

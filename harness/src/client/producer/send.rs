@@ -248,7 +248,11 @@ impl<S: DeliverySink> Producer<S> {
         let topic = self.accumulator.name(record.topic).to_owned();
         let waited_ms = self.config.max_block.as_millis();
         if let Some(error) = self.final_error(&topic) {
-            let message = format!("{topic}: {}", text_of(error, None));
+            let message = match error {
+                ErrorCode::INVALID_TOPIC_EXCEPTION => format!("Invalid topics: [{topic}]"),
+                ErrorCode::TOPIC_AUTHORIZATION_FAILED => format!("Not authorized to access topics: [{topic}]"),
+                _ => format!("{topic}: {}", text_of(error, None)),
+            };
             return SendError::Broker { code: error.0, name: error.name(), message };
         }
         match (record.partition, self.accumulator.partition_count(record.topic)) {
