@@ -70,18 +70,28 @@ public class ToolHost {
         OutputStream answers = new FileOutputStream(FileDescriptor.out);
         BufferedReader requests = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         Exit.setExitProcedure((code, message) -> {
-            if (firstExit == null) firstExit = code;
-            throw new Exited(code);
+            throw exited(code);
         });
         Exit.setHaltProcedure((code, message) -> {
-            if (firstExit == null) firstExit = code;
-            throw new Exited(code);
+            throw exited(code);
         });
         Exit.setShutdownHookAdder((name, hook) -> HOOKS.add(hook));
         URL[] jars = toolJars();
         for (String line = requests.readLine(); line != null; line = requests.readLine()) {
             answer(answers, jars, line.split("\u001f", -1));
         }
+    }
+
+    /** A process that ended says nothing more: what a tool prints while Exited passes through it is not kept. */
+    private static Exited exited(int code) {
+        if (firstExit == null) {
+            firstExit = code;
+            System.out.flush();
+            PrintStream nowhere = new PrintStream(OutputStream.nullOutputStream());
+            System.setOut(nowhere);
+            System.setErr(nowhere);
+        }
+        return new Exited(code);
     }
 
     private static void answer(OutputStream answers, URL[] jars, String[] fields) throws Exception {
@@ -116,7 +126,8 @@ public class ToolHost {
         InputStream stdin = input.equals("-") ? new ByteArrayInputStream(new byte[0]) : new FileInputStream(input);
         PrintStream printer = new PrintStream(err, true, StandardCharsets.UTF_8);
         System.setIn(stdin);
-        System.setOut(new PrintStream(out, false, StandardCharsets.UTF_8));
+        PrintStream said = new PrintStream(out, false, StandardCharsets.UTF_8);
+        System.setOut(said);
         System.setErr(printer);
         firstExit = null;
         HOOKS.clear();
@@ -136,6 +147,8 @@ public class ToolHost {
             broken.printStackTrace(printer);
             code = 1;
         } finally {
+            System.setOut(said);
+            System.setErr(printer);
             for (Runnable hook : new ArrayList<>(HOOKS)) runHook(hook);
             self.setContextClassLoader(before);
             System.out.flush();
