@@ -24,7 +24,7 @@ use crate::yardstick::stream::Header;
 
 /// What it does to the batch of this number (counted over all partitions).
 #[derive(Clone, Copy, Debug)]
-enum Fault {
+pub(crate) enum Fault {
     None,
     Lose(usize),
     Double(usize),
@@ -53,7 +53,7 @@ struct State {
 }
 
 /// Starts one and gives its address. It lives until the test process ends.
-fn start(fault: Fault) -> String {
+pub(crate) fn start(fault: Fault) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let broker = Arc::new(Broker { fault, port, state: Mutex::default() });

@@ -15,7 +15,7 @@
 
 mod brokers;
 #[cfg(all(test, feature = "yardstick"))]
-mod faulty;
+pub(crate) mod faulty;
 pub mod machine;
 pub mod options;
 pub mod process;

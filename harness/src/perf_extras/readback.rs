@@ -48,13 +48,14 @@ fn way_of(properties: &Properties) -> Properties {
 pub(crate) fn read_back(
     properties: &Properties,
     ledger: &LedgerFile,
+    silence_max: Duration,
     stop: &Stop,
 ) -> Result<Option<Verdict>, PerfError> {
     let config = ConsumerConfig::parse(&way_of(properties))?.config;
     let mut consumer = Consumer::open(config, driver::open(driver::DriverOptions::default())?)?;
     consumer.assign_all(&ledger.topic)?;
     let mut read = ReadLedger::new();
-    let mut patience = Patience::new(consumer.driver().read().0, SILENCE_MAX);
+    let mut patience = Patience::new(consumer.driver().read().0, silence_max);
     while !stop.requested() {
         let mut take = |record: &ConsumedRecord<'_>| read.record(record.partition, record.value.unwrap_or_default());
         let records = consumer.poll(POLL, &mut take)?;
@@ -115,8 +116,60 @@ pub(crate) fn line(verdict: &Verdict, ledger: &LedgerFile) -> (String, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::faulty::{Fault, start};
+    use crate::client::config::ProducerConfig;
+    use crate::client::{Delivered, DeliverySink, Failed, NewRecord, Producer};
+    use crate::ledger::WriteLedger;
 
     const SECOND: u64 = 1_000_000_000;
+
+    /// Keeps the ledger of a producer.
+    struct Kept(WriteLedger);
+
+    impl DeliverySink for Kept {
+        fn delivered(&mut self, batch: &Delivered<'_>) {
+            batch.marks.iter().for_each(|mark| self.0.acknowledged(batch.partition, mark.tag));
+        }
+        fn failed(&mut self, batch: &Failed<'_>) {
+            panic!("{}", batch.error);
+        }
+    }
+
+    /// Writes 3000 records to a broker that does this wrong, reads them back, and judges.
+    fn judge(fault: Fault) -> Verdict {
+        let mut properties = Properties::new();
+        properties.set("bootstrap.servers", &start(fault));
+        let config = ProducerConfig::parse(&properties).unwrap().config;
+        let driver = driver::open(driver::DriverOptions::default()).unwrap();
+        let mut producer = Producer::open(config, driver, Kept(WriteLedger::new(7))).unwrap();
+        let topic = producer.topic("t");
+        for _ in 0..3000 {
+            let sent_ns = producer.driver().read().0;
+            let record =
+                NewRecord { topic, partition: None, key: None, value: &[b'x'; 100], intended_ns: sent_ns, sent_ns };
+            let stamp = |sink: &mut Kept, partition, value: &mut [u8]| sink.0.stamp(partition, value).unwrap();
+            producer.send_with(&record, stamp).unwrap();
+        }
+        let writer = producer.close().unwrap().0;
+        let ledger = LedgerFile { topic: "t".into(), resent: Some(0), writers: vec![writer] };
+        let verdict = read_back(&properties, &ledger, Duration::from_secs(3), &Stop::default());
+        verdict.unwrap().expect("nobody stopped it")
+    }
+
+    #[test]
+    fn a_broker_that_loses_doubles_reorders_or_changes_a_batch_is_found_and_an_honest_one_is_not() {
+        let honest = judge(Fault::None);
+        assert!(honest.adds_up() && honest.acknowledged == 3000 && honest.read == 3000, "{honest}");
+        let lost = judge(Fault::Lose(3));
+        assert!(lost.lost > 1 && lost.doubled + lost.out_of_order + lost.corrupt == 0, "{lost}");
+        let doubled = judge(Fault::Double(3));
+        assert!(doubled.doubled > 1 && doubled.lost + doubled.corrupt == 0, "{doubled}");
+        let swapped = judge(Fault::Swap(3));
+        assert!(swapped.out_of_order > 1 && swapped.lost + swapped.doubled + swapped.corrupt == 0, "{swapped}");
+        let changed = judge(Fault::Change(3));
+        assert!((changed.corrupt, changed.lost) == (1, 1), "{changed}: the record that was changed is missing too");
+        assert!([lost, doubled, swapped, changed].iter().all(|verdict| !verdict.adds_up()));
+    }
 
     #[test]
     fn it_ends_a_second_after_the_last_record_where_nothing_is_missing() {

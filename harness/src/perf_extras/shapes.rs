@@ -11,7 +11,7 @@ use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 const SIZE_MAX: u64 = 1 << 30;
 /// Bytes that a record takes in a compressed batch though its payload were all the same: its framing, and zstd's
 /// sequence for the repeated part.
-const FRAMING_BYTES: f64 = 10.0;
+const FRAMING_BYTES: f64 = 4.0;
 
 /// `--record-size-dist`.
 #[derive(Clone, Copy, Debug, PartialEq)]

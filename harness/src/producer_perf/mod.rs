@@ -236,7 +236,7 @@ impl Run<'_> {
     }
 
     fn verify(&self, ledger: &LedgerFile) -> Result<Judged, PerfError> {
-        let verdict = readback::read_back(&self.properties, ledger, &self.stop)?;
+        let verdict = readback::read_back(&self.properties, ledger, readback::SILENCE_MAX, &self.stop)?;
         let Some(verdict) = verdict else {
             println!("ledger: not read back: the run was interrupted");
             return Ok(None);

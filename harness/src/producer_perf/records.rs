@@ -18,6 +18,8 @@ pub(crate) struct Records {
     original: Payloads,
     values: Option<Values>,
     keys: Option<KeyMaker>,
+    /// Nothing is shaped.
+    is_original: bool,
 }
 
 impl Records {
@@ -40,6 +42,7 @@ impl Records {
         let random_seed = seed.cast_unsigned();
         Ok(Self {
             original,
+            is_original: sizes.is_none() && extras.keys.is_none(),
             values: sizes.map(|sizes| Values::new(sizes, extras.ratio, random_seed)),
             keys: extras.keys.map(|shape| KeyMaker::new(shape, random_seed)),
         })
@@ -48,7 +51,7 @@ impl Records {
     /// The key and the value of record `number`.
     #[inline]
     pub(crate) fn next(&mut self, number: u64) -> (Option<&[u8]>, &[u8]) {
-        if self.values.is_none() && self.keys.is_none() {
+        if self.is_original {
             return self.original.next(number);
         }
         let (original_key, original_value) = self.original.next(number);

@@ -184,9 +184,11 @@ impl<'a> Sender<'a> {
         let Share { client, clients, records, throughput, .. } = self.share;
         let mut times = self.times(start_ns);
         let mut throttle = Throttle::new(throughput, to_ms(start_ns));
-        let period_ns = if throughput > 0.0 && self.book.is_some() { 1e9 / throughput } else { f64::INFINITY };
+        // Only where somebody measures from there.
+        let period_ns = self.book.as_ref().filter(|_| throughput > 0.0).map(|_| 1e9 / throughput);
+        let mut number = client;
         for index in 0..records {
-            let (key, value) = self.records.next(index * clients + client);
+            let (key, value) = self.records.next(number);
             if let Some(transactions) = &mut self.transactions {
                 transactions.before(&mut self.producer)?;
             }
@@ -197,9 +199,10 @@ impl<'a> Sender<'a> {
             if times.is_warming_up {
                 sent_ns = times.warm_up(index, sent_ns, self.share.warmup_records, &mut self.producer);
             }
-            let intended_ns = sent_ns.min(times.start_ns.saturating_add((index as f64 * period_ns) as u64));
+            let intended_ns = period_ns.map_or(sent_ns, |period_ns| times.intended_ns(index, sent_ns, period_ns));
             let record = NewRecord { topic: self.topic, partition: None, key, value, intended_ns, sent_ns };
-            hand_over(&mut self.producer, &record, index * clients + client, self.book.as_ref())?;
+            hand_over(&mut self.producer, &record, number, self.book.as_ref())?;
+            number += clients;
             if let Some(transactions) = &mut self.transactions {
                 transactions.after(&mut self.producer, sent_ns)?;
             }
@@ -285,6 +288,11 @@ impl<'a> Sender<'a> {
 }
 
 impl Times {
+    /// When the throttle wants record `index`; now, where it is sent ahead of that.
+    fn intended_ns(&self, index: u64, sent_ns: u64, period_ns: f64) -> u64 {
+        sent_ns.min(self.start_ns.saturating_add((index as f64 * period_ns) as u64))
+    }
+
     /// Begins the steady state where this record is its first, and gives the time of its sending: later than that of the
     /// record before, however coarse the clock is, for times tell on which side a record is.
     #[cold]
@@ -327,5 +335,31 @@ fn wait_until(producer: &mut Producer<Outcome>, until_ns: u64, stop: &Stop) -> R
         if left_ns >= SPIN_NS {
             producer.poll(Duration::from_nanos(left_ns.min(LOOK_NS)))?;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_share_all_records_and_the_first_ones_take_what_does_not_divide() {
+        let args =
+            "--topic t --num-records 11 --warmup-records 4 --throughput 30 --record-size 9 --bootstrap-server h:1";
+        let args: Vec<String> = args.split(' ').map(str::to_owned).collect();
+        let options = super::super::options::parse(&args).unwrap();
+        let shares: Vec<Share> = (0..3).map(|client| Share::of(&options, client, 3)).collect();
+        assert_eq!(shares.iter().map(|share| share.records).collect::<Vec<_>>(), [4, 4, 3]);
+        assert_eq!(shares.iter().map(|share| share.warmup_records).collect::<Vec<_>>(), [Some(2), Some(1), Some(1)]);
+        assert!(shares.iter().all(|share| (share.throughput - 10.0).abs() < 1e-9));
+    }
+
+    #[test]
+    fn a_record_is_intended_for_its_place_in_the_rate_and_never_after_it_was_sent() {
+        let times =
+            Times { start_ns: 1000, end_ns: u64::MAX, warm_ns: u64::MAX, is_warming_up: false, last_sent_ns: 0 };
+        assert_eq!(times.intended_ns(0, 1500, 100.0), 1000);
+        assert_eq!(times.intended_ns(4, 9000, 100.0), 1400, "a stall before it is part of its response time");
+        assert_eq!(times.intended_ns(40, 2000, 100.0), 2000, "a burst of the throttle runs ahead");
     }
 }

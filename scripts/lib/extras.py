@@ -1,0 +1,403 @@
+"""The checks of `perf-extras`: one broker, one binary, each extra by what it leaves behind."""
+
+import collections
+import json
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+from lib import brokers, peers, readers, wire
+from lib.report import need
+
+HERE = pathlib.Path(__file__).resolve().parent
+SUMMARY = re.compile(r"^(\d+) records sent, ([\d.]+) records/sec \(([\d.]+) MB/sec\)", re.M)
+LEDGER = re.compile(r"^ledger: (\d+) acknowledged, (\d+) read, (\d+) lost, (\d+) doubled, (\d+) out of order, "
+                    r"(\d+) changed \((\d+) failed, (\d+) unknown, (\d+) of both read; (\d+) of others\): (.*)$", re.M)
+PARTITIONS = 3
+
+
+class Context:
+    """What the checks share."""
+
+    def __init__(self, report, broker, binary, folder, label):
+        self.report, self.broker, self.binary, self.folder, self.label = report, broker, binary, folder, label
+
+    def check(self, name, function):
+        return self.report.check(f"{self.label} {name}", function, self)
+
+    def create(self, topic, partitions=PARTITIONS):
+        need(wire.make_topic(self.broker.port, topic, partitions) == 0, f"{topic} cannot be made")
+        for partition in range(partitions):
+            wire.leader_port(self.broker.port, topic, partition)
+
+    def start(self, verb, *arguments):
+        return subprocess.Popen([str(self.binary), verb, "--bootstrap-server", self.broker.bootstrap,
+                                 *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def run(self, verb, *arguments, due=0, limit_s=120):
+        """Standard output of a run that ends with this code."""
+        process = self.start(verb, *arguments)
+        out, err = process.communicate(timeout=limit_s)
+        need(process.returncode == due, f"exit code {process.returncode}, not {due}: {out[-500:]} {err[-500:]}")
+        return out
+
+    def produce(self, topic, *arguments, **how):
+        return self.run("producer-perf", "--topic", topic, *arguments, **how)
+
+    def path(self, name):
+        return self.folder / name
+
+    def ends(self, topic, partitions=PARTITIONS):
+        """The sum of the partitions' ends, as the broker says."""
+        return sum(end_of(self.broker.port, topic, partition) for partition in range(partitions))
+
+
+def end_of(port, topic, partition):
+    with wire.Connection(wire.leader_port(port, topic, partition)) as connection:
+        cursor = connection.ask(wire.list_offsets(topic, partition, -1))
+        cursor.take("i"), cursor.string(), cursor.take("i")
+        _, code, _, offset = cursor.take("ihqq")
+        need(code == 0, f"ListOffsets: error {code}")
+        return offset
+
+
+def run(report, target, binary, version):
+    label = "ringlog" if target == "ringlog" else f"kafka-{version}"
+    with brokers.scratch() as folder:
+        broker = brokers.new(target, folder / "broker", binary=binary, version=version)
+        try:
+            broker.start()
+            ctx = Context(report, broker, binary, folder, label)
+            for name, function in CHECKS:
+                ctx.check(name, function)
+        finally:
+            broker.kill()
+
+
+# Numbers --------------------------------------------------------------------------------------------------------
+
+
+def totals(ctx):
+    """The JSON's totals, the compatible line and the broker's offsets are one number; so are the series' sums."""
+    details = []
+    for clients in (1, 2):
+        topic, path = f"totals-{clients}", ctx.path(f"totals-{clients}.json")
+        ctx.create(topic)
+        out = ctx.produce(topic, "--num-records", 50_001, "--record-size", 100, "--throughput", 25_000,
+                          "--clients", clients, "--json", path)
+        line, document = SUMMARY.search(out), json.loads(path.read_text())
+        numbers = {
+            "line": int(line[1]), "json": document["totals"]["acknowledged"], "sent": document["totals"]["sent"],
+            "series": sum(row["done"] for row in document["seconds"]), "offsets": ctx.ends(topic),
+            "response": document["response_us"]["records"], "service": document["service_us"]["records"],
+        }
+        need(set(numbers.values()) == {50_001}, f"{clients} clients: {numbers}")
+        need(document["summary"] == [line.string.splitlines()[-1]], f"another line: {document['summary']}")
+        rate = document["totals"]["records_per_s"]
+        need(abs(rate / float(line[2]) - 1) < 0.02, f"{rate} records/s in the JSON, {line[2]} in the line")
+        need(document["config"]["batch.size"] == "16384" and document["config"]["acks"] in ("all", "-1"), "settings")
+        need(document["host"]["cores"] >= 1 and "--json" in document["command"], "host or command")
+        details.append(f"{clients} clients: {numbers['offsets']} in all seven places")
+    return "; ".join(details)
+
+
+def hdr_log(ctx):
+    """Java's HdrHistogram reads the same count and percentiles as the JSON has; in a closed loop both kinds are there."""
+    ctx.create("hdr")
+    log, path = ctx.path("run.hlog"), ctx.path("hdr.json")
+    ctx.produce("hdr", "--num-records", 60_000, "--record-size", 100, "--throughput", 20_000, "--clients", 2,
+                "--hdr-log", log, "--json", path)
+    read, document = read_hlog(log), json.loads(path.read_text())
+    for tag in ("response", "service"):
+        count, p50, p99, highest = read[tag]
+        latency = document[f"{tag}_us"]
+        need(count == 60_000, f"{tag}: {count} samples")
+        for name, value in (("p50", p50), ("p99", p99), ("max", highest)):
+            need(abs(value / 1000 / latency[name] - 1) < 0.002, f"{tag} {name}: {value / 1000} us, JSON {latency[name]}")
+    seconds = [line for line in log.read_text().splitlines() if line.startswith("Tag=response")]
+    need(len(seconds) == len({line.split(",")[1] for line in seconds}) >= 3, f"{len(seconds)} lines of response")
+    need(read["response"][2] >= read["service"][2], "a response time below the service time")
+    ctx.run("consumer-perf", "--topic", "hdr", "--num-records", 60_000, "--clients", 2, "--hdr-log", log, "--json", path)
+    count, _, p99, _ = read_hlog(log)["end-to-end"]
+    document = json.loads(path.read_text())
+    need(document["totals"]["read"] >= count == document["end_to_end_us"]["records"] >= 60_000, f"{count} end to end")
+    need(abs(p99 / 1000 / document["end_to_end_us"]["p99"] - 1) < 0.002, "end to end p99")
+    return f"60000 response and service, {count} end to end, p50, p99 and max as Java reads them"
+
+
+def read_hlog(path):
+    libs = peers.kafka_libs()
+    jar = next(libs.glob("HdrHistogram-*.jar"))
+    done = subprocess.run([peers.java(), "-cp", str(jar), str(HERE / "HlogTotals.java"), str(path)], capture_output=True,
+                          text=True, timeout=120, check=False)
+    need(done.returncode == 0, done.stderr[-500:])
+    rows = [line.split() for line in done.stdout.splitlines()]
+    return {row[0]: tuple(map(int, row[1:])) for row in rows}
+
+
+def open_loop(ctx):
+    """While the broker stands still the schedule goes on: responses grow to the length of the stall, services do not."""
+    ctx.create("open")
+    path = ctx.path("open.json")
+    settings = ("--producer-props", "buffer.memory=65536", "max.block.ms=20000")
+    process = ctx.start("producer-perf", "--topic", "open", "--duration", 6, "--throughput", 5000, "--record-size", 1000,
+                        "--open-loop", "--json", path, *settings)
+    time.sleep(2)
+    ctx.broker.process.send_signal(signal.SIGSTOP)
+    time.sleep(2)
+    ctx.broker.process.send_signal(signal.SIGCONT)
+    out, err = process.communicate(timeout=60)
+    need(process.returncode == 0, f"{out} {err}")
+    document = json.loads(path.read_text())
+    response, totals = document["response_us"], document["totals"]
+    # The stall is 2 s of 6: a third of the records were due in it, and half of those waited a second or more.
+    need(1_500_000 < response["max"] < 4_000_000 and response["p90"] > 700_000, f"response {response}")
+    need(document["service_us"]["p90"] < response["p90"] / 2, f"service {document['service_us']}")
+    need(totals["late"] > 5000, f"{totals['late']} late records")
+    need(totals["sent"] + totals["dropped"] == 30_000, f"{totals} of 30000 that were due")
+    return f"max {response['max'] / 1e6:.2f} s, {totals['late']} late, {totals['dropped']} dropped"
+
+
+def closed_and_open(ctx):
+    """The same stall in a closed loop hides in the percentiles of the service time and shows in those of the response."""
+    ctx.create("closed")
+    path = ctx.path("closed.json")
+    process = ctx.start("producer-perf", "--topic", "closed", "--duration", 6, "--throughput", 5000, "--record-size", 1000,
+                        "--json", path, "--producer-props", "buffer.memory=65536", "max.block.ms=20000")
+    time.sleep(2)
+    ctx.broker.process.send_signal(signal.SIGSTOP)
+    time.sleep(2)
+    ctx.broker.process.send_signal(signal.SIGCONT)
+    out, err = process.communicate(timeout=60)
+    need(process.returncode == 0, f"{out} {err}")
+    document = json.loads(path.read_text())
+    response, service = document["response_us"]["p90"], document["service_us"]["p90"]
+    need(response > 4 * service, f"response p90 {response} us, service p90 {service} us")
+    return f"response p90 {response / 1e3:.0f} ms, service p90 {service / 1e3:.1f} ms"
+
+
+# Records --------------------------------------------------------------------------------------------------------
+
+
+def shapes(ctx):
+    """Sizes, keys and ratios as another client reads them."""
+    ctx.create("sizes")
+    ctx.produce("sizes", "--num-records", 5000, "--throughput", -1, "--record-size-dist", "uniform:50..149",
+                "--keys", "zipf:100,1")
+    got = readers.kcat(ctx.broker, "sizes")
+    sizes = [len(record.value) for record in got]
+    need(len(got) == 5000 and min(sizes) >= 50 and max(sizes) <= 149 and abs(sum(sizes) / 5000 - 99.5) < 3, "sizes")
+    keys = collections.Counter(record.key for record in got)
+    need(len(keys) <= 100 and abs(keys[b"0"] / keys[b"1"] - 2) < 0.4, f"keys {keys.most_common(3)}")
+    ctx.create("sequence")
+    ctx.produce("sequence", "--num-records", 3000, "--throughput", -1, "--record-size", 20, "--keys", "sequence",
+                "--clients", 2)
+    keys = sorted(int(record.key) for record in readers.kcat(ctx.broker, "sequence"))
+    need(keys == list(range(3000)), "sequence keys of two clients")
+    return f"{ratios(ctx)}, uniform sizes, zipf and sequence keys"
+
+
+def ratios(ctx):
+    reached = []
+    for ratio in (1, 3):
+        ctx.create(f"ratio-{ratio}", 1)
+        out = ctx.produce(f"ratio-{ratio}", "--num-records", 20_000, "--throughput", -1, "--record-size", 1000,
+                          "--compressibility", ratio, "--print-metrics", "--producer-props", "compression.type=zstd")
+        rate = float(re.search(r"producer-metrics:compression-rate-avg:\S+ *: ([\d.]+)", out)[1])
+        need(abs(rate * ratio - 1) < 0.15, f"ratio {ratio}: zstd made it {rate}")
+        reached.append(f"zstd {1 / rate:.2f} for {ratio}")
+    return ", ".join(reached)
+
+
+def durations(ctx):
+    """--duration ends a run, --num-records may be missing, --warmup-seconds measures the rest apart."""
+    ctx.create("duration")
+    path = ctx.path("duration.json")
+    out = ctx.produce("duration", "--duration", 3, "--throughput", 2000, "--record-size", 100, "--warmup-seconds", 1,
+                      "--json", path, "--latency-summary")
+    document = json.loads(path.read_text())
+    need(2.9 < document["totals"]["elapsed_s"] < 4, f"{document['totals']['elapsed_s']} s")
+    steady = int(re.search(r"^(\d+) steady state records sent", out, re.M)[1])
+    need(document["response_us"]["records"] == steady and abs(steady - 4000) < 300, f"{steady} steady records")
+    need(f"of {steady} records" in out and ctx.ends("duration") == document["totals"]["acknowledged"], out)
+    out = ctx.run("consumer-perf", "--topic", "duration", "--duration", 2)
+    need(f", {document['totals']['acknowledged']}, " in out and "WARNING" not in out, out)
+    return f"{steady} of the steady state"
+
+
+def strict(ctx):
+    """A send that failed: exit code 0 as Kafka's, 1 with --strict."""
+    ctx.create("strict", 1)
+    too_large = ("--num-records", 3, "--record-size", 2_000_000, "--throughput", -1)
+    out = ctx.produce("strict", *too_large)
+    need("0 records sent" in out, out)
+    ctx.produce("strict", *too_large, "--strict", due=1)
+    ctx.produce("strict", "--num-records", 3, "--record-size", 20, "--throughput", -1, "--strict")
+    return "exit codes 0, 1, 0"
+
+
+# Ledgers --------------------------------------------------------------------------------------------------------
+
+
+def verdict(out):
+    found = LEDGER.search(out)
+    need(found, f"no verdict in {out[-400:]}")
+    names = ("acknowledged", "read", "lost", "doubled", "out_of_order", "changed", "failed", "unknown", "both", "others")
+    return dict(zip(names, map(int, found.groups()[:10])), words=found[11])
+
+
+def verify(ctx):
+    """One command: written, read back, adds up."""
+    ctx.create("verify")
+    out = ctx.produce("verify", "--num-records", 20_000, "--record-size", 100, "--throughput", -1, "--verify",
+                      "--clients", 2)
+    said = verdict(out)
+    need(said["acknowledged"] == said["read"] == ctx.ends("verify") == 20_000 and said["words"] == "adds up", f"{said}")
+    return out.splitlines()[-1]
+
+
+def killed(ctx, acks, again):
+    """The broker is killed (-9) and started again in the middle, twice; what was acknowledged is there."""
+    topic, ledger = f"killed-{acks}", ctx.path(f"killed-{acks}.ledger")
+    ctx.create(topic)
+    process = ctx.start("producer-perf", "--topic", topic, "--duration", 12, "--throughput", 20_000, "--record-size", 200,
+                        "--ledger", ledger, "--producer-props", f"acks={acks}", "delivery.timeout.ms=60000",
+                        "request.timeout.ms=10000")
+    for _ in range(2):
+        time.sleep(2.5)
+        ctx.broker.kill()
+        ctx.broker.start()
+    out, err = process.communicate(timeout=180)
+    need(process.returncode == 0, f"{out} {err}")
+    kept = json.loads(ledger.read_text())
+    need(all((kept["resent"] or 0) == 0 for _ in [0] if acks == "all"), f"resent {kept['resent']}")
+    read = ctx.start("consumer-perf", "--topic", topic, "--ledger", ledger, "--timeout", 15_000)
+    out, err = read.communicate(timeout=120)
+    said = verdict(out)
+    need(read.returncode == 0 and said["words"].startswith("adds up"), f"{out[-600:]} {err[-300:]}")
+    need(said["acknowledged"] > 50_000 and said["lost"] == said["changed"] == 0, f"{said}")
+    return out.splitlines()[-1]
+
+
+def killed_all(ctx):
+    return killed(ctx, "all", 0)
+
+
+def killed_leader(ctx):
+    return killed(ctx, "1", None)
+
+
+def planted(ctx):
+    """Records that are missing, doubled, reordered or changed, each planted in the topic, are each found, with code 1."""
+    ctx.create("planted", 1)
+    ledger = ctx.path("planted.ledger")
+    ctx.produce("planted", "--num-records", 1000, "--record-size", 100, "--throughput", -1, "--ledger", ledger)
+    ctx.run("consumer-perf", "--topic", "planted", "--ledger", ledger)
+    found = [("honest", 0)]
+    values = [record.value for record in readers.kcat(ctx.broker, "planted")]
+    for name, plant in (("lost", lose), ("doubled", double), ("out_of_order", reorder), ("changed", change)):
+        topic = f"planted-{name}"
+        ctx.create(topic, 1)
+        write(ctx, topic, plant(list(values)))
+        altered = json.loads(ledger.read_text()) | {"topic": topic}
+        path = ctx.path(f"{topic}.ledger")
+        path.write_text(json.dumps(altered))
+        said = verdict(ctx.run("consumer-perf", "--topic", topic, "--ledger", path, "--timeout", 3000, due=1))
+        wrong = {key: said[key] for key in ("lost", "doubled", "out_of_order", "changed") if said[key]}
+        due = {"lost": 1, "changed": 1} if name == "changed" else {name: 1}
+        need(wrong == due and said["words"] == "DOES NOT ADD UP", f"{name}: {said}")
+        found.append((name, 1))
+    return "exit codes " + ", ".join(f"{code} {name}" for name, code in found)
+
+
+def lose(values):
+    del values[500]
+    return values
+
+
+def double(values):
+    return values[:501] + values[500:]
+
+
+def reorder(values):
+    values[500], values[501] = values[501], values[500]
+    return values
+
+
+def change(values):
+    values[500] = values[500][:50] + bytes([values[500][50] ^ 1]) + values[500][51:]
+    return values
+
+
+def write(ctx, topic, values):
+    with wire.Connection(wire.leader_port(ctx.broker.port, topic, 0)) as connection:
+        code, _ = wire.produce_error(connection.ask(wire.produce(topic, 0, wire.batch(values), acks=-1)))
+        need(code == 0, f"Produce: error {code}")
+
+
+# Signals --------------------------------------------------------------------------------------------------------
+
+
+def interrupted(ctx):
+    """Ctrl-C: the summary so far, the files, the JVM's exit codes; also when the broker is gone."""
+    ctx.create("interrupted")
+    for sign, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        path, ledger = ctx.path(f"int-{code}.json"), ctx.path(f"int-{code}.ledger")
+        process = ctx.start("producer-perf", "--topic", "interrupted", "--num-records", 10_000_000, "--throughput", 5000,
+                            "--record-size", 100, "--json", path, "--ledger", ledger)
+        time.sleep(2)
+        out, _ = end(process, sign, code, limit_s=3)
+        sent, document = int(SUMMARY.search(out)[1]), json.loads(path.read_text())
+        kept = json.loads(ledger.read_text())
+        ranges = [r for w in kept["writers"] for p in w["partitions"] for r in p["acknowledged"]]
+        need(sent == document["totals"]["acknowledged"] == sum(last - first for first, last in ranges) > 3000, out)
+        need(document["signal"] == sign, f"signal {document['signal']}")
+    reader = ctx.start("consumer-perf", "--topic", "interrupted", "--num-records", 100_000_000, "--timeout", 60_000)
+    time.sleep(2)
+    out, _ = end(reader, signal.SIGINT, 130, limit_s=6)
+    need(f", {ctx.ends('interrupted')}, " in out.splitlines()[-1], out)
+    return f"130, 143 and 130; {gone(ctx)}"
+
+
+def gone(ctx):
+    """The broker is killed, the sends block, and Ctrl-C still ends it within seconds."""
+    ledger = ctx.path("gone.ledger")
+    process = ctx.start("producer-perf", "--topic", "interrupted", "--num-records", 10_000_000, "--throughput", -1,
+                        "--record-size", 1000, "--ledger", ledger)
+    time.sleep(1.5)
+    ctx.broker.kill()
+    try:
+        time.sleep(2)
+        started = time.monotonic()
+        out, err = end(process, signal.SIGINT, 130, limit_s=8)
+        spent = time.monotonic() - started
+        need(SUMMARY.search(out) and "did not close in time" in err or "records failed" in err, f"{out} {err}")
+    finally:
+        ctx.broker.start()
+    said = verdict(ctx.run("consumer-perf", "--topic", "interrupted", "--ledger", ledger))
+    need(said["unknown"] > 0 and said["words"] == "adds up", f"{said}")
+    return f"broker gone: ended after {spent:.1f} s, {said['unknown']} unknown, and the rest adds up"
+
+
+def end(process, sign, code, limit_s):
+    process.send_signal(sign)
+    try:
+        out, err = process.communicate(timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        need(False, f"still running {limit_s} s after signal {sign}")
+    need(process.returncode == code, f"exit code {process.returncode}, not {code}: {out[-300:]} {err[-300:]}")
+    return out, err
+
+
+CHECKS = [
+    ("totals are one number in every place", totals), ("hdr log as Java reads it", hdr_log),
+    ("open loop keeps its schedule", open_loop), ("closed loop tells both times", closed_and_open),
+    ("sizes, keys and ratios", shapes), ("durations and warm-up", durations), ("strict", strict),
+    ("verify", verify), ("planted faults are found", planted),
+    ("kill -9 twice with acks=all", killed_all), ("kill -9 twice with acks=1", killed_leader),
+    ("signals", interrupted),
+]
