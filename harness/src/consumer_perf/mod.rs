@@ -49,7 +49,11 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(Stop::Usage(message)) => {
-            eprintln!("{message}\n{}", args::help("kafka-consumer-perf-test", EXTRAS).trim_end());
+            eprintln!("{message}");
+            // Beside an error stands the original's table alone.
+            if args.iter().any(|arg| arg == "--help") {
+                eprintln!("{}", args::help("kafka-consumer-perf-test", EXTRAS).trim_end());
+            }
             return ExitCode::FAILURE;
         }
     };
