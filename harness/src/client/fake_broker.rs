@@ -10,9 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use ringlog_wire::batch::BatchHeader;
 use ringlog_wire::header::{RequestHeader, ResponseHeader};
-use ringlog_wire::messages::api_versions::{ApiVersion, ApiVersionsResponse};
+use ringlog_wire::messages::add_partitions_to_txn::{
+    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
+    AddPartitionsToTxnTopicResult,
+};
+use ringlog_wire::messages::api_versions::{ApiVersion, ApiVersionsResponse, FinalizedFeatureKey};
+use ringlog_wire::messages::end_txn::{EndTxnRequest, EndTxnResponse};
 use ringlog_wire::messages::fetch::{FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData};
-use ringlog_wire::messages::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
+use ringlog_wire::messages::find_coordinator::{
+    Coordinator as FoundCoordinator, FindCoordinatorRequest, FindCoordinatorResponse,
+};
 use ringlog_wire::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use ringlog_wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use ringlog_wire::messages::join_group::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember};
@@ -62,8 +69,72 @@ pub(crate) struct Log {
     next_sequence: (i16, i32),
 }
 
+/// The coordinator of one transactional id.
+#[derive(Debug, Default)]
+pub(crate) struct Coordinator {
+    pub(crate) epoch: i16,
+    /// Partitions of the transaction under way.
+    pub(crate) partitions: Vec<i32>,
+    /// How transactions ended: whether committed, and the epoch that ended them.
+    pub(crate) ended: Vec<(bool, i16)>,
+    /// Errors of the next answers of an API.
+    pub(crate) errors: VecDeque<(ApiKey, ErrorCode)>,
+}
+
+impl Coordinator {
+    fn error(&mut self, api: ApiKey) -> Option<ErrorCode> {
+        let next = self.errors.front().filter(|(of, _)| *of == api).map(|(_, error)| *error);
+        next.inspect(|_| _ = self.errors.pop_front())
+    }
+
+    fn init(&mut self) -> InitProducerIdResponse {
+        if let Some(error) = self.error(ApiKey::InitProducerId) {
+            return InitProducerIdResponse { error_code: error.0, ..Default::default() };
+        }
+        self.epoch += 1;
+        InitProducerIdResponse { producer_id: 9, producer_epoch: self.epoch, ..Default::default() }
+    }
+
+    fn add(&mut self, request: AddPartitionsToTxnRequest) -> AddPartitionsToTxnResponse {
+        let error = self.error(ApiKey::AddPartitionsToTxn).unwrap_or(self.fencing(request.v3_and_below_producer_epoch));
+        let result = |partition_index: i32| AddPartitionsToTxnPartitionResult {
+            partition_index,
+            partition_error_code: error.0,
+            ..Default::default()
+        };
+        let mut topics = Vec::new();
+        for topic in request.v3_and_below_topics {
+            if error.is_none() {
+                self.partitions.extend(&topic.partitions);
+            }
+            let results_by_partition = topic.partitions.iter().map(|partition| result(*partition)).collect();
+            topics.push(AddPartitionsToTxnTopicResult { name: topic.name, results_by_partition, ..Default::default() });
+        }
+        AddPartitionsToTxnResponse { results_by_topic_v3_and_below: topics, ..Default::default() }
+    }
+
+    fn fencing(&self, epoch: i16) -> ErrorCode {
+        if epoch < self.epoch { ErrorCode::PRODUCER_FENCED } else { ErrorCode::NONE }
+    }
+
+    fn end(&mut self, request: &EndTxnRequest, version: i16) -> EndTxnResponse {
+        let error = self.error(ApiKey::EndTxn).unwrap_or(self.fencing(request.producer_epoch));
+        if !error.is_none() {
+            return EndTxnResponse { error_code: error.0, ..Default::default() };
+        }
+        self.ended.push((request.committed, request.producer_epoch));
+        self.partitions.clear();
+        if version < 5 {
+            return EndTxnResponse::default();
+        }
+        self.epoch += 1;
+        EndTxnResponse { producer_id: 9, producer_epoch: self.epoch, ..Default::default() }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct State {
+    pub(crate) coordinator: Coordinator,
     pub(crate) logs: Vec<Log>,
     pub(crate) mishaps: VecDeque<Mishap>,
     pub(crate) committed: Vec<(i32, i64)>,
@@ -84,7 +155,11 @@ pub(crate) struct FakeBroker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Age {
     Kafka43,
+    /// As 4.3, before `transaction.version` was raised to 2.
+    Kafka43TransactionsV1,
     Kafka24,
+    /// A broker that has no transactions.
+    WithoutTransactions,
 }
 
 impl Age {
@@ -162,10 +237,17 @@ fn answer(frame: &[u8], (age, port): (Age, u16), state: &mut State) -> Option<Ve
             reply.with::<SaslAuthenticateRequest>(&mut reader, |request| authenticate(&request, state))
         }
         ApiKey::Metadata => reply.with::<MetadataRequest>(&mut reader, |request| metadata(&request, port, state)),
-        ApiKey::InitProducerId => reply.with::<InitProducerIdRequest>(&mut reader, |_| InitProducerIdResponse {
-            producer_id: 9,
-            ..Default::default()
+        ApiKey::InitProducerId => reply.with::<InitProducerIdRequest>(&mut reader, |request| {
+            let idempotent = InitProducerIdResponse { producer_id: 9, ..Default::default() };
+            request.transactional_id.map_or(idempotent, |_| state.coordinator.init())
         }),
+        ApiKey::AddPartitionsToTxn => {
+            reply.with::<AddPartitionsToTxnRequest>(&mut reader, |request| state.coordinator.add(request))
+        }
+        ApiKey::EndTxn => {
+            let version = reply.header.api_version;
+            reply.with::<EndTxnRequest>(&mut reader, |request| state.coordinator.end(&request, version))
+        }
         ApiKey::Produce => {
             let request = ProduceRequest::decode(&mut reader, reply.header.api_version).unwrap();
             let response = produce(&request, frame, state)?;
@@ -236,8 +318,17 @@ fn api_versions(age: Age) -> ApiVersionsResponse {
         max_version: age.max(*api),
         ..Default::default()
     };
-    let played = ApiKey::ALL.iter().filter(|api| ours(**api) != (0, 0));
-    ApiVersionsResponse { api_keys: played.map(of).collect(), ..Default::default() }
+    let transactional = [ApiKey::AddPartitionsToTxn, ApiKey::EndTxn];
+    let lacks = |api: &ApiKey| age == Age::WithoutTransactions && transactional.contains(api);
+    let played = ApiKey::ALL.iter().filter(|api| ours(**api) != (0, 0) && !lacks(api));
+    let level = FinalizedFeatureKey {
+        name: "transaction.version".into(),
+        max_version_level: 2,
+        min_version_level: 2,
+        ..Default::default()
+    };
+    let finalized_features = if age == Age::Kafka43 { vec![level] } else { Vec::new() };
+    ApiVersionsResponse { api_keys: played.map(of).collect(), finalized_features, ..Default::default() }
 }
 
 /// Lets alice in.
@@ -388,7 +479,7 @@ fn from(log: &Log, offset: i64) -> Vec<u8> {
 
 fn find(request: &FindCoordinatorRequest, port: u16) -> FindCoordinatorResponse {
     let (node_id, host, port) = (1, "127.0.0.1".to_owned(), i32::from(port));
-    let one = Coordinator {
+    let one = FoundCoordinator {
         key: request.coordinator_keys.first().cloned().unwrap_or_default(),
         node_id,
         host: host.clone(),

@@ -12,9 +12,9 @@ use super::properties::Properties;
 use super::*;
 
 #[derive(Debug, Default)]
-struct Heard {
-    delivered: Vec<(i32, u64)>,
-    failed: Vec<(u64, String)>,
+pub(super) struct Heard {
+    pub(super) delivered: Vec<(i32, u64)>,
+    pub(super) failed: Vec<(u64, String)>,
 }
 
 impl DeliverySink for Heard {
@@ -38,7 +38,7 @@ fn open_driver() -> Box<dyn ringlog_io::Driver> {
     driver::open(driver::DriverOptions::default()).unwrap()
 }
 
-fn producer(port: u16, more: &str) -> Producer<Heard> {
+pub(super) fn producer(port: u16, more: &str) -> Producer<Heard> {
     let config = ProducerConfig::parse(&properties(port, more)).unwrap().config;
     Producer::open(config, open_driver(), Heard::default()).unwrap()
 }

@@ -1,0 +1,186 @@
+"""The checks of scripts/producer-check. Payloads are the numbers of the records, so that content tells loss from double."""
+
+import collections
+import subprocess
+import time
+
+from lib import brokers, peers
+from lib.report import Failed, need
+
+RECORDS = 20_000
+#: Codec, two levels that must differ in size.
+LEVELS = [("gzip", 1, 9), ("lz4", 1, 17), ("lz4", 9, 12), ("zstd", 1, 19)]
+CLUSTER = 3
+
+
+class Bench:
+    """What a check has at hand: the binary, Kafka's tools, one broker or a cluster."""
+
+    def __init__(self, folder, options, tools, binary):
+        self.folder, self.version, self.plant = folder, options.version, options.plant
+        self.tools, self.binary = tools, binary
+        self.bootstrap = None
+
+    def producer(self, topic, records, *arguments, throughput=-1):
+        """The command line of a run that sends the numbers 0 to `records` - 1."""
+        return [str(self.binary), "producer-perf", "--topic", topic, "--num-records", str(records),
+                "--throughput", str(throughput), "--payload-monotonic", "--bootstrap-server", self.bootstrap,
+                *map(str, arguments)]
+
+    def produce(self, topic, *arguments, records=RECORDS, timeout_s=120, **rest):
+        done = subprocess.run(self.producer(topic, records, *arguments, **rest), capture_output=True, text=True,
+                              timeout=timeout_s)
+        need(done.returncode == 0, f"producer-perf ended with {done.returncode}: {done.stderr[-400:]}")
+        need("failed" not in done.stderr, f"records failed: {done.stderr[-400:]}")
+        return done.stdout
+
+    def tool(self, name, *arguments, timeout_s=90):
+        result = self.tools.run(name, "--bootstrap-server", self.bootstrap, *arguments, timeout_s=timeout_s)
+        return result.out if isinstance(result.out, str) else result.out.decode()
+
+    def create(self, topic, *configs, partitions=3, replicas=1):
+        more = [word for config in configs for word in ("--config", config)]
+        self.tool("kafka-topics", "--create", "--topic", topic, "--partitions", partitions,
+                  "--replication-factor", replicas, *more)
+
+    def read(self, topic, isolation="read_committed"):
+        """Every value, as Kafka's console consumer gives it until nothing came for a while."""
+        out = self.tool("kafka-console-consumer", "--topic", topic, "--from-beginning", "--timeout-ms", "6000",
+                        "--isolation-level", isolation, timeout_s=180)
+        values = [int(line) for line in out.splitlines() if line.isdigit()]
+        return {"lose": values[1:], "double": values + values[:1]}.get(self.plant, values)
+
+    def compare(self, topic, records=RECORDS):
+        """Every number once."""
+        counts = collections.Counter(self.read(topic))
+        lost = [number for number in range(records) if number not in counts]
+        doubled = [number for number, count in counts.items() if count > 1]
+        strange = [number for number in counts if number >= records]
+        need(not (lost or doubled or strange),
+             f"{len(lost)} lost {lost[:5]}, {len(doubled)} doubled {doubled[:5]}, {len(strange)} strange")
+        return f"{records} records, each once"
+
+
+def run(bench, report):
+    one = [check_transactions, check_fencing, check_levels, check_split]
+    wanted = [check for check in one if report.wants(check.__name__)]
+    if wanted:
+        with brokers.Kafka(bench.folder / "one", brokers.free_ports(2), version=bench.version) as kafka:
+            bench.bootstrap = kafka.bootstrap
+            for check in wanted:
+                report.check(check.__name__, check, bench)
+    if report.wants("check_dead_leader"):
+        report.check("check_dead_leader", check_dead_leader, bench)
+
+
+def check_transactions(bench):
+    """Many short transactions, every record committed once."""
+    bench.create("tx")
+    bench.produce("tx", "--transactional-id", "tx", "--transaction-duration-ms", 100, throughput=RECORDS // 3)
+    described = bench.tool("kafka-transactions", "describe", "--transactional-id", "tx")
+    need("CompleteCommit" in described, f"the coordinator does not say that it is committed: {described[-300:]}")
+    return bench.compare("tx")
+
+
+def check_fencing(bench):
+    """A second producer with the same id ends the first, and what the first left open is never read."""
+    bench.create("fence")
+    arguments = ["--transactional-id", "fenced", "--transaction-duration-ms", 600_000]
+    first = subprocess.Popen(bench.producer("fence", 1_000_000, *arguments, throughput=1000),
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(4)
+    bench.produce("fence", *arguments)
+    try:
+        _, said = first.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        first.kill()
+        raise Failed("the fenced producer went on")
+    need(first.returncode == 1, f"the fenced producer ended with {first.returncode}")
+    need("Producer" in said and "fenced" in said or "old epoch" in said, f"it does not say why: {said[-400:]}")
+    dirty = len(bench.read("fence", "read_uncommitted"))
+    need(dirty > RECORDS, f"the first producer had written nothing: {dirty}")
+    return f"{bench.compare('fence')}; {dirty - RECORDS} aborted ones are not read; said: {said.strip().splitlines()[-1][:160]}"
+
+
+def check_levels(bench):
+    """Every level is read back, and levels differ in size."""
+    said = []
+    for codec, low, high in LEVELS:
+        sizes = []
+        for level in (low, high):
+            topic = f"{codec}-{low}-{high}-at-{level}"
+            bench.create(topic, partitions=1)
+            settings = [f"compression.type={codec}", f"compression.{codec}.level={level}", "linger.ms=50",
+                        "batch.size=200000", "client.id=levels"]
+            bench.produce(topic, "--command-property", *settings)
+            bench.compare(topic)
+            log = bench.folder / "one" / "log" / f"{topic}-0" / "00000000000000000000.log"
+            sizes.append(log.stat().st_size)
+        need(sizes[1] < sizes[0], f"{codec} {low} and {high} take {sizes} bytes")
+        said.append(f"{codec} {low}:{sizes[0]} {high}:{sizes[1]}")
+    return ", ".join(said)
+
+
+def check_split(bench):
+    """Batches above the topic's limit go out in parts."""
+    for name, codec in [("plain", "none"), ("packed", "gzip")]:
+        topic = f"split-{name}"
+        bench.create(topic, "max.message.bytes=1500", partitions=1)
+        out = bench.produce(topic, "--print-metrics", "--command-property", f"compression.type={codec}",
+                            "batch.size=65536", "linger.ms=100", records=5000)
+        need(out, "no output")
+        bench.compare(topic, 5000)
+    return "5000 records each, plain and gzip, under max.message.bytes=1500"
+
+
+def cluster(bench):
+    """Three brokers that are controllers too, started together."""
+    base = brokers.free_ports(2 * CLUSTER)
+    voters = ",".join(f"{node}@127.0.0.1:{base + 2 * node - 1}" for node in range(1, CLUSTER + 1))
+    settings = {"controller.quorum.voters": voters, "offsets.topic.replication.factor": CLUSTER,
+                "replica.lag.time.max.ms": 3000, "broker.session.timeout.ms": 3000}
+    return [brokers.Kafka(bench.folder / f"node-{node}", base + 2 * (node - 1), version=bench.version,
+                          overrides={**settings, "node.id": node}) for node in range(1, CLUSTER + 1)]
+
+
+def check_dead_leader(bench):
+    """The leader is killed in the middle of a run and comes back: nothing is lost, nothing doubled."""
+    nodes = cluster(bench)
+    try:
+        for node in nodes:
+            node.launch()
+        until = time.monotonic() + 90
+        while not all(node.ready() for node in nodes):
+            need(time.monotonic() < until, "the cluster does not answer")
+            time.sleep(0.2)
+        bench.bootstrap = ",".join(node.bootstrap for node in nodes)
+        return kill_leader(bench, nodes)
+    finally:
+        for node in nodes:
+            node.kill()
+
+
+def kill_leader(bench, nodes):
+    records = 60_000
+    bench.create("moves", "min.insync.replicas=2", partitions=3, replicas=CLUSTER)
+    run = subprocess.Popen(bench.producer("moves", records, "--command-property", "acks=all", "linger.ms=2",
+                                          throughput=records // 20),
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        time.sleep(6)
+        need(run.poll() is None, "the run was over before the leader died")
+        leader = leader_of(bench, "moves")
+        nodes[leader - 1].kill()
+        time.sleep(5)
+        nodes[leader - 1].launch()
+        _, said = run.communicate(timeout=150)
+    finally:
+        run.kill()
+    need(run.returncode == 0 and "failed" not in said, f"ended with {run.returncode}: {said[-400:]}")
+    return f"node {leader} died and came back; {bench.compare('moves', records)}"
+
+
+def leader_of(bench, topic):
+    described = bench.tool("kafka-topics", "--describe", "--topic", topic)
+    words = described.replace("\t", " ").split()
+    return int(words[words.index("Leader:") + 1])
