@@ -96,7 +96,7 @@ def check_fencing(bench):
         first.kill()
         raise Failed("the fenced producer went on")
     need(first.returncode == 1, f"the fenced producer ended with {first.returncode}")
-    need("Producer" in said and "fenced" in said or "old epoch" in said, f"it does not say why: {said[-400:]}")
+    need("has been fenced by another producer" in said or "attempted to produce with an old epoch" in said, f"it does not say why: {said[-400:]}")
     dirty = len(bench.read("fence", "read_uncommitted"))
     need(dirty > RECORDS, f"the first producer had written nothing: {dirty}")
     return f"{bench.compare('fence')}; {dirty - RECORDS} aborted ones are not read; said: {said.strip().splitlines()[-1][:160]}"

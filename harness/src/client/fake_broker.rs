@@ -48,6 +48,9 @@ use super::versions::ours;
 pub(crate) const TOPIC: &str = "t";
 const TOPIC_ID: Uuid = Uuid([7; 16]);
 
+/// An answer that is not sent.
+const SILENT: i32 = -1;
+
 /// What goes wrong with a Produce request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mishap {
@@ -56,6 +59,8 @@ pub(crate) enum Mishap {
     Hangup,
     /// The records are written, and the connection ends without an answer.
     HangupAfterAppend,
+    /// Nothing is written, and no answer ever comes.
+    Silence,
     /// The error, and nothing is written.
     Error(ErrorCode),
 }
@@ -251,7 +256,7 @@ fn answer(frame: &[u8], (age, port): (Age, u16), state: &mut State) -> Option<Ve
         ApiKey::Produce => {
             let request = ProduceRequest::decode(&mut reader, reply.header.api_version).unwrap();
             let response = produce(&request, frame, state)?;
-            if request.acks == 0 { Vec::new() } else { reply.write(&response) }
+            if request.acks == 0 || response.throttle_time_ms == SILENT { Vec::new() } else { reply.write(&response) }
         }
         ApiKey::ListOffsets => reply.with::<ListOffsetsRequest>(&mut reader, |request| list_offsets(&request, state)),
         ApiKey::Fetch => {
@@ -368,6 +373,9 @@ fn produce(request: &ProduceRequest, frame: &[u8], state: &mut State) -> Option<
     let mishap = state.mishaps.pop_front().unwrap_or(Mishap::None);
     if mishap == Mishap::Hangup {
         return None;
+    }
+    if mishap == Mishap::Silence {
+        return Some(ProduceResponse { throttle_time_ms: SILENT, ..Default::default() });
     }
     let mut responses = Vec::new();
     for topic in &request.topic_data {

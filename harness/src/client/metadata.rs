@@ -226,6 +226,16 @@ mod tests {
     }
 
     #[test]
+    fn a_leader_that_is_named_in_passing_counts_when_its_epoch_is_newer() {
+        let mut metadata = metadata();
+        metadata.update(&answer(ErrorCode::NONE, &[(2, 7)]), 0);
+        assert!(!metadata.lead("t", 0, Leader { node: Some(1), epoch: 7 }));
+        assert!(!metadata.lead("t", 9, Leader { node: Some(1), epoch: 8 }), "no such partition");
+        assert!(metadata.lead("t", 0, Leader { node: Some(3), epoch: 8 }));
+        assert_eq!(metadata.layout("t").unwrap().leaders, [Leader { node: Some(3), epoch: 8 }]);
+    }
+
+    #[test]
     fn a_topic_that_is_being_made_or_has_no_leader_is_asked_for_again_after_the_backoff() {
         let mut metadata = metadata();
         metadata.request(1_000_000_000);

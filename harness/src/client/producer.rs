@@ -240,3 +240,6 @@ pub(crate) fn decode<M: Message>(body: &[u8], version: i16) -> Result<M, ClientE
     M::decode(&mut Reader::new(body), version)
         .map_err(|error| ClientError::Corrupt(format!("a {} (version {version}) does not decode: {error}", M::NAME)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,6 +147,68 @@ fn compressed_batches_hold_more_once_the_ratio_is_known() {
     assert!(counts[59] > counts[0], "{counts:?}");
 }
 
+#[test]
+fn a_refused_batch_rests_unless_its_partition_has_another_leader() {
+    let rests = Backoff { first: std::time::Duration::from_secs(9), max: std::time::Duration::from_secs(9) };
+    let (mut accumulator, topic) = accumulator(Limits { backoff: rests, ..limits() }, 1);
+    append(&mut accumulator, (topic, Some(0)), &[0; 260], 0);
+    let mut sent = accumulator.drain(NODE, 5000, &mut buffer);
+    assert!(accumulator.refused(sent.remove(0), Refusal::Retry, 5000).is_none());
+    assert!(no_batches(&accumulator.drain(NODE, 6000, &mut buffer)));
+    accumulator.set_leaders(topic, &[(Some(2), 1)]);
+    assert!(no_batches(&accumulator.drain(NODE, 6000, &mut buffer)));
+    assert_eq!(accumulator.drain(2, 6000, &mut buffer).len(), 1, "at once, to the new one");
+}
+
+#[test]
+fn a_batch_that_is_over_its_time_in_flight_gives_back_its_memory_and_ends_the_epoch() {
+    let (mut accumulator, topic) = accumulator(limits(), 1);
+    append(&mut accumulator, (topic, Some(0)), &[0; 260], 0);
+    append(&mut accumulator, (topic, Some(0)), &[1; 260], 0);
+    let sent = accumulator.drain(NODE, 5000, &mut buffer);
+    accumulator.abandon(&sent[0]);
+    let next = accumulator.drain(NODE, 5000, &mut buffer);
+    let header = BatchHeader::parse(&next[0].bytes).unwrap();
+    assert_eq!((header.producer_epoch, header.base_sequence), (1, 0));
+    accumulator.done(&next[0]);
+    assert_eq!((accumulator.unfinished(), accumulator.free_bytes()), (0, 4000));
+}
+
+#[test]
+fn parts_of_a_batch_keep_its_sequences_its_headers_and_its_memory() {
+    let (mut accumulator, topic) = accumulator(limits(), 1);
+    for number in 0..4u8 {
+        append(&mut accumulator, (topic, Some(0)), &[number; 40], 0);
+    }
+    let whole = accumulator.drain(NODE, 5000, &mut buffer).remove(0);
+    assert_eq!(accumulator.split(&whole, &mut buffer).unwrap(), 2);
+    let mut heads = Vec::new();
+    for _ in 0..2 {
+        let part = accumulator.drain(NODE, 5000, &mut buffer).remove(0);
+        let header = BatchHeader::parse(&part.bytes).unwrap();
+        heads.push((header.producer_epoch, header.base_sequence, values(&part.bytes)));
+        accumulator.done(&part);
+    }
+    let value = |number: u8| vec![number; 40];
+    assert_eq!(heads, [(0, 0, vec![value(0), value(1)]), (0, 2, vec![value(2), value(3)])]);
+    assert_eq!((accumulator.unfinished(), accumulator.free_bytes()), (0, 4000));
+}
+
+#[test]
+fn in_a_transaction_nothing_goes_before_the_coordinator_knows_the_partition() {
+    let (mut accumulator, topic) = accumulator(Limits { transactional: true, ..limits() }, 2);
+    append(&mut accumulator, (topic, Some(0)), &[0; 260], 0);
+    append(&mut accumulator, (topic, Some(1)), &[0; 260], 0);
+    assert!(no_batches(&accumulator.drain(NODE, 5000, &mut buffer)));
+    accumulator.enter_transaction(topic, 1);
+    let sent = accumulator.drain(NODE, 5000, &mut buffer);
+    assert_eq!(sent.iter().map(|batch| batch.partition).collect::<Vec<_>>(), [1]);
+    assert!(BatchHeader::parse(&sent[0].bytes).unwrap().is_transactional());
+    assert_eq!(accumulator.take_undrained().len(), 1);
+    accumulator.leave_transaction();
+    assert!(!accumulator.is_in_transaction(topic, 1));
+}
+
 /// A partition's log as Kafka's ProducerStateManager keeps it, for one producer.
 #[derive(Default)]
 struct Log {

@@ -61,6 +61,15 @@ pub enum TransactionError {
         /// Producer id and epoch in Java's form.
         identity: String,
     },
+    /// A batch came in with an epoch that is over: another producer has the same `transactional.id`, or the coordinator
+    /// ended the transaction because it took longer than `transaction.timeout.ms`. Aborting tells which.
+    #[error("Producer with transactionalId '{id}' and {identity} attempted to produce with an old epoch")]
+    OldEpoch {
+        /// `transactional.id`.
+        id: String,
+        /// Producer id and epoch in Java's form.
+        identity: String,
+    },
     /// The transaction must be aborted; then the next may begin.
     #[error("Cannot execute transactional method because we are in an error state: {cause}")]
     Abortable {
@@ -79,7 +88,7 @@ impl TransactionError {
     /// Whether aborting the transaction helps.
     #[must_use]
     pub fn is_abortable(&self) -> bool {
-        matches!(self, Self::Abortable { .. })
+        matches!(self, Self::Abortable { .. } | Self::OldEpoch { .. })
     }
 }
 
@@ -92,6 +101,7 @@ pub(super) enum Effect {
     Fenced,
     Fatal,
     Abortable,
+    OldEpoch,
     /// Abortable where the epoch can be raised afterwards, else fatal.
     AbortableIfBumped,
 }
@@ -131,20 +141,30 @@ impl Transactions {
     pub(super) fn fail(&mut self, effect: Effect, cause: String) {
         match effect {
             Effect::Fenced => {
-                let (producer_id, epoch) = self.identity.unwrap_or((-1, -1));
-                let identity = format!("ProducerIdAndEpoch(producerId={producer_id}, epoch={epoch})");
-                self.fatal(TransactionError::Fenced { id: self.id.clone(), identity });
+                let (id, identity) = self.who();
+                self.fatal(TransactionError::Fenced { id, identity });
+            }
+            Effect::OldEpoch => {
+                let (id, identity) = self.who();
+                self.bump_wanted |= !self.is_v2;
+                self.abortable(TransactionError::OldEpoch { id, identity });
             }
             Effect::AbortableIfBumped if !self.bumps_epochs && !self.is_v2 => {
                 self.fatal(TransactionError::Fatal { cause });
             }
             Effect::AbortableIfBumped => {
                 self.bump_wanted |= !self.is_v2;
-                self.abortable(cause);
+                self.abortable(TransactionError::Abortable { cause });
             }
-            Effect::Abortable => self.abortable(cause),
+            Effect::Abortable => self.abortable(TransactionError::Abortable { cause }),
             Effect::Retry | Effect::Elsewhere | Effect::Fatal => self.fatal(TransactionError::Fatal { cause }),
         }
+    }
+
+    /// The transactional id, and the producer id and epoch as Java prints them.
+    fn who(&self) -> (String, String) {
+        let (producer_id, epoch) = self.identity.unwrap_or((-1, -1));
+        (self.id.clone(), format!("ProducerIdAndEpoch(producerId={producer_id}, epoch={epoch})"))
     }
 
     fn fatal(&mut self, error: TransactionError) {
@@ -157,12 +177,12 @@ impl Transactions {
     }
 
     /// TransactionManager.transitionToAbortableError: an abort under way goes on.
-    fn abortable(&mut self, cause: String) {
+    fn abortable(&mut self, error: TransactionError) {
         if matches!(self.state, State::Aborting | State::FatalError | State::AbortableError) {
             return;
         }
         self.state = State::AbortableError;
-        self.error = Some(TransactionError::Abortable { cause });
+        self.error = Some(error);
         self.wants.clear();
         self.new_partitions.clear();
         self.asked_partitions.clear();
@@ -179,6 +199,7 @@ impl Transactions {
         let effect = match error {
             SendError::Broker { code, .. } => match ErrorCode(*code) {
                 ErrorCode::PRODUCER_FENCED => Effect::Fenced,
+                ErrorCode::INVALID_PRODUCER_EPOCH if self.bumps_epochs || self.is_v2 => Effect::OldEpoch,
                 ErrorCode::CLUSTER_AUTHORIZATION_FAILED
                 | ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED
                 | ErrorCode::UNSUPPORTED_VERSION

@@ -1,0 +1,106 @@
+//! The producer over real sockets: single records, partitioners, times.
+
+use std::collections::BTreeMap;
+
+use ringlog_wire::ErrorCode;
+
+use super::super::fake_broker::{Age, FakeBroker, Mishap, TOPIC};
+use super::super::partitioner::keyed_partition;
+use super::super::tests::{Heard, producer};
+use super::super::{NewRecord, Producer};
+
+fn put(producer: &mut Producer<Heard>, partition: Option<i32>, key: Option<&[u8]>, number: u64) {
+    let topic = producer.topic(TOPIC);
+    let sent_ns = producer.driver().read().0;
+    let value = number.to_be_bytes();
+    producer.send(&NewRecord { topic, partition, key, value: &value, intended_ns: sent_ns, sent_ns }, number).unwrap();
+}
+
+/// How many records each partition got.
+fn shares(heard: &Heard) -> Vec<usize> {
+    let mut counts: BTreeMap<i32, usize> = BTreeMap::new();
+    heard.delivered.iter().for_each(|(partition, _)| *counts.entry(*partition).or_default() += 1);
+    counts.into_values().collect()
+}
+
+#[test]
+fn a_record_that_is_waited_for_says_where_it_is_or_why_not() {
+    let broker = FakeBroker::start(1, Age::Kafka43, &[Mishap::None, Mishap::HangupAfterAppend]);
+    let mut producer = producer(broker.port, "linger.ms=0 retry.backoff.ms=1");
+    let topic = producer.topic(TOPIC);
+    let mut sync = |value: &[u8]| {
+        let sent_ns = producer.driver().read().0;
+        let record = NewRecord { topic, partition: Some(0), key: None, value, intended_ns: sent_ns, sent_ns };
+        producer.send_sync(&record, 1).unwrap()
+    };
+    let offsets: Vec<i64> = (0..3u8).map(|number| sync(&[number]).unwrap().offset).collect();
+    assert_eq!(offsets, [0, 1, 2]);
+    broker.state().mishaps.push_back(Mishap::Error(ErrorCode::MESSAGE_TOO_LARGE));
+    let error = sync(&[0; 9]).unwrap_err().to_string();
+    assert!(error.ends_with("a message larger than the max message size the server will accept."), "{error}");
+    let large = sync(&vec![0; 2_000_000]).unwrap_err().to_string();
+    assert!(large.contains("which is the value of the max.request.size configuration"), "{large}");
+    assert_eq!(sync(&[4]).unwrap().offset, 3, "and it goes on");
+}
+
+#[test]
+fn round_robin_deals_evenly_even_where_memory_makes_it_wait() {
+    let broker = FakeBroker::start(3, Age::Kafka43, &[]);
+    let class = "partitioner.class=org.apache.kafka.clients.producer.RoundRobinPartitioner";
+    let mut producer = producer(broker.port, &format!("{class} batch.size=100 buffer.memory=300 linger.ms=0"));
+    (0..300).for_each(|number| put(&mut producer, None, Some(b"the same key"), number));
+    assert_eq!(shares(&producer.close().unwrap()), [100, 100, 100]);
+}
+
+#[test]
+fn keys_and_explicit_partitions_are_kept_whatever_the_partitioner() {
+    for class in ["murmur2", "null"] {
+        let broker = FakeBroker::start(5, Age::Kafka43, &[]);
+        let mut producer = producer(broker.port, &format!("partitioner.class={class} batch.size=200 linger.ms=0"));
+        for number in 0..200u64 {
+            put(&mut producer, None, Some(&number.to_be_bytes()), number);
+        }
+        let heard = producer.close().unwrap();
+        assert_eq!(heard.delivered.len(), 200);
+        let kept = |(partition, number): &(i32, u64)| *partition as usize == keyed_partition(&number.to_be_bytes(), 5);
+        assert!(heard.delivered.iter().all(kept), "{class}");
+    }
+    for class in ["round-robin", "random", "sticky", "murmur2", "null"] {
+        let broker = FakeBroker::start(5, Age::Kafka43, &[]);
+        let mut producer = producer(broker.port, &format!("partitioner.class={class} max.block.ms=20"));
+        (0..50).for_each(|number| put(&mut producer, Some(3), Some(b"k"), number));
+        put(&mut producer, Some(5), None, 50);
+        let heard = producer.close().unwrap();
+        assert!(heard.delivered.iter().all(|(partition, _)| *partition == 3), "{class}");
+        let text = "Partition 5 of topic t with partition count 5 is not present in metadata after 20 ms.";
+        let texts: Vec<&str> = heard.failed.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(texts, [text], "{class}");
+    }
+}
+
+#[test]
+fn the_sticky_class_fills_a_batch_before_it_moves_and_moves_to_every_partition() {
+    let broker = FakeBroker::start(4, Age::Kafka43, &[]);
+    let mut producer = producer(broker.port, "partitioner.class=sticky batch.size=400 linger.ms=1000");
+    (0..1000).for_each(|number| put(&mut producer, None, Some(b"ignored"), number));
+    let stats = producer.stats();
+    let heard = producer.close().unwrap();
+    assert_eq!(shares(&heard).iter().sum::<usize>(), 1000);
+    assert_eq!(shares(&heard).len(), 4);
+    assert!(stats.batches_sent < 100, "batches are full: {}", stats.batches_sent);
+}
+
+#[test]
+fn a_batch_that_no_one_answers_is_given_up_when_its_time_is_over_though_it_is_in_flight() {
+    let broker = FakeBroker::start(1, Age::Kafka43, &[Mishap::Silence, Mishap::Silence]);
+    let times = "linger.ms=0 request.timeout.ms=1000 delivery.timeout.ms=1300 retry.backoff.ms=1";
+    let mut producer = producer(broker.port, times);
+    put(&mut producer, None, None, 1);
+    producer.flush().unwrap();
+    broker.state().mishaps.clear();
+    put(&mut producer, None, None, 2);
+    let heard = producer.close().unwrap();
+    assert_eq!(heard.failed.len(), 1);
+    assert!(heard.failed[0].1.starts_with("Expiring 1 record(s) for t-0:"), "{heard:?}");
+    assert_eq!(heard.delivered, [(0, 2)], "the next one goes under a new epoch");
+}
