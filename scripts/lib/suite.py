@@ -1,7 +1,7 @@
 """The order of the checks on one broker: write, read, ask, stop, dump, start again, read again."""
 
-from lib import (badinput, brokers, checks_admin, checks_clients, checks_crash, checks_files, checks_groups, checks_perf,
-                 checks_security, certificates, peers, wire)
+from lib import (badinput, brokers, certificates, checks_admin, checks_clients, checks_consumer, checks_crash,
+                 checks_files, checks_groups, checks_perf, checks_security, peers, wire)
 from lib.report import Failed, need
 from lib.tools import Tools
 
@@ -86,10 +86,11 @@ def run_on(ctx):
 
 
 def run_own_tools(report, clients, binary):
-    """Our two tools against real Apache Kafkas, of the current and of the last line."""
+    """Our tools and our consumer against real Apache Kafkas, of the current and of the last line."""
     for version in peers.VERSIONS:
         with brokers.scratch() as folder, brokers.new("kafka", folder / "broker", version=version) as broker:
             checks_perf.run_own(Context(report, clients, broker, folder, f"kafka-{version}"), binary)
+            checks_consumer.run(report, broker, f"kafka-{version}")
     run_security(report, clients, binary)
 
 

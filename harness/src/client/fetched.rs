@@ -41,6 +41,8 @@ pub(crate) struct Fetched {
     at: usize,
     current: Option<Current>,
     next_offset: i64,
+    /// Leader epoch of the batch before the next offset, -1 if none was read yet.
+    epoch: i32,
     aborted: VecDeque<Aborted>,
     aborting: BTreeSet<i64>,
 }
@@ -56,6 +58,19 @@ struct Current {
 pub(crate) struct Opened {
     scratch: Scratch,
     body: Vec<u8>,
+}
+
+/// The offset after a batch, and the batch's leader epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) offset: i64,
+    pub(crate) epoch: i32,
+}
+
+impl End {
+    fn of(header: &BatchHeader) -> Self {
+        Self { offset: header.next_offset(), epoch: header.partition_leader_epoch }
+    }
 }
 
 /// What one call gave out.
@@ -76,7 +91,15 @@ impl Fetched {
     /// The record data of a partition's answer to a fetch from `offset`.
     pub(crate) fn new(bytes: Slice, offset: i64, mut aborted: Vec<Aborted>) -> Self {
         aborted.sort_by_key(|aborted| aborted.first_offset);
-        Self { bytes, at: 0, current: None, next_offset: offset, aborted: aborted.into(), aborting: BTreeSet::new() }
+        Self {
+            bytes,
+            at: 0,
+            current: None,
+            next_offset: offset,
+            epoch: -1,
+            aborted: aborted.into(),
+            aborting: BTreeSet::new(),
+        }
     }
 
     /// The offset that is wanted next.
@@ -84,21 +107,25 @@ impl Fetched {
         self.next_offset
     }
 
-    /// If no more than `records_max` records are left: the offset after the last of them, and an upper bound of how
-    /// many they are.
-    pub(crate) fn end_within(&self, records_max: usize) -> Option<(i64, usize)> {
-        let (mut left, mut end) = (records_max, self.next_offset);
+    /// Leader epoch of the batch before the next offset, -1 if none was read yet.
+    pub(crate) fn epoch(&self) -> i32 {
+        self.epoch
+    }
+
+    /// If no more than `records_max` records are left: where they end, and an upper bound of how many they are.
+    pub(crate) fn end_within(&self, records_max: usize) -> Option<(End, usize)> {
+        let (mut left, mut end) = (records_max, End { offset: self.next_offset, epoch: self.epoch });
         if let Some(current) = &self.current {
             let unread = current.header.record_count.saturating_sub(current.position.0);
             left = left.checked_sub(usize::try_from(unread).unwrap_or(0))?;
-            end = current.header.next_offset();
+            end = End::of(&current.header);
         }
         let current_len = self.current.as_ref().map_or(0, |current| current.header.total_len());
         let mut at = self.at + current_len;
         while let Some(header) = header_at(&self.bytes, at) {
             left = left.checked_sub(usize::try_from(header.record_count).unwrap_or(0))?;
             at += header.total_len();
-            end = header.next_offset();
+            end = End::of(&header);
         }
         Some((end, records_max - left))
     }
@@ -174,6 +201,7 @@ impl Fetched {
                 continue;
             }
             let left = open(&batch, opened)?;
+            self.epoch = header.partition_leader_epoch;
             self.current = Some(Current { header, position: (0, left) });
             return Ok(true);
         }
@@ -203,6 +231,7 @@ impl Fetched {
 
     fn pass(&mut self, header: &BatchHeader) {
         self.at += header.total_len();
+        self.epoch = header.partition_leader_epoch;
         self.next_offset = self.next_offset.max(header.next_offset());
     }
 

@@ -31,6 +31,15 @@ pub(crate) struct TopicLayout {
     pub(crate) leaders: Vec<Leader>,
     /// Why the last answer did not know it.
     pub(crate) error: Option<ErrorCode>,
+    /// One of Kafka's own.
+    pub(crate) is_internal: bool,
+}
+
+impl TopicLayout {
+    /// A partition's leader, as far as it is known.
+    pub(crate) fn leader(&self, partition: i32) -> Option<Leader> {
+        usize::try_from(partition).ok().and_then(|at| self.leaders.get(at)).copied()
+    }
 }
 
 /// See the module's text.
@@ -38,12 +47,15 @@ pub(crate) struct TopicLayout {
 pub(crate) struct Metadata {
     topics: BTreeMap<String, TopicLayout>,
     wanted: BTreeSet<String>,
-    /// Every topic of the cluster is asked for.
+    /// Every topic of the cluster is asked for, and was by the request under way.
     all: bool,
+    all_asked: bool,
     auto_create: bool,
     backoff: Backoff,
     max_age_ns: u64,
     updated_ns: Option<u64>,
+    /// How many answers were taken.
+    version: u64,
     next_attempt_ns: u64,
     attempts: u32,
     asked: bool,
@@ -56,10 +68,12 @@ impl Metadata {
             topics: BTreeMap::new(),
             wanted: BTreeSet::new(),
             all: false,
+            all_asked: false,
             auto_create,
             backoff: config.retry_backoff,
             max_age_ns: nanos(config.metadata_max_age),
             updated_ns: None,
+            version: 0,
             next_attempt_ns: 0,
             attempts: 0,
             asked: false,
@@ -82,7 +96,43 @@ impl Metadata {
 
     /// The topics that are known and in use (or all).
     pub(crate) fn names(&self) -> Vec<String> {
-        self.topics.iter().filter(|(_, layout)| !layout.leaders.is_empty()).map(|(name, _)| name.clone()).collect()
+        self.existing(true).map(str::to_owned).collect()
+    }
+
+    /// Whether the last answer was about every topic of the cluster.
+    pub(crate) fn knows_all(&self) -> bool {
+        self.all && self.all_asked && !self.asked
+    }
+
+    /// The topics that exist, Kafka's own among them only where they are wanted.
+    pub(crate) fn existing(&self, with_internal: bool) -> impl Iterator<Item = &str> {
+        let exists = move |(_, layout): &(&String, &TopicLayout)| {
+            layout.error.is_none() && !layout.leaders.is_empty() && (with_internal || !layout.is_internal)
+        };
+        self.topics.iter().filter(exists).map(|(name, _)| name.as_str())
+    }
+
+    /// How many partitions a topic has: 0 if it does not exist, `None` if nothing is known yet.
+    pub(crate) fn count(&self, topic: &str) -> Option<i32> {
+        let layout = self.topics.get(topic)?;
+        let gone = layout.error == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        let count = i32::try_from(layout.leaders.len()).unwrap_or(i32::MAX);
+        if gone || layout.error.is_some() && count == 0 { Some(0) } else { (count > 0).then_some(count) }
+    }
+
+    /// A partition's leader, as far as it is known.
+    pub(crate) fn leader(&self, topic: &str, partition: i32) -> Option<Leader> {
+        self.topics.get(topic)?.leader(partition)
+    }
+
+    /// A broker named a partition's new leader (KIP-951). True where that is news.
+    pub(crate) fn new_leader(&mut self, topic: &str, partition: i32, node: NodeId, epoch: i32) -> bool {
+        let leaders = self.topics.get_mut(topic).map(|layout| &mut layout.leaders);
+        let old = leaders.and_then(|leaders| leaders.get_mut(usize::try_from(partition).ok()?));
+        let Some(old) = old.filter(|old| node >= 0 && epoch > old.epoch) else { return false };
+        *old = Leader { node: Some(node), epoch };
+        self.version += 1;
+        true
     }
 
     /// What is known is wrong or not enough.
@@ -111,6 +161,11 @@ impl Metadata {
         self.updated_ns
     }
 
+    /// Changes with everything that is learned.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
     /// When a request should go out; `None` while one is under way.
     pub(crate) fn due_ns(&self) -> Option<u64> {
         if self.asked {
@@ -123,6 +178,7 @@ impl Metadata {
     /// The request that is due now, for the topics in use.
     pub(crate) fn request(&mut self, now_ns: u64) -> MetadataRequest {
         self.asked = true;
+        self.all_asked = self.all;
         self.next_attempt_ns = now_ns.saturating_add(nanos(self.backoff.after(self.attempts)));
         self.attempts = self.attempts.saturating_add(1);
         let named = |name: &String| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() };
@@ -145,6 +201,13 @@ impl Metadata {
         self.wants_update = false;
         self.attempts = 0;
         self.updated_ns = Some(now_ns);
+        self.version += 1;
+        if self.all_asked {
+            let named: BTreeSet<&str> = response.topics.iter().filter_map(|topic| topic.name.as_deref()).collect();
+            self.topics.retain(|name, _| named.contains(name.as_str()));
+            let gone = || TopicLayout { error: Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), ..TopicLayout::default() };
+            self.wanted.iter().for_each(|name| _ = self.topics.entry(name.clone()).or_insert_with(gone));
+        }
         response.topics.iter().for_each(|topic| self.update_topic(topic));
     }
 
@@ -169,7 +232,7 @@ impl Metadata {
         let old_leaders = if made_anew { Vec::new() } else { std::mem::take(&mut old.leaders) };
         let leaders = leaders(&topic.partitions, &old_leaders);
         self.wants_update |= leaders.is_empty() || leaders.iter().any(|leader| leader.node.is_none());
-        *old = TopicLayout { id: topic.topic_id, leaders, error: None };
+        *old = TopicLayout { id: topic.topic_id, leaders, error: None, is_internal: topic.is_internal };
     }
 }
 
@@ -248,6 +311,31 @@ mod tests {
         metadata.request(1_200_000_000);
         metadata.update(&answer(ErrorCode::NONE, &[(1, 1)]), 1_200_000_000);
         assert_eq!(metadata.due_ns(), Some(301_200_000_000), "known: not before metadata.max.age.ms");
+    }
+
+    #[test]
+    fn a_topic_that_is_gone_has_no_partitions_and_one_nobody_told_of_is_unknown() {
+        let mut metadata = metadata();
+        assert_eq!(metadata.count("t"), None);
+        metadata.update(&answer(ErrorCode::NONE, &[(1, 0), (1, 0)]), 0);
+        assert_eq!((metadata.count("t"), metadata.existing(false).collect::<Vec<_>>()), (Some(2), vec!["t"]));
+        metadata.update(&answer(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, &[]), 1);
+        assert_eq!((metadata.count("t"), metadata.existing(false).count()), (Some(0), 0));
+        metadata.want_all(true);
+        metadata.request(2);
+        metadata.update(&MetadataResponse::default(), 2);
+        assert_eq!(metadata.count("t"), Some(0), "an answer about all topics does not name it");
+    }
+
+    #[test]
+    fn a_leader_that_a_broker_names_counts_only_with_a_newer_epoch() {
+        let mut metadata = metadata();
+        metadata.update(&answer(ErrorCode::NONE, &[(2, 7)]), 0);
+        assert!(!metadata.new_leader("t", 0, 3, 7), "the same epoch");
+        assert!(!metadata.new_leader("t", 5, 3, 9), "no such partition");
+        assert!(!metadata.new_leader("t", 0, -1, 9), "no leader");
+        assert!(metadata.new_leader("t", 0, 3, 8));
+        assert_eq!(metadata.leader("t", 0), Some(Leader { node: Some(3), epoch: 8 }));
     }
 
     #[test]

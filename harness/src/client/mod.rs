@@ -62,7 +62,7 @@ mod texts;
 mod transactions;
 mod versions;
 
-pub use consumer::{Consumer, ConsumerStats};
+pub use consumer::{Consumer, ConsumerStats, OffsetAndTimestamp};
 pub use network::NetworkStats;
 pub use producer::{Acked, Producer, ProducerStats};
 pub use random::SplittableRandom;
@@ -72,6 +72,8 @@ pub use transactions::TransactionError;
 
 #[cfg(test)]
 mod fake_broker;
+#[cfg(test)]
+mod real_tests;
 #[cfg(test)]
 mod security_tests;
 #[cfg(test)]
@@ -348,6 +350,10 @@ pub trait RecordSink {
     fn assigned(&mut self, _partitions: &[(String, i32)], _at_ns: u64) {}
     /// Partitions were taken from us by the group, at a time of the driver's clock.
     fn revoked(&mut self, _partitions: &[(String, i32)], _at_ns: u64) {}
+    /// Partitions are gone without a last word: we were thrown out of the group. As Java's default, the same as revoked.
+    fn lost(&mut self, partitions: &[(String, i32)], at_ns: u64) {
+        self.revoked(partitions, at_ns);
+    }
 }
 
 impl<F: FnMut(&ConsumedRecord<'_>)> RecordSink for F {

@@ -76,7 +76,8 @@ impl RecordSink for Taken {
 
 /// Reads until `wanted` records came (at most 20 s), and a little longer to see that there are no more.
 fn read(port: u16, more: &str, group: bool, wanted: usize) -> BTreeMap<i32, Vec<u64>> {
-    let more = format!("auto.offset.reset=earliest group.id=g {more}");
+    let group_id = if group { "group.id=g" } else { "" };
+    let more = format!("auto.offset.reset=earliest {group_id} {more}");
     let config = ConsumerConfig::parse(&properties(port, &more)).unwrap().config;
     let mut consumer = Consumer::open(config, open_driver()).unwrap();
     let mut taken = Taken { assigned: !group, ..Taken::default() };

@@ -8,7 +8,7 @@ use super::ClientError;
 /// What this client speaks. A version that changes what the client must do is left out until the client does it:
 /// OffsetCommit and OffsetFetch stop before topic ids (10), Fetch before the follower's high watermark (18),
 /// AddPartitionsToTxn before what only brokers ask (4).
-const OURS: [(ApiKey, i16, i16); 22] = [
+const OURS: [(ApiKey, i16, i16); 23] = [
     (ApiKey::Produce, 3, 13),
     (ApiKey::Fetch, 4, 17),
     (ApiKey::ListOffsets, 1, 10),
@@ -31,6 +31,7 @@ const OURS: [(ApiKey, i16, i16); 22] = [
     (ApiKey::DescribeConfigs, 1, 4),
     (ApiKey::SaslAuthenticate, 0, 2),
     (ApiKey::DescribeCluster, 0, 1),
+    (ApiKey::ConsumerGroupHeartbeat, 0, 1),
 ];
 
 /// The lowest and highest version of an API that this client speaks.

@@ -11,7 +11,7 @@ pub mod security;
 mod take;
 
 pub use common::{Backoff, CommonConfig};
-pub use consumer::{ConsumerConfig, OffsetReset};
+pub use consumer::{AssignmentStrategy, ConsumerConfig, GroupProtocol, OffsetReset};
 pub use producer::{Acks, Compression, Partitioner, ProducerConfig};
 pub use security::SecurityConfig;
 
