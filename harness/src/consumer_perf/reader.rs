@@ -15,7 +15,7 @@ use super::options::{Numbers, Options, Topics};
 use super::{metrics, to_ms};
 use crate::cli::PerfError;
 use crate::client::Consumer;
-use crate::client::config::ConsumerConfig;
+use crate::client::config::{ConsumerConfig, OffsetReset};
 use crate::host::own_thread_ns;
 use crate::ledger::{LedgerFile, settle};
 use crate::perf_extras::readback::Patience;
@@ -54,6 +54,10 @@ pub(crate) fn run(plan: &Plan, client: usize, shared: &Shared) -> Result<Report,
     if plan.clients > 1 {
         config.common.client_id = format!("{}-{client}", config.common.client_id);
     }
+    if plan.ledger.is_some() {
+        // Everything is read, wherever a group stands, and no group is moved by it.
+        (config.group_id, config.auto_commit, config.offset_reset) = (None, None, OffsetReset::Earliest);
+    }
     let mut consumer = Consumer::open(config, driver::open(driver::DriverOptions::default())?)?;
     let mut tally = Tally::new(client, shared);
     let (began_ns, cpu_began_ns) = (consumer.driver().read().0, own_thread_ns());
@@ -63,8 +67,7 @@ pub(crate) fn run(plan: &Plan, client: usize, shared: &Shared) -> Result<Report,
             read_beside(plan, ledger, &mut consumer, &mut tally, shared)?;
         }
         None => {
-            let topics = topics(&plan.options, &mut consumer)?;
-            consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
+            subscribe(&plan.options, &mut consumer)?;
             consume(plan, &mut consumer, &mut tally, shared)?;
         }
     }
@@ -81,17 +84,12 @@ pub(crate) fn run(plan: &Plan, client: usize, shared: &Shared) -> Result<Report,
     Ok(report)
 }
 
-fn topics(options: &Options, consumer: &mut Consumer) -> Result<Vec<String>, PerfError> {
+fn subscribe(options: &Options, consumer: &mut Consumer) -> Result<(), PerfError> {
     match options.topics().map_err(PerfError::Text)? {
-        Topics::One(topic) => Ok(vec![topic]),
-        Topics::Matching(pattern) => {
-            let pattern = regex::Regex::new(&format!("^(?:{pattern})$"));
-            let pattern = pattern.map_err(|error| PerfError::Text(format!("--include: {error}")))?;
-            let mut names = consumer.topic_names()?;
-            names.retain(|name| pattern.is_match(name));
-            Ok(names)
-        }
+        Topics::One(topic) => consumer.subscribe(&[&topic])?,
+        Topics::Matching(pattern) => consumer.subscribe_pattern(&pattern)?,
     }
+    Ok(())
 }
 
 fn consume(plan: &Plan, consumer: &mut Consumer, tally: &mut Tally, shared: &Shared) -> Result<(), PerfError> {

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! One record at a time, on one thread: an unloaded round trip. Every latency is kept in nanoseconds
-//! ([`results::Latencies`]); only the original's lines cut them to milliseconds.
+//! ([`results::Latencies`]); only the original's lines cut them to milliseconds. Ctrl-C ends the run with the lines of
+//! what was measured so far.
 //!
 //! Where it differs: the original commits the offsets of a group that nobody uses again, this one does not.
 
@@ -23,6 +24,7 @@ use crate::client::config::{ConsumerConfig, ProducerConfig};
 use crate::client::{
     ClientError, ConsumedRecord, Consumer, Delivered, DeliverySink, Failed, NewRecord, Producer, Topic,
 };
+use crate::perf_extras::signals;
 use crate::run::kafka::Admin;
 use content::{Content, Contents};
 use options::{Options, Stop};
@@ -30,6 +32,8 @@ use results::Latencies;
 
 /// How long a record may take until it is read.
 const POLL: Duration = Duration::from_mins(1);
+/// How long one wait is, so that a signal is seen.
+const WAIT: Duration = Duration::from_millis(100);
 /// Partitions and replicas of a topic that is made.
 const NEW_TOPIC: (i32, i16) = (1, 1);
 
@@ -52,7 +56,7 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
         }
     };
     match run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{}", error.report("consumer"));
             ExitCode::FAILURE
@@ -60,15 +64,25 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
     }
 }
 
-fn run(options: &Options) -> Result<(), PerfError> {
+fn run(options: &Options) -> Result<ExitCode, PerfError> {
     let mut pair = Pair::open(options)?;
     pair.find_topic(options)?;
     pair.settle(options)?;
-    let latencies = pair.measure(options)?;
+    // Up to here a signal ends the process by itself: there is nothing to print yet.
+    let stop = signals::Stop::watch()?;
+    let latencies = pair.measure(options, &stop)?;
     println!("{}", latencies.average_line());
-    let percentiles = latencies.percentiles_line();
-    println!("{}", percentiles.ok_or_else(|| PerfError::Text("Index 0 out of bounds for length 0".into()))?);
-    pair.close()
+    match (latencies.percentiles_line(), stop.exit_code()) {
+        (Some(line), _) => println!("{line}"),
+        (None, Some(_)) => {}
+        (None, None) => return Err(PerfError::Text("Index 0 out of bounds for length 0".into())),
+    }
+    if let Some(code) = stop.exit_code() {
+        pair.producer.abort();
+        return Ok(ExitCode::from(code));
+    }
+    pair.close()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Both clients.
@@ -143,31 +157,49 @@ impl Pair {
         )))
     }
 
-    fn measure(&mut self, options: &Options) -> Result<Latencies, PerfError> {
+    fn measure(&mut self, options: &Options, stop: &signals::Stop) -> Result<Latencies, PerfError> {
         let topic = self.producer.topic(&options.topic);
         let (mut contents, mut latencies) = (Contents::new(options.sizes), Latencies::default());
         for _ in 0..options.records {
             let sent = contents.next();
-            let (elapsed_ns, read) = self.round_trip(topic, &sent)?;
+            let Some((elapsed_ns, read)) = self.round_trip(topic, &sent, stop)? else { break };
             check(&sent, &read, options).map_err(PerfError::Text)?;
             latencies.take(elapsed_ns).iter().for_each(|line| println!("{line}"));
         }
         Ok(latencies)
     }
 
-    fn round_trip(&mut self, topic: Topic, sent: &Content) -> Result<(u64, Vec<Content>), PerfError> {
+    /// The time and what was read; `None` where a signal came first.
+    fn round_trip(
+        &mut self,
+        topic: Topic,
+        sent: &Content,
+        stop: &signals::Stop,
+    ) -> Result<Option<(u64, Vec<Content>)>, PerfError> {
         let sent_ns = self.producer.driver().read().0;
         let key = sent.key.as_deref();
         let record = NewRecord { topic, partition: None, key, value: &sent.value, intended_ns: sent_ns, sent_ns };
         self.producer.send_with_headers(&record, &sent.headers(), 0)?;
-        self.producer.flush()?;
+        while !self.producer.flush_for(WAIT)? {
+            if stop.requested() {
+                return Ok(None);
+            }
+        }
         if let Some(error) = self.producer.sink().failed.take() {
             return Err(PerfError::Text(error));
         }
-        let mut read = Vec::new();
-        self.consumer.poll(POLL, &mut |record: &ConsumedRecord<'_>| read.push(Content::read(record)))?;
-        let done_ns = self.producer.driver().read().0;
-        Ok((done_ns.saturating_sub(sent_ns), read))
+        let (mut read, asked_ns) = (Vec::new(), self.producer.driver().read().0);
+        loop {
+            let mut sink = |record: &ConsumedRecord<'_>| read.push(Content::read(record));
+            let records = self.consumer.poll(WAIT, &mut sink)?;
+            let done_ns = self.producer.driver().read().0;
+            if records > 0 || u128::from(done_ns.saturating_sub(asked_ns)) >= POLL.as_nanos() {
+                return Ok(Some((done_ns.saturating_sub(sent_ns), read)));
+            }
+            if stop.requested() {
+                return Ok(None);
+            }
+        }
     }
 
     fn close(self) -> Result<(), PerfError> {
