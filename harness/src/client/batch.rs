@@ -71,6 +71,9 @@ impl RecordBytes<'_> {
 
     /// What the headers take: their count, and per header two lengths, its key and its value.
     fn headers_len(&self) -> usize {
+        if self.headers.is_empty() {
+            return 1;
+        }
         let one = |header: &RecordHeader<'_>| {
             let value = header.value.map_or(varint_len(zigzag(-1)), |value| prefixed_len(value.len()));
             prefixed_len(header.key.len()) + value
@@ -79,6 +82,9 @@ impl RecordBytes<'_> {
     }
 
     fn put_headers(&self, bytes: &mut Vec<u8>) {
+        if self.headers.is_empty() {
+            return bytes.push(0);
+        }
         put_varint(bytes, to_i64(self.headers.len()));
         for header in self.headers {
             put_varint(bytes, to_i64(header.key.len()));
@@ -86,6 +92,11 @@ impl RecordBytes<'_> {
             put_varint(bytes, header.value.map_or(-1, |value| to_i64(value.len())));
             bytes.extend_from_slice(header.value.unwrap_or_default());
         }
+    }
+
+    /// A bound of what the record adds to a batch that costs no look at its lengths; `None` where there are headers.
+    pub(crate) fn len_bound(&self) -> Option<usize> {
+        self.headers.is_empty().then(|| self.payload_len() + RECORD_OVERHEAD_MAX)
     }
 
     /// Key and value.

@@ -41,11 +41,12 @@ impl Accumulator {
 
     /// Whether the partition's last batch takes the record.
     pub(super) fn has_room(&self, topic: Topic, partition: usize, record: &RecordBytes<'_>) -> bool {
-        let last = self.topics[topic.0].partitions[partition].queue.back();
-        let ratio = self.estimation(topic);
-        last.is_some_and(|last| {
-            !last.closed && estimate(last.batch.raw_len(), ratio) + last.batch.record_len(record) <= last.limit
-        })
+        let Some(last) = self.topics[topic.0].partitions[partition].queue.back().filter(|last| !last.closed) else {
+            return false;
+        };
+        let left = last.limit.saturating_sub(estimate(last.batch.raw_len(), self.estimation(topic)));
+        // The exact length is worth its sums only near the batch's end.
+        record.len_bound().is_some_and(|bound| bound <= left) || last.batch.record_len(record) <= left
     }
 
     /// Leaves a batch with room for the record at the end of the queue. True where one was begun behind another;
