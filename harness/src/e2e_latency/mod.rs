@@ -161,6 +161,9 @@ impl Pair {
         let topic = self.producer.topic(&options.topic);
         let (mut contents, mut latencies) = (Contents::new(options.sizes), Latencies::default());
         for _ in 0..options.records {
+            if stop.requested() {
+                break;
+            }
             let sent = contents.next();
             let Some((elapsed_ns, read)) = self.round_trip(topic, &sent, stop)? else { break };
             check(&sent, &read, options).map_err(PerfError::Text)?;
