@@ -358,7 +358,14 @@ def interrupted(ctx):
     time.sleep(2)
     out, _ = end(reader, signal.SIGINT, 130, limit_s=6)
     need(f", {ctx.ends('interrupted')}, " in out.splitlines()[-1], out)
-    return f"130, 143 and 130; {gone(ctx)}"
+    one_by_one = ctx.start("e2e-latency", "--topic", "interrupted-e2e", "--num-records", 10_000_000, "--producer-acks", "all",
+                           "--record-size", 100)
+    time.sleep(2)
+    out, _ = end(one_by_one, signal.SIGINT, 130, limit_s=3)
+    last_told = int(re.findall(r"^(\d+)\t", out, re.M)[-1])
+    need(re.search(r"^Avg latency: \d+\.\d{4} ms\nPercentiles: 50th = ", out, re.M), out)
+    need(last_told < ctx.ends("interrupted-e2e", 1) <= last_told + 1001, out[-300:])
+    return f"130, 143, 130 and 130; {gone(ctx)}"
 
 
 def gone(ctx):
