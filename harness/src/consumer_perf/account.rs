@@ -7,8 +7,9 @@ use super::extras::Extras;
 use super::options::Options;
 use super::reader::Report;
 use crate::cli::PerfError;
-use crate::ledger::Verdict;
 use crate::perf_extras::document::{self, latency};
+use crate::perf_extras::effort::{self, Effort};
+use crate::perf_extras::readback::Judged;
 use crate::perf_extras::series::Series;
 use crate::run::rows::CLIENT_SHARE_MAX;
 
@@ -27,17 +28,14 @@ pub(crate) struct Account<'a> {
     pub(crate) signal: Option<u8>,
 }
 
-/// A verdict and whether it adds up.
-pub(crate) type Judged = Option<(Verdict, bool)>;
-
 impl Account<'_> {
     /// The busiest client's share of a core, where the kernel says.
     fn client_share(&self) -> Option<f64> {
-        let share = |report: &Report| {
-            let wall_ns = report.done_ns.saturating_sub(report.began_ns).max(1);
-            Some(report.cpu_ns? as f64 / wall_ns as f64)
-        };
-        self.reports.iter().flatten().filter_map(share).reduce(f64::max)
+        effort::busiest(self.efforts())
+    }
+
+    fn efforts(&self) -> impl Iterator<Item = Effort> {
+        self.reports.iter().flatten().map(|report| report.effort)
     }
 
     fn is_client_limited(&self) -> bool {
@@ -58,7 +56,6 @@ impl Account<'_> {
 
     fn document(&self, ledger: Judged) -> Value {
         let read = self.shared.count().read;
-        let cpu_ns: u64 = self.reports.iter().flatten().filter_map(|report| report.cpu_ns).sum();
         let Extras { clients, duration, .. } = self.extras;
         json!({
             "tool": "consumer-perf",
@@ -85,7 +82,7 @@ impl Account<'_> {
             },
             "end_to_end_us": latency(&self.series.total.response),
             "client": {
-                "cpu_s": cpu_ns as f64 / 1e9,
+                "cpu_s": effort::cpu_s(self.efforts()),
                 "busiest_thread_share": self.client_share(),
                 "was_the_limit": self.is_client_limited(),
             },

@@ -26,14 +26,14 @@ use ringlog_io::{Clock as _, SystemClock};
 use crate::cli::{PerfError, warn_unused};
 use crate::client::config::ConsumerConfig;
 use crate::ledger::{LedgerFile, settle};
-use crate::perf_extras::args;
 use crate::perf_extras::clients::{self, Event};
 use crate::perf_extras::hdr::{CONSUMER_KINDS, HdrFile};
 use crate::perf_extras::progress::Progress;
-use crate::perf_extras::readback;
+use crate::perf_extras::readback::{self, Judged};
 use crate::perf_extras::series::{Recorder, Second, Series};
 use crate::perf_extras::signals::Stop as Interrupt;
-use account::{Account, Judged};
+use crate::perf_extras::{args, effort};
+use account::Account;
 use count::Shared;
 use dates::DateFormat;
 use extras::{EXTRAS, Extras};
@@ -190,10 +190,8 @@ impl Run<'_> {
 
     /// Prints what the original prints at the end. Gives the elapsed milliseconds.
     fn print_results(&self, reports: &[Option<Report>]) -> i64 {
-        let done: Option<Vec<u64>> = reports.iter().map(|report| Some(report.as_ref()?.done_ns)).collect();
-        let done_ns = done.and_then(|done| done.into_iter().max());
         let count = self.shared.count();
-        let done_ns = done_ns.unwrap_or_else(|| SystemClock::new().read().0);
+        let done_ns = effort::done_ns(reports.iter().map(|report| Some(report.as_ref()?.effort)));
         let elapsed_ms = to_ms(done_ns.saturating_sub(count.start_ns));
         let ends_otherwise =
             self.extras.duration.is_some() || self.extras.ledger.is_some() || self.plan.stop.requested();

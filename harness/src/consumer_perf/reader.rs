@@ -16,8 +16,8 @@ use super::{metrics, to_ms};
 use crate::cli::PerfError;
 use crate::client::Consumer;
 use crate::client::config::{ConsumerConfig, OffsetReset};
-use crate::host::own_thread_ns;
 use crate::ledger::{LedgerFile, settle};
+use crate::perf_extras::effort::{Begun, Effort};
 use crate::perf_extras::readback::Patience;
 use crate::perf_extras::signals::Stop;
 
@@ -37,15 +37,12 @@ pub(crate) struct Plan {
 
 /// What a client leaves behind.
 pub(crate) struct Report {
-    /// When it began and when its loop ended, nanoseconds of the monotonic clock.
-    pub(crate) began_ns: u64,
-    pub(crate) done_ns: u64,
+    /// From its beginning until its loop ended.
+    pub(crate) effort: Effort,
     /// Its `--print-metrics`.
     pub(crate) metrics: Option<String>,
     /// Why its last connection ended.
     pub(crate) disconnect: Option<String>,
-    /// Processor time of its thread between the two.
-    pub(crate) cpu_ns: Option<u64>,
 }
 
 /// Runs client number `client`.
@@ -60,7 +57,7 @@ pub(crate) fn run(plan: &Plan, client: usize, shared: &Shared) -> Result<Report,
     }
     let mut consumer = Consumer::open(config, driver::open(driver::DriverOptions::default())?)?;
     let mut tally = Tally::new(client, shared);
-    let (began_ns, cpu_began_ns) = (consumer.driver().read().0, own_thread_ns());
+    let begun = Begun::at(consumer.driver().read().0);
     match &plan.ledger {
         Some(ledger) => {
             assign_share(&mut consumer, &ledger.topic, (client, plan.clients))?;
@@ -72,11 +69,9 @@ pub(crate) fn run(plan: &Plan, client: usize, shared: &Shared) -> Result<Report,
         }
     }
     let report = Report {
-        began_ns,
-        done_ns: consumer.driver().read().0,
+        effort: begun.end(consumer.driver().read().0),
         metrics: plan.options.print_metrics.then(|| metrics::of(&mut consumer)),
         disconnect: consumer.last_disconnect().map(str::to_owned),
-        cpu_ns: own_thread_ns().zip(cpu_began_ns).map(|(end, begin)| end.saturating_sub(begin)),
     };
     let recorder = shared.count().recorders[client].take();
     recorder.into_iter().for_each(crate::perf_extras::series::Recorder::end);

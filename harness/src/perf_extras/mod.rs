@@ -6,12 +6,13 @@
 //!   clients   N threads, pinned; events to the main thread         progress  what is going on, on stderr
 //!   schedule  when records are due in an open loop                 shapes    sizes, keys, compressible payloads
 //!   series    a run by its seconds --> hdr (interval log), document (JSON, percentiles)
-//!   readback  a topic beside its ledger
+//!   effort    what the clients' threads took                       readback  a topic beside its ledger
 //! ```
 
 pub(crate) mod args;
 pub(crate) mod clients;
 pub(crate) mod document;
+pub(crate) mod effort;
 pub(crate) mod hdr;
 pub(crate) mod progress;
 pub(crate) mod readback;

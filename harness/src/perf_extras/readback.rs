@@ -29,6 +29,9 @@ pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// How often the two ledgers are laid beside each other meanwhile.
 const SETTLE_EVERY_NS: u64 = 200_000_000;
 
+/// A verdict and whether it adds up.
+pub(crate) type Judged = Option<(Verdict, bool)>;
+
 /// What of a producer's properties a consumer needs: the way to the brokers.
 fn way_of(properties: &Properties) -> Properties {
     let mut way = Properties::new();

@@ -8,8 +8,10 @@ use super::options::Options;
 use super::outcome::Shared;
 use super::sender::{Lateness, Report};
 use crate::cli::PerfError;
-use crate::ledger::{LedgerFile, Verdict};
+use crate::ledger::LedgerFile;
 use crate::perf_extras::document::{self, latency, latency_line};
+use crate::perf_extras::effort::{self, Effort};
+use crate::perf_extras::readback::Judged;
 use crate::perf_extras::series::Series;
 use crate::run::rows::{CLIENT_SHARE_MAX, RATE_SHARE_MIN};
 
@@ -36,21 +38,18 @@ pub(crate) struct Account<'a> {
     pub(crate) signal: Option<u8>,
 }
 
-/// A verdict and whether it adds up.
-pub(crate) type Judged = Option<(Verdict, bool)>;
-
 impl Account<'_> {
     /// The busiest client's share of a core, where the kernel says.
     fn client_share(&self) -> Option<f64> {
-        let share = |report: &Report| {
-            let wall_ns = report.done_ns.saturating_sub(report.began_ns).max(1);
-            Some(report.cpu_ns? as f64 / wall_ns as f64)
-        };
-        self.reports.iter().flatten().filter_map(share).reduce(f64::max)
+        effort::busiest(self.efforts())
+    }
+
+    fn efforts(&self) -> impl Iterator<Item = Effort> {
+        self.reports.iter().flatten().map(|report| report.effort)
     }
 
     fn cpu_s(&self) -> f64 {
-        self.reports.iter().flatten().filter_map(|report| report.cpu_ns).sum::<u64>() as f64 / 1e9
+        effort::cpu_s(self.efforts())
     }
 
     fn lateness(&self) -> Lateness {

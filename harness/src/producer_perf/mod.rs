@@ -36,10 +36,11 @@ use crate::ledger::{LedgerFile, WriteLedger};
 use crate::perf_extras::clients::{self, Event};
 use crate::perf_extras::hdr::{HdrFile, PRODUCER_KINDS};
 use crate::perf_extras::progress::Progress;
+use crate::perf_extras::readback::{self, Judged};
 use crate::perf_extras::series::{Recorder, Second, Series};
 use crate::perf_extras::signals::Stop;
-use crate::perf_extras::{args, readback};
-use account::{Account, Judged};
+use crate::perf_extras::{args, effort};
+use account::Account;
 use book::Book;
 use extras::{EXTRAS, Extras};
 use options::Options;
@@ -142,9 +143,9 @@ impl Run<'_> {
         let mut series = Series::new(self.extras.clients, log);
         let reports = self.send(parsed.config, records, (&shared, &books, &seats), (&mut series, moment.0))?;
         self.close_series(&mut series, &books)?;
-        let done_ns = done_ns(&reports);
+        let done_ns = effort::done_ns(reports.iter().map(|report| Some(report.as_ref()?.effort)));
         let lines = print_results(&shared, &reports, done_ns);
-        let began_ns = reports.iter().flatten().map(|report| report.began_ns).min().unwrap_or(moment.0);
+        let began_ns = reports.iter().flatten().map(|report| report.effort.began_ns).min().unwrap_or(moment.0);
         let account = Account {
             options: &self.options,
             extras: self.extras,
@@ -272,12 +273,6 @@ fn config_of(config: &ProducerConfig, client: usize, clients: usize) -> Producer
         config.transactional_id = config.transactional_id.map(|id| format!("{id}-{client}"));
     }
     config
-}
-
-/// When the last client was done; now, where one could not be waited for.
-fn done_ns(reports: &[Option<Report>]) -> u64 {
-    let done: Option<Vec<u64>> = reports.iter().map(|report| Some(report.as_ref()?.done_ns)).collect();
-    done.and_then(|done| done.into_iter().max()).unwrap_or_else(|| SystemClock::new().read().0)
 }
 
 /// Prints what the original prints at the end. Gives its summary's lines.

@@ -24,7 +24,7 @@ use super::{metrics, to_ms};
 use crate::cli::PerfError;
 use crate::client::config::ProducerConfig;
 use crate::client::{NewRecord, Producer, ProducerStats, Topic};
-use crate::host::own_thread_ns;
+use crate::perf_extras::effort::{Begun, Effort};
 use crate::perf_extras::schedule::{Arrivals, Schedule};
 use crate::perf_extras::signals::Stop;
 
@@ -64,15 +64,12 @@ impl Share {
 
 /// What a client leaves behind.
 pub(crate) struct Report {
-    /// When it began to send and when its last record was done, nanoseconds of the monotonic clock.
-    pub(crate) began_ns: u64,
-    pub(crate) done_ns: u64,
+    /// From the beginning to send until its last record was done.
+    pub(crate) effort: Effort,
     /// Its `--print-metrics`.
     pub(crate) metrics: Option<String>,
     pub(crate) disconnect: Option<String>,
     pub(crate) stats: ProducerStats,
-    /// Processor time of its thread between the two.
-    pub(crate) cpu_ns: Option<u64>,
     pub(crate) lateness: Lateness,
 }
 
@@ -155,7 +152,7 @@ impl<'a> Sender<'a> {
             self.producer.partition_count(self.topic)?;
         }
         let began_ns = self.producer.driver().read().0;
-        let cpu_ns = own_thread_ns();
+        let begun = Begun::at(began_ns);
         self.producer.sink().start(began_ns);
         match self.pacing.arrivals {
             None => self.send_closed(began_ns)?,
@@ -164,7 +161,7 @@ impl<'a> Sender<'a> {
         if let Some(transactions) = &mut self.transactions {
             transactions.end(&mut self.producer)?;
         }
-        self.finish(began_ns, cpu_ns)
+        self.finish(begun)
     }
 
     fn times(&self, start_ns: u64) -> Times {
@@ -260,7 +257,7 @@ impl<'a> Sender<'a> {
         }
     }
 
-    fn finish(mut self, began_ns: u64, cpu_began_ns: Option<u64>) -> Result<Report, PerfError> {
+    fn finish(mut self, begun: Begun) -> Result<Report, PerfError> {
         if self.stop.requested() {
             self.producer.flush_for(CLOSE_WAIT)?;
         } else {
@@ -270,12 +267,10 @@ impl<'a> Sender<'a> {
         let metrics =
             self.options.print_metrics.then(|| metrics::of(&mut self.producer, &self.options.topic, &client_id));
         let report = Report {
-            began_ns,
-            done_ns: self.producer.driver().read().0,
+            effort: begun.end(self.producer.driver().read().0),
             metrics,
             disconnect: self.producer.last_disconnect().map(str::to_owned),
             stats: self.producer.stats(),
-            cpu_ns: own_thread_ns().zip(cpu_began_ns).map(|(end, begin)| end.saturating_sub(begin)),
             lateness: self.lateness,
         };
         // What flush_for left over is given up here, and counted as failed.
