@@ -82,7 +82,9 @@ pub(crate) fn run(plan: &Plan, client: usize, shared: &Shared) -> Result<Report,
 fn subscribe(options: &Options, consumer: &mut Consumer) -> Result<(), PerfError> {
     match options.topics().map_err(PerfError::Text)? {
         Topics::One(topic) => consumer.subscribe(&[&topic])?,
-        Topics::Matching(pattern) => consumer.subscribe_pattern(&pattern)?,
+        Topics::Matching(pattern) => {
+            consumer.subscribe_pattern(&pattern).map_err(|error| PerfError::Text(format!("--include: {error}")))?
+        }
     }
     Ok(())
 }
