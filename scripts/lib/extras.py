@@ -137,20 +137,25 @@ def read_hlog(path):
     return {row[0]: tuple(map(int, row[1:])) for row in rows}
 
 
-def open_loop(ctx):
-    """While the broker stands still the schedule goes on: responses grow to the length of the stall, services do not."""
-    ctx.create("open")
-    path = ctx.path("open.json")
+def stalled(ctx, topic, *extras):
+    """The document of a run of 6 s in which the broker stands still from the second second to the fourth."""
+    ctx.create(topic)
+    path = ctx.path(f"{topic}.json")
     settings = ("--producer-props", "buffer.memory=65536", "max.block.ms=20000")
-    process = ctx.start("producer-perf", "--topic", "open", "--duration", 6, "--throughput", 5000, "--record-size", 1000,
-                        "--open-loop", "--json", path, *settings)
+    process = ctx.start("producer-perf", "--topic", topic, "--duration", 6, "--throughput", 5000, "--record-size", 1000,
+                        *extras, "--json", path, *settings)
     time.sleep(2)
     ctx.broker.process.send_signal(signal.SIGSTOP)
     time.sleep(2)
     ctx.broker.process.send_signal(signal.SIGCONT)
     out, err = process.communicate(timeout=60)
     need(process.returncode == 0, f"{out} {err}")
-    document = json.loads(path.read_text())
+    return json.loads(path.read_text())
+
+
+def open_loop(ctx):
+    """While the broker stands still the schedule goes on: responses grow to the length of the stall, services do not."""
+    document = stalled(ctx, "open", "--open-loop")
     response, totals = document["response_us"], document["totals"]
     # The stall is 2 s of 6: a third of the records were due in it, and half of those waited a second or more.
     need(1_500_000 < response["max"] < 4_000_000 and response["p90"] > 700_000, f"response {response}")
@@ -162,17 +167,7 @@ def open_loop(ctx):
 
 def closed_and_open(ctx):
     """The same stall in a closed loop hides in the percentiles of the service time and shows in those of the response."""
-    ctx.create("closed")
-    path = ctx.path("closed.json")
-    process = ctx.start("producer-perf", "--topic", "closed", "--duration", 6, "--throughput", 5000, "--record-size", 1000,
-                        "--json", path, "--producer-props", "buffer.memory=65536", "max.block.ms=20000")
-    time.sleep(2)
-    ctx.broker.process.send_signal(signal.SIGSTOP)
-    time.sleep(2)
-    ctx.broker.process.send_signal(signal.SIGCONT)
-    out, err = process.communicate(timeout=60)
-    need(process.returncode == 0, f"{out} {err}")
-    document = json.loads(path.read_text())
+    document = stalled(ctx, "closed")
     response, service = document["response_us"]["p90"], document["service_us"]["p90"]
     need(response > 4 * service, f"response p90 {response} us, service p90 {service} us")
     return f"response p90 {response / 1e3:.0f} ms, service p90 {service / 1e3:.1f} ms"
