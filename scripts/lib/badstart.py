@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import socket
 import subprocess
+import time
 
 from lib import brokers, wire
 from lib.report import Failed, need
@@ -18,6 +19,7 @@ def run(report, label, shards=1, binary=None, io=None):
 
     check("on a folder that cannot be written", read_only)
     check("on a port in use", port_in_use)
+    check("on a port that becomes free", port_freed)
     check("of a second broker on the same folder", second_broker)
     check("with unknown settings warns by name", unknown_settings)
     for key, value in IMPOSSIBLE:
@@ -89,6 +91,23 @@ def port_in_use(folder, shards, binary, io):
         taken.listen()
         broker.launch()
         return names(refused(broker.process, broker.output), broker.port + shards - 1)
+
+
+def port_freed(folder, shards, binary, io):
+    """A broker that was killed a moment ago may hold its port a moment longer: the next one waits for it."""
+    broker = ringlog(folder / "b", shards, binary, io)
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", broker.port + shards - 1))
+        taken.listen()
+        broker.launch()
+        time.sleep(1)
+        need(broker.alive(), f"it ended at once: {broker.tail()}")
+    try:
+        broker.await_ready()
+        return names(broker.output.read_text(), "in use; trying again")
+    finally:
+        broker.kill()
 
 
 def second_broker(folder, shards, binary, io):

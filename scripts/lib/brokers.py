@@ -100,6 +100,9 @@ class Broker:
 
     def start(self, outlive_us=False):
         self.launch(outlive_us)
+        return self.await_ready()
+
+    def await_ready(self):
         until = time.monotonic() + START_WAIT_S
         while not self.ready():
             if self.process.poll() is not None:

@@ -16,10 +16,12 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use ringlog_io::driver::{self, DriverOptions};
 use ringlog_io::{Driver, Kind, Listener, host, threads};
@@ -34,6 +36,10 @@ use crate::mail::{Address, Mailbox, Newest};
 use crate::metadata::image::{Image, ShardId};
 use crate::settings::Settings;
 use crate::shard::Shard;
+
+/// How long an address that is in use is tried again, and how often.
+const LISTEN_WAIT: Duration = Duration::from_secs(3);
+const LISTEN_RETRIES: u32 = 150;
 
 /// What went wrong at start, in words for the operator.
 pub(crate) type StartError = String;
@@ -235,11 +241,28 @@ impl Context {
 
     fn bind(&self, driver: &mut dyn Driver) -> Result<(Listener, u16), StartError> {
         let address: SocketAddr = self.settings.listen_address(self.shard).map_err(|error| error.to_string())?;
-        let listener = driver.listen(address).map_err(|error| {
+        let listener = self.listen(driver, address).map_err(|error| {
             format!("listeners: shard {} cannot listen on {address}: {error}; stop what listens there, or choose another port", self.shard)
         })?;
         let bound = driver.local_address(listener).map_err(|error| error.to_string())?;
         Ok((listener, bound.port()))
+    }
+
+    /// Listens; an address in use is tried again for [`LISTEN_RETRIES`]. A ring of a process that was killed goes on holding
+    /// its listening socket after the process was reaped: the kernel takes rings apart in a work queue of its own.
+    fn listen(&self, driver: &mut dyn Driver, address: SocketAddr) -> io::Result<Listener> {
+        for attempt in 0..LISTEN_RETRIES {
+            match driver.listen(address) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    if attempt == 0 {
+                        tracing::warn!(shard = self.shard, %address, "in use; trying again for {LISTEN_WAIT:?}");
+                    }
+                    thread::sleep(LISTEN_WAIT / LISTEN_RETRIES);
+                }
+                other => return other,
+            }
+        }
+        driver.listen(address)
     }
 
     /// Shard 0: the folder's lock, the metadata log, the first image.
