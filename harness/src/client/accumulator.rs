@@ -106,7 +106,7 @@ pub(crate) enum Appended {
     Taken { partition: usize, number: u64, index: u32, ready: bool },
     /// There is not enough buffer memory: send, wait, try again, with the same partition.
     NoMemory { wanted: usize, partition: usize },
-    /// The topic has no partition that can be written: fetch metadata, try again.
+    /// Nothing is known of the topic or the partition: fetch metadata, try again.
     NoPartition,
 }
 

@@ -148,6 +148,8 @@ pub(crate) struct State {
     /// How long a SASL session lasts in ms (KIP-368); 0 for ever.
     pub(crate) session_ms: i64,
     pub(crate) connections: usize,
+    /// Partitions without a leader.
+    pub(crate) leaderless: Vec<usize>,
     fetched: Vec<(i32, i64)>,
 }
 
@@ -354,7 +356,7 @@ fn metadata(request: &MetadataRequest, port: u16, state: &State) -> MetadataResp
         MetadataResponseBroker { node_id: 1, host: "127.0.0.1".into(), port: port.into(), ..Default::default() };
     let partition = |index: usize| MetadataResponsePartition {
         partition_index: i32::try_from(index).unwrap(),
-        leader_id: 1,
+        leader_id: if state.leaderless.contains(&index) { -1 } else { 1 },
         ..Default::default()
     };
     let known =

@@ -2,7 +2,9 @@
 //!
 //! Invariants:
 //! - A leader with an older epoch than the one known does not replace it (KAFKA-7738), unless the topic was made anew.
-//! - At most one request is under way; after an attempt the next waits for the backoff, however many ask for it.
+//! - At most one request is under way; after an attempt the next waits for the backoff, however many ask for it. The
+//!   backoff grows while answers say nothing new (Metadata.equivalentResponseCount): a leader that is missing for long
+//!   is not asked for ten times a second. A topic that is new to us is asked for at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,7 +60,11 @@ pub(crate) struct Metadata {
     version: u64,
     next_attempt_ns: u64,
     attempts: u32,
+    /// Answers in a row that said nothing new.
+    same_answers: u32,
     asked: bool,
+    /// Topics came into use since the request under way was made.
+    has_new_topics: bool,
     wants_update: bool,
 }
 
@@ -76,7 +82,9 @@ impl Metadata {
             version: 0,
             next_attempt_ns: 0,
             attempts: 0,
+            same_answers: 0,
             asked: false,
+            has_new_topics: false,
             wants_update: true,
         }
     }
@@ -84,14 +92,24 @@ impl Metadata {
     /// Somebody uses this topic from now on.
     pub(crate) fn use_topic(&mut self, name: &str) {
         if self.wanted.insert(name.to_owned()) {
-            self.want_update();
+            self.want_new_topics();
         }
     }
 
     /// Every topic of the cluster is of interest from now on, or those in use only.
     pub(crate) fn want_all(&mut self, all: bool) {
         self.all = all;
-        self.want_update();
+        self.want_new_topics();
+    }
+
+    /// Metadata.requestUpdateForNewTopics: nothing to rest for.
+    fn want_new_topics(&mut self) {
+        self.has_new_topics = true;
+        self.wants_update = true;
+        self.same_answers = 0;
+        if self.attempts == 0 {
+            self.next_attempt_ns = 0;
+        }
     }
 
     /// The topics that are known and in use (or all).
@@ -179,6 +197,7 @@ impl Metadata {
     pub(crate) fn request(&mut self, now_ns: u64) -> MetadataRequest {
         self.asked = true;
         self.all_asked = self.all;
+        self.has_new_topics = false;
         self.next_attempt_ns = now_ns.saturating_add(nanos(self.backoff.after(self.attempts)));
         self.attempts = self.attempts.saturating_add(1);
         let named = |name: &String| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() };
@@ -198,7 +217,7 @@ impl Metadata {
     /// Takes an answer. The brokers are the caller's to look at.
     pub(crate) fn update(&mut self, response: &MetadataResponse, now_ns: u64) {
         self.asked = false;
-        self.wants_update = false;
+        self.wants_update = self.has_new_topics;
         self.attempts = 0;
         self.updated_ns = Some(now_ns);
         self.version += 1;
@@ -208,7 +227,14 @@ impl Metadata {
             let gone = || TopicLayout { error: Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), ..TopicLayout::default() };
             self.wanted.iter().for_each(|name| _ = self.topics.entry(name.clone()).or_insert_with(gone));
         }
-        response.topics.iter().for_each(|topic| self.update_topic(topic));
+        let news = response.topics.iter().filter(|topic| self.update_topic(topic)).count();
+        self.same_answers = if news > 0 { 0 } else { self.same_answers.saturating_add(1) };
+        if self.has_new_topics {
+            self.next_attempt_ns = 0;
+        } else if self.same_answers > 0 {
+            let pause_ns = nanos(self.backoff.after(self.same_answers - 1));
+            self.next_attempt_ns = self.next_attempt_ns.max(now_ns.saturating_add(pause_ns));
+        }
     }
 
     /// A broker named a partition's leader in passing (KIP-951). False where that is not news.
@@ -219,20 +245,24 @@ impl Metadata {
         true
     }
 
-    fn update_topic(&mut self, topic: &MetadataResponseTopic) {
-        let Some(name) = topic.name.as_deref().filter(|name| self.all || self.wanted.contains(*name)) else { return };
+    /// True where it says something new.
+    fn update_topic(&mut self, topic: &MetadataResponseTopic) -> bool {
+        let used = topic.name.as_deref().filter(|name| self.all || self.wanted.contains(*name));
+        let Some(name) = used else { return false };
         let error = ErrorCode(topic.error_code);
         let old = self.topics.entry(name.to_owned()).or_default();
         if !error.is_none() {
-            old.error = Some(error);
             self.wants_update |= error.is_retriable();
-            return;
+            return old.error.replace(error) != Some(error);
         }
         let made_anew = old.id != topic.topic_id;
-        let old_leaders = if made_anew { Vec::new() } else { std::mem::take(&mut old.leaders) };
-        let leaders = leaders(&topic.partitions, &old_leaders);
+        let old_leaders: &[Leader] = if made_anew { &[] } else { &old.leaders };
+        let leaders = leaders(&topic.partitions, old_leaders);
         self.wants_update |= leaders.is_empty() || leaders.iter().any(|leader| leader.node.is_none());
-        *old = TopicLayout { id: topic.topic_id, leaders, error: None, is_internal: topic.is_internal };
+        let new = TopicLayout { id: topic.topic_id, leaders, error: None, is_internal: topic.is_internal };
+        let is_news = made_anew || old.leaders != new.leaders || old.error.is_some();
+        *old = new;
+        is_news
     }
 }
 
@@ -311,6 +341,36 @@ mod tests {
         metadata.request(1_200_000_000);
         metadata.update(&answer(ErrorCode::NONE, &[(1, 1)]), 1_200_000_000);
         assert_eq!(metadata.due_ns(), Some(301_200_000_000), "known: not before metadata.max.age.ms");
+    }
+
+    #[test]
+    fn a_leader_that_is_missing_for_long_is_asked_for_less_and_less_often() {
+        let mut metadata = metadata();
+        let (mut now_ns, mut pauses) = (0, Vec::new());
+        for _ in 0..7 {
+            metadata.request(now_ns);
+            metadata.update(&answer(ErrorCode::NONE, &[(-1, 4)]), now_ns);
+            let due_ns = metadata.due_ns().unwrap();
+            pauses.push((due_ns - now_ns) / 1_000_000);
+            now_ns = due_ns;
+        }
+        assert_eq!(pauses, [100, 100, 200, 400, 800, 1000, 1000], "the first answer says something new");
+        metadata.use_topic("another");
+        assert_eq!(metadata.due_ns(), Some(0), "a new topic waits for nothing");
+        metadata.request(now_ns);
+        metadata.update(&answer(ErrorCode::NONE, &[(-1, 5)]), now_ns);
+        assert_eq!(metadata.due_ns().unwrap() - now_ns, 100_000_000, "an epoch is news too");
+    }
+
+    #[test]
+    fn a_topic_that_comes_into_use_while_an_answer_is_awaited_is_asked_for_next() {
+        let mut metadata = metadata();
+        metadata.request(5);
+        metadata.use_topic("late");
+        metadata.update(&answer(ErrorCode::NONE, &[(1, 0)]), 6);
+        assert_eq!(metadata.due_ns(), Some(0));
+        let asked = metadata.request(7).topics.unwrap();
+        assert!(asked.iter().any(|topic| topic.name.as_deref() == Some("late")));
     }
 
     #[test]

@@ -8,6 +8,9 @@
 //!   appended >= 2 batch.size                                           -> switch in any case (KAFKA-14156)
 //!   next = uniform, or weighted by (longest queue + 1 - its queue) once every partition had a batch
 //! ```
+//!
+//! A partition without a leader is left out, unless no partition has one: then any will do, and its batch waits for a
+//! leader or for the end of `delivery.timeout.ms`.
 
 use ringlog_wire::hash::partition_for_key;
 
@@ -25,18 +28,19 @@ pub(crate) struct Sticky {
     appended: usize,
 }
 
-/// What the choice looks at: a partition that can be written, and how many batches wait there.
+/// What the choice knows of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Load {
     pub(crate) partition: usize,
     /// Batches that wait. `None` where none was ever queued.
     pub(crate) queued: Option<usize>,
-    /// Its node takes what is ready within `partitioner.availability.timeout.ms`.
-    pub(crate) available: bool,
+    pub(crate) has_leader: bool,
+    /// Its leader takes what is ready within `partitioner.availability.timeout.ms`.
+    pub(crate) in_time: bool,
 }
 
 impl Sticky {
-    /// The current partition; chosen where there is none or it lost its leader.
+    /// The current partition; chosen where there is none. One that loses its leader stays the current one.
     pub(crate) fn partition(&mut self, loads: &mut dyn FnMut() -> Vec<Load>, random: &mut Choice) -> Option<usize> {
         if self.current.is_none() {
             self.current = random.pick(&loads());
@@ -107,14 +111,13 @@ impl Choice {
         f64::from(self.random.next_int().cast_unsigned()) / f64::from(u32::MAX)
     }
 
-    /// Of the partitions that are available; of all where none is.
+    /// BuiltInPartitioner.nextPartition: by load where every partition had a batch, among those that take what is ready
+    /// in time; otherwise each of those with a leader alike; each of all where none has a leader.
     fn pick(&mut self, loads: &[Load]) -> Option<usize> {
-        let available: Vec<Load> = loads.iter().copied().filter(|load| load.available).collect();
-        self.pick_among(if available.is_empty() { loads } else { &available })
-    }
-
-    fn pick_among(&mut self, loads: &[Load]) -> Option<usize> {
-        let weights = self.weights(loads);
+        let weights = self.weights(loads).unwrap_or_else(|| {
+            let none_led = loads.iter().all(|load| !load.has_leader);
+            loads.iter().map(|load| i64::from(load.has_leader || none_led)).collect()
+        });
         let total: i64 = weights.iter().sum();
         let bound = i32::try_from(total).unwrap_or(i32::MAX).max(1);
         let mut left = i64::from(self.random.next_int_below(bound));
@@ -125,19 +128,24 @@ impl Choice {
         loads.get(chosen).map(|load| load.partition)
     }
 
-    /// Kafka's cumulative table, as single weights; all equal where the choice is uniform.
-    fn weights(&self, loads: &[Load]) -> Vec<i64> {
+    /// Kafka's cumulative table, as single weights (BuiltInPartitioner.updatePartitionLoadStats); `None` where the
+    /// choice does not go by load.
+    fn weights(&self, loads: &[Load]) -> Option<Vec<i64>> {
         let queued: Option<Vec<usize>> = loads.iter().map(|load| load.queued).collect();
-        let Some(queued) = queued.filter(|queued| self.adaptive && queued.len() > 1) else {
-            return vec![1; loads.len()];
+        let queued = queued.filter(|queued| self.adaptive && queued.len() > 1)?;
+        let counts = |load: &Load| load.has_leader && load.in_time;
+        let longest = loads.iter().zip(&queued).filter(|(load, _)| counts(load)).map(|(_, len)| *len).max()?;
+        let weight = |(load, len): (&Load, &usize)| {
+            if counts(load) { i64::try_from(longest + 1 - len).unwrap_or(1) } else { 0 }
         };
-        let longest = queued.iter().copied().max().unwrap_or(0);
-        queued.iter().map(|len| i64::try_from(longest + 1 - len).unwrap_or(1)).collect()
+        Some(loads.iter().zip(&queued).map(weight).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -160,15 +168,38 @@ mod tests {
         }
     }
 
+    fn picked(choice: &mut Choice, loads: &[Load]) -> Vec<usize> {
+        (0..500).filter_map(|_| choice.pick(loads)).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     #[test]
     fn a_partition_whose_node_does_not_answer_is_left_out_unless_all_are() {
         let mut slow = loads(&[Some(0), Some(0), Some(0)]);
-        slow[1].available = false;
+        slow[1].in_time = false;
         let mut choice = Choice::new(5, true);
-        assert!((0..500).all(|_| choice.pick(&slow) != Some(1)));
-        slow.iter_mut().for_each(|load| load.available = false);
-        let picked: std::collections::BTreeSet<_> = (0..500).filter_map(|_| choice.pick(&slow)).collect();
-        assert_eq!(picked.len(), 3);
+        assert_eq!(picked(&mut choice, &slow), [0, 2]);
+        assert_eq!(picked(&mut Choice::new(5, false), &slow), [0, 1, 2], "only the adaptive choice looks at it");
+        slow.iter_mut().for_each(|load| load.in_time = false);
+        assert_eq!(picked(&mut choice, &slow), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_partition_without_a_leader_is_left_out_unless_none_has_one() {
+        for queued in [None, Some(0), Some(3)] {
+            let mut some = loads(&[queued, Some(1), Some(0)]);
+            some[0].has_leader = false;
+            let mut choice = Choice::new(5, true);
+            assert_eq!(picked(&mut choice, &some), [1, 2], "{queued:?}");
+            some[2].in_time = false;
+            let wanted = if queued.is_some() { vec![1] } else { vec![1, 2] };
+            assert_eq!(
+                picked(&mut choice, &some),
+                wanted,
+                "{queued:?}: late ones count until every partition had a batch"
+            );
+            some.iter_mut().for_each(|load| load.has_leader = false);
+            assert_eq!(picked(&mut choice, &some), [0, 1, 2], "{queued:?}");
+        }
     }
 
     #[test]
@@ -191,7 +222,7 @@ mod tests {
         queued
             .iter()
             .enumerate()
-            .map(|(partition, queued)| Load { partition, queued: *queued, available: true })
+            .map(|(partition, queued)| Load { partition, queued: *queued, has_leader: true, in_time: true })
             .collect()
     }
 

@@ -228,3 +228,38 @@ fn fetches_after_the_first_name_only_what_changed() {
     assert!(fetches.clone().count() > 3);
     assert!(fetches.into_iter().all(|(_, version)| *version == 17));
 }
+
+#[test]
+fn a_partition_without_a_leader_holds_up_no_other_and_is_read_once_it_has_one() {
+    for group in ["", "group.id=g"] {
+        let broker = FakeBroker::start(3, Age::Kafka43, &[]);
+        send(broker.port, "partitioner.class=round-robin", 90);
+        broker.state().leaderless = vec![1];
+        let more = format!("auto.offset.reset=earliest {group}");
+        let config = ConsumerConfig::parse(&properties(broker.port, &more)).unwrap().config;
+        let mut consumer = Consumer::open(config, open_driver()).unwrap();
+        if group.is_empty() {
+            consumer.assign_all(TOPIC).unwrap();
+        } else {
+            consumer.subscribe(&[TOPIC]).unwrap();
+        }
+        let mut taken = Taken::default();
+        let read = |consumer: &mut Consumer, taken: &mut Taken, wanted: usize| {
+            for _ in 0..100 {
+                if sorted(&taken.values).len() < wanted {
+                    consumer.poll(Duration::from_millis(100), taken).unwrap();
+                }
+            }
+        };
+        read(&mut consumer, &mut taken, 60);
+        consumer.poll(Duration::from_millis(300), &mut taken).unwrap();
+        assert_eq!(taken.values.keys().copied().collect::<Vec<_>>(), [0, 2], "{group}");
+        let asked = broker.state().asked.iter().filter(|(api, _)| *api == ApiKey::Metadata).count();
+        assert!(asked > 2, "a leader is asked for, {asked} times");
+        broker.state().leaderless.clear();
+        read(&mut consumer, &mut taken, 90);
+        assert_eq!(sorted(&taken.values), (0..90).collect::<Vec<_>>(), "{group}");
+        assert!(in_order(&taken.values));
+        consumer.close().unwrap();
+    }
+}

@@ -144,17 +144,20 @@ impl Pair {
 
     /// The consumer stands at the end of every partition.
     fn settle(&mut self, options: &Options) -> Result<(), PerfError> {
-        self.consumer.assign_all(&options.topic)?;
-        let timeout = self.consumer.config().default_api_timeout;
-        if self.consumer.settle_positions(timeout)? {
-            return Ok(());
+        let partitions = self.consumer.assign_all(&options.topic)?;
+        for partition in (0..partitions).filter_map(|partition| i32::try_from(partition).ok()) {
+            self.consumer.position(&options.topic, partition).map_err(|error| self.no_position(error))?;
         }
-        let reason = self.consumer.last_disconnect().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        Err(PerfError::Text(format!(
-            "Timeout of {}ms expired before the positions of {} could be determined{reason}",
-            timeout.as_millis(),
-            options.topic
-        )))
+        Ok(())
+    }
+
+    /// The original's words, and what is known of the reason.
+    fn no_position(&self, error: ClientError) -> PerfError {
+        let ClientError::Timeout { what, waited_ms } = error else { return error.into() };
+        if let Some(reason) = self.consumer.last_disconnect() {
+            eprintln!("the last connection ended because: {reason}");
+        }
+        PerfError::Text(format!("Timeout of {waited_ms}ms expired before {what}"))
     }
 
     fn measure(&mut self, options: &Options, stop: &signals::Stop) -> Result<Latencies, PerfError> {

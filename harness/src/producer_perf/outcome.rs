@@ -12,7 +12,8 @@ use super::book::Book;
 use super::options::Options;
 use super::stats::Stats;
 use super::to_ms;
-use crate::client::{Delivered, DeliverySink, Failed};
+use crate::cli::compat::Compat;
+use crate::client::{Delivered, DeliverySink, Failed, SendError};
 
 /// What all clients of a run count together. Readable at any time, also while a client waits in a send.
 #[derive(Clone)]
@@ -35,6 +36,7 @@ struct Plan {
     records: u64,
     warmup_records: u64,
     reporting_interval_ms: i64,
+    compat: Compat,
 }
 
 impl Shared {
@@ -44,6 +46,7 @@ impl Shared {
             records: if records_known { options.records } else { SAMPLES_UNKNOWN },
             warmup_records: options.warmup_records,
             reporting_interval_ms: options.reporting_interval_ms,
+            compat: options.compat,
         };
         let totals = Totals { plan, whole: None, steady: None, failures: Failures::default(), acknowledged: 0 };
         Self(Arc::new(Mutex::new(totals)))
@@ -64,7 +67,7 @@ impl Totals {
 
     /// The first client whose warm-up is over begins the steady state.
     fn begin_steady_state(&mut self, now_ns: u64) {
-        let Plan { records, warmup_records, reporting_interval_ms } = self.plan;
+        let Plan { records, warmup_records, reporting_interval_ms, .. } = self.plan;
         let left = if records > warmup_records { records - warmup_records } else { records };
         self.steady.get_or_insert_with(|| Stats::new(left, reporting_interval_ms, true, to_ms(now_ns)));
         self.whole.iter_mut().for_each(Stats::silence);
@@ -76,6 +79,10 @@ impl Totals {
         let whole = self.whole.get_or_insert_with(|| Stats::new(records, reporting_interval_ms, false, now_ms));
         let whole = whole.total(now_ms);
         std::iter::once(whole).chain(self.steady.as_mut().map(|steady| steady.total(now_ms))).collect()
+    }
+
+    fn failed(&mut self, batch: &Failed<'_>) {
+        self.failures.count(&words(batch.error, self.plan.compat), batch.marks.len() as u64);
     }
 
     fn delivered(&mut self, batch: &Delivered<'_>, steady_since_ns: u64) {
@@ -132,10 +139,19 @@ impl DeliverySink for Outcome {
     }
 
     fn failed(&mut self, batch: &Failed<'_>) {
-        self.shared.totals().failures.count(&batch.error.to_string(), batch.marks.len() as u64);
+        self.shared.totals().failed(batch);
         if let Some(book) = &self.book {
             book.pages().failed(batch);
         }
+    }
+}
+
+/// The text of that line of Kafka: until 3.9 an expired batch has one sentence.
+fn words(error: &SendError, compat: Compat) -> String {
+    let text = error.to_string();
+    match error {
+        SendError::Expired { .. } if compat.is_3_9() => text.split(". ").next().unwrap_or(&text).to_owned(),
+        _ => text,
     }
 }
 
@@ -183,4 +199,18 @@ impl Failures {
 fn same_kind(left: &str, right: &str) -> bool {
     let words = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
     words(left) == words(right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_expired_is_told_in_the_words_of_either_line_of_kafka() {
+        let error = SendError::Expired { records: 5, partition: "a.b-0".into(), waited_ms: 1501 };
+        let old = "Expiring 5 record(s) for a.b-0:1501 ms has passed since batch creation";
+        let new = "The request has not been sent, or no server response has been received yet.";
+        assert_eq!(words(&error, Compat::V3_9), old);
+        assert_eq!(words(&error, Compat::V4_3), format!("{old}. {new}"));
+    }
 }

@@ -34,16 +34,13 @@ impl Accumulator {
         }
         let (partitions, times, timeout_ns) =
             (&queues.partitions, &self.node_times, self.limits.availability_timeout_ns);
-        let mut loads = || {
-            let led =
-                partitions.iter().enumerate().filter_map(|(at, partition)| Some((at, partition, partition.leader?)));
-            led.map(|(partition, at, leader)| Load {
-                partition,
-                queued: at.ever_queued.then(|| at.queue.len() + at.again.len()),
-                available: timeout_ns == 0 || is_available(times.get(&leader), timeout_ns),
-            })
-            .collect()
+        let load = |(partition, at): (usize, &Partition)| Load {
+            partition,
+            queued: at.ever_queued.then(|| at.queue.len() + at.again.len()),
+            has_leader: at.leader.is_some(),
+            in_time: timeout_ns == 0 || at.leader.is_none_or(|node| is_in_time(times.get(&node), timeout_ns)),
         };
+        let mut loads = || partitions.iter().enumerate().map(load).collect();
         queues.sticky.partition(&mut loads, &mut self.choice).map(|partition| (partition, true))
     }
 
@@ -89,7 +86,7 @@ impl Accumulator {
     }
 }
 
-fn is_available(times: Option<&NodeTimes>, timeout_ns: u64) -> bool {
+fn is_in_time(times: Option<&NodeTimes>, timeout_ns: u64) -> bool {
     times.is_none_or(|times| times.ready_ns.saturating_sub(times.drained_ns) <= timeout_ns)
 }
 

@@ -1,7 +1,5 @@
 //! What is read: topics and patterns through a group, or partitions by hand.
 
-use std::time::Duration;
-
 use regex::Regex;
 
 use super::super::accumulator::nanos;
@@ -161,18 +159,6 @@ impl Consumer {
         let names = self.metadata.names();
         self.metadata.want_all(self.pattern.is_some());
         Ok(names)
-    }
-
-    /// Looks up every position that is not known yet (where `auto.offset.reset` says to begin), so that records that
-    /// are written from now on are read. False where that took longer than `timeout`.
-    pub fn settle_positions(&mut self, timeout: Duration) -> Result<bool, ClientError> {
-        let deadline_ns = self.now_ns().saturating_add(nanos(timeout));
-        while !self.fetcher.has_positions() {
-            if !self.wait_turn(deadline_ns)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     pub(super) fn apply_changes(&mut self, sink: &mut impl RecordSink) {

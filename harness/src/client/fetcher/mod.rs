@@ -259,11 +259,6 @@ impl Fetcher {
         self.assigned.values().map(lag).fold(0, i64::saturating_add)
     }
 
-    /// Whether every position is known.
-    pub(crate) fn has_positions(&self) -> bool {
-        self.assigned.values().all(|position| position.offset.is_some())
-    }
-
     /// The next fetch of a node, if one is due, and whether every topic's id is known.
     pub(crate) fn request(&mut self, node: NodeId, metadata: &Metadata, now_ns: u64) -> Option<(FetchRequest, bool)> {
         let has_queued = self.queue.iter().any(|(from, ..)| *from == node);

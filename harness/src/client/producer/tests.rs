@@ -1,6 +1,6 @@
 //! The producer over real sockets: single records, partitioners, times.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringlog_wire::ErrorCode;
 
@@ -103,4 +103,46 @@ fn a_batch_that_no_one_answers_is_given_up_when_its_time_is_over_though_it_is_in
     assert_eq!(heard.failed.len(), 1);
     assert!(heard.failed[0].1.starts_with("Expiring 1 record(s) for t-0:"), "{heard:?}");
     assert_eq!(heard.delivered, [(0, 2)], "the next one goes under a new epoch");
+}
+
+#[test]
+fn records_for_a_topic_without_a_leader_wait_for_one_until_their_time_is_over() {
+    for class in ["", "partitioner.class=sticky", "partitioner.class=round-robin"] {
+        let broker = FakeBroker::start(3, Age::Kafka43, &[]);
+        broker.state().leaderless = vec![0, 1, 2];
+        let times = "linger.ms=0 request.timeout.ms=200 delivery.timeout.ms=300 max.block.ms=60000";
+        let mut producer = producer(broker.port, &format!("{times} {class}"));
+        (0..30).for_each(|number| put(&mut producer, None, None, number));
+        assert_eq!(producer.stats().failed_records, 0, "they are taken: {class}");
+        producer.flush().unwrap();
+        broker.state().leaderless.clear();
+        (30..60).for_each(|number| put(&mut producer, None, None, number));
+        let heard = producer.close().unwrap();
+        assert_eq!((heard.failed.len(), heard.delivered.len()), (30, 30), "{class} {:?}", heard.failed.last());
+        assert!(heard.failed.iter().all(|(number, text)| *number < 30 && expired(text)), "{class} {:?}", heard.failed);
+    }
+}
+
+fn expired(text: &str) -> bool {
+    text.starts_with("Expiring ")
+        && text.contains(" record(s) for t-")
+        && text.contains(" ms has passed since batch creation")
+}
+
+#[test]
+fn partitions_without_a_leader_are_passed_over_while_another_has_one_and_a_leader_that_comes_is_found() {
+    let broker = FakeBroker::start(3, Age::Kafka43, &[]);
+    broker.state().leaderless = vec![0, 2];
+    let mut producer = producer(broker.port, "linger.ms=0 batch.size=100 max.block.ms=60000");
+    (0..100).for_each(|number| put(&mut producer, None, None, number));
+    producer.flush().unwrap();
+    assert!(producer.sink().delivered.iter().all(|(partition, _)| *partition == 1));
+    put(&mut producer, Some(2), None, 100);
+    put(&mut producer, Some(0), None, 101);
+    producer.poll(std::time::Duration::from_millis(150)).unwrap();
+    assert_eq!(producer.sink().delivered.len(), 100, "these two wait");
+    broker.state().leaderless.clear();
+    let heard = producer.close().unwrap();
+    let waited: BTreeSet<_> = heard.delivered[100..].iter().copied().collect();
+    assert_eq!((waited, heard.failed), (BTreeSet::from([(2, 100), (0, 101)]), Vec::new()));
 }
