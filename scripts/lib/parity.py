@@ -6,6 +6,7 @@
 """
 
 import collections
+import contextlib
 import difflib
 import re
 import subprocess
@@ -51,8 +52,8 @@ class Report:
 class Bench:
     """A real Kafka with the topics that the cases need, its tools, and our binary."""
 
-    def __init__(self, folder, version, binary):
-        self.folder, self.version, self.binary = folder, version, binary
+    def __init__(self, folder, version, binary, cases):
+        self.folder, self.version, self.binary, self.cases = folder, version, binary, cases
         self.tools = Tools(version)
         self.compat = ["--compat", "3.9"] if version.startswith("3.") else []
         overrides = {"auto.create.topics.enable": "false", "transaction.state.log.replication.factor": 1}
@@ -66,6 +67,19 @@ class Bench:
     def __exit__(self, *_):
         self.tools.close()
         self.broker.kill()
+
+    @contextlib.contextmanager
+    def second_broker(self):
+        """A broker beside the first one, for as long as it takes: what only it has is without a leader afterwards."""
+        port = brokers.free_ports(1)
+        beside = {"process.roles": "broker", "node.id": 2, "listeners": f"PLAINTEXT://127.0.0.1:{port}",
+                  "controller.quorum.voters": f"1@127.0.0.1:{self.broker.port + 1}"}
+        with brokers.Kafka(self.folder / "second", port, version=self.version, overrides=beside) as broker:
+            yield broker
+            broker.stop()
+
+    def kafka_topics(self, *arguments):
+        return self.tools("kafka-topics", "--bootstrap-server", self.broker.bootstrap, *arguments).out
 
     def places(self, side):
         """What stands for {name} in a case's arguments; each side has topics that the other does not touch."""
@@ -102,7 +116,7 @@ def run(report, version, binary):
     cases = [case for case in parity_cases.CASES if version in case.versions and report.wants(f"{version} {case.name}")]
     if not cases:
         return
-    with brokers.scratch("ringlog-parity-") as folder, Bench(folder, version, binary) as bench:
+    with brokers.scratch("ringlog-parity-") as folder, Bench(folder, version, binary, cases) as bench:
         for case in cases:
             started = time.monotonic()
             pair = bench.both(case)
@@ -127,9 +141,28 @@ def differences(case, pair):
         left, right = permitted(left, right)
         diff = difflib.unified_diff(left, right, f"Kafka's {stream}", f"our {stream}", lineterm="", n=1)
         found += list(diff)
+    if case.failures:
+        left, right = failures(pair.theirs.err), our_failures(pair.ours.err)
+        found += [] if left and left == right else [f"failed records by text: Kafka's {left}, ours {right}"]
     if case.says and not re.search(case.says, pair.ours.err):
         found.append(f"our stderr does not say {case.says}")
     return found
+
+
+def failures(text):
+    """How many records failed with each text: Kafka's tool has a line for each of them."""
+    lines = [line for line in text.splitlines() if re.match(r"[\w.]+Exception: ", line)]
+    return collections.Counter(without_numbers(line.split(": ", 1)[1]) for line in lines)
+
+
+def our_failures(text):
+    """The same from our last lines, which count them."""
+    kinds = re.findall(r"^(\d+) records failed, such as: (.*)$", text, re.M)
+    return collections.Counter({without_numbers(kind): int(count) for count, kind in kinds})
+
+
+def without_numbers(text):
+    return re.sub(r"\d+", "<n>", text)
 
 
 def neutral(text):

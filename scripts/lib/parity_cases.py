@@ -1,6 +1,7 @@
 """The invocations, good and bad. `{b}` is the broker; `{own}` and `{new}` are topics of that side alone."""
 
 import dataclasses
+import time
 
 from lib import parity
 
@@ -10,8 +11,9 @@ FIXED_COUNT = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One invocation; `exact` compares whole numbers too, `windows` progress lines too, `says` is due on our stderr;
-    `code_only` where the texts differ on purpose."""
+    """One invocation; `exact` compares whole numbers too, `windows` progress lines too, `failures` how many records
+    failed with which text; `says` is due on our stderr; `code_only` where the texts differ on purpose. `dead` needs the
+    topics whose broker is gone."""
 
     name: str
     tool: str
@@ -20,6 +22,8 @@ class Case:
     exact: bool = False
     windows: bool = False
     code_only: bool = False
+    failures: bool = False
+    dead: bool = False
     says: str = ""
 
 
@@ -38,6 +42,22 @@ def prepare(bench):
              "payloads.txt": "one\ntwo\n\nthree\n", "bars.txt": "one|two|three", "empty.txt": ""}
     for name, text in files.items():
         (bench.folder / name).write_text(text)
+    if any(case.dead for case in bench.cases):
+        lose_leaders(bench, fill[2:])
+
+
+def lose_leaders(bench, fill):
+    """`gone` has one partition and no leader; `half` and `read` have two, of which one has none."""
+    with bench.second_broker():
+        for name, nodes in (("gone", "2"), ("half", "1,2"), ("read", "1,2")):
+            bench.kafka_topics("--create", "--topic", name, "--replica-assignment", nodes)
+    for name, count in (("gone", 1), ("half", 1), ("read", 1)):
+        until = time.monotonic() + 30
+        while bench.kafka_topics("--describe", "--topic", name).count("Leader: none") != count:
+            if time.monotonic() > until:
+                raise SystemExit(f"{name} keeps its leader though its broker has stopped")
+            time.sleep(0.2)
+    bench.tools("kafka-producer-perf-test", "--topic", "read", *fill)
 
 
 def producer(name, line, versions=BOTH, base="--topic {own} --num-records 200 --throughput -1", **more):
@@ -86,17 +106,30 @@ PRODUCER = [
     producer("transactions", f"--record-size 100 --transactional-id tx-{{own}} --transaction-duration-ms 50 {PROPS}"),
     producer("transactions by a default id", f"--record-size 10 --transaction-duration-ms 50 {PROPS}"),
     producer("record too large for the client", f"--record-size 2000000 {PROPS}",
-             base="--topic {own} --num-records 2 --throughput -1", exact=True),
+             base="--topic {own} --num-records 2 --throughput -1", exact=True, failures=True),
     producer("record too large for the broker", f"--record-size 1000 {PROPS}",
-             base="--topic small --num-records 2 --throughput -1", exact=True, versions=NEW),
+             base="--topic small --num-records 2 --throughput -1", exact=True, failures=True, versions=NEW),
     producer("larger than the buffer", f"--record-size 900000 {PROPS} buffer.memory=100000",
-             base="--topic {own} --num-records 2 --throughput -1", exact=True),
+             base="--topic {own} --num-records 2 --throughput -1", exact=True, failures=True),
     producer("topic that does not exist", f"--record-size 10 {PROPS} max.block.ms=800",
-             base="--topic nothere --num-records 2 --throughput -1", exact=True),
+             base="--topic nothere --num-records 2 --throughput -1", exact=True, failures=True),
     producer("unreachable broker", "--record-size 10 --producer-props bootstrap.servers={nobody} max.block.ms=500",
-             base="--topic t --num-records 2 --throughput -1", exact=True, says=r"127\.0\.0\.1:1\b"),
+             base="--topic t --num-records 2 --throughput -1", exact=True, failures=True, says=r"127\.0\.0\.1:1\b"),
     producer("an invalid topic name", f"--record-size 10 {PROPS} max.block.ms=800",
-             base="--topic in/valid --num-records 1 --throughput -1", exact=True),
+             base="--topic in/valid --num-records 1 --throughput -1", exact=True, failures=True),
+    producer("topic without a leader", f"--record-size 10 {PROPS} request.timeout.ms=1000 delivery.timeout.ms=1500",
+             base="--topic gone --num-records 5 --throughput -1", exact=True, failures=True, dead=True),
+    producer("topic without a leader, a record in each batch", f"--record-size 100 {PROPS} batch.size=50 acks=1"
+             " request.timeout.ms=1000 delivery.timeout.ms=1500",
+             base="--topic gone --num-records 5 --throughput -1", exact=True, failures=True, dead=True),
+    producer("partition without a leader", f"--record-size 10 {PROPS} batch.size=50 request.timeout.ms=1000"
+             " delivery.timeout.ms=1500", base="--topic half --num-records 50 --throughput -1", dead=True),
+    producer("a buffer that stays full", f"--record-size 10000 {PROPS} buffer.memory=32768 max.block.ms=1000"
+             " request.timeout.ms=1000 delivery.timeout.ms=6000",
+             base="--topic gone --num-records 6 --throughput -1", exact=True, failures=True, dead=True),
+    producer("a buffer that is full until batches expire", f"--record-size 10000 {PROPS} buffer.memory=32768"
+             " max.block.ms=4000 request.timeout.ms=1000 delivery.timeout.ms=1500",
+             base="--topic gone --num-records 5 --throughput -1", exact=True, failures=True, dead=True),
     producer("unknown property", f"--record-size 100 {PROPS} nonsense.property=1",
              says=r"These configurations '\[nonsense\.property\]' were supplied but are not used yet\."),
 ]
@@ -167,6 +200,10 @@ CONSUMER = [
     consumer("empty topic", "--timeout 1000", base="--bootstrap-server {b} --topic empty --messages 10"),
     consumer("topic that does not exist", "--timeout 1000",
              base="--bootstrap-server {b} --topic nothere --messages 10"),
+    consumer("topic without a leader", "--timeout 2000", base="--bootstrap-server {b} --topic gone --messages 10",
+             dead=True),
+    consumer("partition without a leader", "--timeout 2000",
+             base="--bootstrap-server {b} --topic read --messages 5000", dead=True),
     consumer("unreachable broker", "--timeout 1000", base="--bootstrap-server {nobody} --topic fixed --messages 10",
              says=r"127\.0\.0\.1:1\b"),
     consumer("unknown property", "--command-property nonsense.property=1", NEW,
@@ -219,6 +256,7 @@ E2E = [
     e2e("topic that does not exist", "{b} {new} 3 1 20", BOTH),
     e2e("unreachable broker", "{nobody} {own} 3 1 20 {dir}/quick.properties", BOTH, exact=True,
         says=r"127\.0\.0\.1:1\b"),
+    e2e("topic without a leader", "{b} gone 3 1 20 {dir}/quick.properties", BOTH, exact=True, dead=True),
     e2e("record too large", "{b} {own} 3 1 2000000", BOTH, exact=True),
     e2e("no arguments", "", BOTH, exact=True),
     e2e("help", "--help", BOTH, exact=True),

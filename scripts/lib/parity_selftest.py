@@ -9,7 +9,8 @@ from lib import brokers, parity, parity_cases, peers
 
 def run(report, binary):
     cases = {case.name: case for case in parity_cases.CASES}
-    with brokers.scratch("ringlog-parity-") as folder, parity.Bench(folder, peers.DEFAULT, binary) as bench:
+    wanted = [cases[name] for name, fault, *_ in FAULTS if report.wants(f"{name}: {fault}")]
+    with brokers.scratch("ringlog-parity-") as folder, parity.Bench(folder, peers.DEFAULT, binary, wanted) as bench:
         pairs = {}
         for name, fault, stream, change in FAULTS:
             if not report.wants(f"{name}: {fault}"):
@@ -71,6 +72,17 @@ FAULTS = [
     ("producer: metrics", "a number that is none", "out", sub(r"(request-total:\S+ +: ).*", r"\1many")),
     ("producer: unreachable broker", "the broker not named", "err", sub(r"127\.0\.0\.1:1\b", "somewhere")),
     ("producer: unreachable broker", "another reason", "err", sub("not present in metadata", "absent")),
+    ("producer: topic without a leader", "another reason", "err", sub("Expiring 5 record.*", "Topic gone not present in metadata after 60000 ms.")),
+    ("producer: topic without a leader", "records that are not counted", "err", sub(r"^5 records failed", "4 records failed")),
+    ("producer: topic without a leader", "another partition", "err", sub("gone-0", "gone-1")),
+    ("producer: topic without a leader", "a record that counts as sent", "out", sub(r"^0 records sent", "1 records sent")),
+    ("producer: a buffer that stays full", "another size", "err", sub("Failed to allocate 16384", "Failed to allocate 16383")),
+    ("producer: a buffer that stays full", "memory that is free", "err", sub("Available memory: 0", "Available memory: 1")),
+    ("producer: a buffer that stays full", "a record that waits for another reason", "err", sub(r"^4 records failed", "3 records failed")),
+    ("producer: a buffer that stays full", "nothing that expires", "err", without_line("send failed: Expiring")),
+    ("consumer: topic without a leader", "the warning dropped", "out", without_line("WARNING: Exiting")),
+    ("consumer: partition without a leader", "records of the other partition lost", "out", sub(r", 1000, ", ", 0, ")),
+    ("e2e: topic without a leader", "the partition not named", "err", sub("gone-0", "gone")),
     ("producer: record too large for the client", "another limit", "err", sub("1048576", "1048577")),
     ("consumer: summary", "a record not counted", "out", sub(r", 1000, ", ", 999, ")),
     ("consumer: summary", "bytes not counted", "out", sub(r", 0\.0954, ", ", 0.0953, ")),
