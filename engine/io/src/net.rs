@@ -115,6 +115,11 @@ pub(crate) fn set_options(fd: RawFd, options: SocketOptions) -> io::Result<()> {
     Ok(())
 }
 
+/// Sets from how many bytes on the socket counts as readable (SO_RCVLOWAT, socket(7)).
+pub(crate) fn set_low_water(fd: RawFd, bytes: usize) -> io::Result<()> {
+    set_option(fd, libc::SOL_SOCKET, libc::SO_RCVLOWAT, i32::try_from(bytes).unwrap_or(i32::MAX))
+}
+
 /// A listening socket.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
     try_listen(address).map_err(|error| {

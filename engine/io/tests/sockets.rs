@@ -62,6 +62,41 @@ fn both_ends_echo_at_the_same_time() {
 }
 
 #[test]
+fn an_exact_receive_ends_with_its_last_byte_however_they_come() {
+    on_each(|rig| {
+        let (near, far) = rig.pair();
+        // (what comes before the exact receive, then piece by piece, each waited for)
+        let cases: [(usize, &[usize]); 6] = [
+            (100, &[372 << 10]),
+            (100_000, &[156 << 10, 116 << 10]),
+            (1, &[300_000, 5, 1, 700_000]),
+            (65_536, &[(1 << 20) - 65_536]),
+            (10, &[100, (128 << 10) - 99, (128 << 10) - 1, 1]),
+            (200_000, &[400_000, 400_000, 48_576]),
+        ];
+        for (turn, (first, pieces)) in cases.into_iter().enumerate() {
+            let total = first + pieces.iter().sum::<usize>();
+            let bytes = noise(total, turn as u64);
+            rig.send_all(near, bytes[..first].to_vec());
+            rig.driver.recv(far, 25);
+            let mut got = rig.received(25).expect("the first bytes");
+            rig.driver.recv_exact(far, std::mem::replace(&mut got, Buf::from(vec![])), total, 26);
+            let mut at = first;
+            for piece in pieces {
+                rig.send_all(near, bytes[at..at + piece].to_vec());
+                at += piece;
+                rig.turn(Duration::from_millis(5));
+            }
+            assert!(rig.filled(26).expect("filled")[..] == bytes[..], "case {turn}");
+            // What an exact receive asked of the socket is not asked of the next.
+            rig.driver.recv(far, 27);
+            rig.send_all(near, vec![7; 3]);
+            assert_eq!(rig.received(27).expect("received")[..], [7; 3]);
+        }
+    });
+}
+
+#[test]
 fn many_parts_arrive_in_their_order() {
     on_each(|rig| {
         let (near, far) = rig.pair();

@@ -280,6 +280,7 @@ impl Partition {
         if !self.aborted.is_empty() {
             self.flush.wrote_small(&file_name(self.active.base_offset, Kind::TxnIndex));
         }
+        self.cut_to_size()?;
         let prepared = self.next_segment.take();
         let next = Active::create(&self.folder, self.end_offset, prepared, &self.config, wall_ms)?;
         let full = std::mem::replace(&mut self.active, next);
@@ -305,10 +306,11 @@ impl Partition {
         Ok(())
     }
 
-    /// Work that need not wait for an append: makes and allocates the next segment when the active one is nearly full,
-    /// forgets expired producers. Call every second or so.
+    /// Work that need not wait for an append: allocates blocks ahead of the active segment, makes the next one when it is
+    /// nearly full, forgets expired producers. Call after appends, and every second or so.
     pub fn maintain(&mut self, wall_ms: i64) -> Result<(), StorageError> {
         self.check_online()?;
+        self.active.make_room(&self.folder, self.config.segment_bytes_max());
         if self.next_segment.is_none() && self.next_segment_due() {
             self.prepare_next_segment()?;
         }
@@ -381,9 +383,13 @@ impl Partition {
         if self.next_segment.take().is_some() {
             self.folder.remove(NEXT_SEGMENT)?;
         }
+        self.cut_to_size()
+    }
+
+    /// Gives back the active segment's blocks beyond its end, those too that were allocated before a kill.
+    fn cut_to_size(&self) -> Result<(), StorageError> {
         let path = self.folder.path(&file_name(self.active.base_offset, Kind::Log));
-        let files = &self.folder.files;
-        files.truncate(&self.active.file, self.active.size).map_err(StorageError::io("cut", &path))
+        self.folder.files.truncate(&self.active.file, self.active.size).map_err(StorageError::io("cut", &path))
     }
 
     /// Closes and removes the folder: renamed first, as Kafka does (`<name>.<id>-delete`), so that a crash in between

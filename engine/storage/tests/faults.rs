@@ -294,3 +294,16 @@ fn an_empty_folder_opens_as_an_empty_log() {
     assert_eq!((partition.end_offset(), partition.topic_id()), (0, Uuid::ZERO));
     append_many(&mut partition, 1);
 }
+
+#[test]
+fn a_disk_that_has_no_blocks_to_give_ahead_still_takes_appends() {
+    let (sim, files, _, mut partition) = create(&LogConfig::default());
+    sim.fail(Fault::nth(Op::Allocate, 1, ENOSPC).for_ever());
+    let value = vec![b'x'; 1 << 20];
+    for i in 0..8 {
+        append(&mut partition, &batch(i, &[&value])).unwrap();
+        partition.maintain(WALL_MS).unwrap();
+    }
+    assert_eq!(partition.offline_reason(), None);
+    assert_eq!(read_records(&files, &partition, 0, 16 << 20, Isolation::ReadUncommitted).len(), 8);
+}

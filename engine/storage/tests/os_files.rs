@@ -62,3 +62,44 @@ fn a_partition_holds_one_descriptor_and_a_thread_a_bounded_number() {
     assert_eq!(descriptors(&dir), 0);
     files.remove_dir_all(&dir).unwrap();
 }
+
+/// Bytes of a segment's blocks, and its length.
+fn blocks(dir: &Path, base_offset: i64) -> (u64, u64) {
+    let stat = std::fs::metadata(dir.join(format!("{base_offset:020}.log"))).unwrap();
+    (std::os::unix::fs::MetadataExt::blocks(&stat) * 512, stat.len())
+}
+
+#[test]
+fn blocks_are_allocated_ahead_of_a_growing_log_and_given_back() {
+    const SLACK: u64 = 64 << 10;
+    let files: Rc<dyn Files> = Rc::new(OsFiles::new());
+    let dir = folder(&files, "room").join("t-0");
+    let config = LogConfig { segment_bytes: 12 << 20, ..LogConfig::default() };
+    let mut partition = Partition::create(&files, &dir, Uuid([1; 16]), config.clone(), WALL_MS).unwrap();
+    let value = vec![b'x'; 1 << 20];
+    let grow = |partition: &mut Partition, to: i64| {
+        while partition.end_offset() < to {
+            append(partition, &batch(1, &[&value])).unwrap();
+            partition.maintain(WALL_MS).unwrap();
+        }
+        files.sync_dir(&dir).unwrap();
+    };
+    grow(&mut partition, 2);
+    let (allocated, len) = blocks(&dir, 0);
+    assert!(allocated <= len + SLACK, "a small segment takes no room: {allocated} bytes of blocks for {len}");
+    grow(&mut partition, 8);
+    let (allocated, len) = blocks(&dir, 0);
+    assert!(allocated > len + (1 << 20) && allocated <= 12 << 20, "{allocated} bytes of blocks for {len}");
+    // A kill leaves them; the roll of whoever opens the log next does not.
+    drop(partition);
+    let (mut partition, _) = open(&files, &dir, &config, Startup::SameBoot);
+    grow(&mut partition, 20);
+    assert_eq!(partition.segment_count(), 2);
+    let (allocated, len) = blocks(&dir, 0);
+    assert!(allocated <= len + SLACK, "sealed: {allocated} bytes of blocks for {len}");
+    partition.close_clean().unwrap();
+    let (allocated, len) = blocks(&dir, 11);
+    assert!(allocated <= len + SLACK, "closed: {allocated} bytes of blocks for {len}");
+    assert_eq!(read_records(&files, &partition, 0, 100 << 20, Isolation::ReadUncommitted).len(), 20);
+    files.remove_dir_all(dir.parent().unwrap()).unwrap();
+}

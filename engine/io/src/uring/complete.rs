@@ -62,7 +62,7 @@ impl UringDriver {
     }
 
     fn adopt(&mut self, fd: Rc<OwnedFd>) -> u64 {
-        self.connections.insert(Connection { fd, more_waits: false })
+        self.connections.insert(Connection { fd, more_waits: false, low_water: 1 })
     }
 
     /// One answer of an accept. Gives whether accepting is to be started again at once.

@@ -58,6 +58,8 @@ struct Connection {
     fd: Rc<OwnedFd>,
     /// The last receive left bytes in the socket.
     more_waits: bool,
+    /// From how many bytes on the socket counts as readable (SO_RCVLOWAT).
+    low_water: usize,
 }
 
 struct Listening {

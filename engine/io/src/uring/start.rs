@@ -9,17 +9,23 @@ use std::sync::Arc;
 use io_uring::types::{CancelBuilder, Fd};
 use io_uring::{opcode, squeue};
 
-use super::UringDriver;
 use super::op::{Message, Op, TRANSFER_BYTES_MAX};
 use super::pool::GROUP;
+use super::{Connection, UringDriver};
 use crate::buf::Buf;
 use crate::driver::{Event, SocketOptions, Token, no_such_socket};
 use crate::files::os::os_file;
 use crate::net::{self, RawAddress};
 use crate::sendlist::SendList;
+use crate::sys::Calls;
 
 /// Wait for readiness before the first try (linux/io_uring.h): saves the try where nothing is there.
 const POLL_FIRST: u16 = 1;
+
+/// What an exact receive waits for at once (SO_RCVLOWAT), and how much must be missing for that to pay: a wake-up for
+/// each segment that arrives costs more than the receive itself.
+const LOW_WATER_BYTES: usize = 256 << 10;
+const LOW_WATER_MISSING_BYTES: usize = 128 << 10;
 
 impl UringDriver {
     /// Keeps the operation and queues the entry that `entry` makes of it.
@@ -61,6 +67,7 @@ impl UringDriver {
         let Some(connection) = self.connections.get_mut(socket) else {
             return self.ready.push(Event::Received { token, result: Err(no_such_socket()) });
         };
+        set_low_water(&self.calls, connection, 1);
         let raw = Fd(connection.fd.as_raw_fd());
         let ioprio = if std::mem::take(&mut connection.more_waits) { 0 } else { POLL_FIRST };
         let len = self.receive_ring.buffer_bytes().min(TRANSFER_BYTES_MAX) as u32;
@@ -75,16 +82,22 @@ impl UringDriver {
         let Some(connection) = self.connections.get_mut(socket) else {
             return self.ready.push(Event::Filled { token, result: Err(no_such_socket()) });
         };
+        let missing = target_len - buf.len();
+        let large = missing >= LOW_WATER_MISSING_BYTES;
+        let asked = missing.min(if large { LOW_WATER_BYTES } else { TRANSFER_BYTES_MAX });
+        set_low_water(&self.calls, connection, if large { asked } else { 1 });
         let raw = Fd(connection.fd.as_raw_fd());
-        let ioprio = if std::mem::take(&mut connection.more_waits) { 0 } else { POLL_FIRST };
+        let more_waits = std::mem::take(&mut connection.more_waits);
+        // Under a low-water mark the kernel must not go on by itself after a part: it would wait for more than is missing.
+        let flags = if large { 0 } else { libc::MSG_WAITALL };
+        let ioprio = if more_waits && !large { 0 } else { POLL_FIRST };
         let op = Op::Fill { socket, fd: Rc::clone(&connection.fd), buf, target_len, token };
         self.start(op, |op| {
             let Op::Fill { buf, .. } = op else { unreachable!("it was just made") };
-            let missing = (target_len - buf.len()).min(TRANSFER_BYTES_MAX);
             let spare = buf.vec().spare_capacity_mut();
-            assert!(missing <= spare.len(), "the buffer has room for what it is to receive");
+            assert!(asked <= spare.len(), "the buffer has room for what it is to receive");
             let pointer = spare.as_mut_ptr().cast();
-            opcode::Recv::new(raw, pointer, missing as u32).flags(libc::MSG_WAITALL).ioprio(ioprio).build()
+            opcode::Recv::new(raw, pointer, asked as u32).flags(flags).ioprio(ioprio).build()
         });
     }
 
@@ -146,5 +159,15 @@ impl UringDriver {
     pub(super) fn start_cancel(&mut self, fd: Rc<OwnedFd>) {
         let target = CancelBuilder::fd(Fd(fd.as_raw_fd())).all();
         self.start(Op::Cancel { fd }, |_| opcode::AsyncCancel2::new(target).build());
+    }
+}
+
+/// Sets from how many bytes on the socket counts as readable. A socket that refuses is woken more often, no more.
+fn set_low_water(calls: &Calls, connection: &mut Connection, bytes: usize) {
+    if connection.low_water != bytes {
+        calls.count();
+        if net::set_low_water(connection.fd.as_raw_fd(), bytes).is_ok() {
+            connection.low_water = bytes;
+        }
     }
 }
