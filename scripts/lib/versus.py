@@ -87,27 +87,34 @@ def new(options, kind, folder):
 
 def warm_up(options, broker):
     """Moves the asked MB both ways, topic by topic."""
-    left, number = options.warm_up_mb, 0
-    while left > 0:
-        shape, mb, topic = list(SHAPES)[number % len(SHAPES)], min(1000, left), f"warm-{number}"
-        measured(options, broker, None, 0, f"{shape} warm-up", producer(options, broker, topic, mb, shape), mb)
-        measured(options, broker, None, 0, "consume warm-up", consumer(options, broker, topic, mb), mb)
+    for number, mb in enumerate(cut(options.warm_up_mb, 1000)):
+        shape, topic = list(SHAPES)[number % len(SHAPES)], f"warm-{number}"
+        row_of(0, broker, f"{shape} warm-up", [measured(options, broker, None, producer(options, broker, topic, mb, shape), mb)])
+        row_of(0, broker, "consume warm-up", [measured(options, broker, None, consumer(options, broker, topic, mb), mb)])
         delete(broker, topic)
-        left, number = left - mb, number + 1
 
 
 def round_on(options, broker, resting, pair):
-    """One round: each produce shape, the first one read back. A topic is deleted before the next is made, so that its pages
-    are written again while they are warm: memory that lies idle is the hypervisor's."""
-    sizes = {"produce-16k": options.small_mb, "produce-1m": options.large_mb}
+    """One round: each produce shape, the first one read back, topic by topic. A topic is deleted before the next is made, and
+    is short, so that its pages are written again while they are warm: memory that lies idle for a second is the
+    hypervisor's, and touching it again costs more than the broker does."""
     rows = []
-    for shape, mb in sizes.items():
-        rows.append(measured(options, broker, resting, pair, shape, producer(options, broker, shape, mb, shape), mb))
-        check_end(broker, shape, mb)
-        if shape == "produce-16k":
-            rows.append(measured(options, broker, resting, pair, "consume", consumer(options, broker, shape, mb), mb))
-        delete(broker, shape)
+    for shape, mb in {"produce-16k": options.small_mb, "produce-1m": options.large_mb}.items():
+        parts = collections.defaultdict(list)
+        for number, part_mb in enumerate(cut(mb, options.topic_mb)):
+            topic = f"{shape}-{number}"
+            parts[shape].append(measured(options, broker, resting, producer(options, broker, topic, part_mb, shape), part_mb))
+            check_end(broker, topic, part_mb)
+            if shape == "produce-16k":
+                parts["consume"].append(measured(options, broker, resting, consumer(options, broker, topic, part_mb), part_mb))
+            delete(broker, topic)
+        rows += [row_of(pair, broker, name, measures) for name, measures in parts.items()]
     return rows
+
+
+def cut(mb, part_mb):
+    """`mb` in parts of `part_mb`, the last one what is left."""
+    return [min(part_mb, mb - done) for done in range(0, mb, part_mb)]
 
 
 def records_of(mb):
@@ -204,40 +211,50 @@ def quiet(row):
     return f"  WARNING: other processes used {share:.0%} of the CPU" if share > QUIET_SHARE else ""
 
 
-def measured(options, broker, resting, pair, shape, command, mb):
+# Seconds of CPU while one client ran: of the machine, the client, the resting broker, the broker, the kernel's own threads.
+Measure = collections.namedtuple("Measure", "mb seconds machine client resting broker kernel")
+
+
+def measured(options, broker, resting, command, mb):
     """Runs the client once and accounts for every CPU second of the machine meanwhile."""
-    before = machine_cpu_s(), process_cpu_s(broker), process_cpu_s(resting), kernel_cpu_s()
+    before = machine_cpu_s(), process_cpu_s(resting), process_cpu_s(broker), kernel_cpu_s()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     said = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    after = machine_cpu_s(), process_cpu_s(broker), process_cpu_s(resting), kernel_cpu_s()
-    machine, own, rest, kernel = (b - a for a, b in zip(before, after))
-    seconds, rate = outcome(shape, said, process.returncode, mb)
-    client_s = usage.ru_utime + usage.ru_stime
-    figure = machine - client_s - rest
-    row = Row(pair, broker.name, shape, mb, seconds, rate, machine, client_s, rest, own, kernel,
-              figure - own - kernel, figure * 1000 / mb, own * 1000 / mb)
-    print(f"pair {pair} {broker.name:8} {shape:20} {rate:8.1f} MB/s, {row.cpu_ms_per_mb:6.3f} ms CPU/MB "
+    after = machine_cpu_s(), process_cpu_s(resting), process_cpu_s(broker), kernel_cpu_s()
+    machine, rest, own, kernel = (b - a for a, b in zip(before, after))
+    seconds = outcome(said, process.returncode, mb)
+    return Measure(mb, seconds, machine, usage.ru_utime + usage.ru_stime, rest, own, kernel)
+
+
+def row_of(pair, broker, shape, measures):
+    """The sums over the topics of a round, told as they come."""
+    total = Measure(*(sum(values) for values in zip(*measures)))
+    figure = total.machine - total.client - total.resting
+    row = Row(pair, broker.name, shape, total.mb, total.seconds, total.mb / total.seconds, total.machine, total.client,
+              total.resting, total.broker, total.kernel, figure - total.broker - total.kernel, figure * 1000 / total.mb,
+              total.broker * 1000 / total.mb)
+    print(f"pair {pair} {broker.name:8} {shape:20} {row.mb_s:8.1f} MB/s, {row.cpu_ms_per_mb:6.3f} ms CPU/MB "
           f"(broker's own {row.broker_ms_per_mb:6.3f}){quiet(row)}", file=sys.stderr, flush=True)
     return row
 
 
-def outcome(shape, said, code, mb):
-    """(seconds, MB/s) as the client says; anything but every record moved ends the run."""
+def outcome(said, code, mb):
+    """The seconds that the client says it took; anything but every record moved ends the run."""
     if code != 0 or "Exception" in said:
         raise SystemExit(f"the client ended with {code}: {said[-1500:]}")
-    if shape.startswith("consume"):
-        fields = [field.strip() for field in checks_perf.ROW.findall(said)[-1].split(",")]
+    sent, read = writers.SUMMARY.findall(said), checks_perf.ROW.findall(said)
+    if sent:
+        count, rate = int(sent[-1][0]), float(sent[-1][2])
+    else:
+        fields = [field.strip() for field in read[-1].split(",")]
         count, rate = int(fields[4]), float(fields[3])
         fetch = [float(field) for field in fields if re.fullmatch(r"[\d.]+", field)]
         rate = fetch[-2] if len(fetch) >= 2 else rate  # fetch.MB.sec: without the time of joining the group
-    else:
-        found = writers.SUMMARY.findall(said)[-1]
-        count, rate = int(found[0]), float(found[2])
     if count < records_of(mb):
         raise SystemExit(f"{count} records moved where {records_of(mb)} were due: {said[-500:]}")
-    return mb / rate, rate
+    return mb / rate
 
 
 # What is kept -----------------------------------------------------------------------------------------------------
@@ -311,6 +328,7 @@ def manifest(options, argv, began):
         "schema": 1, "began": began, "ended": now(), "target": "versus-kafka", "commit": commit(),
         "command": [pathlib.Path(argv[0]).name, *without_paths(argv[1:])], "client": options.client, "pairs": options.pairs,
         "warm_up_mb": options.warm_up_mb, "small_mb": options.small_mb, "large_mb": options.large_mb,
+        "topic_mb": options.topic_mb,
         "record_bytes": RECORD_BYTES, "broker_cpu": options.broker_cpu, "client_cpu": options.client_cpu,
         "kafka": peers.DEFAULT, "kafka_jvm": peers.BROKER_JVM, "java": java_version(), "cpu": cpu,
         "cores": os.cpu_count(), "kernel": platform.release(),
