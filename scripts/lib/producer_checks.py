@@ -1,7 +1,10 @@
 """The checks of scripts/producer-check. Payloads are the numbers of the records, so that content tells loss from double."""
 
 import collections
+import contextlib
+import socket
 import subprocess
+import threading
 import time
 
 from lib import brokers, peers
@@ -11,6 +14,8 @@ RECORDS = 20_000
 #: Codec, two levels that must differ in size.
 LEVELS = [("gzip", 1, 9), ("lz4", 1, 17), ("lz4", 9, 12), ("zstd", 1, 19)]
 CLUSTER = 3
+#: How long a broker is not there yet.
+LATE_S = 10
 
 
 class Bench:
@@ -21,11 +26,11 @@ class Bench:
         self.tools, self.binary = tools, binary
         self.bootstrap = None
 
-    def producer(self, topic, records, *arguments, throughput=-1):
+    def producer(self, topic, records, *arguments, throughput=-1, bootstrap=None):
         """The command line of a run that sends the numbers 0 to `records` - 1."""
         return [str(self.binary), "producer-perf", "--topic", topic, "--num-records", str(records),
-                "--throughput", str(throughput), "--payload-monotonic", "--bootstrap-server", self.bootstrap,
-                *map(str, arguments)]
+                "--throughput", str(throughput), "--payload-monotonic", "--bootstrap-server",
+                bootstrap or self.bootstrap, *map(str, arguments)]
 
     def produce(self, topic, *arguments, records=RECORDS, timeout_s=120, **rest):
         done = subprocess.run(self.producer(topic, records, *arguments, **rest), capture_output=True, text=True,
@@ -62,7 +67,7 @@ class Bench:
 
 
 def run(bench, report):
-    one = [check_transactions, check_fencing, check_levels, check_split]
+    one = [check_transactions, check_fencing, check_levels, check_split, check_late_broker]
     wanted = [check for check in one if report.wants(check.__name__)]
     if wanted:
         with brokers.Kafka(bench.folder / "one", brokers.free_ports(2), version=bench.version) as kafka:
@@ -133,19 +138,83 @@ def check_split(bench):
     return "5000 records each, plain and gzip, under max.message.bytes=1500"
 
 
-def cluster(bench):
+@contextlib.contextmanager
+def door(broker_port, closed_s):
+    """An address that takes connections and ends them for so long, then leads to the broker: a load balancer while its
+    broker starts. Gives the port and a list of how many connections it ended."""
+    opens, ended = time.monotonic() + closed_s, []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            if time.monotonic() < opens:
+                ended.append(client.close())
+                continue
+            broker = socket.create_connection(("127.0.0.1", broker_port))
+            for ends in ((client, broker), (broker, client)):
+                threading.Thread(target=forward, args=ends, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield listener.getsockname()[1], ended
+    finally:
+        listener.close()
+
+
+def forward(source, sink):
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+def check_late_broker(bench):
+    """Connections that end without a word for ten seconds: Kafka's producer, ours and our consumer wait and go on."""
+    said = []
+    for who in ("kafka", "ours"):
+        topic = f"late-{who}"
+        bench.create(topic, partitions=1)
+        with door(int(bench.bootstrap.rsplit(":", 1)[1]), LATE_S) as (port, ended):
+            address = f"127.0.0.1:{port}"
+            started = time.monotonic()
+            if who == "kafka":
+                bench.tools("kafka-producer-perf-test", "--topic", topic, "--num-records", 1000, "--payload-monotonic",
+                            "--throughput", -1, "--producer-props", f"bootstrap.servers={address}", timeout_s=60)
+            else:
+                reader = start_reader(bench, address, topic)
+                done = subprocess.run(bench.producer(topic, 1000, bootstrap=address), capture_output=True, text=True,
+                                      timeout=60)
+                need(done.returncode == 0 and "failed" not in done.stderr, f"{done.returncode}: {done.stderr[-400:]}")
+                need(f"WARN no connection to {address}: the broker closed the connection before" in done.stderr,
+                     f"it does not say why it waits: {done.stderr[-400:]}")
+                row, errors = reader.communicate(timeout=60)
+                need(reader.returncode == 0 and row.strip().splitlines()[-1].split(", ")[4] == "1000", row + errors)
+                need("WARN no connection to" in errors, f"consumer-perf does not say why it waits: {errors}")
+            took_s = time.monotonic() - started
+            need(took_s > LATE_S and len(ended) >= 10, f"{who} waited {took_s:.1f} s, {len(ended)} connections ended")
+        said.append(f"{who}: {bench.compare(topic, 1000)}, {len(ended)} connections ended before")
+    return "; ".join(said)
+
+
+def start_reader(bench, address, topic):
+    return subprocess.Popen([str(bench.binary), "consumer-perf", "--bootstrap-server", address, "--topic", topic,
+                             "--num-records", "1000", "--timeout", "40000"], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
+
+
+@contextlib.contextmanager
+def running_cluster(folder, version):
     """Three brokers that are controllers too, started together."""
     base = brokers.free_ports(2 * CLUSTER)
     voters = ",".join(f"{node}@127.0.0.1:{base + 2 * node - 1}" for node in range(1, CLUSTER + 1))
     settings = {"controller.quorum.voters": voters, "offsets.topic.replication.factor": CLUSTER,
                 "replica.lag.time.max.ms": 3000, "broker.session.timeout.ms": 3000}
-    return [brokers.Kafka(bench.folder / f"node-{node}", base + 2 * (node - 1), version=bench.version,
-                          overrides={**settings, "node.id": node}) for node in range(1, CLUSTER + 1)]
-
-
-def check_dead_leader(bench):
-    """The leader is killed in the middle of a run and comes back: nothing is lost, nothing doubled."""
-    nodes = cluster(bench)
+    nodes = [brokers.Kafka(folder / f"node-{node}", base + 2 * (node - 1), version=version,
+                           overrides={**settings, "node.id": node}) for node in range(1, CLUSTER + 1)]
     try:
         for node in nodes:
             node.launch()
@@ -153,11 +222,17 @@ def check_dead_leader(bench):
         while not all(node.ready() for node in nodes):
             need(time.monotonic() < until, "the cluster does not answer")
             time.sleep(0.2)
-        bench.bootstrap = ",".join(node.bootstrap for node in nodes)
-        return kill_leader(bench, nodes)
+        yield nodes
     finally:
         for node in nodes:
             node.kill()
+
+
+def check_dead_leader(bench):
+    """The leader is killed in the middle of a run and comes back: nothing is lost, nothing doubled."""
+    with running_cluster(bench.folder, bench.version) as nodes:
+        bench.bootstrap = ",".join(node.bootstrap for node in nodes)
+        return kill_leader(bench, nodes)
 
 
 def kill_leader(bench, nodes):

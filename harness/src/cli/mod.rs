@@ -37,6 +37,25 @@ pub(crate) fn read_properties(path: &str) -> Result<Properties, String> {
     Properties::parse(&text).map_err(|error| format!("{path}: {error}"))
 }
 
+/// Says on stderr, as soon as it is known and once for each kind, why a broker cannot be reached; the client goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Warnings(Vec<String>);
+
+impl Warnings {
+    pub(crate) fn unreachable(&mut self, reason: &str) {
+        if !self.0.iter().any(|known| same_kind(known, reason)) {
+            eprintln!("WARN no connection to {reason}");
+            self.0.push(reason.to_owned());
+        }
+    }
+}
+
+/// Two texts that differ in their numbers only.
+pub(crate) fn same_kind(left: &str, right: &str) -> bool {
+    let words = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    words(left) == words(right)
+}
+
 /// Names the properties that had no effect, as the Java client's log does.
 pub(crate) fn warn_unused(unused: &[String]) {
     if !unused.is_empty() {

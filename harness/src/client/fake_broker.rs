@@ -148,9 +148,21 @@ pub(crate) struct State {
     /// How long a SASL session lasts in ms (KIP-368); 0 for ever.
     pub(crate) session_ms: i64,
     pub(crate) connections: usize,
+    /// So many connections are closed as soon as they are there.
+    pub(crate) turn_away: usize,
     /// Partitions without a leader.
     pub(crate) leaderless: Vec<usize>,
     fetched: Vec<(i32, i64)>,
+}
+
+impl State {
+    /// Whether the connection that came is closed at once.
+    fn turns_away(&mut self) -> bool {
+        self.connections += 1;
+        let turns_away = self.turn_away > 0;
+        self.turn_away = self.turn_away.saturating_sub(1);
+        turns_away
+    }
 }
 
 pub(crate) struct FakeBroker {
@@ -196,7 +208,9 @@ impl FakeBroker {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let shared = Arc::clone(&shared);
-                shared.lock().unwrap().connections += 1;
+                if shared.lock().unwrap().turns_away() {
+                    continue;
+                }
                 std::thread::spawn(move || serve(stream, (age, port), &shared));
             }
         });

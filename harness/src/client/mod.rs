@@ -161,6 +161,8 @@ pub trait DeliverySink {
     fn delivered(&mut self, batch: &Delivered<'_>);
     /// A batch was given up.
     fn failed(&mut self, batch: &Failed<'_>);
+    /// A broker could not be reached, or turned us away. It is tried again.
+    fn unreachable(&mut self, _reason: &str) {}
 }
 
 /// Why a record was not delivered. The texts are the Java client's.

@@ -15,6 +15,7 @@ use super::*;
 pub(super) struct Heard {
     pub(super) delivered: Vec<(i32, u64)>,
     pub(super) failed: Vec<(u64, String)>,
+    pub(super) unreachable: Vec<String>,
 }
 
 impl DeliverySink for Heard {
@@ -24,6 +25,10 @@ impl DeliverySink for Heard {
 
     fn failed(&mut self, batch: &Failed<'_>) {
         self.failed.extend(batch.marks.iter().map(|mark| (mark.tag, batch.error.to_string())));
+    }
+
+    fn unreachable(&mut self, reason: &str) {
+        self.unreachable.push(reason.to_owned());
     }
 }
 
@@ -262,4 +267,36 @@ fn a_partition_without_a_leader_holds_up_no_other_and_is_read_once_it_has_one() 
         assert!(in_order(&taken.values));
         consumer.close().unwrap();
     }
+}
+
+#[test]
+fn a_load_balancer_whose_broker_is_not_up_yet_is_tried_again_and_said_at_once() {
+    let broker = FakeBroker::start(2, Age::Kafka43, &[]);
+    let soon = "reconnect.backoff.ms=1 reconnect.backoff.max.ms=5";
+    broker.state().turn_away = 30;
+    let heard = send(broker.port, soon, 20);
+    assert_eq!((heard.delivered.len(), heard.failed.len(), heard.unreachable.len()), (20, 0, 30));
+    assert!(heard.unreachable[0].contains("is there no broker yet?"), "{:?}", heard.unreachable[0]);
+    broker.state().turn_away = 30;
+    assert_eq!(sorted(&read(broker.port, soon, true, 20)), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_listener_that_never_answers_costs_a_call_its_time_and_not_the_client_its_life() {
+    let broker = FakeBroker::start(1, Age::Kafka43, &[]);
+    broker.state().turn_away = usize::MAX;
+    let mut producer = producer(broker.port, "reconnect.backoff.ms=1 reconnect.backoff.max.ms=5 max.block.ms=200");
+    let topic = producer.topic(TOPIC);
+    let mut put = |number: u64| {
+        let sent_ns = producer.driver().read().0;
+        let record = NewRecord { topic, partition: None, key: None, value: b"v", intended_ns: sent_ns, sent_ns };
+        producer.send(&record, number).unwrap();
+        if number == 0 {
+            broker.state().turn_away = 0;
+        }
+    };
+    (0..3).for_each(&mut put);
+    let heard = producer.close().unwrap();
+    assert_eq!(heard.failed, [(0, "Topic t not present in metadata after 200 ms.".to_owned())]);
+    assert_eq!(heard.delivered.len(), 2, "the next calls find the broker");
 }

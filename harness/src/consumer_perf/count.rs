@@ -8,6 +8,7 @@ use super::dates::DateFormat;
 use super::options::Numbers;
 use super::rows::{self, Read};
 use super::to_ms;
+use crate::cli::Warnings;
 use crate::client::{ConsumedRecord, RecordSink};
 use crate::ledger::ReadLedger;
 use crate::measure::Sample;
@@ -33,6 +34,7 @@ pub(crate) struct Count {
     dates: Option<DateFormat>,
     /// Where the topic is read beside a ledger.
     pub(crate) ledger: Option<ReadLedger>,
+    pub(crate) warnings: Warnings,
     /// Each client's series, where one is kept.
     pub(crate) recorders: Vec<Option<Recorder>>,
 }
@@ -43,6 +45,7 @@ impl Shared {
         let start_ns = clock.read().0;
         Self(Arc::new(Mutex::new(Count {
             read: Read::default(),
+            warnings: Warnings::default(),
             start_ns,
             start_wall_ms: clock.wall_ms(),
             last_consumed_ns: start_ns,

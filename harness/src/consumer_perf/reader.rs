@@ -101,6 +101,7 @@ fn consume(plan: &Plan, consumer: &mut Consumer, tally: &mut Tally, shared: &Sha
     let mut now_ns = start_ns;
     while goes_on(now_ns) {
         let records = consumer.poll(POLL, tally)?;
+        consumer.take_unreachable().iter().for_each(|reason| shared.count().warnings.unreachable(reason));
         now_ns = consumer.driver().read().0;
         if records > 0 {
             tally.end_poll(now_ns);
@@ -130,6 +131,7 @@ fn read_beside(
     let mut seen_ns = 0;
     while !plan.stop.requested() {
         let records = consumer.poll(POLL, tally)?;
+        consumer.take_unreachable().iter().for_each(|reason| shared.count().warnings.unreachable(reason));
         let now_ns = consumer.driver().read().0;
         if records > 0 {
             tally.end_poll(now_ns);

@@ -13,6 +13,7 @@ use super::options::Options;
 use super::stats::Stats;
 use super::to_ms;
 use crate::cli::compat::Compat;
+use crate::cli::{Warnings, same_kind};
 use crate::client::{Delivered, DeliverySink, Failed, SendError};
 
 /// What all clients of a run count together. Readable at any time, also while a client waits in a send.
@@ -25,6 +26,7 @@ pub(crate) struct Totals {
     steady: Option<Stats>,
     pub(crate) failures: Failures,
     pub(crate) acknowledged: u64,
+    warnings: Warnings,
 }
 
 /// A number of records of which the original keeps every latency.
@@ -48,7 +50,14 @@ impl Shared {
             reporting_interval_ms: options.reporting_interval_ms,
             compat: options.compat,
         };
-        let totals = Totals { plan, whole: None, steady: None, failures: Failures::default(), acknowledged: 0 };
+        let totals = Totals {
+            plan,
+            whole: None,
+            steady: None,
+            failures: Failures::default(),
+            acknowledged: 0,
+            warnings: Warnings::default(),
+        };
         Self(Arc::new(Mutex::new(totals)))
     }
 
@@ -144,6 +153,10 @@ impl DeliverySink for Outcome {
             book.pages().failed(batch);
         }
     }
+
+    fn unreachable(&mut self, reason: &str) {
+        self.shared.totals().warnings.unreachable(reason);
+    }
 }
 
 /// The text of that line of Kafka: until 3.9 an expired batch has one sentence.
@@ -193,12 +206,6 @@ impl Failures {
     pub(crate) fn records(&self) -> u64 {
         self.0.iter().map(|(_, count)| count).sum()
     }
-}
-
-/// Two texts that differ in their numbers only.
-fn same_kind(left: &str, right: &str) -> bool {
-    let words = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
-    words(left) == words(right)
 }
 
 #[cfg(test)]

@@ -24,8 +24,11 @@ impl Consumer {
     pub(super) fn on_event(&mut self, event: NetEvent, now_ns: u64) -> Result<(), ClientError> {
         match event {
             NetEvent::Up => Ok(()),
-            NetEvent::Down { reason, .. } => {
+            NetEvent::Down { reason, was_used } => {
                 if !reason.is_empty() {
+                    if !was_used {
+                        self.unreachable = Some(reason.clone());
+                    }
                     self.last_down = Some(reason);
                 }
                 self.metadata.want_update();

@@ -84,6 +84,8 @@ pub struct Consumer {
     commits_done: BTreeMap<CommitId, Result<(), ClientError>>,
     fatal: Option<ClientError>,
     last_down: Option<String>,
+    /// Why a broker could not be reached, until somebody asks.
+    unreachable: Option<String>,
     opened_ns: u64,
     stats: ConsumerStats,
 }
@@ -103,6 +105,7 @@ impl Consumer {
             commits_done: BTreeMap::new(),
             fatal: None,
             last_down: None,
+            unreachable: None,
             opened_ns,
             stats: ConsumerStats::default(),
             config,
@@ -147,6 +150,11 @@ impl Consumer {
     /// Why the last connection ended or could not be made.
     pub fn last_disconnect(&self) -> Option<&str> {
         self.last_down.as_deref()
+    }
+
+    /// Why a broker could not be reached, or turned us away, since this was asked last. It is tried again.
+    pub fn take_unreachable(&mut self) -> Option<String> {
+        self.unreachable.take()
     }
 
     /// Waits for records, at most `timeout`, and gives at most `max.poll.records` of them to the sink. The next fetch

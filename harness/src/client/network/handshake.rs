@@ -25,8 +25,8 @@ use super::in_flight::InFlight;
 use super::node::{Node, State};
 use super::{NetEvent, Network};
 
-/// After so many connections that ended before anything was answered, the listener is taken for a wrong one: with
-/// `reconnect.backoff.ms` of Kafka that is after about 4 s.
+/// A listener that answered ApiVersions so often and ended each connection at the first request is taken for a SASL
+/// listener: with `reconnect.backoff.ms` of Kafka that is after about 4 s.
 const TURNED_AWAY_MAX: u32 = 8;
 
 impl Network {
@@ -222,30 +222,35 @@ impl Network {
         }
     }
 
-    /// What an end of the stream means, by how far the connection was. A client that was turned away often and never
-    /// had an answer is at the wrong listener; the Java client would try for ever.
+    /// What an end of the stream means, by how far the connection was. Where nothing was said it may be a load balancer
+    /// whose broker is not up yet: that is tried again, as Java does, for as long as the caller waits.
     pub(super) fn on_end(&mut self, id: NodeId) {
         let Some(node) = self.nodes.get(&id) else { return };
         let State::Connected(connection) = &node.state else { return };
-        let error = match (&connection.phase, self.tls.is_some()) {
-            (Phase::Versions, true) => AuthenticationError::ssl(
-                "the broker closed the connection during the TLS handshake: is it a PLAINTEXT or SASL_PLAINTEXT listener (security.protocol), or a firewall in between?".into(),
-            ),
-            (Phase::Versions, false) => AuthenticationError::ssl(
-                "the broker closed the connection before it answered the first request: is it an SSL or SASL_SSL listener (security.protocol)?".into(),
-            ),
-            (Phase::Open, _) if self.login.is_none() && connection.answers == 0 => AuthenticationError::sasl(
-                "the broker closed the connection at the first request: is it a SASL listener (security.protocol)?".into(),
-            ),
-            (Phase::Open, _) => return self.close(id, "the broker closed the connection"),
-            _ => return self.close(id, "the broker closed the connection during authentication"),
+        let reason = match (&connection.phase, self.tls.is_some()) {
+            (Phase::Versions, true) => {
+                "the broker closed the connection during the TLS handshake: is it a PLAINTEXT or SASL_PLAINTEXT listener (security.protocol), or is there a firewall in between, or no broker yet?"
+            }
+            (Phase::Versions, false) => {
+                "the broker closed the connection before it answered the first request: is it an SSL or SASL_SSL listener (security.protocol), or is there no broker yet?"
+            }
+            (Phase::Open, _) if self.login.is_none() && connection.answers == 0 => return self.on_turned_away(id),
+            (Phase::Open, _) => "the broker closed the connection",
+            _ => "the broker closed the connection during authentication",
         };
+        self.close(id, reason);
+    }
+
+    /// The broker said which versions it has and did not take the first request.
+    fn on_turned_away(&mut self, id: NodeId) {
+        let reason =
+            "the broker closed the connection at the first request: is it a SASL listener (security.protocol)?";
         self.turned_away += 1;
         if self.stats.answers == 0 && self.turned_away >= TURNED_AWAY_MAX {
-            let times = format!("{} ({TURNED_AWAY_MAX} times, and no request was ever answered)", error.message);
-            return self.refuse(AuthenticationError { message: times, ..error });
+            let times = format!("{reason} ({TURNED_AWAY_MAX} times, and no request was ever answered)");
+            return self.refuse(AuthenticationError::sasl(times));
         }
-        self.close(id, &error.message);
+        self.close(id, reason);
     }
 
     /// TLS has no more numbers for records: this connection ends, the next begins anew.

@@ -48,8 +48,8 @@ pub(crate) enum NetEvent {
     Lost { node: NodeId, api: ApiKey, tag: u64 },
     /// A broker can be asked.
     Up,
-    /// A connection could not be made, or ended.
-    Down { reason: String },
+    /// A connection could not be made, or ended. `was_used` says that a request was answered over it.
+    Down { reason: String, was_used: bool },
 }
 
 /// Counts for `--print-metrics` and for rows of results.
@@ -95,7 +95,7 @@ pub(crate) struct Network {
     login: Option<Login>,
     tally: Tally,
     refusal: Option<AuthenticationError>,
-    /// Connections that ended before anything was answered.
+    /// Connections that ended at their first request.
     turned_away: u32,
 }
 
@@ -312,6 +312,7 @@ impl Network {
             node.failures = node.failures.saturating_add(1);
             node.addresses.clear();
         }
+        let was_used = matches!(&state, State::Connected(connection) if connection.answers > 0);
         match state {
             State::Idle => {}
             State::Connecting { serial, .. } => _ = self.serials.remove(&serial),
@@ -320,9 +321,8 @@ impl Network {
         if !reason.is_empty() {
             tracing::debug!(node = id, reason, "connection ended");
         }
-        self.out.push(NetEvent::Down {
-            reason: if reason.is_empty() { String::new() } else { format!("{address}: {reason}") },
-        });
+        let reason = if reason.is_empty() { String::new() } else { format!("{address}: {reason}") };
+        self.out.push(NetEvent::Down { reason, was_used });
     }
 
     fn bury(&mut self, node: NodeId, connection: Connection) {

@@ -97,10 +97,13 @@ impl Network {
     }
 
     fn on_received(&mut self, serial: u64, result: std::io::Result<Buf>) {
-        let Some((id, _)) = self.open(serial) else { return };
+        let Some((id, connection)) = self.open(serial) else { return };
+        let is_new = connection.answers == 0;
         let buf = match result {
             Ok(buf) if buf.is_empty() => return self.on_end(id),
             Ok(buf) => buf,
+            // A peer that closes with our first bytes unread resets.
+            Err(error) if is_new && error.kind() == std::io::ErrorKind::ConnectionReset => return self.on_end(id),
             Err(error) => return self.close(id, &error.to_string()),
         };
         self.stats.received_bytes += buf.len() as u64;

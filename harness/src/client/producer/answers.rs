@@ -17,8 +17,11 @@ impl<S: DeliverySink> Producer<S> {
     pub(super) fn on_event(&mut self, event: NetEvent, now_ns: u64) {
         match event {
             NetEvent::Up => {}
-            NetEvent::Down { reason } => {
+            NetEvent::Down { reason, was_used } => {
                 if !reason.is_empty() {
+                    if !was_used {
+                        self.sink.unreachable(&reason);
+                    }
                     self.last_down = Some(reason);
                 }
                 self.metadata.want_update();
