@@ -1,7 +1,8 @@
 """Our consumer as the Java consumer, on a real Apache Kafka: groups with Java members, transactions, seeks, patterns.
 
 The consumer runs as `real_*` tests of the harness (harness/src/client/real_tests.rs), which print what they read and
-what the group told them; what is due comes from what was written.
+what the group told them; what is due comes from what was written: every record once, and in the order of its partition.
+lib/consumer_selftest.py plants faults into all of this.
 """
 
 import collections
@@ -19,6 +20,8 @@ STRATEGIES = {
     "cooperative-sticky": "CooperativeStickyAssignor",
 }
 PARTITIONS = 6
+#: How long something that should come is waited for.
+PATIENCE_S = 30
 
 
 def run(report, broker, label):
@@ -28,6 +31,7 @@ def run(report, broker, label):
     check("seeks, positions and questions about offsets", test, "real_seeks_positions_and_questions_about_offsets")
     check("heartbeats go on between polls", test, "real_heartbeats_go_on_while_the_caller_works_and_calls_keep_alive")
     check("read_committed passes over aborted transactions", committed_only)
+    check("a group goes on where another client of it stopped", handover)
     for strategy in STRATEGIES:
         for ours_first in (True, False):
             check(f"{strategy} with a Java member, {'ours' if ours_first else 'Java'} leads", with_java,
@@ -75,20 +79,31 @@ def test(broker, name):
 class Ours:
     """Our consumer, reading for so many seconds in the background."""
 
+    #: Planted by the self-test: what becomes of the settings, and what becomes of each line (made anew for each reader).
+    change_settings = staticmethod(lambda settings: settings)
+    change_lines = staticmethod(lambda _reader: lambda line: [line])
+
     def __init__(self, broker, topics, seconds, settings, **more):
-        env = {**os.environ, "RINGLOG_TEST_BOOTSTRAP": broker.bootstrap, "RINGLOG_TEST_SETTINGS": settings,
-               "RINGLOG_TEST_SECONDS": str(seconds), "RINGLOG_TEST_TOPICS": topics, **more}
+        env = {**os.environ, "RINGLOG_TEST_BOOTSTRAP": broker.bootstrap,
+               "RINGLOG_TEST_SETTINGS": self.change_settings(settings), "RINGLOG_TEST_SECONDS": str(seconds),
+               "RINGLOG_TEST_TOPICS": topics, **more}
         self.lines = []
+        self.change = self.change_lines(self)
         self.process = subprocess.Popen(command("real_reader"), env=env, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, text=True)
         threading.Thread(target=self.drain, daemon=True).start()
 
     def drain(self):
         for line in self.process.stdout:
-            self.lines.append(line.strip())
+            self.lines += self.change(line.strip())
+
+    def records(self):
+        """(partition, offset, value) of each record, as they came."""
+        words = (line.split(" ", 4) for line in list(self.lines) if line.startswith("RECORD "))
+        return [(f"{topic}-{partition}", int(offset), value) for _, topic, partition, offset, value in words]
 
     def values(self):
-        return [line.split(" ", 4)[4] for line in list(self.lines) if line.startswith("RECORD ")]
+        return [value for _, _, value in self.records()]
 
     def owned(self):
         told = [line for line in list(self.lines) if " OWNS [" in line]
@@ -146,7 +161,8 @@ def write(broker, topic, values, partitions=PARTITIONS):
             readers.client([peers.kcat(), "-P", "-b", broker.bootstrap, "-t", topic, "-p", partition], mine.encode())
 
 
-def until(condition, text, limit_s=30):
+def until(condition, text, limit_s=None):
+    limit_s = limit_s or PATIENCE_S
     end = time.monotonic() + limit_s
     while not condition():
         need(time.monotonic() < end, f"{text() if callable(text) else text} within {limit_s} s")
@@ -155,20 +171,30 @@ def until(condition, text, limit_s=30):
 
 def exactly(sent, got):
     """Every value once."""
-    missing = sorted(set(sent) - set(got))
-    double = sorted(value for value, count in collections.Counter(got).items() if count > 1)
-    foreign = sorted(set(got) - set(sent))
-    need(not missing and not double and not foreign,
-         f"missing {missing[:5]} of {len(missing)}, double {double[:5]} of {len(double)}, foreign {foreign[:5]}")
+    wrong = {"missing": sorted(set(sent) - set(got)), "foreign": sorted(set(got) - set(sent)),
+             "double": sorted(value for value, count in collections.Counter(got).items() if count > 1)}
+    need(not any(wrong.values()), ", ".join(f"{len(values)} {word}: {values[:5]}" for word, values in wrong.items() if values))
     return f"{len(got)} records"
+
+
+def in_order(written, records, partitions=PARTITIONS):
+    """What a reader read of a partition has rising offsets and is in the order in which it was written there."""
+    places = [{value: at for at, value in enumerate(written[n::partitions])} for n in range(partitions)]
+    last = {}
+    for partition, offset, value in records:
+        place = places[int(partition.rsplit("-", 1)[1])].get(value)
+        need(place is not None, f"{value} was read from {partition}, where it was not written")
+        before = last.get(partition, (-1, -1))
+        need(offset > before[0] and place > before[1], f"{partition}: {value} at {offset} came after {before}")
+        last[partition] = offset, place
 
 
 # Checks -------------------------------------------------------------------------------------------------------------
 
 
-def with_java(broker, settings, properties, ours_first):
+def with_java(broker, settings, properties, ours_first, word="mixed"):
     """A Java member and ours share a topic, whoever leads, and nothing is lost or doubled when one joins and goes."""
-    topic = f"mixed-{re.sub(r'[^a-z]+', '-', settings.lower())}-{'o' if ours_first else 'j'}"
+    topic = f"{word}-{re.sub(r'[^a-z]+', '-', settings.lower())}-{'o' if ours_first else 'j'}"
     group = f"g-{topic}"
     make(broker, topic)
     ours, java = None, None
@@ -194,6 +220,7 @@ def with_java(broker, settings, properties, ours_first):
         more = [f"w-{n}" for n in range(60)]
         write(broker, topic, more)
         until(lambda: set(ours.values()) >= set(more), "ours does not read what Java's partitions got")
+        in_order(first + sent + more, ours.records())
         return exactly(sent + first + more, read())
     finally:
         for member in (ours, java):
@@ -202,28 +229,59 @@ def with_java(broker, settings, properties, ours_first):
                 member.process.wait()
 
 
-def committed_only(broker):
+def committed_only(broker, topic="transactions"):
     """Aborted transactions and the open one are passed over under read_committed, and only there."""
-    topic = "transactions"
     make(broker, topic, 3)
     script = str(peers.HERE / "transactions_writer.py")
     done = subprocess.run([str(peers.librdkafka_python()), script, broker.bootstrap, topic], capture_output=True,
                           text=True, timeout=120)
     need(done.returncode == 0, done.stderr[-600:])
-    committed = [value for line in done.stdout.splitlines() if line.startswith("COMMITTED") for value in line.split()[1:]]
+    return read_transactions(broker, topic, done.stdout)
+
+
+def read_transactions(broker, topic, said):
+    """Both levels read what the writer said."""
+    transactions = [line.split() for line in said.splitlines()]
+    committed = [value for words in transactions if words[0] == "COMMITTED" for value in words[1:]]
     need(len(committed) == 90, f"{len(committed)} committed")
-    strict = Ours(broker, topic, 8, "group.id=g-strict isolation.level=read_committed").wait()
-    loose = Ours(broker, topic, 8, "group.id=g-loose isolation.level=read_uncommitted").wait()
+    group = f"{topic}-{time.monotonic_ns()}"
+    strict = Ours(broker, topic, 6, f"group.id=g-strict-{group} isolation.level=read_committed")
+    loose = Ours(broker, topic, 6, f"group.id=g-loose-{group} isolation.level=read_uncommitted")
+    strict.wait(), loose.wait()
     exactly(committed, strict.values())
+    for n in range(3):
+        mine = [record for record in strict.records() if record[0] == f"{topic}-{n}"]
+        in_order([value for value in committed if int(value.split("-")[1]) % 3 == n], [(f"{topic}-0", *it[1:]) for it in mine], 1)
     need(len(loose.values()) == 130, f"{len(loose.values())} of 130 records under read_uncommitted")
     return "90 committed, 130 in all"
 
 
-def static_member(broker):
+def handover(broker, topic="handover", between=lambda _group: None):
+    """Ours, librdkafka and ours again, one after the other in one group: each goes on where the one before stopped.
+    `between` is called with the group where nobody is in it (the self-test moves its offsets)."""
+    make(broker, topic, 3)
+    group, parts = f"g-{topic}", [[f"{part}-{n:04}" for n in range(120)] for part in "abc"]
+
+    def ours(part):
+        reader = Ours(broker, topic, 4, f"group.id={group}").wait()
+        need(reader.said("CLOSED"), f"it ended with {reader.lines[-3:]}")
+        exactly(part, reader.values())
+        in_order(part, reader.records(), 3)
+
+    write(broker, topic, parts[0], 3)
+    ours(parts[0])
+    write(broker, topic, parts[1], 3)
+    exactly(parts[1], [record.value.decode() for record in readers.librdkafka_group(broker, topic, group, 120)])
+    write(broker, topic, parts[2], 3)
+    between(group)
+    ours(parts[2])
+    return "120 records each, in turn"
+
+
+def static_member(broker, topic="static"):
     """A restart within the session changes nothing for the other member; a second one with the id ends the first."""
-    topic = "static"
     make(broker, topic)
-    settings = "group.id=g-static session.timeout.ms=20000 group.instance.id="
+    settings = f"group.id=g-{topic} session.timeout.ms=20000 group.instance.id="
     other = Ours(broker, topic, 40, settings + "b")
     first = Ours(broker, topic, 12, settings + "a")
     try:
@@ -242,20 +300,22 @@ def static_member(broker):
         other.kill()
 
 
-def pattern(broker):
-    make(broker, "pat-one", 2)
-    make(broker, "unrelated", 1)
-    ours = Ours(broker, "", 40, "group.id=g-pattern metadata.max.age.ms=1000", RINGLOG_TEST_PATTERN="pat-.*")
+def pattern(broker, word="pat"):
+    one, two = f"{word}-one", f"{word}-two"
+    make(broker, one, 2)
+    make(broker, f"un{word}", 1)
+    ours = Ours(broker, "", 40, f"group.id=g-{word} metadata.max.age.ms=1000", RINGLOG_TEST_PATTERN=f"{word}-.*")
     try:
-        until(lambda: ours.owned() == {"pat-one-0", "pat-one-1"}, lambda: f"owns {ours.owned()}, says {ours.lines[-3:]}")
-        make(broker, "pat-two", 1)
-        until(lambda: "pat-two-0" in ours.owned(), lambda: f"a new topic is not read: {ours.owned()}")
-        grow(broker, "pat-one", 4)
+        until(lambda: ours.owned() == {f"{one}-0", f"{one}-1"}, lambda: f"owns {ours.owned()}, says {ours.lines[-3:]}")
+        make(broker, two, 1)
+        until(lambda: f"{two}-0" in ours.owned(), lambda: f"a new topic is not read: {ours.owned()}")
+        grow(broker, one, 4)
         until(lambda: len(ours.owned()) == 5, lambda: f"new partitions are not read: {ours.owned()}")
-        write(broker, "pat-one", [f"p-{n}" for n in range(40)], 4)
+        write(broker, one, [f"p-{n}" for n in range(40)], 4)
         until(lambda: len(ours.values()) == 40, lambda: f"{len(ours.values())} of 40 records")
-        tool(broker, "kafka-topics", "--delete", "--topic", "pat-two")
+        tool(broker, "kafka-topics", "--delete", "--topic", two)
         until(lambda: len(ours.owned()) == 4, lambda: f"a deleted topic is kept: {ours.owned()}")
+        in_order([f"p-{n}" for n in range(40)], ours.records(), 4)
         return exactly([f"p-{n}" for n in range(40)], ours.values())
     finally:
         ours.kill()
@@ -274,13 +334,12 @@ def remote_pattern(broker):
         ours.kill()
 
 
-def broker_restarts(broker):
+def broker_restarts(broker, topic="restart"):
     """kill -9 and a new start under the same folder: the consumer goes on, without a loss and without a double."""
-    topic = "restart"
     make(broker, topic)
     sent = [f"a-{n}" for n in range(120)]
     write(broker, topic, sent)
-    ours = Ours(broker, topic, 90, "group.id=g-restart auto.commit.interval.ms=200 session.timeout.ms=45000")
+    ours = Ours(broker, topic, 90, f"group.id=g-{topic} auto.commit.interval.ms=200 session.timeout.ms=45000")
     try:
         until(lambda: set(ours.values()) >= set(sent), lambda: f"{len(ours.values())} records, says {ours.lines[-3:]}")
         time.sleep(1)
@@ -290,6 +349,7 @@ def broker_restarts(broker):
         more = [f"b-{n}" for n in range(120)]
         write(broker, topic, more)
         until(lambda: set(ours.values()) >= set(more), lambda: f"{len(ours.values())} records, says {ours.lines[-3:]}", 60)
+        in_order(sent + more, ours.records())
         return exactly(sent + more, ours.values())
     finally:
         ours.kill()
@@ -303,10 +363,12 @@ def no_protocol(broker):
 
 
 def tool(broker, name, *arguments):
+    """One of Kafka's tools; what it says."""
     main = peers.tool_class(name, broker.version)
     done = subprocess.run([peers.java(), *peers.LIGHT_JVM, "-cp", peers.class_path(broker.version), main,
                            "--bootstrap-server", broker.bootstrap, *map(str, arguments)], capture_output=True, text=True)
     need(done.returncode == 0, f"{name}: {done.stdout[-300:]} {done.stderr[-300:]}")
+    return done.stdout
 
 
 def grow(broker, topic, partitions):

@@ -2,8 +2,8 @@
 
 import os
 
-from lib import (badinput, brokers, checks_admin, checks_crash, checks_files, checks_perf, checks_security, ledger, proxy,
-                 readers, secure, suite, wire, writers)
+from lib import (badinput, brokers, checks_admin, checks_crash, checks_files, checks_perf, checks_security,
+                 consumer_selftest, ledger, proxy, readers, secure, suite, wire, writers)
 from lib.report import Failed, need
 
 TOPIC = "w-planted"
@@ -30,6 +30,7 @@ def run(report, target, binary):
         finally:
             broker.kill()
         in_security(report, clients, folder, binary)
+    consumer_selftest.run(report)
 
 
 def caught(ctx, name, check, *arguments):

@@ -1,7 +1,7 @@
 """The order of the checks on one broker: write, read, ask, stop, dump, start again, read again."""
 
 from lib import (badinput, brokers, certificates, checks_admin, checks_clients, checks_consumer, checks_crash,
-                 checks_files, checks_groups, checks_perf, checks_security, peers, wire)
+                 checks_files, checks_groups, checks_moves, checks_perf, checks_security, peers, wire)
 from lib.report import Failed, need
 from lib.tools import Tools
 
@@ -91,6 +91,7 @@ def run_own_tools(report, clients, binary):
         with brokers.scratch() as folder, brokers.new("kafka", folder / "broker", version=version) as broker:
             checks_perf.run_own(Context(report, clients, broker, folder, f"kafka-{version}"), binary)
             checks_consumer.run(report, broker, f"kafka-{version}")
+        checks_moves.run(report, binary, version)
     run_security(report, clients, binary)
 
 
