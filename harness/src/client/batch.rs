@@ -17,7 +17,7 @@ use ringlog_wire::batch::{BatchError, BatchHeader, HEADER_LEN, LENGTH_OVERHEAD};
 use ringlog_wire::compression::{self, Codec, CompressionError, Scratch};
 
 use super::config::Compression;
-use super::{Mark, RecordHeader};
+use super::{InPlace, Mark, RecordHeader};
 
 /// The most bytes that a record takes beside its key and value: length, attributes, timestamp and offset deltas, two
 /// lengths and the header count (DefaultRecord.MAX_RECORD_OVERHEAD).
@@ -153,8 +153,8 @@ impl OpenBatch {
         if self.marks.is_empty() { 0 } else { record.timestamp_ms.wrapping_sub(self.base_timestamp_ms) }
     }
 
-    /// Appends a record, lets `touch` change its value in place, and keeps the mark that `touch` completes.
-    pub(crate) fn append(&mut self, record: &RecordBytes<'_>, mark: Mark, touch: impl FnOnce(&mut [u8]) -> u64) {
+    /// Appends a record, lets `touch` change it in place, and keeps the mark that `touch` completes.
+    pub(crate) fn append(&mut self, record: &RecordBytes<'_>, mark: Mark, touch: impl FnOnce(InPlace<'_>) -> u64) {
         let body = self.body_len(record);
         let delta = self.timestamp_delta(record);
         if self.marks.is_empty() {
@@ -177,8 +177,9 @@ impl OpenBatch {
         put_varint(bytes, to_i64(record.value.len()));
         let value_at = bytes.len();
         bytes.extend_from_slice(record.value);
-        let tag = touch(&mut bytes[value_at..]);
         record.put_headers(bytes);
+        let (value, headers) = bytes[value_at..].split_at_mut(record.value.len());
+        let tag = touch(InPlace { value, headers });
         self.marks.push(Mark { tag, ..mark });
     }
 

@@ -22,6 +22,7 @@
 //!   producer.send(&NewRecord { .. }, tag)?;                             // blocks as Kafka's does; failures go to the sink
 //!   producer.send_with(&NewRecord { .. }, |sink, partition, value| -> u64 { .. });
 //!                                     // changes the value where it lies in the batch (ledger stamp), gives the tag
+//!   producer.send_in_place(&NewRecord { .. }, &headers, |sink, partition, in_place| -> u64 { .. });   // headers too
 //!   producer.poll(Duration)?;                                        // network; acknowledgements go to the sink
 //!   let acked = producer.send_sync(&NewRecord { .. }, tag)??;          // waits for this record's own delivery
 //!   producer.init_transactions()?;                                   // with transactional.id; then, again and again:
@@ -123,6 +124,15 @@ pub struct RecordHeader<'a> {
     pub key: &'a str,
     /// The value; null is allowed.
     pub value: Option<&'a [u8]>,
+}
+
+/// A record where it lies in its batch. Its bytes may be changed, its lengths not.
+#[derive(Debug)]
+pub struct InPlace<'a> {
+    /// The value.
+    pub value: &'a mut [u8],
+    /// The headers as they are written, their count in front: the value of the last one is the end.
+    pub headers: &'a mut [u8],
 }
 
 /// A batch that the broker acknowledged (or, with acks=0, that the socket took).

@@ -3,7 +3,7 @@
 use ringlog_io::Buf;
 
 use super::super::batch::{OpenBatch, RecordBytes};
-use super::super::{Mark, Topic};
+use super::super::{InPlace, Mark, Topic};
 use super::sent::{Birth, Place, Queued};
 use super::{Accumulator, Appended, estimate};
 
@@ -15,7 +15,7 @@ impl Accumulator {
         record: &RecordBytes<'_>,
         mark: Mark,
         take_buffer: &mut dyn FnMut(usize) -> Buf,
-        touch: impl FnOnce(usize, &mut [u8]) -> u64,
+        touch: impl FnOnce(usize, InPlace<'_>) -> u64,
     ) -> Appended {
         let Some((partition, sticks)) = self.choose(to, record) else { return Appended::NoPartition };
         let topic = to.0;
@@ -29,7 +29,7 @@ impl Accumulator {
         let queued = queues.partitions[partition].queue.back_mut().expect("make_room leaves an open batch");
         let before = queued.batch.raw_len();
         let (number, index) = (queued.birth.place.number, queued.batch.count());
-        queued.batch.append(record, mark, |value| touch(partition, value));
+        queued.batch.append(record, mark, |place| touch(partition, place));
         let added = queued.batch.raw_len() - before;
         queued.closed = estimate(queued.batch.raw_len(), ratio) >= queued.limit;
         let full = queued.closed;

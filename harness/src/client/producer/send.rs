@@ -8,7 +8,7 @@ use super::super::accumulator::{Appended, SentBatch, nanos};
 use super::super::batch::RecordBytes;
 use super::super::config::Partitioner;
 use super::super::texts::text_of;
-use super::super::{ClientError, DeliverySink, Failed, Mark, NewRecord, RecordHeader, SendError, Topic};
+use super::super::{ClientError, DeliverySink, Failed, InPlace, Mark, NewRecord, RecordHeader, SendError, Topic};
 use super::Producer;
 
 /// While records keep coming the network is looked at no later than this after the last time.
@@ -97,7 +97,7 @@ impl<S: DeliverySink> Producer<S> {
         record: &NewRecord<'_>,
         touch: impl FnOnce(&mut S, i32, &mut [u8]) -> u64,
     ) -> Result<(), ClientError> {
-        self.send_bytes(record, &[], touch)
+        self.send_in_place(record, &[], |sink, partition, place| touch(sink, partition, place.value))
     }
 
     /// As [`Self::send`], with headers.
@@ -107,14 +107,15 @@ impl<S: DeliverySink> Producer<S> {
         headers: &[RecordHeader<'_>],
         tag: u64,
     ) -> Result<(), ClientError> {
-        self.send_bytes(record, headers, |_, _, _| tag)
+        self.send_in_place(record, headers, |_, _, _| tag)
     }
 
-    fn send_bytes(
+    /// As [`Self::send_with`], with headers, whose bytes `touch` may change too.
+    pub fn send_in_place(
         &mut self,
         record: &NewRecord<'_>,
         headers: &[RecordHeader<'_>],
-        touch: impl FnOnce(&mut S, i32, &mut [u8]) -> u64,
+        touch: impl FnOnce(&mut S, i32, InPlace<'_>) -> u64,
     ) -> Result<(), ClientError> {
         if let Some(transactions) = &self.transactions {
             transactions.check_send()?;
@@ -179,13 +180,13 @@ impl<S: DeliverySink> Producer<S> {
         to: (Topic, Option<usize>),
         bytes: &RecordBytes<'_>,
         mark: Mark,
-        touch: &mut Option<impl FnOnce(&mut S, i32, &mut [u8]) -> u64>,
+        touch: &mut Option<impl FnOnce(&mut S, i32, InPlace<'_>) -> u64>,
     ) -> Appended {
         let (driver, sink) = (self.network.driver(), &mut self.sink);
         let mut take_buffer = |len| driver.buffer(len);
-        self.accumulator.append(to, bytes, mark, &mut take_buffer, |partition, value| {
+        self.accumulator.append(to, bytes, mark, &mut take_buffer, |partition, place| {
             let partition = i32::try_from(partition).unwrap_or(i32::MAX);
-            touch.take().map_or(0, |touch| touch(sink, partition, value))
+            touch.take().map_or(0, |touch| touch(sink, partition, place))
         })
     }
 
@@ -195,7 +196,7 @@ impl<S: DeliverySink> Producer<S> {
         (topic, mut wanted): (Topic, Option<usize>),
         bytes: &RecordBytes<'_>,
         mark: Mark,
-        (mut appended, touch): (Appended, &mut Option<impl FnOnce(&mut S, i32, &mut [u8]) -> u64>),
+        (mut appended, touch): (Appended, &mut Option<impl FnOnce(&mut S, i32, InPlace<'_>) -> u64>),
     ) -> Result<(Appended, Duration), ClientError> {
         let start_ns = self.network.driver().read().0;
         let deadline_ns = start_ns.saturating_add(nanos(self.config.max_block));
