@@ -1,98 +1,34 @@
 //! The ledger: what was acknowledged, what was read, and what the difference is.
 //!
-//! A record that takes part carries in the first bytes of its value who wrote it, which one it is in its partition and
-//! a checksum. The rest of the value stays what the load wants; the value's size does not change.
-//!
-//! ```text
-//!   value  | sequence u64 | writer u32 | crc u32 | payload ...        (big endian)
-//!          0              8            12        16
-//!   crc = CRC-32C over partition i32, sequence, writer, payload
-//! ```
+//! A record that takes part carries a stamp ([`stamp`]): who wrote it, which one it is in its partition and a checksum of
+//! its payload. The stamp is the front of the value, or a record header where payloads must stay as they are.
 //!
 //! Invariants:
 //! - A writer numbers the records of each partition 0, 1, 2, ... in the order in which it hands them to the client.
-//! - The write side counts a number as acknowledged only when the broker's answer for it was seen.
-//! - The read side believes nothing: a record that does not check is `corrupt`, one of another run is `foreign`.
+//! - The write side counts a number as acknowledged only when the broker's answer for it was seen; in a transaction, only
+//!   when the coordinator has answered that it is committed.
+//! - The read side believes nothing: a record that does not check is `corrupt`, one of another run, or that carries no
+//!   stamp, is `foreign`.
 //! - `lost` are acknowledged numbers that were not read; what was read without an acknowledgement is counted apart
 //!   (a broker may write a record and lose the answer).
-//! - What was neither acknowledged nor failed is unknown: it may be there or not.
+//! - What was neither acknowledged nor failed nor aborted is unknown: it may be there or not.
+//! - What was aborted must not be read by who reads what is committed.
 //! - A producer without idempotence that sent records again may have written them twice, and after later ones: so many
 //!   doubled and so many out of order are its own doing ([`Verdict::explained_by`]).
 
 mod file;
 mod ranges;
+mod stamp;
+mod verdict;
 
 use std::collections::BTreeMap;
 
-pub use file::{LedgerFile, LedgerFileError};
+use ringlog_wire::batch::Headers;
+
+pub use file::{AcknowledgedBy, LedgerFile, LedgerFileError};
 pub use ranges::Ranges;
-
-/// Bytes at the front of the value that the ledger takes.
-pub const HEADER_LEN: usize = WRITER_END + size_of::<u32>();
-
-const SEQUENCE_END: usize = size_of::<u64>();
-const WRITER_END: usize = SEQUENCE_END + size_of::<u32>();
-
-/// Who wrote a record and which of the partition's records it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Stamp {
-    /// The writer: a number that no other run or producer on the topic has (random is good).
-    pub writer: u32,
-    /// The writer's number of the record in its partition, from 0.
-    pub sequence: u64,
-}
-
-/// Why a value does not carry a stamp.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StampError {
-    /// There is no room for one.
-    #[error(
-        "a value of {0} bytes has no room for the ledger's {HEADER_LEN} bytes: use records of {HEADER_LEN} bytes or more"
-    )]
-    TooShort(usize),
-    /// The bytes are not what was written.
-    #[error("the value's checksum is {found:#010x} and its bytes give {computed:#010x}")]
-    Checksum {
-        /// What the value says.
-        found: u32,
-        /// What its bytes say.
-        computed: u32,
-    },
-}
-
-/// Writes the stamp into the front of `value`. The rest of the value must already be what it will be.
-pub fn stamp(value: &mut [u8], partition: i32, stamp: Stamp) -> Result<(), StampError> {
-    let too_short = StampError::TooShort(value.len());
-    let (header, payload) = value.split_at_mut_checked(HEADER_LEN).ok_or(too_short)?;
-    header[..SEQUENCE_END].copy_from_slice(&stamp.sequence.to_be_bytes());
-    header[SEQUENCE_END..WRITER_END].copy_from_slice(&stamp.writer.to_be_bytes());
-    let crc = checksum(partition, &header[..WRITER_END], payload);
-    header[WRITER_END..].copy_from_slice(&crc.to_be_bytes());
-    Ok(())
-}
-
-/// Reads and checks the stamp of a value that came from `partition`.
-pub fn read_stamp(value: &[u8], partition: i32) -> Result<Stamp, StampError> {
-    let (header, payload) = value.split_at_checked(HEADER_LEN).ok_or(StampError::TooShort(value.len()))?;
-    let computed = checksum(partition, &header[..WRITER_END], payload);
-    let found = be_u32(&header[WRITER_END..]);
-    if found != computed {
-        return Err(StampError::Checksum { found, computed });
-    }
-    let sequence = (u64::from(be_u32(&header[..4])) << 32) | u64::from(be_u32(&header[4..SEQUENCE_END]));
-    Ok(Stamp { writer: be_u32(&header[SEQUENCE_END..WRITER_END]), sequence })
-}
-
-fn checksum(partition: i32, numbers: &[u8], payload: &[u8]) -> u32 {
-    let mut front = [0u8; size_of::<i32>() + WRITER_END];
-    front[..size_of::<i32>()].copy_from_slice(&partition.to_be_bytes());
-    front[size_of::<i32>()..].copy_from_slice(numbers);
-    crc_fast::crc32_iscsi(&front).rotate_left(1) ^ crc_fast::crc32_iscsi(payload)
-}
-
-fn be_u32(bytes: &[u8]) -> u32 {
-    bytes.iter().take(4).fold(0, |value, byte| (value << 8) | u32::from(*byte))
-}
+pub use stamp::{HEADER_KEY, STAMP_LEN, Stamp, StampError, read_header_stamp, read_stamp, stamp, stamp_header};
+pub use verdict::{Verdict, settle};
 
 /// The write side: numbers records and keeps which of them were acknowledged.
 #[derive(Clone, Debug)]
@@ -131,10 +67,19 @@ impl WriteLedger {
     /// Stamps the value as the partition's next record and gives its number, which [`Self::acknowledged`] and
     /// [`Self::failed`] take (it fits the client's `tag`).
     pub fn stamp(&mut self, partition: i32, value: &mut [u8]) -> Result<u64, StampError> {
+        self.number(partition, |next| stamp(value, partition, next))
+    }
+
+    /// As [`Self::stamp`], into the end of the record's headers: the value stays as it is.
+    pub fn stamp_header(&mut self, partition: i32, value: &[u8], headers: &mut [u8]) -> Result<u64, StampError> {
+        self.number(partition, |next| stamp_header(value, headers, partition, next))
+    }
+
+    fn number(&mut self, partition: i32, put: impl FnOnce(Stamp) -> Result<(), StampError>) -> Result<u64, StampError> {
         let writer = self.writer;
         let at = self.partition(partition);
         let sequence = at.next_sequence;
-        stamp(value, partition, Stamp { writer, sequence })?;
+        put(Stamp { writer, sequence })?;
         at.next_sequence += 1;
         Ok(sequence)
     }
@@ -179,9 +124,11 @@ struct ReadPartition {
     out_of_order: u64,
 }
 
-/// The read side: checks every value, in the order in which a partition gave them.
+/// The read side: checks every record, in the order in which a partition gave them.
 #[derive(Clone, Debug, Default)]
 pub struct ReadLedger {
+    /// Whose records others are told apart from; empty where nobody else writes to the topic.
+    writers: Vec<u32>,
     partitions: BTreeMap<(i32, u32), ReadPartition>,
     /// Records seen, whatever they were.
     pub records: u64,
@@ -191,21 +138,55 @@ pub struct ReadLedger {
 }
 
 impl ReadLedger {
-    /// An empty ledger.
+    /// An empty ledger of a topic that nobody else writes to: each record that does not check is corrupt.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the next record of a partition.
+    /// An empty ledger of a topic that others write to as well, without stamps perhaps: corrupt is what claims to be of
+    /// one of these writers and does not check.
+    #[must_use]
+    pub fn beside(writers: &[WriteLedger]) -> Self {
+        Self { writers: writers.iter().map(WriteLedger::writer).collect(), ..Self::default() }
+    }
+
+    /// Takes the next record of a partition, whose stamp is in its value.
     pub fn record(&mut self, partition: i32, value: &[u8]) {
+        self.take(partition, read_stamp(value, partition));
+    }
+
+    /// Takes the next record of a partition, whose stamp is in a header, or else in its value.
+    pub fn record_with(&mut self, partition: i32, value: &[u8], mut headers: Headers<'_>) {
+        let header = headers.find(|header| header.key == HEADER_KEY.as_bytes());
+        self.take(
+            partition,
+            match header {
+                Some(header) => read_header_stamp(header.value.unwrap_or_default(), value, partition),
+                None => read_stamp(value, partition),
+            },
+        );
+    }
+
+    fn take(&mut self, partition: i32, found: Result<Stamp, StampError>) {
         self.records += 1;
-        match read_stamp(value, partition) {
+        match found {
             Ok(stamp) => self.partitions.entry((partition, stamp.writer)).or_default().take(stamp.sequence),
+            Err(fault) if self.is_of_others(fault) => {}
             Err(fault) => {
                 self.corrupt += 1;
                 self.first_fault.get_or_insert((partition, fault));
             }
+        }
+    }
+
+    /// Whether what does not check was never ours. A record of ours whose very claim was changed is missing.
+    fn is_of_others(&self, fault: StampError) -> bool {
+        match fault {
+            _ if self.writers.is_empty() => false,
+            StampError::Checksum { writer, .. } => !self.writers.contains(&writer),
+            StampError::TooShort(_) => true,
+            StampError::HeaderLength(_) => false,
         }
     }
 
@@ -237,88 +218,6 @@ impl ReadPartition {
         }
         self.sequence_max = self.sequence_max.max(Some(sequence));
     }
-}
-
-/// The account of a run. All figures are records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
-    /// Numbered and handed to a producer.
-    pub stamped: u64,
-    /// Acknowledged by the broker.
-    pub acknowledged: u64,
-    /// Given up by a producer because they were refused.
-    pub failed: u64,
-    /// Neither acknowledged nor refused.
-    pub unknown: u64,
-    /// Read once or more, with a stamp of one of the writers.
-    pub read: u64,
-    /// Acknowledged and not read.
-    pub lost: u64,
-    /// Read again.
-    pub doubled: u64,
-    /// Read after a later one of the same partition and writer.
-    pub out_of_order: u64,
-    /// Read, and no acknowledgement was seen.
-    pub unacknowledged: u64,
-    /// Read, and the checksum or the length was wrong.
-    pub corrupt: u64,
-    /// Read, with the stamp of somebody else.
-    pub foreign: u64,
-}
-
-impl Verdict {
-    /// Nothing acknowledged is missing, doubled, out of order or changed.
-    #[must_use]
-    pub fn adds_up(&self) -> bool {
-        self.explained_by(0)
-    }
-
-    /// As [`Self::adds_up`], for a producer without idempotence that sent `resent` records again: each of them may be
-    /// there twice, or after a later one. Nothing explains what is lost or changed.
-    #[must_use]
-    pub fn explained_by(&self, resent: u64) -> bool {
-        self.lost == 0 && self.corrupt == 0 && self.doubled <= resent && self.out_of_order <= resent
-    }
-}
-
-impl std::fmt::Display for Verdict {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} acknowledged, {} read, {} lost, {} doubled, {} out of order, {} changed",
-            self.acknowledged, self.read, self.lost, self.doubled, self.out_of_order, self.corrupt
-        )?;
-        write!(
-            f,
-            " ({} failed, {} unknown, {} of both read; {} of others)",
-            self.failed, self.unknown, self.unacknowledged, self.foreign
-        )
-    }
-}
-
-/// Lays what was written beside what was read.
-#[must_use]
-pub fn settle(writers: &[WriteLedger], read: &ReadLedger) -> Verdict {
-    let mut verdict = Verdict { corrupt: read.corrupt, ..Verdict::default() };
-    for writer in writers {
-        for (partition, written) in (0i32..).zip(&writer.partitions) {
-            settle_partition(&mut verdict, written, &read.seen(partition, writer.writer));
-        }
-    }
-    verdict.foreign = read.records - read.corrupt - verdict.read - verdict.doubled;
-    verdict
-}
-
-fn settle_partition(verdict: &mut Verdict, written: &WrittenPartition, read: &ReadPartition) {
-    verdict.stamped += written.next_sequence;
-    verdict.acknowledged += written.acknowledged.count();
-    verdict.failed += written.failed.count();
-    verdict.unknown += written.unknown();
-    verdict.read += read.seen.count();
-    verdict.lost += read.seen.missing_of(&written.acknowledged);
-    verdict.doubled += read.doubled;
-    verdict.out_of_order += read.out_of_order;
-    verdict.unacknowledged += written.acknowledged.missing_of(&read.seen);
 }
 
 #[cfg(test)]
@@ -364,16 +263,15 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_byte_anywhere_is_corrupt() {
+    fn beside_others_corrupt_is_only_what_claims_to_be_ours() {
         let mut written = WriteLedger::new(7);
-        let value = values(&mut written, 0, 1).remove(0);
-        for at in 0..value.len() {
-            let mut changed = value.clone();
-            changed[at] ^= 0x20;
-            assert!(read_stamp(&changed, 0).is_err(), "byte {at}");
-        }
-        assert!(read_stamp(&value, 1).is_err(), "a record of another partition");
-        assert_eq!(read_stamp(&value[..15], 0), Err(StampError::TooShort(15)));
+        let mut all = values(&mut written, 0, 3);
+        all[1][50] ^= 1;
+        all.extend([b"short".to_vec(), vec![b'y'; 100]]);
+        let mut read = ReadLedger::beside(std::slice::from_ref(&written));
+        all.iter().for_each(|value| read.record(0, value));
+        let verdict = settle(&[written], &read);
+        assert_eq!((verdict.read, verdict.lost, verdict.corrupt, verdict.foreign), (2, 1, 1, 2), "{verdict}");
     }
 
     #[test]

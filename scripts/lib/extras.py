@@ -1,4 +1,4 @@
-"""The checks of `perf-extras`: one broker, one binary, each extra by what it leaves behind."""
+"""The checks of `perf-extras`: one broker, one binary, each extra by what it leaves behind. Ledgers: extras_ledger.py."""
 
 import collections
 import json
@@ -8,13 +8,12 @@ import signal
 import subprocess
 import time
 
-from lib import brokers, peers, readers, wire
+from lib import brokers, extras_ledger, peers, readers, wire
+from lib.extras_ledger import verdict
 from lib.report import need
 
 HERE = pathlib.Path(__file__).resolve().parent
 SUMMARY = re.compile(r"^(\d+) records sent, ([\d.]+) records/sec \(([\d.]+) MB/sec\)", re.M)
-LEDGER = re.compile(r"^ledger: (\d+) acknowledged, (\d+) read, (\d+) lost, (\d+) doubled, (\d+) out of order, "
-                    r"(\d+) changed \((\d+) failed, (\d+) unknown, (\d+) of both read; (\d+) of others\): (.*)$", re.M)
 PARTITIONS = 3
 
 
@@ -233,105 +232,6 @@ def strict(ctx):
     return "exit codes 0, 1, 0"
 
 
-# Ledgers --------------------------------------------------------------------------------------------------------
-
-
-def verdict(out):
-    found = LEDGER.search(out)
-    need(found, f"no verdict in {out[-400:]}")
-    names = ("acknowledged", "read", "lost", "doubled", "out_of_order", "changed", "failed", "unknown", "both", "others")
-    return dict(zip(names, map(int, found.groups()[:10])), words=found[11])
-
-
-def verify(ctx):
-    """One command: written, read back, adds up."""
-    ctx.create("verify")
-    out = ctx.produce("verify", "--num-records", 20_000, "--record-size", 100, "--throughput", -1, "--verify",
-                      "--clients", 2)
-    said = verdict(out)
-    need(said["acknowledged"] == said["read"] == ctx.ends("verify") == 20_000 and said["words"] == "adds up", f"{said}")
-    return out.splitlines()[-1]
-
-
-def killed(ctx, acks, again):
-    """The broker is killed (-9) and started again in the middle, twice; what was acknowledged is there."""
-    topic, ledger = f"killed-{acks}", ctx.path(f"killed-{acks}.ledger")
-    ctx.create(topic)
-    process = ctx.start("producer-perf", "--topic", topic, "--duration", 12, "--throughput", 20_000, "--record-size", 200,
-                        "--ledger", ledger, "--producer-props", f"acks={acks}", "delivery.timeout.ms=60000",
-                        "request.timeout.ms=10000")
-    for _ in range(2):
-        time.sleep(2.5)
-        ctx.broker.kill()
-        ctx.broker.start()
-    out, err = process.communicate(timeout=180)
-    need(process.returncode == 0, f"{out} {err}")
-    kept = json.loads(ledger.read_text())
-    need(all((kept["resent"] or 0) == 0 for _ in [0] if acks == "all"), f"resent {kept['resent']}")
-    read = ctx.start("consumer-perf", "--topic", topic, "--ledger", ledger, "--timeout", 15_000)
-    out, err = read.communicate(timeout=120)
-    said = verdict(out)
-    need(read.returncode == 0 and said["words"].startswith("adds up"), f"{out[-600:]} {err[-300:]}")
-    need(said["acknowledged"] > 50_000 and said["lost"] == said["changed"] == 0, f"{said}")
-    return out.splitlines()[-1]
-
-
-def killed_all(ctx):
-    return killed(ctx, "all", 0)
-
-
-def killed_leader(ctx):
-    return killed(ctx, "1", None)
-
-
-def planted(ctx):
-    """Records that are missing, doubled, reordered or changed, each planted in the topic, are each found, with code 1."""
-    ctx.create("planted", 1)
-    ledger = ctx.path("planted.ledger")
-    ctx.produce("planted", "--num-records", 1000, "--record-size", 100, "--throughput", -1, "--ledger", ledger)
-    ctx.run("consumer-perf", "--topic", "planted", "--ledger", ledger)
-    found = [("honest", 0)]
-    values = [record.value for record in readers.kcat(ctx.broker, "planted")]
-    for name, plant in (("lost", lose), ("doubled", double), ("out_of_order", reorder), ("changed", change)):
-        topic = f"planted-{name}"
-        ctx.create(topic, 1)
-        write(ctx, topic, plant(list(values)))
-        altered = json.loads(ledger.read_text()) | {"topic": topic}
-        path = ctx.path(f"{topic}.ledger")
-        path.write_text(json.dumps(altered))
-        said = verdict(ctx.run("consumer-perf", "--topic", topic, "--ledger", path, "--timeout", 3000, due=1))
-        wrong = {key: said[key] for key in ("lost", "doubled", "out_of_order", "changed") if said[key]}
-        due = {"lost": 1, "changed": 1} if name == "changed" else {name: 1}
-        need(wrong == due and said["words"] == "DOES NOT ADD UP", f"{name}: {said}")
-        found.append((name, 1))
-    return "exit codes " + ", ".join(f"{code} {name}" for name, code in found)
-
-
-def lose(values):
-    del values[500]
-    return values
-
-
-def double(values):
-    return values[:501] + values[500:]
-
-
-def reorder(values):
-    values[500], values[501] = values[501], values[500]
-    return values
-
-
-def change(values):
-    values[500] = values[500][:50] + bytes([values[500][50] ^ 1]) + values[500][51:]
-    return values
-
-
-def write(ctx, topic, values):
-    with wire.Connection(wire.leader_port(ctx.broker.port, topic, 0)) as connection:
-        code, _ = wire.produce_error(connection.ask(wire.produce(topic, 0, wire.batch(values), acks=-1)))
-        need(code == 0, f"Produce: error {code}")
-
-
 # Signals --------------------------------------------------------------------------------------------------------
 
 
@@ -399,7 +299,6 @@ CHECKS = [
     ("totals are one number in every place", totals), ("hdr log as Java reads it", hdr_log),
     ("open loop keeps its schedule", open_loop), ("closed loop tells both times", closed_and_open),
     ("sizes, keys and ratios", shapes), ("durations and warm-up", durations), ("strict", strict),
-    ("verify", verify), ("planted faults are found", planted),
-    ("kill -9 twice with acks=all", killed_all), ("kill -9 twice with acks=1", killed_leader),
+    *extras_ledger.CHECKS,
     ("signals", interrupted),
 ]

@@ -266,6 +266,11 @@ def make_topic(port, topic, partitions=1, configs=()):
 
 def records_of(data):
     """(offset, value) of every record in uncompressed batches v2; a cut batch at the end is left out."""
+    return [(offset, value) for offset, value, _ in records_with_headers(data)]
+
+
+def records_with_headers(data):
+    """(offset, value, [(header, value)]) of every record, as records_of."""
     out, at = [], 0
     while at + 61 <= len(data):
         base, length = struct.unpack_from(">qi", data, at)
@@ -279,11 +284,23 @@ def records_of(data):
             _, inner = unvarint(data, place + 1)
             delta, inner = unvarint(data, inner)
             key, inner = unvarint(data, inner)
-            value, inner = unvarint(data, inner + max(key, 0))
-            out.append((base + delta, None if value < 0 else data[inner:inner + value]))
+            value, inner = taken(data, inner + max(key, 0))
+            header_count, inner = unvarint(data, inner)
+            headers = []
+            for _ in range(header_count):
+                name, inner = taken(data, inner)
+                content, inner = taken(data, inner)
+                headers.append((name, content))
+            out.append((base + delta, value, headers))
             place = stop
         at = end
     return out
+
+
+def taken(data, at):
+    """Bytes with their length in front, None for null; and where they end."""
+    length, at = unvarint(data, at)
+    return (None, at) if length < 0 else (data[at:at + length], at + length)
 
 
 def unvarint(data, at):

@@ -40,7 +40,12 @@ pub(crate) struct Count {
 }
 
 impl Shared {
-    pub(crate) fn new(clients: usize, numbers: &Numbers, dates: Option<DateFormat>, ledger: bool) -> Self {
+    pub(crate) fn new(
+        clients: usize,
+        numbers: &Numbers,
+        dates: Option<DateFormat>,
+        ledger: Option<ReadLedger>,
+    ) -> Self {
         let clock = SystemClock::new();
         let start_ns = clock.read().0;
         Self(Arc::new(Mutex::new(Count {
@@ -54,7 +59,7 @@ impl Shared {
             interval_rebalance_ms: vec![0; clients],
             reported: (start_ns, Read::default()),
             dates,
-            ledger: ledger.then(ReadLedger::new),
+            ledger,
             recorders: (0..clients).map(|_| None).collect(),
         })))
     }
@@ -131,7 +136,7 @@ impl Tally {
         let (now_ns, wall_ms) = *self.seen_at.get_or_insert_with(|| (clock.read().0, clock.wall_ms()));
         let mut count = self.shared.count();
         if let Some(ledger) = &mut count.ledger {
-            ledger.record(record.partition, record.value.unwrap_or_default());
+            ledger.record_with(record.partition, record.value.unwrap_or_default(), record.headers);
         }
         if let Some(recorder) = &mut count.recorders[self.client] {
             // Two machines' clocks may disagree: what was read before it was written took no time.
@@ -175,7 +180,7 @@ mod tests {
 
     fn shared(clients: usize) -> Shared {
         let numbers = Numbers { records: 10, timeout_ms: 1, reporting_interval_ms: 1000 };
-        Shared::new(clients, &numbers, None, false)
+        Shared::new(clients, &numbers, None, None)
     }
 
     fn record(value: &[u8]) -> ConsumedRecord<'_> {

@@ -25,7 +25,7 @@ use ringlog_io::{Clock as _, SystemClock};
 
 use crate::cli::{PerfError, warn_unused};
 use crate::client::config::ConsumerConfig;
-use crate::ledger::{LedgerFile, settle};
+use crate::ledger::{LedgerFile, ReadLedger, settle};
 use crate::perf_extras::clients::{self, Event};
 use crate::perf_extras::hdr::{CONSUMER_KINDS, HdrFile};
 use crate::perf_extras::progress::Progress;
@@ -87,7 +87,8 @@ fn run(options: Options, extras: &Extras, args: &[String]) -> Result<ExitCode, P
     let numbers = options.numbers().map_err(PerfError::Text)?;
     let stop = Interrupt::watch()?;
     let shown = options.detailed.then(|| dates.clone());
-    let shared = Shared::new(extras.clients, &numbers, shown, ledger.is_some());
+    let shared =
+        Shared::new(extras.clients, &numbers, shown, ledger.as_ref().map(|ledger| ReadLedger::beside(&ledger.writers)));
     let plan = Plan {
         options,
         numbers,

@@ -139,7 +139,8 @@ fn read_beside(
         // What any of the clients reads keeps all of them waiting.
         let last_ns = shared.count().last_consumed_ns;
         let came = usize::from(std::mem::replace(&mut seen_ns, last_ns) != last_ns);
-        let mut missing = || shared.count().ledger.as_ref().map_or(0, |read| settle(&ledger.writers, read).lost);
+        let mut missing =
+            || shared.count().ledger.as_ref().map_or(0, |read| ledger.missing(&settle(&ledger.writers, read)));
         if patience.is_over(came, now_ns, &mut missing) {
             break;
         }

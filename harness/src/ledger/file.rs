@@ -1,7 +1,7 @@
 //! The ledger's file: what a run wrote, as JSON, for whoever reads the topic back.
 //!
 //! ```text
-//!   { "format": "ringlog-ledger", "version": 1, "topic": "t", "resent": 0,
+//!   { "format": "ringlog-ledger", "version": 2, "topic": "t", "acknowledged_by": "broker", "resent": 0,
 //!     "writers": [ { "writer": 7, "partitions": [
 //!        { "partition": 0, "stamped": 1000, "acknowledged": [[0, 990]], "failed": [[995, 1000]] } ] } ] }
 //! ```
@@ -14,18 +14,31 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ranges, WriteLedger, WrittenPartition};
+use super::{Ranges, Verdict, WriteLedger, WrittenPartition};
 
 const FORMAT: &str = "ringlog-ledger";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Kafka numbers partitions with an i32; no cluster has more than this in one topic.
 const PARTITIONS_MAX: usize = 1 << 20;
 
+/// Whose word makes a record an acknowledged one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AcknowledgedBy {
+    /// The broker's answer for its batch (acks=1, acks=all).
+    #[default]
+    Broker,
+    /// Nobody's (acks=0): what became of each record is unknown.
+    Nobody,
+}
+
 /// What a run wrote to a topic.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct LedgerFile {
     /// The topic.
     pub topic: String,
+    /// Whose word counts.
+    pub acknowledged_by: AcknowledgedBy,
     /// Records that were sent again without idempotence: so many may be doubled or out of order. `None`: nobody knows.
     pub resent: Option<u64>,
     /// One ledger for each producer.
@@ -58,6 +71,7 @@ struct Document {
     format: String,
     version: u32,
     topic: String,
+    acknowledged_by: AcknowledgedBy,
     resent: Option<u64>,
     writers: Vec<Writer>,
 }
@@ -100,6 +114,16 @@ impl LedgerFile {
         self.writers.iter().map(WriteLedger::acknowledged_count).sum()
     }
 
+    /// Records that a reader has to wait for: what was acknowledged and not read; without acknowledgements, whatever was
+    /// sent and not read.
+    #[must_use]
+    pub fn missing(&self, verdict: &Verdict) -> u64 {
+        match self.acknowledged_by {
+            AcknowledgedBy::Broker => verdict.lost,
+            AcknowledgedBy::Nobody => verdict.stamped.saturating_sub(verdict.read),
+        }
+    }
+
     fn document(&self) -> Document {
         let partition = |(partition, written): (usize, &WrittenPartition)| Partition {
             partition,
@@ -115,6 +139,7 @@ impl LedgerFile {
             format: FORMAT.to_owned(),
             version: VERSION,
             topic: self.topic.clone(),
+            acknowledged_by: self.acknowledged_by,
             resent: self.resent,
             writers: self.writers.iter().map(writer).collect(),
         }
@@ -125,7 +150,8 @@ impl LedgerFile {
             return Err(format!("it says {} {}, not {FORMAT} {VERSION}", document.format, document.version));
         }
         let writers: Result<Vec<WriteLedger>, String> = document.writers.into_iter().map(ledger_of).collect();
-        Ok(Self { topic: document.topic, resent: document.resent, writers: writers? })
+        let Document { topic, acknowledged_by, resent, .. } = document;
+        Ok(Self { topic, acknowledged_by, resent, writers: writers? })
     }
 }
 
@@ -174,7 +200,7 @@ mod tests {
                 _ => writer.acknowledged(2, sequence),
             }
         }
-        (LedgerFile { topic: "t".into(), resent: Some(0), writers: vec![writer] }, read)
+        (LedgerFile { topic: "t".into(), resent: Some(0), writers: vec![writer], ..LedgerFile::default() }, read)
     }
 
     #[test]
@@ -194,9 +220,10 @@ mod tests {
     fn what_is_no_ledger_is_refused() {
         let text = serde_json::to_string(&written().0.document()).unwrap();
         let of = |text: &str| LedgerFile::of(serde_json::from_str(text).unwrap()).err().unwrap_or_default();
-        assert!(of(&text.replace("\"version\":1", "\"version\":2")).contains("ringlog-ledger 2"));
+        assert!(of(&text.replace("\"version\":2", "\"version\":1")).contains("ringlog-ledger 1"));
         assert_eq!(of(&text.replace("[50,90]", "[50,900]")), "bad ranges in partition 2");
         assert_eq!(of(&text.replace("[50,90]", "[30,90]")), "bad ranges in partition 2");
+        assert!(serde_json::from_str::<Document>(&text.replace("\"broker\"", "\"hearsay\"")).is_err());
         assert!(of(&text.replace("\"partition\":2", "\"partition\":99999999")).contains("at most"));
     }
 }

@@ -19,7 +19,7 @@ use crate::cli::PerfError;
 use crate::client::config::ConsumerConfig;
 use crate::client::properties::Properties;
 use crate::client::{ConsumedRecord, Consumer};
-use crate::ledger::{LedgerFile, ReadLedger, Verdict, settle};
+use crate::ledger::{AcknowledgedBy, LedgerFile, ReadLedger, Verdict, settle};
 
 const POLL: Duration = Duration::from_millis(100);
 /// After the last acknowledged record the topic must stay silent for so long.
@@ -57,13 +57,15 @@ pub(crate) fn read_back(
     let config = ConsumerConfig::parse(&way_of(properties))?.config;
     let mut consumer = Consumer::open(config, driver::open(driver::DriverOptions::default())?)?;
     consumer.assign_all(&ledger.topic)?;
-    let mut read = ReadLedger::new();
+    let mut read = ReadLedger::beside(&ledger.writers);
     let mut patience = Patience::new(consumer.driver().read().0, silence_max);
     while !stop.requested() {
-        let mut take = |record: &ConsumedRecord<'_>| read.record(record.partition, record.value.unwrap_or_default());
+        let mut take = |record: &ConsumedRecord<'_>| {
+            read.record_with(record.partition, record.value.unwrap_or_default(), record.headers);
+        };
         let records = consumer.poll(POLL, &mut take)?;
         let now_ns = consumer.driver().read().0;
-        if patience.is_over(records, now_ns, &mut || settle(&ledger.writers, &read).lost) {
+        if patience.is_over(records, now_ns, &mut || ledger.missing(&settle(&ledger.writers, &read))) {
             consumer.close()?;
             return Ok(Some(settle(&ledger.writers, &read)));
         }
@@ -113,7 +115,15 @@ pub(crate) fn line(verdict: &Verdict, ledger: &LedgerFile) -> (String, bool) {
         None => "; unknown how many were sent again without idempotence, which may double and reorder them".into(),
     };
     let word = if adds_up { "adds up" } else { "DOES NOT ADD UP" };
-    (format!("ledger: {verdict}: {word}{again}"), adds_up)
+    let nobody = match ledger.acknowledged_by {
+        AcknowledgedBy::Broker => String::new(),
+        AcknowledgedBy::Nobody => format!(
+            "; acks=0 acknowledges nothing, so nothing counts as lost: {} of {} were not read",
+            ledger.missing(verdict),
+            verdict.stamped
+        ),
+    };
+    (format!("ledger: {verdict}: {word}{again}{nobody}"), adds_up)
 }
 
 #[cfg(test)]
@@ -154,7 +164,7 @@ mod tests {
             producer.send_with(&record, stamp).unwrap();
         }
         let writer = producer.close().unwrap().0;
-        let ledger = LedgerFile { topic: "t".into(), resent: Some(0), writers: vec![writer] };
+        let ledger = LedgerFile { topic: "t".into(), resent: Some(0), writers: vec![writer], ..LedgerFile::default() };
         let verdict = read_back(&properties, &ledger, Duration::from_secs(3), &Stop::default());
         verdict.unwrap().expect("nobody stopped it")
     }
@@ -203,11 +213,15 @@ mod tests {
 
     #[test]
     fn the_line_says_whether_it_adds_up_and_what_explains_it() {
-        let ledger = |resent| LedgerFile { topic: "t".into(), resent, writers: Vec::new() };
+        let ledger = |resent| LedgerFile { resent, ..LedgerFile::default() };
         let verdict = Verdict { acknowledged: 9, read: 9, doubled: 2, ..Verdict::default() };
         assert!(line(&verdict, &ledger(Some(0))).0.contains("2 doubled") && !line(&verdict, &ledger(Some(0))).1);
         let (text, adds_up) = line(&verdict, &ledger(Some(2)));
         assert!(adds_up && text.contains("adds up; 2 were sent again without idempotence"), "{text}");
         assert!(line(&verdict, &ledger(None)).1);
+        let nobody = LedgerFile { acknowledged_by: AcknowledgedBy::Nobody, ..ledger(Some(0)) };
+        let verdict = Verdict { stamped: 9, unknown: 9, read: 7, unacknowledged: 7, ..Verdict::default() };
+        let (text, adds_up) = line(&verdict, &nobody);
+        assert!(adds_up && text.ends_with("nothing counts as lost: 2 of 9 were not read"), "{text}");
     }
 }

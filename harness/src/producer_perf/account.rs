@@ -8,7 +8,7 @@ use super::options::Options;
 use super::outcome::Shared;
 use super::sender::{Lateness, Report};
 use crate::cli::PerfError;
-use crate::ledger::LedgerFile;
+use crate::ledger::{AcknowledgedBy, LedgerFile};
 use crate::perf_extras::document::{self, latency, latency_line};
 use crate::perf_extras::effort::{self, Effort};
 use crate::perf_extras::readback::Judged;
@@ -178,13 +178,14 @@ pub(crate) fn ledger_of(
     options: &Options,
     books: &[super::book::Book],
     reports: &[Option<Report>],
-    idempotent: bool,
+    (idempotent, acknowledged_by): (bool, AcknowledgedBy),
 ) -> LedgerFile {
     let retried: Option<u64> = reports.iter().map(|it| it.as_ref().map(|it| it.stats.retried_records)).sum();
     LedgerFile {
         topic: options.topic.clone(),
         resent: if idempotent { Some(0) } else { retried },
-        writers: books.iter().filter_map(|book| book.pages().ledger.take()).collect(),
+        acknowledged_by,
+        writers: books.iter().filter_map(|book| book.pages().keeping.take()).map(|keeping| keeping.ledger).collect(),
     }
 }
 

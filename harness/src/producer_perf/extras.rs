@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::book::StampPlace;
 use super::options::{Options, PayloadSource};
-use crate::ledger::HEADER_LEN;
+use crate::ledger::STAMP_LEN;
 use crate::perf_extras::args::{Extra, Taken};
 use crate::perf_extras::clients::CLIENTS_MAX;
 use crate::perf_extras::schedule::Arrivals;
@@ -37,8 +38,14 @@ pub(crate) const EXTRAS: &[Extra] = &[
     extra("--latency-summary", "", "more lines: response and service times in microseconds, failures, retries, limits"),
     extra("--json", "FILE", "everything about the run in one document: options, settings, host, series, percentiles"),
     extra("--hdr-log", "FILE", "HdrHistogram interval log: a histogram per second of response and of service times"),
-    extra("--ledger", "FILE", "stamps each payload, and keeps what was acknowledged, for consumer-perf --ledger"),
-    extra("--verify", "", "stamps each payload, reads the topic back at the end and says whether it adds up"),
+    extra("--ledger", "FILE", "stamps each record, and keeps what was acknowledged, for consumer-perf --ledger"),
+    extra("--verify", "", "stamps each record, reads the topic back at the end and says whether it adds up"),
+    extra(
+        "--ledger-stamp",
+        "payload|header",
+        "where that stamp is: in the first 16 bytes of the payload, or in the record header ringlog.ledger, which leaves \
+         payloads as they are (default: payload; header for --payload-file, --payload-monotonic and below 16 bytes)",
+    ),
     extra("--strict", "", "exit code 1 if any send failed"),
     extra("--progress", "", "shows what is going on, on standard error"),
 ];
@@ -63,6 +70,8 @@ pub(crate) struct Extras {
     pub(crate) hdr_log: Option<PathBuf>,
     pub(crate) ledger: Option<PathBuf>,
     pub(crate) verify: bool,
+    /// Where the stamp is to be.
+    pub(crate) stamp_wish: Option<StampPlace>,
     pub(crate) strict: bool,
     pub(crate) progress: bool,
 }
@@ -86,6 +95,7 @@ impl Extras {
             hdr_log: path("--hdr-log"),
             ledger: path("--ledger"),
             verify: taken.has("--verify"),
+            stamp_wish: stamp_wish(taken)?,
             strict: taken.has("--strict"),
             progress: taken.has("--progress"),
         })
@@ -109,11 +119,8 @@ impl Extras {
     /// What cannot be together with the original's options.
     pub(crate) fn check(&self, options: &Options) -> Result<(), String> {
         let is_random = matches!(options.payload, PayloadSource::Random(_));
-        let size_min = match (self.sizes, &options.payload) {
-            (Some(sizes), _) => sizes.min(),
-            (None, PayloadSource::Random(size)) => *size,
-            _ => 0,
-        };
+        let has_room = self.has_room(options);
+        let wants_payload = self.stamp_wish == Some(StampPlace::Payload);
         let has_keys = options.keys != super::options::Keys::None;
         let rules = [
             (
@@ -134,24 +141,38 @@ impl Extras {
                 "--warmup-seconds must be shorter than --duration.".into(),
             ),
             (
-                !self.stamps() || is_random,
-                "--ledger and --verify write a stamp into each payload: use --record-size or --record-size-dist."
-                    .into(),
+                self.stamp_wish.is_none() || self.stamps(),
+                "--ledger-stamp says where the stamp of --ledger and --verify is: give one of them too.".into(),
             ),
             (
-                !self.stamps() || size_min >= HEADER_LEN,
+                !wants_payload || has_room,
                 format!(
-                    "--ledger and --verify need payloads of {HEADER_LEN} bytes or more for their stamp, and these may \
-                     have {size_min}"
+                    "--ledger-stamp payload needs random payloads of {STAMP_LEN} bytes or more; use --ledger-stamp header, \
+                     which leaves payloads as they are."
                 ),
             ),
         ];
         rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, text)| Err(text))
     }
 
-    /// Whether payloads carry a ledger's stamps.
+    /// Whether records carry a ledger's stamps.
     pub(crate) fn stamps(&self) -> bool {
         self.verify || self.ledger.is_some()
+    }
+
+    /// Where their stamps are: not in payloads that somebody chose, or that are too short.
+    pub(crate) fn stamp_place(&self, options: &Options) -> Option<StampPlace> {
+        let chosen = if self.has_room(options) { StampPlace::Payload } else { StampPlace::Header };
+        self.stamps().then(|| self.stamp_wish.unwrap_or(chosen))
+    }
+
+    /// Whether every payload is random and takes a stamp.
+    fn has_room(&self, options: &Options) -> bool {
+        match (self.sizes, &options.payload) {
+            (Some(sizes), _) => sizes.min() >= STAMP_LEN,
+            (None, PayloadSource::Random(size)) => *size >= STAMP_LEN,
+            (None, PayloadSource::File { .. } | PayloadSource::Monotonic) => false,
+        }
     }
 
     /// Whether a series is kept.
@@ -169,6 +190,15 @@ fn arrivals(taken: &Taken) -> Result<Option<Arrivals>, String> {
     match (taken.has("--open-loop"), taken.has("--arrivals")) {
         (false, true) => Err("--arrivals shapes the schedule of --open-loop: give that too".into()),
         (is_open, _) => Ok(is_open.then_some(arrivals)),
+    }
+}
+
+fn stamp_wish(taken: &Taken) -> Result<Option<StampPlace>, String> {
+    match taken.text("--ledger-stamp") {
+        None => Ok(None),
+        Some("payload") => Ok(Some(StampPlace::Payload)),
+        Some("header") => Ok(Some(StampPlace::Header)),
+        Some(other) => Err(format!("--ledger-stamp {other}: it must be payload or header")),
     }
 }
 
@@ -220,18 +250,35 @@ mod tests {
             ),
             ("--record-size 20 --warmup-seconds 1 --warmup-records 3", "--warmup-seconds and --warmup-records"),
             ("--record-size 20 --warmup-seconds 2 --duration 2", "--warmup-seconds must be shorter"),
-            ("--payload-monotonic --ledger f", "--ledger and --verify write a stamp into each payload"),
-            (
-                "--record-size 15 --verify",
-                "--ledger and --verify need payloads of 16 bytes or more for their stamp, and",
-            ),
-            ("--record-size-dist uniform:5..50 --verify", "--ledger and --verify need payloads of 16 bytes"),
+            ("--payload-monotonic --ledger f --ledger-stamp payload", "--ledger-stamp payload needs random payloads"),
+            ("--record-size 15 --verify --ledger-stamp payload", "--ledger-stamp payload needs random payloads of 16"),
+            ("--record-size 20 --verify --ledger-stamp key", "--ledger-stamp key: it must be payload or header"),
+            ("--record-size 20 --ledger-stamp header", "--ledger-stamp says where the stamp of --ledger and"),
             ("--record-size 20 --clients 0", "--clients 0: it must be a number from 1 to 1024"),
             ("--record-size 20 --duration x", "--duration x: it must be a number from 0.001"),
         ];
         for (more, wanted) in cases {
             let error = parse_line(&format!("{GOOD} --num-records 10 {more}")).unwrap_err();
             assert!(error.starts_with(wanted), "{more}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_stamp_is_in_a_header_where_the_payload_is_chosen_or_short() {
+        use StampPlace::{Header, Payload};
+        let cases = [
+            ("--record-size 16 --verify", Some(Payload)),
+            ("--record-size 15 --verify", Some(Header)),
+            ("--record-size-dist uniform:5..50 --ledger f", Some(Header)),
+            ("--record-size-dist uniform:16..50 --ledger f", Some(Payload)),
+            ("--payload-monotonic --verify", Some(Header)),
+            ("--payload-file f --verify", Some(Header)),
+            ("--record-size 100 --verify --ledger-stamp header", Some(Header)),
+            ("--record-size 100", None),
+        ];
+        for (more, due) in cases {
+            let (options, extras) = parse_line(&format!("{GOOD} --num-records 10 {more}")).unwrap();
+            assert_eq!(extras.stamp_place(&options), due, "{more}");
         }
     }
 }

@@ -32,7 +32,7 @@ use crate::cli::argparse::Stop as ParserStop;
 use crate::cli::{PerfError, warn_unused};
 use crate::client::config::{Acks, Parsed, ProducerConfig};
 use crate::client::properties::Properties;
-use crate::ledger::{LedgerFile, WriteLedger};
+use crate::ledger::{AcknowledgedBy, LedgerFile, WriteLedger};
 use crate::perf_extras::clients::{self, Event};
 use crate::perf_extras::hdr::{HdrFile, PRODUCER_KINDS};
 use crate::perf_extras::progress::Progress;
@@ -41,7 +41,7 @@ use crate::perf_extras::series::{Recorder, Second, Series};
 use crate::perf_extras::signals::Stop;
 use crate::perf_extras::{args, effort};
 use account::Account;
-use book::Book;
+use book::{Book, Keeping};
 use extras::{EXTRAS, Extras};
 use options::Options;
 use outcome::{Outcome, Shared};
@@ -83,7 +83,6 @@ fn run(options: Options, extras: &Extras, args: &[String]) -> Result<ExitCode, P
     let properties = options.properties().map_err(PerfError::Text)?;
     let parsed = ProducerConfig::parse(&properties)?;
     warn_unused(&parsed.unused);
-    check_ledger(extras, &parsed.config)?;
     let ceiling = records.first().filter(|_| extras.measures()).map_or(0.0, Records::ceiling);
     let stop = Stop::watch()?;
     let run = Run { options: Arc::new(options), extras, args, properties, stop, ceiling };
@@ -99,12 +98,9 @@ fn announce_warmup(options: &Options, extras: &Extras) {
     println!("Warmup first {span}. Steady state results will print after the complete test summary.");
 }
 
-fn check_ledger(extras: &Extras, config: &ProducerConfig) -> Result<(), PerfError> {
-    if extras.stamps() && config.acks == Acks::None {
-        let text = "--ledger and --verify: with acks=0 nothing is ever acknowledged; use acks=1 or acks=all";
-        return Err(PerfError::Text(text.into()));
-    }
-    Ok(())
+/// Whose word counts in the ledger of such a producer.
+fn acknowledged_by(config: &ProducerConfig) -> AcknowledgedBy {
+    if config.acks == Acks::None { AcknowledgedBy::Nobody } else { AcknowledgedBy::Broker }
 }
 
 /// Each client's own, from a seed of its own; a payload file is announced once.
@@ -134,9 +130,10 @@ struct Run<'a> {
 impl Run<'_> {
     fn execute(&self, parsed: Parsed<ProducerConfig>, records: Vec<Records>) -> Result<ExitCode, PerfError> {
         let (config, idempotent) = (settings(&parsed), parsed.config.idempotence);
+        let acknowledged_by = acknowledged_by(&parsed.config);
         let moment = account::moment();
         let shared = Shared::new(&self.options, self.options.records != i64::MAX.cast_unsigned());
-        let books = self.books();
+        let books = self.books(acknowledged_by);
         let seats = clients::seats(self.extras.clients, self.extras.pinned);
         let mut hdr_file = self.extras.hdr_log.as_deref().map(HdrFile::create).transpose()?;
         let log = hdr_file.as_mut().map(|file| file.begin(moment.1, PRODUCER_KINDS)).transpose()?;
@@ -162,17 +159,21 @@ impl Run<'_> {
             signal: self.stop.exit_code(),
         };
         account.print();
-        let judged = self.judge(&books, &reports, idempotent)?;
+        let judged = self.judge(&books, &reports, (idempotent, acknowledged_by))?;
         account.write(judged)?;
         Ok(self.exit_code(&shared, judged))
     }
 
     /// One for each client, where more is kept than the original does.
-    fn books(&self) -> Vec<Book> {
+    fn books(&self, acknowledged_by: AcknowledgedBy) -> Vec<Book> {
         let clock = SystemClock::new();
-        let ledger = || self.extras.stamps().then(|| WriteLedger::new((clock.random() >> 32) as u32));
-        let count = if self.extras.stamps() || self.extras.measures() { self.extras.clients } else { 0 };
-        (0..count).map(|_| Book::new(None, ledger())).collect()
+        let place = self.extras.stamp_place(&self.options);
+        let keeping = || {
+            let ledger = WriteLedger::new((clock.random() >> 32) as u32);
+            Some(Keeping { ledger, place: place?, acknowledged_by })
+        };
+        let count = if place.is_some() || self.extras.measures() { self.extras.clients } else { 0 };
+        (0..count).map(|_| Book::new(keeping())).collect()
     }
 
     /// Runs the clients. `None` stands for one that could not be waited for.
@@ -225,11 +226,16 @@ impl Run<'_> {
     }
 
     /// Writes the ledger and reads the topic back, where either was asked for.
-    fn judge(&self, books: &[Book], reports: &[Option<Report>], idempotent: bool) -> Result<Judged, PerfError> {
+    fn judge(
+        &self,
+        books: &[Book],
+        reports: &[Option<Report>],
+        how: (bool, AcknowledgedBy),
+    ) -> Result<Judged, PerfError> {
         if !self.extras.stamps() {
             return Ok(None);
         }
-        let ledger = account::ledger_of(&self.options, books, reports, idempotent);
+        let ledger = account::ledger_of(&self.options, books, reports, how);
         if let Some(path) = &self.extras.ledger {
             ledger.write(path).map_err(|error| PerfError::Text(format!("--ledger {error}")))?;
         }

@@ -316,7 +316,8 @@ fn hand_over(
 ) -> Result<(), PerfError> {
     let Some(book) = book else { return Ok(producer.send(record, number)?) };
     book.pages().sent(record.sent_ns);
-    Ok(producer.send_with(record, |_, partition, value| book.pages().tag(partition, value, number))?)
+    Ok(producer
+        .send_in_place(record, book.headers(), |_, partition, place| book.pages().tag(partition, place, number))?)
 }
 
 /// Lets the producer work until a moment, or until the run is to end. Gives the time.

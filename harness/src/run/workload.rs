@@ -183,7 +183,7 @@ impl Workload {
     }
 
     fn check_record_bytes(&self) -> Result<(), WorkloadError> {
-        let (least, most) = (crate::ledger::HEADER_LEN, 100 << 20);
+        let (least, most) = (crate::ledger::STAMP_LEN, 100 << 20);
         if (least..=most).contains(&(self.record_bytes as usize)) {
             return Ok(());
         }
