@@ -40,14 +40,18 @@ pub struct WriteLedger {
 #[derive(Clone, Debug, Default)]
 struct WrittenPartition {
     next_sequence: u64,
+    /// The first record of the transaction that is open, where there is one.
+    transaction_first: u64,
     acknowledged: Ranges,
     failed: Ranges,
+    aborted: Ranges,
 }
 
 impl WrittenPartition {
     /// Stamped, and nobody knows what became of them.
     fn unknown(&self) -> u64 {
-        self.next_sequence.saturating_sub(self.acknowledged.count() + self.failed.count())
+        let known = self.acknowledged.count() + self.failed.count() + self.aborted.count();
+        self.next_sequence.saturating_sub(known)
     }
 }
 
@@ -92,6 +96,27 @@ impl WriteLedger {
     /// A record was given up, because the broker or the client refused it.
     pub fn failed(&mut self, partition: i32, sequence: u64) {
         self.partition(partition).failed.insert(sequence);
+    }
+
+    /// A transaction begins: what is stamped from now on is its. What an earlier one left undecided stays unknown.
+    pub fn begin_transaction(&mut self) {
+        self.partitions.iter_mut().for_each(|partition| partition.transaction_first = partition.next_sequence);
+    }
+
+    /// The coordinator committed the transaction: the broker has all of it.
+    pub fn commit_transaction(&mut self) {
+        for partition in &mut self.partitions {
+            partition.acknowledged.insert_all(partition.transaction_first, partition.next_sequence);
+        }
+        self.begin_transaction();
+    }
+
+    /// The coordinator aborted the transaction: nobody who reads what is committed may see any of it.
+    pub fn abort_transaction(&mut self) {
+        for partition in &mut self.partitions {
+            partition.aborted.insert_all(partition.transaction_first, partition.next_sequence);
+        }
+        self.begin_transaction();
     }
 
     /// How many records were acknowledged.
@@ -301,6 +326,38 @@ mod tests {
         written.failed(0, 3);
         let verdict = settle(&[written], &ReadLedger::new());
         assert_eq!((verdict.stamped, verdict.failed, verdict.unknown, verdict.lost), (5, 1, 3, 1));
+    }
+
+    #[test]
+    fn a_transaction_is_acknowledged_or_aborted_as_a_whole_and_what_was_aborted_must_not_be_read() {
+        let mut written = WriteLedger::new(1);
+        let write = |written: &mut WriteLedger, partition| {
+            let mut value = vec![0; 32];
+            written.stamp(partition, &mut value).unwrap();
+            (partition, value)
+        };
+        written.begin_transaction();
+        let committed = [write(&mut written, 0), write(&mut written, 1)];
+        written.commit_transaction();
+        let aborted = [write(&mut written, 0), write(&mut written, 2)];
+        written.abort_transaction();
+        let open = write(&mut written, 0);
+        written.begin_transaction();
+        let last = write(&mut written, 0);
+        written.commit_transaction();
+        let settled = |read: &[&(i32, Vec<u8>)]| {
+            let mut ledger = ReadLedger::new();
+            read.iter().for_each(|(partition, value)| ledger.record(*partition, value));
+            settle(std::slice::from_ref(&written), &ledger)
+        };
+        let [one, two] = &committed;
+        let honest = settled(&[one, two, &open, &last]);
+        assert_eq!((honest.acknowledged, honest.aborted, honest.unknown, honest.unacknowledged), (3, 2, 1, 1));
+        assert!(honest.adds_up(), "{honest}");
+        let seen = settled(&[one, two, &aborted[0], &last]);
+        assert_eq!((seen.aborted_read, seen.unacknowledged, seen.lost), (1, 0, 0));
+        assert!(!seen.explained_by(u64::MAX), "{seen}");
+        assert_eq!(settled(&[one, &last]).lost, 1);
     }
 
     #[test]

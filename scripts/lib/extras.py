@@ -69,10 +69,18 @@ def run(report, target, binary, version):
         try:
             broker.start()
             ctx = Context(report, broker, binary, folder, label)
-            for name, function in CHECKS:
+            for name, function in CHECKS + (extras_ledger.TRANSACTION_CHECKS if has_transactions(broker) else []):
                 ctx.check(name, function)
         finally:
             broker.kill()
+
+
+def has_transactions(broker):
+    """Whether the broker announces EndTxn; one that does not refuses transactions with that reason."""
+    with wire.Connection(broker.port) as connection:
+        cursor = connection.ask(wire.request(wire.API_VERSIONS, 0, b""))
+        need(cursor.take("h") == 0, "ApiVersions")
+        return any(cursor.take("hhh")[0] == wire.END_TXN for _ in range(cursor.take("i")))
 
 
 # Numbers --------------------------------------------------------------------------------------------------------

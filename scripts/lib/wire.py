@@ -9,7 +9,7 @@ import socket
 import struct
 import time
 
-PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, CREATE_TOPICS, INIT_PRODUCER_ID = 0, 1, 2, 3, 18, 19, 22
+PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, CREATE_TOPICS, INIT_PRODUCER_ID, END_TXN = 0, 1, 2, 3, 18, 19, 22, 26
 
 CRC_TABLE = []
 for _byte in range(256):
@@ -270,7 +270,7 @@ def records_of(data):
 
 
 def records_with_headers(data):
-    """(offset, value, [(header, value)]) of every record, as records_of."""
+    """(offset, value, [(header, value)]) of every record, as records_of; the headers of a control record are None."""
     out, at = [], 0
     while at + 61 <= len(data):
         base, length = struct.unpack_from(">qi", data, at)
@@ -278,6 +278,7 @@ def records_with_headers(data):
         if end > len(data):
             break
         count, place = struct.unpack_from(">i", data, at + 57)[0], at + 61
+        is_control = struct.unpack_from(">h", data, at + 21)[0] & 1 << 5
         for _ in range(count):
             size, place = unvarint(data, place)
             stop = place + size
@@ -291,7 +292,7 @@ def records_with_headers(data):
                 name, inner = taken(data, inner)
                 content, inner = taken(data, inner)
                 headers.append((name, content))
-            out.append((base + delta, value, headers))
+            out.append((base + delta, value, None if is_control else headers))
             place = stop
         at = end
     return out

@@ -51,9 +51,10 @@ pub(crate) fn run(plan: &Plan, client: usize, shared: &Shared) -> Result<Report,
     if plan.clients > 1 {
         config.common.client_id = format!("{}-{client}", config.common.client_id);
     }
-    if plan.ledger.is_some() {
+    if let Some(ledger) = &plan.ledger {
         // Everything is read, wherever a group stands, and no group is moved by it.
         (config.group_id, config.auto_commit, config.offset_reset) = (None, None, OffsetReset::Earliest);
+        config.read_committed = ledger.reads_committed();
     }
     let mut consumer = Consumer::open(config, driver::open(driver::DriverOptions::default())?)?;
     let mut tally = Tally::new(client, shared);
@@ -127,7 +128,7 @@ fn read_beside(
     shared: &Shared,
 ) -> Result<(), PerfError> {
     let silence_max = Duration::from_millis(u64::try_from(plan.numbers.timeout_ms).unwrap_or(0));
-    let mut patience = Patience::new(consumer.driver().read().0, silence_max);
+    let mut patience = Patience::new(consumer.driver().read().0, ledger.silence_max(silence_max));
     let mut seen_ns = 0;
     while !plan.stop.requested() {
         let records = consumer.poll(POLL, tally)?;

@@ -3,7 +3,7 @@
 //! ```text
 //!   { "format": "ringlog-ledger", "version": 2, "topic": "t", "acknowledged_by": "broker", "resent": 0,
 //!     "writers": [ { "writer": 7, "partitions": [
-//!        { "partition": 0, "stamped": 1000, "acknowledged": [[0, 990]], "failed": [[995, 1000]] } ] } ] }
+//!        { "partition": 0, "stamped": 1000, "acknowledged": [[0, 990]], "failed": [[995, 1000]], "aborted": [] } ] } ] }
 //! ```
 //!
 //! Numbers are kept as ranges, the end exclusive: a run in order is one range, whatever its length. A file that does not
@@ -11,6 +11,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +31,15 @@ pub enum AcknowledgedBy {
     Broker,
     /// Nobody's (acks=0): what became of each record is unknown.
     Nobody,
+    /// The coordinator's, that the record's transaction is committed. Who reads must read what is committed only.
+    Commit {
+        /// `transaction.timeout.ms`: a transaction that was left open hides what follows it for so long.
+        transaction_timeout_ms: u64,
+    },
 }
+
+/// A coordinator looks for transactions over their time every 10 s; and some more until the marker is read.
+const MARKER_MAX: Duration = Duration::from_secs(15);
 
 /// What a run wrote to a topic.
 #[derive(Clone, Debug, Default)]
@@ -88,6 +97,7 @@ struct Partition {
     stamped: u64,
     acknowledged: Vec<(u64, u64)>,
     failed: Vec<(u64, u64)>,
+    aborted: Vec<(u64, u64)>,
 }
 
 impl LedgerFile {
@@ -114,14 +124,35 @@ impl LedgerFile {
         self.writers.iter().map(WriteLedger::acknowledged_count).sum()
     }
 
+    /// Whether a reader must leave out what is not committed.
+    #[must_use]
+    pub fn reads_committed(&self) -> bool {
+        matches!(self.acknowledged_by, AcknowledgedBy::Commit { .. })
+    }
+
     /// Records that a reader has to wait for: what was acknowledged and not read; without acknowledgements, whatever was
     /// sent and not read.
     #[must_use]
     pub fn missing(&self, verdict: &Verdict) -> u64 {
         match self.acknowledged_by {
-            AcknowledgedBy::Broker => verdict.lost,
+            AcknowledgedBy::Broker | AcknowledgedBy::Commit { .. } => verdict.lost,
             AcknowledgedBy::Nobody => verdict.stamped.saturating_sub(verdict.read),
         }
+    }
+
+    /// How long nothing may come before what is missing is lost: not before a transaction that was left open is over.
+    #[must_use]
+    pub fn silence_max(&self, wanted: Duration) -> Duration {
+        match self.acknowledged_by {
+            AcknowledgedBy::Commit { transaction_timeout_ms } if self.has_unknown() => {
+                wanted.max(Duration::from_millis(transaction_timeout_ms) + MARKER_MAX)
+            }
+            _ => wanted,
+        }
+    }
+
+    fn has_unknown(&self) -> bool {
+        self.writers.iter().flat_map(|writer| &writer.partitions).any(|partition| partition.unknown() > 0)
     }
 
     fn document(&self) -> Document {
@@ -130,6 +161,7 @@ impl LedgerFile {
             stamped: written.next_sequence,
             acknowledged: written.acknowledged.iter().collect(),
             failed: written.failed.iter().collect(),
+            aborted: written.aborted.iter().collect(),
         };
         let writer = |ledger: &WriteLedger| Writer {
             writer: ledger.writer,
@@ -170,6 +202,8 @@ fn ledger_of(writer: Writer) -> Result<WriteLedger, String> {
             next_sequence: partition.stamped,
             acknowledged: ranges(&partition.acknowledged)?,
             failed: ranges(&partition.failed)?,
+            aborted: ranges(&partition.aborted)?,
+            transaction_first: partition.stamped,
         };
         if number >= ledger.partitions.len() {
             ledger.partitions.resize_with(number + 1, WrittenPartition::default);
@@ -207,13 +241,27 @@ mod tests {
     fn a_ledger_that_was_written_and_read_settles_as_before() {
         let (file, read) = written();
         let text = serde_json::to_string(&file.document()).unwrap();
-        assert!(text.contains(r#""acknowledged":[[0,40],[50,90]],"failed":[[40,50]]"#), "{text}");
+        assert!(text.contains(r#""acknowledged":[[0,40],[50,90]],"failed":[[40,50]],"aborted":[]"#), "{text}");
         let back = LedgerFile::of(serde_json::from_str(&text).unwrap()).unwrap();
         let verdict = settle(&back.writers, &read);
         assert_eq!(verdict, settle(&file.writers, &read));
         assert_eq!((verdict.acknowledged, verdict.failed, verdict.unknown, verdict.unacknowledged), (80, 10, 10, 20));
         assert!(verdict.adds_up());
         assert_eq!(back.acknowledged(), 80);
+    }
+
+    #[test]
+    fn a_transaction_that_may_be_open_is_waited_for_until_its_coordinator_ends_it() {
+        let (file, _) = written();
+        let by = |acknowledged_by| LedgerFile { acknowledged_by, ..file.clone() };
+        let commit = AcknowledgedBy::Commit { transaction_timeout_ms: 60_000 };
+        let ten = Duration::from_secs(10);
+        assert_eq!(by(commit).silence_max(ten), Duration::from_secs(75));
+        assert_eq!(by(AcknowledgedBy::Broker).silence_max(ten), ten);
+        assert_eq!(LedgerFile { writers: Vec::new(), ..by(commit) }.silence_max(ten), ten, "nothing is unknown");
+        let text = serde_json::to_string(&by(commit).document()).unwrap();
+        assert!(text.contains(r#""acknowledged_by":{"commit":{"transaction_timeout_ms":60000}}"#), "{text}");
+        assert_eq!(LedgerFile::of(serde_json::from_str(&text).unwrap()).unwrap().acknowledged_by, commit);
     }
 
     #[test]

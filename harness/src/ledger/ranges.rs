@@ -14,7 +14,8 @@ pub struct Ranges {
 impl Ranges {
     /// Adds a number. False where it was there already.
     pub fn insert(&mut self, number: u64) -> bool {
-        if number == self.last.1 && !self.others.contains_key(&number) && self.last.0 != self.last.1 {
+        let touches_next = self.others.contains_key(&(number + 1));
+        if number == self.last.1 && self.last.0 != self.last.1 && !touches_next {
             self.last.1 += 1;
             return true;
         }
@@ -41,6 +42,19 @@ impl Ranges {
     fn park_last(&mut self) {
         if self.last.0 != self.last.1 {
             self.others.insert(self.last.0, self.last.1);
+        }
+    }
+
+    /// Adds the numbers from `start` to before `end`, none of which is in the set.
+    pub fn insert_all(&mut self, start: u64, end: u64) {
+        if start >= end {
+            return;
+        }
+        self.insert(start);
+        // The range that grew last ends behind `start`, or behind the range that stood there.
+        if self.last.1 == start + 1 {
+            let after = self.others.remove(&end);
+            self.last.1 = after.unwrap_or(end);
         }
     }
 
@@ -131,8 +145,25 @@ mod tests {
             prop_assert_eq!(ranges.count(), set.len() as u64);
             prop_assert!((0..60).all(|number| ranges.contains(number) == set.contains(&number)));
             prop_assert_eq!(ranges.missing_of(&other_ranges), other_set.difference(&set).count() as u64);
+            let kept: Vec<(u64, u64)> = ranges.iter().collect();
+            prop_assert!(Ranges::from_ordered(&kept).is_some(), "{kept:?}");
             let flat: Vec<u64> = ranges.iter().flat_map(|(start, end)| start..end).collect();
             prop_assert_eq!(flat, set.into_iter().collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn a_span_is_its_numbers(numbers in prop::collection::vec(0u64..60, 0..30), start in 0u64..60, len in 0u64..20) {
+            let (mut by_one, mut at_once) = (Ranges::default(), Ranges::default());
+            let end = start + len;
+            for number in numbers.into_iter().filter(|number| !(start..end).contains(number)) {
+                by_one.insert(number);
+                at_once.insert(number);
+            }
+            (start..end).for_each(|number| _ = by_one.insert(number));
+            at_once.insert_all(start, end);
+            prop_assert_eq!(by_one.iter().collect::<Vec<_>>(), at_once.iter().collect::<Vec<_>>());
+            prop_assert!(by_one.insert(100) && at_once.insert(100), "it grows on");
+            prop_assert_eq!(by_one.count(), at_once.count());
         }
     }
 }

@@ -11,7 +11,9 @@ pub struct Verdict {
     pub acknowledged: u64,
     /// Given up by a producer because they were refused.
     pub failed: u64,
-    /// Neither acknowledged nor refused.
+    /// Of transactions that were aborted.
+    pub aborted: u64,
+    /// Neither acknowledged nor refused nor aborted.
     pub unknown: u64,
     /// Read once or more, with a stamp of one of the writers.
     pub read: u64,
@@ -23,6 +25,8 @@ pub struct Verdict {
     pub out_of_order: u64,
     /// Read, and no acknowledgement was seen.
     pub unacknowledged: u64,
+    /// Read, though their transaction was aborted.
+    pub aborted_read: u64,
     /// Read, and the checksum or the length was wrong.
     pub corrupt: u64,
     /// Read, with the stamp of somebody else.
@@ -37,10 +41,11 @@ impl Verdict {
     }
 
     /// As [`Self::adds_up`], for a producer without idempotence that sent `resent` records again: each of them may be
-    /// there twice, or after a later one. Nothing explains what is lost or changed.
+    /// there twice, or after a later one. Nothing explains what is lost or changed, or read though it was aborted.
     #[must_use]
     pub fn explained_by(&self, resent: u64) -> bool {
-        self.lost == 0 && self.corrupt == 0 && self.doubled <= resent && self.out_of_order <= resent
+        let holds = self.lost == 0 && self.corrupt == 0 && self.aborted_read == 0;
+        holds && self.doubled <= resent && self.out_of_order <= resent
     }
 }
 
@@ -76,10 +81,13 @@ fn settle_partition(verdict: &mut Verdict, written: &WrittenPartition, read: &Re
     verdict.stamped += written.next_sequence;
     verdict.acknowledged += written.acknowledged.count();
     verdict.failed += written.failed.count();
+    verdict.aborted += written.aborted.count();
     verdict.unknown += written.unknown();
     verdict.read += read.seen.count();
     verdict.lost += read.seen.missing_of(&written.acknowledged);
     verdict.doubled += read.doubled;
     verdict.out_of_order += read.out_of_order;
-    verdict.unacknowledged += written.acknowledged.missing_of(&read.seen);
+    let aborted_read = written.aborted.count() - read.seen.missing_of(&written.aborted);
+    verdict.aborted_read += aborted_read;
+    verdict.unacknowledged += written.acknowledged.missing_of(&read.seen) - aborted_read;
 }

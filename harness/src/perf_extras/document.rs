@@ -68,6 +68,7 @@ pub(crate) fn verdict(verdict: &Verdict, adds_up: bool) -> Value {
         "stamped": verdict.stamped,
         "acknowledged": verdict.acknowledged,
         "failed": verdict.failed,
+        "aborted": verdict.aborted,
         "unknown": verdict.unknown,
         "read": verdict.read,
         "lost": verdict.lost,
@@ -75,6 +76,7 @@ pub(crate) fn verdict(verdict: &Verdict, adds_up: bool) -> Value {
         "out_of_order": verdict.out_of_order,
         "changed": verdict.corrupt,
         "unacknowledged_read": verdict.unacknowledged,
+        "aborted_read": verdict.aborted_read,
         "of_others": verdict.foreign,
     })
 }

@@ -33,7 +33,7 @@ const SETTLE_EVERY_NS: u64 = 200_000_000;
 pub(crate) type Judged = Option<(Verdict, bool)>;
 
 /// What of a producer's properties a consumer needs: the way to the brokers.
-fn way_of(properties: &Properties) -> Properties {
+fn way_of(properties: &Properties, ledger: &LedgerFile) -> Properties {
     let mut way = Properties::new();
     for (name, value) in properties.iter() {
         let is_way = ["bootstrap.", "security.", "ssl.", "sasl."].iter().any(|prefix| name.starts_with(prefix));
@@ -43,6 +43,7 @@ fn way_of(properties: &Properties) -> Properties {
     }
     way.set("client.id", "perf-verify-client");
     way.set("auto.offset.reset", "earliest");
+    way.set("isolation.level", if ledger.reads_committed() { "read_committed" } else { "read_uncommitted" });
     way
 }
 
@@ -54,11 +55,11 @@ pub(crate) fn read_back(
     silence_max: Duration,
     stop: &Stop,
 ) -> Result<Option<Verdict>, PerfError> {
-    let config = ConsumerConfig::parse(&way_of(properties))?.config;
+    let config = ConsumerConfig::parse(&way_of(properties, ledger))?.config;
     let mut consumer = Consumer::open(config, driver::open(driver::DriverOptions::default())?)?;
     consumer.assign_all(&ledger.topic)?;
     let mut read = ReadLedger::beside(&ledger.writers);
-    let mut patience = Patience::new(consumer.driver().read().0, silence_max);
+    let mut patience = Patience::new(consumer.driver().read().0, ledger.silence_max(silence_max));
     while !stop.requested() {
         let mut take = |record: &ConsumedRecord<'_>| {
             read.record_with(record.partition, record.value.unwrap_or_default(), record.headers);
@@ -115,15 +116,19 @@ pub(crate) fn line(verdict: &Verdict, ledger: &LedgerFile) -> (String, bool) {
         None => "; unknown how many were sent again without idempotence, which may double and reorder them".into(),
     };
     let word = if adds_up { "adds up" } else { "DOES NOT ADD UP" };
-    let nobody = match ledger.acknowledged_by {
+    let other = match ledger.acknowledged_by {
         AcknowledgedBy::Broker => String::new(),
         AcknowledgedBy::Nobody => format!(
             "; acks=0 acknowledges nothing, so nothing counts as lost: {} of {} were not read",
             ledger.missing(verdict),
             verdict.stamped
         ),
+        AcknowledgedBy::Commit { .. } => {
+            let Verdict { aborted, aborted_read, .. } = verdict;
+            format!("; {aborted} were aborted, {aborted_read} of them read")
+        }
     };
-    (format!("ledger: {verdict}: {word}{again}{nobody}"), adds_up)
+    (format!("ledger: {verdict}: {word}{again}{other}"), adds_up)
 }
 
 #[cfg(test)]
@@ -206,9 +211,12 @@ mod tests {
         for (name, value) in [("bootstrap.servers", "h:1"), ("acks", "1"), ("ssl.truststore.location", "x")] {
             properties.set(name, value);
         }
-        let way = way_of(&properties);
+        let way = way_of(&properties, &LedgerFile::default());
         assert_eq!((way.get("bootstrap.servers"), way.get("ssl.truststore.location")), (Some("h:1"), Some("x")));
-        assert_eq!(way.get("acks"), None);
+        assert_eq!((way.get("acks"), way.get("isolation.level")), (None, Some("read_uncommitted")));
+        let acknowledged_by = AcknowledgedBy::Commit { transaction_timeout_ms: 1 };
+        let way = way_of(&properties, &LedgerFile { acknowledged_by, ..LedgerFile::default() });
+        assert_eq!(way.get("isolation.level"), Some("read_committed"));
     }
 
     #[test]
@@ -219,6 +227,10 @@ mod tests {
         let (text, adds_up) = line(&verdict, &ledger(Some(2)));
         assert!(adds_up && text.contains("adds up; 2 were sent again without idempotence"), "{text}");
         assert!(line(&verdict, &ledger(None)).1);
+        let acknowledged_by = AcknowledgedBy::Commit { transaction_timeout_ms: 1 };
+        let seen = Verdict { aborted: 9, aborted_read: 2, ..Verdict::default() };
+        let (text, adds_up) = line(&seen, &LedgerFile { acknowledged_by, ..ledger(Some(0)) });
+        assert!(!adds_up && text.ends_with("DOES NOT ADD UP; 9 were aborted, 2 of them read"), "{text}");
         let nobody = LedgerFile { acknowledged_by: AcknowledgedBy::Nobody, ..ledger(Some(0)) };
         let verdict = Verdict { stamped: 9, unknown: 9, read: 7, unacknowledged: 7, ..Verdict::default() };
         let (text, adds_up) = line(&verdict, &nobody);

@@ -33,6 +33,12 @@ pub(crate) struct Keeping {
     pub(crate) acknowledged_by: AcknowledgedBy,
 }
 
+impl Keeping {
+    fn decides_by_batch(&self) -> bool {
+        !matches!(self.acknowledged_by, AcknowledgedBy::Commit { .. })
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Pages {
     pub(crate) recorder: Option<Recorder>,
@@ -78,6 +84,13 @@ impl Pages {
         stamped.unwrap_or(u64::MAX)
     }
 
+    /// A transaction begins, ends with a commit, ends with an abort: what the ledger makes of it.
+    pub(crate) fn transaction(&mut self, step: impl FnOnce(&mut WriteLedger)) {
+        if let Some(keeping) = &mut self.keeping {
+            step(&mut keeping.ledger);
+        }
+    }
+
     pub(crate) fn delivered(&mut self, batch: &Delivered<'_>) {
         for mark in batch.marks {
             if let Some(recorder) = &mut self.recorder {
@@ -96,7 +109,9 @@ impl Pages {
         }
         // A record without a partition was refused before it had a stamp. One without an answer stays unknown.
         let was_refused = batch.partition >= 0 && matches!(batch.error, SendError::Broker { .. });
-        if let Some(keeping) = self.keeping.as_mut().filter(|_| was_refused) {
+        // Of a transaction the coordinator decides as a whole.
+        let keeping = self.keeping.as_mut().filter(|keeping| keeping.decides_by_batch() && was_refused);
+        if let Some(keeping) = keeping {
             batch.marks.iter().for_each(|mark| keeping.ledger.failed(batch.partition, mark.tag));
         }
     }
@@ -129,6 +144,25 @@ mod tests {
         pages.delivered(&Delivered { topic: Topic(0), partition: 0, base_offset: 0, done_ns: 0, marks: &marks[3..] });
         let verdict = settle(&[pages.keeping.take().unwrap().ledger], &ReadLedger::new());
         assert_eq!((verdict.acknowledged, verdict.failed, verdict.unknown), (3, 1, 2));
+    }
+
+    #[test]
+    fn in_a_transaction_answers_for_batches_decide_nothing() {
+        let book = book(StampPlace::Payload, AcknowledgedBy::Commit { transaction_timeout_ms: 1 });
+        let mut pages = book.pages();
+        pages.transaction(WriteLedger::begin_transaction);
+        let tag = pages.tag(0, InPlace { value: &mut [0; 20], headers: &mut [0] }, 99);
+        let marks = [Mark { intended_ns: 0, sent_ns: 0, tag, bytes: 20 }];
+        pages.delivered(&Delivered { topic: Topic(0), partition: 0, base_offset: 0, done_ns: 0, marks: &marks });
+        let refused = SendError::Broker { code: 10, name: "MESSAGE_TOO_LARGE", message: String::new() };
+        pages.failed(&Failed { topic: Topic(0), partition: 0, error: &refused, done_ns: 0, marks: &marks });
+        let settled = |pages: &Pages| {
+            let verdict = settle(&[pages.keeping.clone().unwrap().ledger], &ReadLedger::new());
+            (verdict.acknowledged, verdict.failed, verdict.aborted, verdict.unknown)
+        };
+        assert_eq!(settled(&pages), (0, 0, 0, 1));
+        pages.transaction(WriteLedger::abort_transaction);
+        assert_eq!(settled(&pages), (0, 0, 1, 0));
     }
 
     #[test]

@@ -100,6 +100,10 @@ fn announce_warmup(options: &Options, extras: &Extras) {
 
 /// Whose word counts in the ledger of such a producer.
 fn acknowledged_by(config: &ProducerConfig) -> AcknowledgedBy {
+    if config.transactional_id.is_some() {
+        let transaction_timeout_ms = u64::try_from(config.transaction_timeout.as_millis()).unwrap_or(u64::MAX);
+        return AcknowledgedBy::Commit { transaction_timeout_ms };
+    }
     if config.acks == Acks::None { AcknowledgedBy::Nobody } else { AcknowledgedBy::Broker }
 }
 
@@ -138,7 +142,8 @@ impl Run<'_> {
         let mut hdr_file = self.extras.hdr_log.as_deref().map(HdrFile::create).transpose()?;
         let log = hdr_file.as_mut().map(|file| file.begin(moment.1, PRODUCER_KINDS)).transpose()?;
         let mut series = Series::new(self.extras.clients, log);
-        let reports = self.send(parsed.config, records, (&shared, &books, &seats), (&mut series, moment.0))?;
+        let reports = self.send(parsed.config, records, (&shared, &books, &seats), (&mut series, moment.0));
+        let reports = reports.inspect_err(|_| self.keep_ledger(&books, (idempotent, acknowledged_by)))?;
         self.close_series(&mut series, &books)?;
         let done_ns = effort::done_ns(reports.iter().map(|report| Some(report.as_ref()?.effort)));
         let lines = print_results(&shared, &reports, done_ns);
@@ -240,6 +245,15 @@ impl Run<'_> {
             ledger.write(path).map_err(|error| PerfError::Text(format!("--ledger {error}")))?;
         }
         if self.extras.verify { self.verify(&ledger) } else { Ok(None) }
+    }
+
+    /// A client cannot go on: what was acknowledged until then is kept all the same.
+    fn keep_ledger(&self, books: &[Book], how: (bool, AcknowledgedBy)) {
+        let Some(path) = &self.extras.ledger else { return };
+        let ledger = account::ledger_of(&self.options, books, &[None], how);
+        if let Err(error) = ledger.write(path) {
+            eprintln!("--ledger {error}");
+        }
     }
 
     fn verify(&self, ledger: &LedgerFile) -> Result<Judged, PerfError> {

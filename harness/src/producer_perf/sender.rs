@@ -129,7 +129,7 @@ impl<'a> Sender<'a> {
         let mut transactions = None;
         if is_transactional {
             let duration_ms = options.transaction_duration_ms.unwrap_or(DURATION_MS_DEFAULT);
-            transactions = Some(Transactions::open(&mut producer, duration_ms)?);
+            transactions = Some(Transactions::open(&mut producer, duration_ms, book.clone())?);
         }
         Ok(Self {
             options,
@@ -154,14 +154,19 @@ impl<'a> Sender<'a> {
         let began_ns = self.producer.driver().read().0;
         let begun = Begun::at(began_ns);
         self.producer.sink().start(began_ns);
+        if let Err(error) = self.send(began_ns) {
+            self.transactions.iter_mut().for_each(|transactions| transactions.give_up(&mut self.producer));
+            return Err(error);
+        }
+        self.finish(begun)
+    }
+
+    fn send(&mut self, began_ns: u64) -> Result<(), PerfError> {
         match self.pacing.arrivals {
             None => self.send_closed(began_ns)?,
             Some(arrivals) => self.send_open(arrivals, began_ns)?,
         }
-        if let Some(transactions) = &mut self.transactions {
-            transactions.end(&mut self.producer)?;
-        }
-        self.finish(begun)
+        self.transactions.as_mut().map_or(Ok(()), |transactions| transactions.end(&mut self.producer))
     }
 
     fn times(&self, start_ns: u64) -> Times {
