@@ -1,4 +1,4 @@
-"""Our producer-perf and consumer-perf over TLS and SASL against a real Kafka (lib/secure.py), and what they say to a
+"""Our perf tools over TLS and SASL against a real Kafka (lib/secure.py), and what they say to a
 wrong password, a bad certificate, a store that is not read, and a listener of another kind.
 
 What is good is written over the secure listener and compared, record by record, with what kcat and a Kafka tool read
@@ -10,7 +10,7 @@ import re
 import subprocess
 import time
 
-from lib import brokers, checks_perf, ledger, readers, secure, writers
+from lib import brokers, checks_perf, ledger, readers, secure, wire, writers
 from lib.brokers import write_properties
 from lib.certificates import PASSWORD
 from lib.ledger import Sent
@@ -52,6 +52,7 @@ def run(report, clients, binary, version, made):
             "ssl.endpoint.identification.algorithm": ""})
         ctx.check("large batches", large, ctx)
         ctx.check("authenticates anew", anew, ctx)
+        ctx.check("e2e-latency makes its topic", e2e_makes_topic, ctx)
         for name, (listener, properties, words, codes) in bad(ctx.broker).items():
             ctx.check(name, refused, ctx, listener, properties, words, codes)
 
@@ -166,6 +167,39 @@ def anew(ctx):
     need(closed and float(closed[1]) == 0, f"connections were closed: {closed and closed[0]}")
     ledger.compare([Sent(str(i).encode()) for i in range(count)], readers.kcat(ctx.broker, topic))
     return f"{took_s:.1f} s with sessions of {secure.SESSION_MS} ms, no connection closed"
+
+
+def e2e_makes_topic(ctx):
+    """Over TLS, SASL and both a topic that is missing is made as it is over plaintext; a wrong password makes none."""
+    made = []
+    for listener, mechanism in (("SSL", None), ("SASL_PLAINTEXT", "SCRAM-SHA-256"), ("SASL_SSL", "SCRAM-SHA-512")):
+        topic = f"e2e-{listener.lower().replace('_', '-')}"
+        need(count_of(ctx, topic) is None, f"{topic} is there already")
+        done, _ = e2e(ctx, topic, listener, ctx.broker.client(listener, mechanism), 20)
+        need(done.returncode == 0, f"e2e-latency exited with {done.returncode}: {done.stdout[-300:]} {done.stderr[-500:]}")
+        words = f'Topic "{topic}" does not exist. Will create topic with 1 partition(s) and replication factor = 1'
+        need(words in done.stdout and "Avg latency: " in done.stdout, done.stdout)
+        need(count_of(ctx, topic) == 1, f"{topic} has {count_of(ctx, topic)} partitions")
+        need(len(readers.kcat(ctx.broker, topic)) == 20, "not 20 records")
+        made.append(listener)
+    done, took_s = e2e(ctx, "e2e-refused", "SASL_SSL", ctx.broker.client("SASL_SSL", "SCRAM-SHA-512", password="wrong"), 20)
+    need(done.returncode == 1 and "invalid credentials" in done.stderr, f"{done.returncode}: {done.stderr[-500:]}")
+    need(took_s < REFUSED_WITHIN_S and count_of(ctx, "e2e-refused") is None, f"{took_s:.1f} s, or a topic was made")
+    return f"{', '.join(made)}; a wrong password: {took_s:.1f} s, no topic"
+
+
+def e2e(ctx, topic, listener, properties, records):
+    path = config_file(ctx, topic, listener, properties)
+    return ringlog(ctx, 60, "e2e-latency", "--bootstrap-server", ctx.broker.address(listener), "--topic", topic,
+                   "--num-records", records, "--producer-acks", "all", "--record-size", 100, "--command-config", path)
+
+
+def count_of(ctx, topic):
+    """How many partitions a topic has; None where there is no such topic. Asking does not make it."""
+    with wire.Connection(ctx.broker.port) as connection:
+        _, topics = wire.brokers_and_topics(connection.ask(wire.metadata([topic])))
+    code, partitions = topics[topic]
+    return len(partitions) if code == 0 else None
 
 
 def refused(ctx, listener, properties, words, codes):

@@ -35,7 +35,7 @@
 //!   consumer.close()?;
 //! ```
 //!
-//! Everything above `network` and `metadata` is without I/O and without a clock: time comes in as an argument.
+//! `Admin` makes topics over the same `network`. Everything above `network` and `metadata` is without I/O and without a clock: time comes in as an argument.
 //!
 //! Invariants:
 //! - A client lives on the thread that opened it; nothing here blocks but `Driver::wait`.
@@ -44,6 +44,7 @@
 //! - Every record that was taken ends in exactly one of `delivered` and `failed`.
 
 pub(crate) mod accumulator;
+mod admin;
 pub(crate) mod batch;
 pub mod config;
 pub mod consumer;
@@ -63,6 +64,7 @@ mod texts;
 mod transactions;
 mod versions;
 
+pub use admin::Admin;
 pub use consumer::{Consumer, ConsumerStats, OffsetAndTimestamp};
 pub use network::NetworkStats;
 pub use producer::{Acked, Producer, ProducerStats};

@@ -22,10 +22,9 @@ use ringlog_io::{Clock as _, SystemClock, driver};
 use crate::cli::{PerfError, warn_unused};
 use crate::client::config::{ConsumerConfig, ProducerConfig};
 use crate::client::{
-    ClientError, ConsumedRecord, Consumer, Delivered, DeliverySink, Failed, NewRecord, Producer, Topic,
+    Admin, ClientError, ConsumedRecord, Consumer, Delivered, DeliverySink, Failed, NewRecord, Producer, Topic,
 };
 use crate::perf_extras::signals;
-use crate::run::kafka::Admin;
 use content::{Content, Contents};
 use options::{Options, Stop};
 use results::Latencies;
@@ -89,14 +88,11 @@ fn run(options: &Options) -> Result<ExitCode, PerfError> {
 struct Pair {
     producer: Producer<Acknowledged>,
     consumer: Consumer,
-    /// Why a topic cannot be made over a connection of our own, if it cannot.
-    security: Option<String>,
 }
 
 impl Pair {
     fn open(options: &Options) -> Result<Self, PerfError> {
         let properties = options.consumer_properties(SystemClock::new().wall_ms()).map_err(PerfError::Text)?;
-        let security = properties.get("security.protocol").filter(|it| *it != "PLAINTEXT").map(str::to_owned);
         let consumer = ConsumerConfig::parse(&properties)?;
         let producer = ProducerConfig::parse(&options.producer_properties().map_err(PerfError::Text)?)?;
         // The file is for both clients: only what neither of them knows had no effect.
@@ -105,7 +101,7 @@ impl Pair {
         let open = || driver::open(driver::DriverOptions::default());
         let consumer = Consumer::open(consumer.config, open()?)?;
         let producer = Producer::open(producer.config, open()?, Acknowledged::default())?;
-        Ok(Self { producer, consumer, security })
+        Ok(Self { producer, consumer })
     }
 
     /// Makes the topic where it does not exist.
@@ -119,17 +115,13 @@ impl Pair {
             "Topic \"{}\" does not exist. Will create topic with {partitions} partition(s) and replication factor = {replicas}",
             options.topic
         );
-        if let Some(protocol) = &self.security {
-            return Err(PerfError::Text(format!(
-                "topics are made over PLAINTEXT only, not over {protocol}: make {} first, with kafka-topics --create",
-                options.topic
-            )));
-        }
-        let made = Admin::connect(&options.servers)
-            .and_then(|mut admin| admin.create_topic_with(&options.topic, (partitions, replicas), Vec::new()));
+        let config = self.consumer.config();
+        let driver = driver::open(driver::DriverOptions::default())?;
+        let made = Admin::open(&config.common, driver, config.default_api_timeout)
+            .and_then(|mut admin| admin.create_topic(&options.topic, NEW_TOPIC));
         made.map_err(|error| {
             println!("Creation of topic {} failed", options.topic);
-            PerfError::Text(error.to_string())
+            error.into()
         })
     }
 

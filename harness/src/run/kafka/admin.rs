@@ -102,21 +102,11 @@ impl Admin {
             value: Some(DELETE_DELAY_MS.to_owned()),
             ..CreatableTopicConfig::default()
         };
-        self.create_topic_with(name, (partitions, 1), vec![config])
-    }
-
-    /// Makes a topic of so many partitions and replicas, and waits until each of its partitions has a leader.
-    pub fn create_topic_with(
-        &mut self,
-        name: &str,
-        (num_partitions, replication_factor): (i32, i16),
-        configs: Vec<CreatableTopicConfig>,
-    ) -> Result<(), AdminError> {
         let topic = CreatableTopic {
             name: name.to_owned(),
-            num_partitions,
-            replication_factor,
-            configs,
+            num_partitions: partitions,
+            replication_factor: 1,
+            configs: vec![config],
             ..CreatableTopic::default()
         };
         let timeout_ms = 30_000;
@@ -125,7 +115,7 @@ impl Admin {
         for topic in &answer.topics {
             check(topic.error_code, topic.error_message.as_deref())?;
         }
-        self.wait_for_leaders(name, num_partitions)
+        self.wait_for_leaders(name, partitions)
     }
 
     /// Deletes a topic.
