@@ -26,7 +26,7 @@ def run(report, target, shards=1, **how):
     with brokers.scratch() as folder:
         broker = brokers.new(target, folder / "broker", shards=shards, **how)
         try:
-            report.check(f"{label} bad input starts", lambda: broker.start() and "")
+            broker.start()
             wire.make_topic(broker.port, TOPIC, 2)
             wire.make_topic(broker.port, COMPACTED, 1, (("cleanup.policy", "compact"),))
             probe = Probe(broker)
