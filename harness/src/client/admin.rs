@@ -105,7 +105,7 @@ impl Admin {
         }
         let events = self.network.turn(Some(TURN))?;
         for event in &events {
-            if let NetEvent::Down { reason } = event
+            if let NetEvent::Down { reason, .. } = event
                 && !reason.is_empty()
             {
                 self.last_down = Some(reason.clone());
