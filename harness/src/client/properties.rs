@@ -11,8 +11,27 @@
 //! Source: java.util.Properties.load(Reader).
 
 /// Keys and values in the order in which they were first set. A later value replaces an earlier one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Properties(Vec<(String, String)>);
+
+/// What stands in place of a secret, as Kafka's Password has it.
+pub(crate) const HIDDEN: &str = "[hidden]";
+
+/// What a property's name holds whose value nobody else is to see.
+const SECRET: [&str; 5] = ["password", "jaas", "secret", ".key", "token"];
+
+/// Whether a property's value is not to be shown.
+pub(crate) fn is_secret(name: &str) -> bool {
+    SECRET.iter().any(|word| name.contains(word))
+}
+
+impl std::fmt::Debug for Properties {
+    /// Without the values of secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = |(name, value)| (name, if is_secret(name) { HIDDEN } else { value });
+        f.debug_map().entries(self.iter().map(shown)).finish()
+    }
+}
 
 /// Why a file is not a properties file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -197,5 +216,11 @@ mod tests {
     #[test]
     fn the_last_value_of_a_key_wins() {
         assert_eq!(pairs("k=1\nk=2"), pair("k", "2"));
+    }
+
+    #[test]
+    fn debug_output_has_no_secrets() {
+        let shown = format!("{:?}", Properties::parse("acks=1\nssl.key.password=p\nsasl.jaas.config=x").unwrap());
+        assert_eq!(shown, r#"{"acks": "1", "ssl.key.password": "[hidden]", "sasl.jaas.config": "[hidden]"}"#);
     }
 }

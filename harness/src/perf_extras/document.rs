@@ -6,6 +6,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 
 use crate::cli::PerfError;
+use crate::client::properties::{HIDDEN, is_secret};
 use crate::host::HostFacts;
 use crate::ledger::Verdict;
 
@@ -14,8 +15,6 @@ const PERCENTILES: [(&str, f64); 6] =
     [("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
 /// Samples that must lie above a percentile: fewer make it the accident of a few records.
 const SAMPLES_ABOVE: f64 = 10.0;
-/// The names of settings whose values nobody else is to see.
-const SECRET: [&str; 4] = ["password", "jaas", "secret", "token"];
 
 /// The percentiles of a histogram of nanoseconds that its samples carry, in microseconds.
 pub(crate) fn percentiles(histogram: &Histogram<u64>) -> Vec<(&'static str, f64)> {
@@ -54,11 +53,16 @@ pub(crate) fn host() -> Value {
 
 /// The command as it was given, without the values of secrets.
 pub(crate) fn command(verb: &str, args: &[String]) -> Vec<String> {
-    let shown = |arg: &String| match arg.split_once('=') {
-        Some((name, _)) if SECRET.iter().any(|word| name.contains(word)) => format!("{name}=[hidden]"),
-        _ => arg.clone(),
+    let shown = |arg: &String| match secret_at(arg) {
+        Some(at) => format!("{}={HIDDEN}", &arg[..at]),
+        None => arg.clone(),
     };
     ["ringlog".to_owned(), verb.to_owned()].into_iter().chain(args.iter().map(shown)).collect()
+}
+
+/// Where the value of a secret begins: `name=value`, and `--option=name=value` as argparse4j has it too.
+fn secret_at(arg: &str) -> Option<usize> {
+    arg.match_indices('=').take(2).map(|(at, _)| at).find(|at| is_secret(&arg[..*at]))
 }
 
 /// A verdict as an object.
@@ -126,11 +130,15 @@ mod tests {
 
     #[test]
     fn the_command_hides_secrets_and_nothing_else() {
+        let shown =
+            |args: &[&str]| command("v", &args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>()).join(" ");
         let args = ["--topic", "t", "--producer-props", "sasl.jaas.config=x password=\"p\";", "acks=1"];
-        let shown = command("producer-perf", &args.map(str::to_owned));
+        assert_eq!(shown(&args), "ringlog v --topic t --producer-props sasl.jaas.config=[hidden] acks=1");
+        assert_eq!(shown(&["ssl.keystore.key=-----BEGIN"]), "ringlog v ssl.keystore.key=[hidden]");
         assert_eq!(
-            shown.join(" "),
-            "ringlog producer-perf --topic t --producer-props sasl.jaas.config=[hidden] acks=1"
+            shown(&["--command-property=sasl.jaas.config=x"]),
+            "ringlog v --command-property=sasl.jaas.config=[hidden]"
         );
+        assert_eq!(shown(&["--command-property=acks=1"]), "ringlog v --command-property=acks=1");
     }
 }

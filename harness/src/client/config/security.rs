@@ -21,6 +21,7 @@ mod tests;
 
 use super::ConfigError;
 use super::take::{Take, invalid};
+use crate::client::properties::HIDDEN;
 pub use sasl::{Mechanism, SaslLogin, SaslSettings, TokenSource};
 pub use tls::{Identity, TlsSettings, TlsVersion, Trust};
 
@@ -47,9 +48,6 @@ impl std::fmt::Debug for Secret {
         f.write_str(HIDDEN)
     }
 }
-
-/// What stands in place of a secret, as Kafka's Password has it.
-pub(super) const HIDDEN: &str = "[hidden]";
 
 /// `security.protocol` with what it needs.
 #[derive(Clone, Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::properties::Properties;
+use super::super::properties::{HIDDEN, Properties, is_secret};
 use super::{ConfigError, JAVA_ONLY};
 
 /// Reads properties and remembers which were read.
@@ -12,9 +12,6 @@ pub(super) struct Take<'a> {
     /// Every setting that was read, with its value after defaults; secrets are not shown.
     pub(super) effective: Vec<(&'static str, String)>,
 }
-
-/// What a setting's name holds whose value nobody else is to see.
-const SECRET: [&str; 5] = ["password", "jaas", "secret", ".key", "token"];
 
 impl<'a> Take<'a> {
     pub(super) fn new(properties: &'a Properties) -> Self {
@@ -30,8 +27,7 @@ impl<'a> Take<'a> {
         self.used.push(name);
         let text = self.properties.get(name).map(str::trim);
         if let Some(text) = text {
-            let is_secret = SECRET.iter().any(|word| name.contains(word));
-            self.note(name, if is_secret { "[hidden]" } else { text });
+            self.note(name, if is_secret(name) { HIDDEN } else { text });
         }
         text
     }

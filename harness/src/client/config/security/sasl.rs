@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::super::ConfigError;
 use super::super::take::{Take, conflict, invalid};
+use super::Secret;
 use super::jaas::{self, LoginModule};
-use super::{HIDDEN, Secret};
+use crate::client::properties::HIDDEN;
 
 /// `sasl.*` of a client.
 #[derive(Clone, Debug)]

@@ -2,7 +2,8 @@
 
 use super::super::ConfigError;
 use super::super::take::{Take, conflict, invalid};
-use super::{HIDDEN, Secret};
+use super::Secret;
+use crate::client::properties::HIDDEN;
 
 /// `ssl.*` of a client.
 #[derive(Clone, Debug)]
