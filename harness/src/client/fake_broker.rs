@@ -1,49 +1,50 @@
 //! A broker in a thread, for tests: it keeps logs in memory, speaks as old a protocol as it is told, and misbehaves as
 //! it is told.
+//!
+//! | file | what it plays |
+//! |---|---|
+//! | `fake_broker.rs` | connections, versions, SASL, metadata; which API goes where |
+//! | `logs.rs` | Produce, ListOffsets, Fetch |
+//! | `groups.rs` | a classic group of one member, its offsets |
+//! | `transactions.rs` | the coordinator of one transactional id |
 
 #![allow(clippy::disallowed_methods)]
+
+mod groups;
+mod logs;
+mod transactions;
 
 use std::collections::VecDeque;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use ringlog_wire::batch::BatchHeader;
 use ringlog_wire::header::{RequestHeader, ResponseHeader};
-use ringlog_wire::messages::add_partitions_to_txn::{
-    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
-    AddPartitionsToTxnTopicResult,
-};
+use ringlog_wire::messages::add_partitions_to_txn::AddPartitionsToTxnRequest;
 use ringlog_wire::messages::api_versions::{ApiVersion, ApiVersionsResponse, FinalizedFeatureKey};
-use ringlog_wire::messages::end_txn::{EndTxnRequest, EndTxnResponse};
-use ringlog_wire::messages::fetch::{FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData};
-use ringlog_wire::messages::find_coordinator::{
-    Coordinator as FoundCoordinator, FindCoordinatorRequest, FindCoordinatorResponse,
-};
+use ringlog_wire::messages::end_txn::EndTxnRequest;
+use ringlog_wire::messages::fetch::FetchRequest;
+use ringlog_wire::messages::find_coordinator::FindCoordinatorRequest;
 use ringlog_wire::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use ringlog_wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
-use ringlog_wire::messages::join_group::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember};
+use ringlog_wire::messages::join_group::JoinGroupRequest;
 use ringlog_wire::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse};
-use ringlog_wire::messages::list_offsets::{
-    ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse,
-};
+use ringlog_wire::messages::list_offsets::ListOffsetsRequest;
 use ringlog_wire::messages::metadata::{
     MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use ringlog_wire::messages::offset_commit::{OffsetCommitRequest, OffsetCommitResponse};
-use ringlog_wire::messages::offset_fetch::{
-    OffsetFetchRequest, OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartition,
-    OffsetFetchResponsePartitions, OffsetFetchResponseTopic, OffsetFetchResponseTopics,
-};
-use ringlog_wire::messages::produce::{
-    PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
-};
+use ringlog_wire::messages::offset_fetch::OffsetFetchRequest;
+use ringlog_wire::messages::produce::ProduceRequest;
 use ringlog_wire::messages::sasl_authenticate::{SaslAuthenticateRequest, SaslAuthenticateResponse};
 use ringlog_wire::messages::sasl_handshake::{SaslHandshakeRequest, SaslHandshakeResponse};
 use ringlog_wire::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
-use ringlog_wire::{ApiKey, ErrorCode, Message, Reader, Records, Request, Uuid, Writer};
+use ringlog_wire::{ApiKey, ErrorCode, Message, Reader, Request, Uuid, Writer};
 
 use super::versions::ours;
+use groups::{committed, find, join};
+use logs::{Log, fetch, list_offsets, produce};
+use transactions::Coordinator;
 
 pub(crate) const TOPIC: &str = "t";
 const TOPIC_ID: Uuid = Uuid([7; 16]);
@@ -63,78 +64,6 @@ pub(crate) enum Mishap {
     Silence,
     /// The error, and nothing is written.
     Error(ErrorCode),
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Log {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) next_offset: i64,
-    /// Sequences that were seen, with their base offset.
-    seen: Vec<((i16, i32), i64)>,
-    next_sequence: (i16, i32),
-}
-
-/// The coordinator of one transactional id.
-#[derive(Debug, Default)]
-pub(crate) struct Coordinator {
-    pub(crate) epoch: i16,
-    /// Partitions of the transaction under way.
-    pub(crate) partitions: Vec<i32>,
-    /// How transactions ended: whether committed, and the epoch that ended them.
-    pub(crate) ended: Vec<(bool, i16)>,
-    /// Errors of the next answers of an API.
-    pub(crate) errors: VecDeque<(ApiKey, ErrorCode)>,
-}
-
-impl Coordinator {
-    fn error(&mut self, api: ApiKey) -> Option<ErrorCode> {
-        let next = self.errors.front().filter(|(of, _)| *of == api).map(|(_, error)| *error);
-        next.inspect(|_| _ = self.errors.pop_front())
-    }
-
-    fn init(&mut self) -> InitProducerIdResponse {
-        if let Some(error) = self.error(ApiKey::InitProducerId) {
-            return InitProducerIdResponse { error_code: error.0, ..Default::default() };
-        }
-        self.epoch += 1;
-        InitProducerIdResponse { producer_id: 9, producer_epoch: self.epoch, ..Default::default() }
-    }
-
-    fn add(&mut self, request: AddPartitionsToTxnRequest) -> AddPartitionsToTxnResponse {
-        let error = self.error(ApiKey::AddPartitionsToTxn).unwrap_or(self.fencing(request.v3_and_below_producer_epoch));
-        let result = |partition_index: i32| AddPartitionsToTxnPartitionResult {
-            partition_index,
-            partition_error_code: error.0,
-            ..Default::default()
-        };
-        let mut topics = Vec::new();
-        for topic in request.v3_and_below_topics {
-            if error.is_none() {
-                self.partitions.extend(&topic.partitions);
-            }
-            let results_by_partition = topic.partitions.iter().map(|partition| result(*partition)).collect();
-            topics.push(AddPartitionsToTxnTopicResult { name: topic.name, results_by_partition, ..Default::default() });
-        }
-        AddPartitionsToTxnResponse { results_by_topic_v3_and_below: topics, ..Default::default() }
-    }
-
-    fn fencing(&self, epoch: i16) -> ErrorCode {
-        if epoch < self.epoch { ErrorCode::PRODUCER_FENCED } else { ErrorCode::NONE }
-    }
-
-    fn end(&mut self, request: &EndTxnRequest, version: i16) -> EndTxnResponse {
-        let error = self.error(ApiKey::EndTxn).unwrap_or(self.fencing(request.producer_epoch));
-        if !error.is_none() {
-            return EndTxnResponse { error_code: error.0, ..Default::default() };
-        }
-        self.ended.push((request.committed, request.producer_epoch));
-        self.partitions.clear();
-        if version < 5 {
-            return EndTxnResponse::default();
-        }
-        self.epoch += 1;
-        EndTxnResponse { producer_id: 9, producer_epoch: self.epoch, ..Default::default() }
-    }
 }
 
 #[derive(Debug, Default)]
@@ -383,177 +312,4 @@ fn metadata(request: &MetadataRequest, port: u16, state: &State) -> MetadataResp
     };
     let topics = if known { vec![topic] } else { Vec::new() };
     MetadataResponse { brokers: vec![broker], topics, ..Default::default() }
-}
-
-fn produce(request: &ProduceRequest, frame: &[u8], state: &mut State) -> Option<ProduceResponse> {
-    let mishap = state.mishaps.pop_front().unwrap_or(Mishap::None);
-    if mishap == Mishap::Hangup {
-        return None;
-    }
-    if mishap == Mishap::Silence {
-        return Some(ProduceResponse { throttle_time_ms: SILENT, ..Default::default() });
-    }
-    let mut responses = Vec::new();
-    for topic in &request.topic_data {
-        let mut partition_responses = Vec::new();
-        for data in &topic.partition_data {
-            let (error, base_offset) = match mishap {
-                Mishap::Error(error) => (error, -1),
-                _ => append(&mut state.logs[usize::try_from(data.index).unwrap()], data.records.bytes(frame).unwrap()),
-            };
-            partition_responses.push(PartitionProduceResponse {
-                index: data.index,
-                error_code: error.0,
-                base_offset,
-                ..Default::default()
-            });
-        }
-        let (name, topic_id) = (topic.name.clone(), topic.topic_id);
-        responses.push(TopicProduceResponse { name, topic_id, partition_responses, ..Default::default() });
-    }
-    (mishap != Mishap::HangupAfterAppend).then(|| ProduceResponse { responses, ..Default::default() })
-}
-
-fn append(log: &mut Log, batch: &[u8]) -> (ErrorCode, i64) {
-    let mut header = BatchHeader::parse(batch).unwrap();
-    let sequence = (header.producer_epoch, header.base_sequence);
-    if header.has_producer_id() {
-        if let Some((_, offset)) = log.seen.iter().find(|(seen, _)| *seen == sequence) {
-            return (ErrorCode::NONE, *offset);
-        }
-        if sequence.0 > log.next_sequence.0 {
-            log.next_sequence = (sequence.0, 0);
-        }
-        if sequence != log.next_sequence {
-            return (ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, -1);
-        }
-        log.next_sequence.1 += header.record_count;
-        log.seen.push((sequence, log.next_offset));
-    }
-    let base_offset = log.next_offset;
-    header.base_offset = base_offset;
-    log.bytes.extend_from_slice(&header.to_bytes());
-    log.bytes.extend_from_slice(&batch[ringlog_wire::batch::HEADER_LEN..]);
-    log.next_offset = header.next_offset();
-    (ErrorCode::NONE, base_offset)
-}
-
-fn list_offsets(request: &ListOffsetsRequest, state: &State) -> ListOffsetsResponse {
-    let mut topics = Vec::new();
-    for topic in &request.topics {
-        let partition =
-            |one: &ringlog_wire::messages::list_offsets::ListOffsetsPartition| ListOffsetsPartitionResponse {
-                partition_index: one.partition_index,
-                offset: if one.timestamp == -2 {
-                    0
-                } else {
-                    state.logs[usize::try_from(one.partition_index).unwrap()].next_offset
-                },
-                ..Default::default()
-            };
-        let partitions = topic.partitions.iter().map(partition).collect();
-        topics.push(ListOffsetsTopicResponse { name: topic.name.clone(), partitions, ..Default::default() });
-    }
-    ListOffsetsResponse { topics, ..Default::default() }
-}
-
-/// Keeps one session, number 5, and answers with everything from the offset on (a few batches at a time).
-fn fetch(request: &FetchRequest, state: &mut State, records: &mut Vec<Vec<u8>>) -> FetchResponse {
-    if request.session_epoch <= 0 {
-        state.fetched.clear();
-    }
-    for topic in &request.forgotten_topics_data {
-        state.fetched.retain(|(partition, _)| !topic.partitions.contains(partition));
-    }
-    for partition in request.topics.iter().flat_map(|topic| &topic.partitions) {
-        state.fetched.retain(|(other, _)| *other != partition.partition);
-        state.fetched.push((partition.partition, partition.fetch_offset));
-    }
-    let mut partitions = Vec::new();
-    for (partition, offset) in &state.fetched {
-        let bytes = from(&state.logs[usize::try_from(*partition).unwrap()], *offset);
-        if !bytes.is_empty() {
-            let data = Records::Outside(bytes.len());
-            records.push(bytes);
-            partitions.push(PartitionData { partition_index: *partition, records: data, ..Default::default() });
-        }
-    }
-    let topic = FetchableTopicResponse { topic: TOPIC.into(), topic_id: TOPIC_ID, partitions, ..Default::default() };
-    let session_id = if request.session_epoch < 0 { 0 } else { 5 };
-    let responses = if topic.partitions.is_empty() { Vec::new() } else { vec![topic] };
-    FetchResponse { session_id, responses, ..Default::default() }
-}
-
-/// The batch that holds the offset, two more, and a piece of the next.
-fn from(log: &Log, offset: i64) -> Vec<u8> {
-    let mut at = 0;
-    while at < log.bytes.len() {
-        let header = BatchHeader::parse(&log.bytes[at..]).unwrap();
-        if header.next_offset() > offset {
-            break;
-        }
-        at += header.total_len();
-    }
-    let mut end = at;
-    for _ in 0..3 {
-        end += BatchHeader::parse(&log.bytes[end..]).map_or(0, |header| header.total_len());
-    }
-    log.bytes[at..(end + 20).min(log.bytes.len())].to_vec()
-}
-
-fn find(request: &FindCoordinatorRequest, port: u16) -> FindCoordinatorResponse {
-    let (node_id, host, port) = (1, "127.0.0.1".to_owned(), i32::from(port));
-    let one = FoundCoordinator {
-        key: request.coordinator_keys.first().cloned().unwrap_or_default(),
-        node_id,
-        host: host.clone(),
-        port,
-        ..Default::default()
-    };
-    FindCoordinatorResponse { node_id, host, port, coordinators: vec![one], ..Default::default() }
-}
-
-fn join(request: JoinGroupRequest) -> JoinGroupResponse {
-    if request.member_id.is_empty() {
-        let error_code = ErrorCode::MEMBER_ID_REQUIRED.0;
-        return JoinGroupResponse { error_code, member_id: "m".into(), ..Default::default() };
-    }
-    let member = JoinGroupResponseMember {
-        member_id: request.member_id.clone(),
-        metadata: request.protocols[0].metadata.clone(),
-        ..Default::default()
-    };
-    JoinGroupResponse {
-        generation_id: 1,
-        protocol_name: Some("range".into()),
-        leader: request.member_id.clone(),
-        member_id: request.member_id,
-        members: vec![member],
-        ..Default::default()
-    }
-}
-
-fn committed(state: &State) -> OffsetFetchResponse {
-    let old = |(partition_index, committed_offset): &(i32, i64)| OffsetFetchResponsePartition {
-        partition_index: *partition_index,
-        committed_offset: *committed_offset,
-        ..Default::default()
-    };
-    let new = |(partition_index, committed_offset): &(i32, i64)| OffsetFetchResponsePartitions {
-        partition_index: *partition_index,
-        committed_offset: *committed_offset,
-        ..Default::default()
-    };
-    let topic = OffsetFetchResponseTopic {
-        name: TOPIC.into(),
-        partitions: state.committed.iter().map(old).collect(),
-        ..Default::default()
-    };
-    let topics = OffsetFetchResponseTopics {
-        name: TOPIC.into(),
-        partitions: state.committed.iter().map(new).collect(),
-        ..Default::default()
-    };
-    let group = OffsetFetchResponseGroup { topics: vec![topics], ..Default::default() };
-    OffsetFetchResponse { topics: vec![topic], groups: vec![group], ..Default::default() }
 }
