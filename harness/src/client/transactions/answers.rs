@@ -43,19 +43,20 @@ impl Transactions {
         }
         match effect_of(error) {
             Effect::Retry | Effect::Elsewhere => self.rest(now_ns),
-            effect => {
+            Effect::Unexpected => {
                 let (id, said) = (&self.id, text_of(error, None));
                 let why = "Could not find a coordinator with type TRANSACTION with key";
-                let cause = format!("{why} {id} due to unexpected error: {said}");
-                self.fail(effect, cause);
+                self.fail(Effect::Fatal, format!("{why} {id} due to unexpected error: {said}"));
             }
+            effect => self.fail(effect, text_of(error, None)),
         }
         None
     }
 
     /// InitProducerId's answer.
     pub(crate) fn on_identity(&mut self, response: &InitProducerIdResponse, now_ns: u64) {
-        if !self.settle(ErrorCode(response.error_code), "Unexpected error in InitProducerIdResponse; ", now_ns) {
+        let unexpected = (Effect::Fatal, "Unexpected error in InitProducerIdResponse; ");
+        if !self.settle(ErrorCode(response.error_code), unexpected, now_ns) {
             return;
         }
         self.wants.retain(|want| *want != Want::Identity);
@@ -72,21 +73,24 @@ impl Transactions {
         // One that is refused explains those that were not attempted because of it.
         let first = errors.clone().find(|error| *error != ErrorCode::OPERATION_NOT_ATTEMPTED);
         let error = first.or_else(|| errors.next()).unwrap_or(ErrorCode::NONE);
-        if !self.settle(error, "Could not add partitions to transaction due to errors: ", now_ns) {
+        let unexpected = (Effect::Abortable, "Could not add partitions to transaction due to errors: ");
+        if !self.settle(error, unexpected, now_ns) {
             // The first partition of a transaction waits for the last one's markers: not for long.
             if error == ErrorCode::CONCURRENT_TRANSACTIONS && !self.started {
                 self.retry_at_ns = self.retry_at_ns.min(now_ns.saturating_add(ADD_PARTITIONS_RETRY_NS));
             }
             return;
         }
+        // Also where an error came in between and nothing will be written: the coordinator has a transaction to end.
+        self.started = true;
         let added = std::mem::take(&mut self.asked_partitions);
-        self.started |= !added.is_empty();
         self.changes.push(Change::Entered(added.into_iter().map(|(topic, partition, _)| (topic, partition)).collect()));
     }
 
     /// EndTxn's answer.
     pub(crate) fn on_ended(&mut self, response: &EndTxnResponse, now_ns: u64) {
-        if !self.settle(ErrorCode(response.error_code), "Unhandled error in EndTxnResponse: ", now_ns) {
+        let unexpected = (Effect::Fatal, "Unhandled error in EndTxnResponse: ");
+        if !self.settle(ErrorCode(response.error_code), unexpected, now_ns) {
             return;
         }
         if response.producer_id >= 0 {
@@ -101,7 +105,7 @@ impl Transactions {
     }
 
     /// True where the request is done; else it is tried again, or the transaction's state says why not.
-    fn settle(&mut self, error: ErrorCode, unexpected: &str, now_ns: u64) -> bool {
+    fn settle(&mut self, error: ErrorCode, unexpected: (Effect, &str), now_ns: u64) -> bool {
         self.asked = false;
         if error.is_none() {
             self.attempts = 0;
@@ -114,7 +118,7 @@ impl Transactions {
             Effect::Abortable | Effect::AbortableIfBumped if self.state == State::Aborting => {
                 self.fail(Effect::Fatal, format!("Failed to abort transaction: {}", text_of(error, None)));
             }
-            effect @ Effect::Fatal => self.fail(effect, format!("{unexpected}{}", text_of(error, None))),
+            Effect::Unexpected => self.fail(unexpected.0, format!("{}{}", unexpected.1, text_of(error, None))),
             effect => self.fail(effect, text_of(error, None)),
         }
         false

@@ -100,6 +100,8 @@ pub(super) enum Effect {
     Elsewhere,
     Fenced,
     Fatal,
+    /// No handler names it: what that means is up to the request.
+    Unexpected,
     Abortable,
     OldEpoch,
     /// Abortable where the epoch can be raised afterwards, else fatal.
@@ -107,7 +109,8 @@ pub(super) enum Effect {
 }
 
 /// The handlers of InitProducerId, AddPartitionsToTxn, EndTxn and FindCoordinator, which agree but for what they leave
-/// out: an error that none of them names is fatal.
+/// out. One difference on purpose: a refused right to InitProducerId is fatal here, for nothing can follow; the Java
+/// client lets an abort follow.
 pub(super) fn effect_of(error: ErrorCode) -> Effect {
     match error {
         ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => Effect::Elsewhere,
@@ -116,8 +119,12 @@ pub(super) fn effect_of(error: ErrorCode) -> Effect {
         ErrorCode::TRANSACTION_ABORTABLE
         | ErrorCode::TOPIC_AUTHORIZATION_FAILED
         | ErrorCode::OPERATION_NOT_ATTEMPTED => Effect::Abortable,
+        ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        | ErrorCode::CLUSTER_AUTHORIZATION_FAILED
+        | ErrorCode::INVALID_TXN_STATE
+        | ErrorCode::INVALID_PRODUCER_ID_MAPPING => Effect::Fatal,
         error if error.is_retriable() => Effect::Retry,
-        _ => Effect::Fatal,
+        _ => Effect::Unexpected,
     }
 }
 
@@ -157,7 +164,9 @@ impl Transactions {
                 self.abortable(TransactionError::Abortable { cause });
             }
             Effect::Abortable => self.abortable(TransactionError::Abortable { cause }),
-            Effect::Retry | Effect::Elsewhere | Effect::Fatal => self.fatal(TransactionError::Fatal { cause }),
+            Effect::Retry | Effect::Elsewhere | Effect::Fatal | Effect::Unexpected => {
+                self.fatal(TransactionError::Fatal { cause })
+            }
         }
     }
 

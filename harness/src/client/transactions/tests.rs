@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use ringlog_wire::batch::BatchHeader;
+use ringlog_wire::messages::add_partitions_to_txn::{
+    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResponse, AddPartitionsToTxnTopicResult,
+};
+use ringlog_wire::messages::end_txn::EndTxnResponse;
 use ringlog_wire::{ApiKey, ErrorCode};
 
 use super::super::fake_broker::{Age, FakeBroker, Mishap, TOPIC};
 use super::super::tests::{Heard, producer};
-use super::super::{ClientError, NewRecord, Producer};
+use super::super::{ClientError, NewRecord, Producer, SendError};
 use super::*;
 
 const TXN: &str = "transactional.id=tx linger.ms=1000 retry.backoff.ms=1 retry.backoff.max.ms=2 max.block.ms=5000";
@@ -191,24 +195,77 @@ fn calls_out_of_order_are_refused_in_kafka_s_words() {
     assert_eq!(twice, format!("TransactionalId tx: {from_to} IN_TRANSACTION to state IN_TRANSACTION"));
 }
 
-#[test]
-fn end_txn_waits_for_every_batch_and_an_error_of_an_abort_is_fatal() {
+/// The state machine alone, past initTransactions, and what it calls its topic.
+fn initialized(transaction_version: i16) -> (Transactions, impl Fn(Topic) -> String) {
     let backoff = Backoff { first: Duration::from_millis(1), max: Duration::from_millis(2) };
     let mut transactions = Transactions::new("tx", Duration::from_secs(1), backoff);
     let name = |_: Topic| TOPIC.to_owned();
     transactions.init().unwrap();
     transactions.coordinator = Some(1);
-    transactions.learn(5, 2);
+    transactions.learn(5, transaction_version);
     assert!(matches!(transactions.next(0, false, &name), Some(Ask::InitProducerId(_))));
     assert_eq!(transactions.next(0, false, &name), None, "one at a time");
     transactions.on_identity(&Default::default(), 0);
+    (transactions, name)
+}
+
+fn added(error: ErrorCode) -> AddPartitionsToTxnResponse {
+    let result = AddPartitionsToTxnPartitionResult { partition_error_code: error.0, ..Default::default() };
+    let topic = AddPartitionsToTxnTopicResult { results_by_partition: vec![result], ..Default::default() };
+    AddPartitionsToTxnResponse { results_by_topic_v3_and_below: vec![topic], ..Default::default() }
+}
+
+#[test]
+fn end_txn_waits_for_every_batch_and_an_error_of_an_abort_is_fatal() {
+    let (mut transactions, name) = initialized(2);
     transactions.begin().unwrap();
     assert!(transactions.add_partition(Topic(0), 0));
     transactions.abort().unwrap();
     assert_eq!(transactions.next(0, true, &name), None, "a batch is under way");
     assert!(matches!(transactions.next(0, false, &name), Some(Ask::EndTxn(_, i16::MAX))));
     let error_code = ErrorCode::TRANSACTION_ABORTABLE.0;
-    transactions.on_ended(&ringlog_wire::messages::end_txn::EndTxnResponse { error_code, ..Default::default() }, 0);
+    transactions.on_ended(&EndTxnResponse { error_code, ..Default::default() }, 0);
     assert!(transactions.is_fatal());
     assert!(transactions.error().unwrap().to_string().contains("Failed to abort transaction"));
+}
+
+#[test]
+fn a_partition_that_the_coordinator_took_after_the_error_is_ended_with_the_rest() {
+    let (mut transactions, name) = initialized(0);
+    transactions.begin().unwrap();
+    assert!(!transactions.add_partition(Topic(0), 0), "the coordinator comes first");
+    assert!(matches!(transactions.next(0, false, &name), Some(Ask::AddPartitions(_))));
+    transactions.batch_failed(&SendError::Disconnected);
+    transactions.abort().unwrap();
+    transactions.on_added(&added(ErrorCode::NONE), 0);
+    let end = transactions.next(0, false, &name);
+    assert!(matches!(end, Some(Ask::EndTxn(..))), "it would stay open until it timed out: {end:?}");
+}
+
+#[test]
+fn what_an_error_code_means_depends_on_the_request_where_kafka_says_so() {
+    let (mut adding, name) = initialized(0);
+    adding.begin().unwrap();
+    adding.add_partition(Topic(0), 0);
+    assert!(matches!(adding.next(0, false, &name), Some(Ask::AddPartitions(_))));
+    adding.on_added(&added(ErrorCode::UNKNOWN_SERVER_ERROR), 0);
+    assert_eq!(adding.state(), State::AbortableError);
+    let text = adding.error().unwrap().to_string();
+    assert!(text.contains("Could not add partitions to transaction due to errors: "), "{text}");
+    for (error, prefix) in [
+        (ErrorCode::UNKNOWN_SERVER_ERROR, "in an error state: Unhandled error in EndTxnResponse: "),
+        (
+            ErrorCode::INVALID_TXN_STATE,
+            "in an error state: The producer attempted a transactional operation in an invalid state",
+        ),
+    ] {
+        let (mut ending, name) = initialized(2);
+        ending.begin().unwrap();
+        ending.add_partition(Topic(0), 0);
+        ending.commit().unwrap();
+        assert!(matches!(ending.next(0, false, &name), Some(Ask::EndTxn(..))));
+        ending.on_ended(&EndTxnResponse { error_code: error.0, ..Default::default() }, 0);
+        let text = ending.error().unwrap().to_string();
+        assert!(ending.is_fatal() && text.contains(prefix), "{text}");
+    }
 }
