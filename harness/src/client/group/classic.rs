@@ -17,22 +17,21 @@
 //!
 //! Sources: AbstractCoordinator, ConsumerCoordinator.
 
-use std::collections::BTreeSet;
+mod answers;
+mod rebalance;
 
 use ringlog_wire::messages::heartbeat::HeartbeatRequest;
-use ringlog_wire::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse};
+use ringlog_wire::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
 use ringlog_wire::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
-use ringlog_wire::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse};
-use ringlog_wire::{ApiKey, ErrorCode};
+use ringlog_wire::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
 
-use super::assignors::{Counts, assign};
+use super::assignors::Counts;
 use super::subscription::{self, Member};
-use super::{Around, Ask, Change, CommitId, Identity, Line, Retry, Verdict, ms};
+use super::{Around, Ask, CommitId, Identity, Line, Retry, ms};
 use crate::client::ClientError;
 use crate::client::accumulator::nanos;
 use crate::client::config::{AssignmentStrategy, ConsumerConfig};
 use crate::client::fetcher::TopicPartition;
-use crate::client::metadata::Metadata;
 
 const PROTOCOL_TYPE: &str = "consumer";
 const NO_GENERATION: i32 = -1;
@@ -80,6 +79,8 @@ pub(super) struct Classic {
     led: Option<Counts>,
     phase: Phase,
     asked: bool,
+    /// What is under way belongs to a membership that is over: its answer says nothing about us.
+    stale: bool,
     heartbeat_asked: bool,
     heartbeat_at_ns: u64,
     heard_ns: u64,
@@ -110,6 +111,7 @@ impl Classic {
             led: None,
             phase: Phase::Joining,
             asked: false,
+            stale: false,
             heartbeat_asked: false,
             heartbeat_at_ns: 0,
             heard_ns: 0,
@@ -140,7 +142,7 @@ impl Classic {
     }
 
     pub(super) fn identity(&self) -> Option<Identity> {
-        (self.generation != NO_GENERATION).then(|| Identity {
+        self.is_in_group().then(|| Identity {
             member_id: self.member_id.clone(),
             instance_id: self.instance_id.clone(),
             generation: self.generation,
@@ -160,6 +162,16 @@ impl Classic {
     /// While JoinGroup and SyncGroup are under way, they show that we live.
     fn beats(&self) -> bool {
         matches!(self.phase, Phase::Stable | Phase::Preparing(_) | Phase::Electing { .. })
+    }
+
+    /// The coordinator was found: its time to answer begins now.
+    pub(super) fn found_coordinator(&mut self, now_ns: u64) {
+        self.heard_ns = now_ns;
+    }
+
+    /// Whether the coordinator has us in a generation.
+    pub(super) fn is_in_group(&self) -> bool {
+        self.generation != NO_GENERATION
     }
 
     /// No heartbeat was answered for `session.timeout.ms`: the coordinator may have moved. Says so once.
@@ -220,98 +232,6 @@ impl Classic {
         }))
     }
 
-    /// The leader looks at the topics' partitions, every member at its own subscription.
-    fn check_subscription(&mut self, metadata: &mut Metadata) {
-        if self.joined_topics != self.topics {
-            return self.join_again("the subscription changed");
-        }
-        let Some(led) = &self.led else { return };
-        let changed = |(topic, count): (&String, &i32)| metadata.count(topic).is_some_and(|now| now != *count);
-        if led.iter().any(changed) {
-            self.join_again("cached metadata has changed since the beginning of the rebalance");
-        }
-    }
-
-    fn join_again(&mut self, reason: &'static str) {
-        self.reason = Some(reason);
-        self.phase = match self.phase {
-            Phase::Stable => Phase::Preparing(Preparing::default()),
-            _ => Phase::Joining,
-        };
-    }
-
-    /// Commits, then gives back. True once that is done.
-    fn prepare(&mut self, around: &Around<'_>, line: &mut Line<'_>) -> bool {
-        let Phase::Preparing(preparing) = &mut self.phase else { return true };
-        let begun_ns = match preparing.begun_ns {
-            Some(begun_ns) => begun_ns,
-            None => {
-                preparing.begun_ns = Some(around.now_ns);
-                preparing.commit = line.commit_before_rebalance(around);
-                around.now_ns
-            }
-        };
-        if let Some(commit) = preparing.commit {
-            let is_late = around.now_ns.saturating_sub(begun_ns) > self.rebalance_timeout_ns;
-            if !is_late && line.offsets.is_pending(commit) {
-                return false;
-            }
-            line.offsets.give_up(commit);
-        }
-        let assigned = preparing.assigned.take();
-        self.give_back(assigned, line.changes);
-        self.phase = Phase::Joining;
-        true
-    }
-
-    fn give_back(&mut self, assigned: Option<Vec<TopicPartition>>, changes: &mut Vec<Change>) {
-        match assigned {
-            Some(assigned) => {
-                changes.push(Change::Revoked(without(&self.owned, &assigned)));
-                self.take(assigned, changes);
-            }
-            None if self.is_cooperative() => {
-                let topics: BTreeSet<&String> = self.topics.iter().collect();
-                let (kept, dropped) = self.owned.drain(..).partition(|(topic, _)| topics.contains(topic));
-                self.owned = kept;
-                if !Vec::is_empty(&dropped) {
-                    changes.push(Change::Revoked(dropped));
-                }
-            }
-            None => changes.push(Change::Revoked(std::mem::take(&mut self.owned))),
-        }
-    }
-
-    fn take(&mut self, assigned: Vec<TopicPartition>, changes: &mut Vec<Change>) {
-        let added = without(&assigned, &self.owned);
-        self.owned.clone_from(&assigned);
-        changes.push(Change::Assigned { added, owned: assigned });
-    }
-
-    /// The leader shares out, once every topic of the group is known. False while it is not.
-    fn elect(&mut self, metadata: &mut Metadata) -> bool {
-        let Phase::Electing { members, skip } = &self.phase else { return true };
-        let topics: BTreeSet<&String> = members.iter().flat_map(|member| &member.topics).collect();
-        topics.iter().for_each(|topic| metadata.use_topic(topic));
-        if topics.iter().any(|topic| metadata.count(topic).is_none()) {
-            return false;
-        }
-        let all: Counts = topics.iter().map(|topic| ((*topic).clone(), metadata.count(topic).unwrap_or(0))).collect();
-        let mut assignments = Vec::new();
-        if let Some(strategy) = self.chosen.filter(|_| !*skip) {
-            let existing = all.iter().filter(|(_, count)| **count > 0).map(|(topic, count)| (topic.clone(), *count));
-            let assigned = assign(strategy, members, &existing.collect());
-            assignments.extend(assigned.into_iter().map(|(member_id, owned)| SyncGroupRequestAssignment {
-                member_id,
-                assignment: subscription::assignment(&owned),
-                ..Default::default()
-            }));
-        }
-        self.led = Some(all);
-        self.phase = Phase::Syncing(assignments);
-        true
-    }
-
     fn join(&mut self) -> JoinGroupRequest {
         self.joined_topics.clone_from(&self.topics);
         let protocol = |strategy: &AssignmentStrategy| {
@@ -345,152 +265,6 @@ impl Classic {
         }
     }
 
-    /// JoinGroup's answer.
-    pub(super) fn on_join(
-        &mut self,
-        response: &JoinGroupResponse,
-        around: &mut Around<'_>,
-        changes: &mut Vec<Change>,
-    ) -> Result<Verdict, ClientError> {
-        self.asked = false;
-        if self.phase != Phase::Joining {
-            return Ok(Verdict::Handled);
-        }
-        let error = ErrorCode(response.error_code);
-        if error == ErrorCode::MEMBER_ID_REQUIRED {
-            self.member_id.clone_from(&response.member_id);
-            return Ok(Verdict::Handled);
-        }
-        if !error.is_none() {
-            return Ok(self.refused(error, around.now_ns, changes));
-        }
-        let name = response.protocol_name.as_deref().unwrap_or_default();
-        let Some(chosen) = self.strategies.iter().copied().find(|strategy| strategy.name() == name) else {
-            let text =
-                format!("group {}: the coordinator chose the assignor {name}, which we did not name", self.group_id);
-            return Err(ClientError::Corrupt(text));
-        };
-        self.retry.worked();
-        (self.reason, self.chosen, self.led) = (None, Some(chosen), None);
-        self.member_id.clone_from(&response.member_id);
-        self.generation = response.generation_id;
-        (self.heard_ns, self.heartbeat_at_ns) = (around.now_ns, around.now_ns.saturating_add(self.heartbeat_ns));
-        self.phase = Phase::Syncing(Vec::new());
-        if response.leader == response.member_id {
-            let members = response.members.iter().map(|member| subscription::member(Some(chosen), member));
-            let members = members.collect::<Result<_, _>>()?;
-            self.phase = Phase::Electing { members, skip: response.skip_assignment };
-        }
-        Ok(Verdict::Handled)
-    }
-
-    /// SyncGroup's answer.
-    pub(super) fn on_sync(
-        &mut self,
-        response: &SyncGroupResponse,
-        now_ns: u64,
-        line: &mut Line<'_>,
-    ) -> Result<Verdict, ClientError> {
-        self.asked = false;
-        if !matches!(self.phase, Phase::Syncing(_)) {
-            return Ok(Verdict::Handled);
-        }
-        let error = ErrorCode(response.error_code);
-        if !error.is_none() {
-            return Ok(self.refused(error, now_ns, line.changes));
-        }
-        let assigned = subscription::read_assignment(&response.assignment)?;
-        if assigned.iter().any(|(topic, _)| !self.topics.contains(topic)) {
-            self.phase = Phase::Stable;
-            self.join_again("received assignment does not match the current subscription");
-            return Ok(Verdict::Handled);
-        }
-        self.last = Some((assigned.clone(), self.generation));
-        (self.heard_ns, self.heartbeat_at_ns) = (now_ns, now_ns.saturating_add(self.heartbeat_ns));
-        self.phase = Phase::Stable;
-        if without(&self.owned, &assigned).is_empty() {
-            self.take(assigned, line.changes);
-        } else {
-            self.reason = Some("need to revoke partitions and re-join");
-            self.phase = Phase::Preparing(Preparing { assigned: Some(assigned), ..Preparing::default() });
-        }
-        Ok(Verdict::Handled)
-    }
-
-    /// Heartbeat's answer.
-    pub(super) fn on_heartbeat(&mut self, error: ErrorCode, now_ns: u64, changes: &mut Vec<Change>) -> Verdict {
-        self.heartbeat_asked = false;
-        if error.is_none() {
-            self.heard_ns = now_ns;
-            return Verdict::Handled;
-        }
-        self.on_error(error, now_ns, changes)
-    }
-
-    /// An error that a heartbeat or a commit brought.
-    pub(super) fn on_error(&mut self, error: ErrorCode, now_ns: u64, changes: &mut Vec<Change>) -> Verdict {
-        if !self.beats() {
-            return Verdict::Handled;
-        }
-        match error {
-            ErrorCode::REBALANCE_IN_PROGRESS => {
-                if self.phase == Phase::Stable {
-                    self.join_again("group is already rebalancing");
-                }
-                Verdict::Handled
-            }
-            error => self.refused(error, now_ns, changes),
-        }
-    }
-
-    fn refused(&mut self, error: ErrorCode, now_ns: u64, changes: &mut Vec<Change>) -> Verdict {
-        let is_beating = self.beats();
-        match error {
-            ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION => {
-                if error == ErrorCode::UNKNOWN_MEMBER_ID {
-                    self.member_id.clear();
-                }
-                self.generation = NO_GENERATION;
-                self.reason = Some("the member id or the generation was refused");
-                self.phase = Phase::Joining;
-                if !self.owned.is_empty() {
-                    changes.push(Change::Lost(std::mem::take(&mut self.owned)));
-                }
-                return Verdict::Handled;
-            }
-            ErrorCode::REBALANCE_IN_PROGRESS => {
-                self.phase = Phase::Joining;
-                return Verdict::Handled;
-            }
-            _ => {}
-        }
-        if !is_beating {
-            // As in Java an answer to JoinGroup or SyncGroup that failed begins the joining anew.
-            self.phase = Phase::Joining;
-            self.retry.wait(now_ns);
-        }
-        match error {
-            ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => Verdict::OtherCoordinator,
-            error if error.is_retriable() => Verdict::Handled,
-            _ => Verdict::Fatal,
-        }
-    }
-
-    /// A request was lost with its connection.
-    pub(super) fn lost(&mut self, api: ApiKey, now_ns: u64) {
-        match api {
-            ApiKey::Heartbeat => self.heartbeat_asked = false,
-            ApiKey::JoinGroup | ApiKey::SyncGroup => {
-                self.asked = false;
-                if !self.beats() && self.phase != Phase::Away {
-                    self.phase = Phase::Joining;
-                }
-                self.retry.wait(now_ns);
-            }
-            _ => {}
-        }
-    }
-
     /// The farewell, where one is due: a static member stays.
     pub(super) fn leave(&mut self, reason: &str) -> Option<LeaveGroupRequest> {
         if self.member_id.is_empty() || self.instance_id.is_some() {
@@ -517,7 +291,8 @@ impl Classic {
             self.member_id.clear();
         }
         (self.generation, self.led, self.phase) = (NO_GENERATION, None, Phase::Away);
-        (self.asked, self.heartbeat_asked) = (false, false);
+        // An answer to JoinGroup or SyncGroup that is still to come is waited for: the next JoinGroup goes out after it.
+        (self.stale, self.heartbeat_asked) = (self.asked, false);
         Some(std::mem::take(&mut self.owned))
     }
 
@@ -527,9 +302,4 @@ impl Classic {
             self.phase = Phase::Joining;
         }
     }
-}
-
-fn without(all: &[TopicPartition], those: &[TopicPartition]) -> Vec<TopicPartition> {
-    let those: BTreeSet<&TopicPartition> = those.iter().collect();
-    all.iter().filter(|one| !those.contains(one)).cloned().collect()
 }

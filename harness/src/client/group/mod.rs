@@ -14,6 +14,7 @@
 //! - Offsets are committed under the generation (or member epoch) in which their partitions were ours.
 //! - What a coordinator refuses for good ends in an error with Kafka's name; everything else is tried again.
 
+mod answers;
 mod assignors;
 mod classic;
 mod coordinator;
@@ -21,21 +22,21 @@ mod modern;
 mod offsets;
 mod subscription;
 
-use ringlog_wire::ErrorCode;
-use ringlog_wire::messages::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
-use ringlog_wire::messages::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
-use ringlog_wire::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
-use ringlog_wire::messages::join_group::{JoinGroupRequest, JoinGroupResponse};
+use ringlog_wire::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
+use ringlog_wire::messages::find_coordinator::FindCoordinatorRequest;
+use ringlog_wire::messages::heartbeat::HeartbeatRequest;
+use ringlog_wire::messages::join_group::JoinGroupRequest;
 use ringlog_wire::messages::leave_group::LeaveGroupRequest;
-use ringlog_wire::messages::offset_commit::{OffsetCommitRequest, OffsetCommitResponse};
-use ringlog_wire::messages::offset_fetch::{OffsetFetchRequest, OffsetFetchResponse};
-use ringlog_wire::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
+use ringlog_wire::messages::offset_commit::OffsetCommitRequest;
+use ringlog_wire::messages::offset_fetch::OffsetFetchRequest;
+use ringlog_wire::messages::sync_group::SyncGroupRequest;
 
 use super::accumulator::nanos;
 use super::config::{Backoff, ConsumerConfig, GroupProtocol};
-use super::fetcher::{Committable, Fetcher, TopicPartition, broker_error};
+use super::fetcher::{Committable, Fetcher, TopicPartition};
 use super::metadata::Metadata;
 use super::{ClientError, NodeId};
+pub(crate) use answers::NO_CONSUMER_PROTOCOL;
 use classic::Classic;
 use coordinator::Coordinator;
 use modern::Modern;
@@ -266,6 +267,9 @@ impl Group {
     /// What is to be sent now, if anything.
     pub(crate) fn next(&mut self, around: &mut Around<'_>) -> Result<Option<Ask>, ClientError> {
         self.check_poll_interval(around.now_ns);
+        if !self.is_in_group() {
+            self.offsets.refuse_commits();
+        }
         // What was not told yet comes first: nobody may have our partitions before the caller let go of them.
         around.polls &= self.changes.is_empty();
         if self.coordinator.node().is_none() {
@@ -277,7 +281,8 @@ impl Group {
         if around.polls {
             self.auto_commit(around);
         }
-        Ok(self.identity().and_then(|identity| self.offsets.next(&identity, around)))
+        let identity = self.identity();
+        Ok(self.offsets.next(identity.as_ref(), around))
     }
 
     fn member_next(&mut self, around: &mut Around<'_>) -> Result<Option<Ask>, ClientError> {
@@ -313,6 +318,15 @@ impl Group {
         }
     }
 
+    /// Whether there is somebody to commit as.
+    fn is_in_group(&self) -> bool {
+        match &self.member {
+            Member::None => true,
+            Member::Classic(member) => member.is_in_group(),
+            Member::Modern(member) => member.is_in_group(),
+        }
+    }
+
     /// Who we are to the coordinator; `None` while we are nobody.
     fn identity(&self) -> Option<Identity> {
         match &self.member {
@@ -336,7 +350,9 @@ impl Group {
                 group = self.id,
                 "consumer poll timeout has expired: max.poll.interval.ms passed between two polls; the member leaves the group and joins it again with the next poll"
             );
-            self.changes.push(Change::Lost(owned));
+            if !owned.is_empty() {
+                self.changes.push(Change::Lost(owned));
+            }
         }
     }
 
@@ -378,135 +394,6 @@ impl Group {
         let Some(identity) = self.identity() else { return Vec::new() };
         std::iter::from_fn(|| self.offsets.next_commit(&identity)).collect()
     }
-
-    /// FindCoordinator's answer. Gives the connection's own node id and its address.
-    pub(crate) fn on_coordinator(
-        &mut self,
-        response: &FindCoordinatorResponse,
-        now_ns: u64,
-    ) -> Result<Option<(NodeId, String, i32)>, ClientError> {
-        self.coordinator.answer(response, now_ns)
-    }
-
-    /// JoinGroup's answer.
-    pub(crate) fn on_join(&mut self, response: &JoinGroupResponse, around: &mut Around<'_>) -> Result<(), ClientError> {
-        let Member::Classic(member) = &mut self.member else { return Ok(()) };
-        let verdict = member.on_join(response, around, &mut self.changes)?;
-        let error = ErrorCode(response.error_code);
-        self.act_on(verdict, error, "joining the group", None, around.now_ns)
-    }
-
-    /// SyncGroup's answer.
-    pub(crate) fn on_sync(&mut self, response: &SyncGroupResponse, now_ns: u64) -> Result<(), ClientError> {
-        let Member::Classic(member) = &mut self.member else { return Ok(()) };
-        let mut line =
-            Line { offsets: &mut self.offsets, changes: &mut self.changes, auto_commit: self.auto_commit_ns };
-        let verdict = member.on_sync(response, now_ns, &mut line)?;
-        self.commit_at_ns = now_ns.saturating_add(self.auto_commit_ns.unwrap_or(0));
-        self.act_on(verdict, ErrorCode(response.error_code), "taking part in the group", None, now_ns)
-    }
-
-    /// Heartbeat's answer.
-    pub(crate) fn on_heartbeat(&mut self, response: &HeartbeatResponse, now_ns: u64) -> Result<(), ClientError> {
-        let Member::Classic(member) = &mut self.member else { return Ok(()) };
-        let error = ErrorCode(response.error_code);
-        let verdict = member.on_heartbeat(error, now_ns, &mut self.changes);
-        self.act_on(verdict, error, "the heartbeat", None, now_ns)
-    }
-
-    /// ConsumerGroupHeartbeat's answer.
-    pub(crate) fn on_modern(
-        &mut self,
-        response: &ConsumerGroupHeartbeatResponse,
-        now_ns: u64,
-    ) -> Result<(), ClientError> {
-        let Member::Modern(member) = &mut self.member else { return Ok(()) };
-        let verdict = member.on_heartbeat(response, now_ns, &mut self.changes);
-        let error = ErrorCode(response.error_code);
-        self.act_on(verdict, error, "the heartbeat", response.error_message.as_deref(), now_ns)
-    }
-
-    /// OffsetFetch's answer. Gives what positions there are for partitions that wait for them.
-    pub(crate) fn on_positions(
-        &mut self,
-        tag: u64,
-        response: &OffsetFetchResponse,
-        now_ns: u64,
-    ) -> Result<Vec<(TopicPartition, Committed)>, ClientError> {
-        match self.offsets.on_answer(tag, response, now_ns) {
-            Ok(positions) => Ok(positions),
-            Err(error) => {
-                let verdict = self.offset_verdict(error, now_ns);
-                self.act_on(verdict, error, "looking up the group's offsets", None, now_ns).map(|()| Vec::new())
-            }
-        }
-    }
-
-    /// OffsetCommit's answer.
-    pub(crate) fn on_commit(
-        &mut self,
-        tag: u64,
-        response: &OffsetCommitResponse,
-        now_ns: u64,
-    ) -> Result<(), ClientError> {
-        let sent_under = self.offsets.sent_under(tag);
-        let Some(error) = self.offsets.on_commit(tag, response, now_ns) else { return Ok(()) };
-        // Whoever asked for the commit hears of the error; the group hears of what it means for the membership, unless
-        // it has moved on since.
-        let is_current = self.identity().map(|identity| identity.generation) == sent_under;
-        if is_current && self.offset_verdict(error, now_ns) == Verdict::OtherCoordinator {
-            self.coordinator.forget(now_ns);
-        }
-        Ok(())
-    }
-
-    fn offset_verdict(&mut self, error: ErrorCode, now_ns: u64) -> Verdict {
-        match (error, &mut self.member) {
-            (ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE | ErrorCode::REQUEST_TIMED_OUT, _) => {
-                Verdict::OtherCoordinator
-            }
-            (error, _) if error.is_retriable() => Verdict::Handled,
-            (_, Member::None) => Verdict::Fatal,
-            (error, Member::Classic(member)) => member.on_error(error, now_ns, &mut self.changes),
-            (error, Member::Modern(member)) => member.on_error(error, now_ns, &mut self.changes),
-        }
-    }
-
-    fn act_on(
-        &mut self,
-        verdict: Verdict,
-        error: ErrorCode,
-        what: &str,
-        message: Option<&str>,
-        now_ns: u64,
-    ) -> Result<(), ClientError> {
-        match verdict {
-            Verdict::Handled => Ok(()),
-            Verdict::OtherCoordinator => {
-                self.coordinator.forget(now_ns);
-                Ok(())
-            }
-            Verdict::Fatal => {
-                let message = message.or(words(error));
-                Err(broker_error(format!("group {}: {what}", self.id), error, message))
-            }
-        }
-    }
-
-    /// A request of ours was lost with its connection: the coordinator is looked for again.
-    pub(crate) fn lost(&mut self, api: ringlog_wire::ApiKey, tag: u64, now_ns: u64) {
-        match api {
-            ringlog_wire::ApiKey::FindCoordinator => return self.coordinator.lost(now_ns),
-            ringlog_wire::ApiKey::OffsetCommit => self.offsets.commit_lost(tag, now_ns),
-            ringlog_wire::ApiKey::OffsetFetch => self.offsets.answer_lost(tag, now_ns),
-            api => match &mut self.member {
-                Member::None => {}
-                Member::Classic(member) => member.lost(api, now_ns),
-                Member::Modern(member) => member.lost(now_ns),
-            },
-        }
-        self.coordinator.forget(now_ns);
-    }
 }
 
 /// What a member's step may do beside its own requests.
@@ -523,20 +410,6 @@ impl Line<'_> {
         self.offsets.commit_before_rebalance(around.fetcher.committable())
     }
 }
-
-/// What Kafka's client says of an error, where that helps more than its name.
-fn words(error: ErrorCode) -> Option<&'static str> {
-    match error {
-        ErrorCode::FENCED_INSTANCE_ID => Some(
-            "The broker rejected this static consumer since another consumer with the same group.instance.id has registered with a different member.id.",
-        ),
-        ErrorCode::UNSUPPORTED_VERSION => Some(NO_CONSUMER_PROTOCOL),
-        _ => None,
-    }
-}
-
-/// AbstractHeartbeatRequestManager.CONSUMER_PROTOCOL_NOT_SUPPORTED_MSG.
-pub(crate) const NO_CONSUMER_PROTOCOL: &str = "The cluster does not support the new CONSUMER group protocol. Set group.protocol=classic on the consumer configs to revert to the CLASSIC protocol until the cluster is upgraded.";
 
 fn ms(duration: std::time::Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)

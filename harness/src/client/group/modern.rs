@@ -82,8 +82,9 @@ pub(super) struct Modern {
     heartbeat_at_ns: u64,
     retry: Retry,
     farewell: Option<ConsumerGroupHeartbeatRequest>,
-    /// Farewells whose answers are still to come: they are not answers to a heartbeat.
-    farewells_asked: u32,
+    /// Answers still to come that are not the next heartbeat's: to farewells, and to what was under way when a
+    /// membership ended.
+    stale_asked: u32,
 }
 
 impl Modern {
@@ -108,7 +109,7 @@ impl Modern {
             heartbeat_at_ns: 0,
             retry: Retry::new(config.common.retry_backoff),
             farewell: None,
-            farewells_asked: 0,
+            stale_asked: 0,
         }
     }
 
@@ -144,7 +145,7 @@ impl Modern {
 
     pub(super) fn next(&mut self, around: &mut Around<'_>, line: &mut Line<'_>) -> Result<Option<Ask>, ClientError> {
         if let Some(leave) = self.farewell.take() {
-            self.farewells_asked += 1;
+            self.stale_asked += 1;
             return Ok(Some(Ask::Modern(leave)));
         }
         if around.polls {
@@ -239,8 +240,8 @@ impl Modern {
         now_ns: u64,
         changes: &mut Vec<Change>,
     ) -> Verdict {
-        if self.farewells_asked > 0 {
-            self.farewells_asked -= 1;
+        if self.stale_asked > 0 {
+            self.stale_asked -= 1;
             return Verdict::Handled;
         }
         self.asked = false;
@@ -301,6 +302,7 @@ impl Modern {
     }
 
     fn forget(&mut self, phase: Phase) {
+        self.stale_asked += u32::from(self.asked);
         (self.phase, self.epoch, self.urgent) = (phase, EPOCH_JOIN, true);
         (self.target, self.said, self.asked) = (None, Said::default(), false);
     }
@@ -311,13 +313,14 @@ impl Modern {
 
     /// The heartbeat was lost with its connection.
     pub(super) fn lost(&mut self, now_ns: u64) {
-        (self.asked, self.urgent, self.said, self.farewells_asked) = (false, true, Said::default(), 0);
+        (self.asked, self.urgent, self.said, self.stale_asked) = (false, true, Said::default(), 0);
         self.retry.wait(now_ns);
     }
 
-    /// The farewell: a static member says that it comes back.
+    /// The farewell, also of one whose joining was not answered yet: a static member says that it comes back.
     pub(super) fn leave(&mut self) -> Option<ConsumerGroupHeartbeatRequest> {
-        if self.phase != Phase::Member {
+        let joins = self.phase == Phase::Joining && self.asked;
+        if self.phase != Phase::Member && !joins {
             return None;
         }
         Some(ConsumerGroupHeartbeatRequest {

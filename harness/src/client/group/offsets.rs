@@ -100,9 +100,9 @@ impl Offsets {
     }
 
     /// What is to be sent now, if anything.
-    pub(super) fn next(&mut self, identity: &Identity, around: &Around<'_>) -> Option<Ask> {
+    pub(super) fn next(&mut self, identity: Option<&Identity>, around: &Around<'_>) -> Option<Ask> {
         let due = self.commits.iter().find(|(_, one)| one.sent.is_none() && one.retry.is_due(around.now_ns));
-        if let Some(tag) = due.map(|(tag, _)| *tag) {
+        if let (Some(tag), Some(identity)) = (due.map(|(tag, _)| *tag), identity) {
             return self.send_commit(tag, identity);
         }
         if !self.retry.is_due(around.now_ns) {
@@ -115,13 +115,26 @@ impl Offsets {
             return Some(Ask::Positions(self.offset_fetch(&partitions, identity), tag));
         }
         let waiting = around.fetcher.awaiting_committed();
-        if self.positions_asked.is_some() || waiting.is_empty() {
+        if self.positions_asked.is_some() || waiting.is_empty() || identity.is_none() {
             return None;
         }
         let tag = self.tag();
         let request = self.offset_fetch(&waiting, identity);
         self.positions_asked = Some((tag, waiting));
         Some(Ask::Positions(request, tag))
+    }
+
+    /// Nobody is there to commit as: what waits would go out under a later generation, in which the partitions may be
+    /// another member's.
+    pub(super) fn refuse_commits(&mut self) {
+        let waiting = self.commits.iter().filter(|(_, commit)| commit.sent.is_none());
+        for tag in waiting.map(|(tag, _)| *tag).collect::<Vec<_>>() {
+            self.commit_ended(tag, Err(self.refused(ErrorCode::UNKNOWN_MEMBER_ID)));
+        }
+    }
+
+    fn refused(&self, error: ErrorCode) -> ClientError {
+        broker_error(format!("group {}: committing offsets", self.group_id), error, commit_words(error))
     }
 
     /// The next commit that waits, whether it is due or not.
@@ -221,10 +234,7 @@ impl Offsets {
                 commit.sent = None;
                 commit.retry.wait(now_ns);
             }
-            _ => {
-                let what = format!("group {}: committing offsets", self.group_id);
-                self.commit_ended(tag, Err(broker_error(what, error, commit_words(error))));
-            }
+            _ => self.commit_ended(tag, Err(self.refused(error))),
         }
     }
 
@@ -252,9 +262,6 @@ impl Offsets {
         let read = read_positions(response);
         if let Err(error) = read {
             self.answer_lost(tag, now_ns);
-            if !error.is_retriable() {
-                self.questions.remove(&tag);
-            }
             return Err(error);
         }
         self.retry.worked();
@@ -273,6 +280,11 @@ impl Offsets {
         Ok(Vec::new())
     }
 
+    /// There will be no answer.
+    pub(super) fn forget_question(&mut self, tag: u64) {
+        self.questions.remove(&tag);
+    }
+
     pub(super) fn answer_lost(&mut self, tag: u64, now_ns: u64) {
         self.positions_asked.take_if(|(asked, _)| *asked == tag);
         if let Some((_, sent)) = self.questions.get_mut(&tag) {
@@ -281,7 +293,7 @@ impl Offsets {
         self.retry.wait(now_ns);
     }
 
-    fn offset_fetch(&self, partitions: &[TopicPartition], identity: &Identity) -> OffsetFetchRequest {
+    fn offset_fetch(&self, partitions: &[TopicPartition], identity: Option<&Identity>) -> OffsetFetchRequest {
         let by_topic = by_topic(partitions.iter());
         let old = |(name, partition_indexes): (&String, &Vec<i32>)| OffsetFetchRequestTopic {
             name: name.clone(),
@@ -293,10 +305,11 @@ impl Offsets {
             partition_indexes: partition_indexes.clone(),
             ..Default::default()
         };
+        let modern = identity.filter(|identity| identity.is_modern);
         let group = OffsetFetchRequestGroup {
             group_id: self.group_id.clone(),
-            member_id: identity.is_modern.then(|| identity.member_id.clone()),
-            member_epoch: if identity.is_modern { identity.generation } else { -1 },
+            member_id: modern.map(|identity| identity.member_id.clone()),
+            member_epoch: modern.map_or(-1, |identity| identity.generation),
             topics: Some(by_topic.iter().map(new).collect()),
             ..OffsetFetchRequestGroup::default()
         };
@@ -374,6 +387,6 @@ fn commit_words(error: ErrorCode) -> Option<&'static str> {
         error if error.is_retriable() => Some(
             "Offset commit failed with a retriable exception. You should retry committing the latest consumed offsets.",
         ),
-        error => super::words(error),
+        error => super::answers::words(error),
     }
 }
