@@ -174,6 +174,29 @@ impl Clock for TurnClock {
     }
 }
 
+/// A driver that keeps a [`TurnClock`]: that is its clock.
+pub(crate) trait KeepsTime {
+    fn clock(&self) -> &TurnClock;
+}
+
+impl<D: KeepsTime> Clock for D {
+    fn now(&self) -> Nanos {
+        self.clock().now()
+    }
+
+    fn wall_ms(&self) -> i64 {
+        self.clock().wall_ms()
+    }
+
+    fn read(&self) -> Nanos {
+        self.clock().read()
+    }
+
+    fn random(&self) -> u64 {
+        self.clock().random()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,7 +25,7 @@ use self::connection::{Connection, Input};
 use self::helper::{Helper, Job, Work};
 use self::poller::{Poller, Ready};
 use crate::buf::{Buf, FreeList, ReceivePool, Slice};
-use crate::clock::{Patience, TurnClock, later, shorter};
+use crate::clock::{KeepsTime, Patience, TurnClock, later, shorter};
 use crate::driver::{
     ACCEPT_PAUSE, Cache, Clock, Counters, Driver, DriverOptions, Event, FREE_BYTES_MAX, Kind, Listener, Nanos, Socket,
     SocketOptions, Token, Waker, cancelled, no_such_socket,
@@ -293,21 +293,9 @@ impl EpollDriver {
     }
 }
 
-impl Clock for EpollDriver {
-    fn now(&self) -> Nanos {
-        self.clock.now()
-    }
-
-    fn wall_ms(&self) -> i64 {
-        self.clock.wall_ms()
-    }
-
-    fn read(&self) -> Nanos {
-        self.clock.read()
-    }
-
-    fn random(&self) -> u64 {
-        self.clock.random()
+impl KeepsTime for EpollDriver {
+    fn clock(&self) -> &TurnClock {
+        &self.clock
     }
 }
 

@@ -34,7 +34,7 @@ use self::op::{Message, Op};
 use self::pool::ReceiveRing;
 use self::ring::Ring;
 use crate::buf::{Buf, FreeList, Slice};
-use crate::clock::{Patience, TurnClock, later, shorter};
+use crate::clock::{KeepsTime, Patience, TurnClock, later, shorter};
 use crate::driver::{
     Cache, Clock, Counters, Driver, DriverOptions, Event, FREE_BYTES_MAX, Kind, Listener, Nanos, Socket, SocketOptions,
     Token, Waker, cancelled, no_such_socket,
@@ -233,21 +233,9 @@ impl Drop for UringDriver {
     }
 }
 
-impl Clock for UringDriver {
-    fn now(&self) -> Nanos {
-        self.clock.now()
-    }
-
-    fn wall_ms(&self) -> i64 {
-        self.clock.wall_ms()
-    }
-
-    fn read(&self) -> Nanos {
-        self.clock.read()
-    }
-
-    fn random(&self) -> u64 {
-        self.clock.random()
+impl KeepsTime for UringDriver {
+    fn clock(&self) -> &TurnClock {
+        &self.clock
     }
 }
 
