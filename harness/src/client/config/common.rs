@@ -64,7 +64,7 @@ impl<'a> Take<'a> {
         Ok(CommonConfig {
             bootstrap_servers: self.bootstrap_servers()?,
             client_id: self.text("client.id").unwrap_or(client_id).to_owned(),
-            request_timeout: self.millis("request.timeout.ms", 30_000)?,
+            request_timeout: self.int_millis("request.timeout.ms", 30_000, 0)?,
             retry_backoff: Backoff {
                 first: self.millis("retry.backoff.ms", 100)?,
                 max: self.millis("retry.backoff.max.ms", 1000)?,

@@ -125,11 +125,22 @@ impl ConsumerConfig {
 
     fn take(take: &mut Take<'_>) -> Result<Self, ConfigError> {
         let auto_commit = take.bool("enable.auto.commit", true)?;
-        let auto_commit_interval = take.millis("auto.commit.interval.ms", 5000)?;
+        let auto_commit_interval = take.int_millis("auto.commit.interval.ms", 5000, 0)?;
         let group_protocol = take.group_protocol()?;
         let group_id = take.text("group.id").map(str::to_owned);
         if group_id.is_none() && auto_commit && take.text("enable.auto.commit").is_some() {
             return conflict("enable.auto.commit cannot be set to true when default group id (null) is used.");
+        }
+        let session_timeout = take.int_millis("session.timeout.ms", 45_000, 0)?;
+        let heartbeat_interval = take.int_millis("heartbeat.interval.ms", 3000, 0)?;
+        // Heartbeat's constructor: a member that beats more seldom than its session lasts is thrown out again and again.
+        let is_classic_member = group_protocol == GroupProtocol::Classic && group_id.is_some();
+        if is_classic_member && heartbeat_interval >= session_timeout {
+            return conflict(&format!(
+                "Heartbeat must be set lower than the session timeout: heartbeat.interval.ms is {}, session.timeout.ms is {}",
+                heartbeat_interval.as_millis(),
+                session_timeout.as_millis()
+            ));
         }
         Ok(Self {
             common: take.common("consumer-1", 131_072, 65_536)?,
@@ -148,10 +159,10 @@ impl ConsumerConfig {
                 &["read_uncommitted", "read_committed"],
             )? == "read_committed",
             check_crcs: take.bool("check.crcs", true)?,
-            session_timeout: take.millis("session.timeout.ms", 45_000)?,
-            heartbeat_interval: take.millis("heartbeat.interval.ms", 3000)?,
-            max_poll_interval: take.millis("max.poll.interval.ms", 300_000)?,
-            default_api_timeout: take.millis("default.api.timeout.ms", 60_000)?,
+            session_timeout,
+            heartbeat_interval,
+            max_poll_interval: take.int_millis("max.poll.interval.ms", 300_000, 1)?,
+            default_api_timeout: take.int_millis("default.api.timeout.ms", 60_000, 0)?,
             client_rack: take.text("client.rack").unwrap_or_default().to_owned(),
             group_protocol,
             group_remote_assignor: take.text("group.remote.assignor").map(str::to_owned),
@@ -288,6 +299,23 @@ mod tests {
         for bad in ["by_duration:", "by_duration", "by_duration:1h", "by_duration:-PT1H", "by_duration:P1M", "soon"] {
             assert!(reset(bad).unwrap_err().contains("by_duration:<PnDTnHnMn.nS.>"), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_heartbeat_comes_more_often_than_the_session_ends() {
+        let error = parse("group.id=g session.timeout.ms=6000 heartbeat.interval.ms=6000").unwrap_err();
+        assert!(error.starts_with("Heartbeat must be set lower than the session timeout"), "{error}");
+        assert!(parse("group.id=g session.timeout.ms=6000 heartbeat.interval.ms=5999").is_ok());
+        assert!(parse("session.timeout.ms=1").is_ok(), "without a group nobody beats");
+    }
+
+    #[test]
+    fn times_that_are_an_int_in_kafka_end_where_an_int_does() {
+        for name in ["max.poll.interval.ms", "session.timeout.ms", "request.timeout.ms", "default.api.timeout.ms"] {
+            assert!(parse(&format!("{name}=2147483647")).is_ok(), "{name}");
+            assert!(parse(&format!("{name}=2147483648")).unwrap_err().contains("Not a number of type INT"), "{name}");
+        }
+        assert!(parse("max.poll.interval.ms=0").unwrap_err().contains("Value must be at least 1"));
     }
 
     #[test]

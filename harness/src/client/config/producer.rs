@@ -185,7 +185,7 @@ impl Take<'_> {
 
     fn delivery_timeout(&mut self, linger: Duration, request: Duration) -> Result<Duration, ConfigError> {
         let asked = self.properties.get("delivery.timeout.ms").is_some();
-        let timeout = self.millis("delivery.timeout.ms", 120_000)?;
+        let timeout = self.int_millis("delivery.timeout.ms", 120_000, 0)?;
         if timeout >= linger + request {
             return Ok(timeout);
         }

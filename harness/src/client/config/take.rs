@@ -75,6 +75,12 @@ impl<'a> Take<'a> {
         Ok(Duration::from_millis(u64::try_from(value).unwrap_or(default)))
     }
 
+    /// As [`Self::millis`], for the settings that are an INT in Kafka.
+    pub(super) fn int_millis(&mut self, name: &'static str, default: i32, min: i32) -> Result<Duration, ConfigError> {
+        let value = self.i32(name, default, min)?;
+        Ok(Duration::from_millis(u64::try_from(value).unwrap_or(0)))
+    }
+
     pub(super) fn bool(&mut self, name: &'static str, default: bool) -> Result<bool, ConfigError> {
         match self.text(name) {
             None => {

@@ -249,8 +249,8 @@ impl Take<'_> {
             secret: secret.ok_or(ConfigError::Missing("sasl.oauthbearer.client.credentials.client.secret"))?.into(),
             scope: scope.filter(|scope| !scope.is_empty()).map(str::to_owned),
             urlencode: self.bool("sasl.oauthbearer.header.urlencode", false)?,
-            connect_timeout: self.millis("sasl.login.connect.timeout.ms", 10_000)?,
-            read_timeout: self.millis("sasl.login.read.timeout.ms", 10_000)?,
+            connect_timeout: self.int_millis("sasl.login.connect.timeout.ms", 10_000, 0)?,
+            read_timeout: self.int_millis("sasl.login.read.timeout.ms", 10_000, 0)?,
         })
     }
 }
