@@ -138,6 +138,13 @@ fn trusted_in(archive: Pkcs12Archive) -> Vec<CertificateDer<'static>> {
 /// The first key, its certificate, and the certificates above that, as far as the store has them.
 fn key_and_chain(archive: &Pkcs12Archive) -> Result<Credentials, String> {
     let key = archive.keys.first().ok_or("it has no private key")?;
+    if archive.keys.len() > 1 {
+        let keys = archive.keys.len();
+        tracing::warn!(
+            keys,
+            "the keystore has several private keys: the first one is used, whatever issuers a broker names"
+        );
+    }
     let of_key = |bag: &&CertificateBag| bag.local_key_id.as_deref() == key.local_key_id.as_ref().map(|id| &id.0[..]);
     let mut at = archive.certs.iter().find(of_key).ok_or("its private key has no certificate")?;
     let mut chain = vec![at];

@@ -197,6 +197,21 @@ fn without_a_host_name_check_the_chain_is_still_checked() {
 }
 
 #[test]
+fn a_broker_s_own_certificate_may_be_what_is_trusted() {
+    let ca = Ca::new("ca");
+    let (ours, other) = (ca.sign(&["localhost"], (2020, 2040)), ca.sign(&["localhost"], (2020, 2040)));
+    let expired = ca.sign(&["localhost"], (2020, 2021));
+    let shake = |theirs: &(String, String), host: &str, trusted: &(String, String)| {
+        let settings = TlsSettings { trust: Trust::Pem(trusted.0.clone()), ..settings(&ca) };
+        Rig::new(&settings, host, server(theirs, None), 1000).settle().map_err(|error| error.to_string())
+    };
+    shake(&ours, "localhost", &ours).unwrap();
+    assert!(shake(&other, "localhost", &ours).unwrap_err().contains("UnknownIssuer"));
+    assert!(shake(&expired, "localhost", &expired).unwrap_err().contains("xpired"));
+    assert!(shake(&ours, "elsewhere", &ours).unwrap_err().contains("not valid for name"));
+}
+
+#[test]
 fn a_broker_that_wants_a_certificate_gets_it_or_says_so() {
     let ca = Ca::new("ca");
     let (broker, (chain, key)) = (ca.sign(&["localhost"], GOOD), ca.sign(&["client"], GOOD));
