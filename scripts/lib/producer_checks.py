@@ -152,9 +152,16 @@ def door(broker_port, closed_s):
             except OSError:
                 return
             if time.monotonic() < opens:
-                ended.append(client.close())
+                # What was read before is no reason to reset: the client sees a plain end.
+                client.settimeout(1)
+                with client, contextlib.suppress(OSError):
+                    ended.append(client.recv(65536))
                 continue
-            broker = socket.create_connection(("127.0.0.1", broker_port))
+            try:
+                broker = socket.create_connection(("127.0.0.1", broker_port))
+            except OSError:
+                client.close()
+                continue
             for ends in ((client, broker), (broker, client)):
                 threading.Thread(target=forward, args=ends, daemon=True).start()
 
