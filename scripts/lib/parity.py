@@ -156,8 +156,8 @@ def failures(text):
 
 
 def our_failures(text):
-    """The same from our last lines, which count them."""
-    kinds = re.findall(r"^(\d+) records failed, such as: (.*)$", text, re.M)
+    """The same from our last lines, which count them; Kafka's name of the error and its code are ours alone."""
+    kinds = re.findall(r"^(\d+) records failed, such as: (?:[A-Z_]+ \(-?\d+\): )?(.*)$", text, re.M)
     return collections.Counter({without_numbers(kind): int(count) for count, kind in kinds})
 
 
