@@ -197,14 +197,13 @@ mod tests {
 
     #[test]
     fn a_thread_that_works_shows_in_the_usage() {
+        // By the thread's own time: beside other work a span of the clock may hold little of it.
+        let thread_ms = || process_cpu_ms(Path::new("/proc/thread-self")).unwrap();
         let meter = Meter::start(Some(std::process::id())).unwrap();
-        let begin = Instant::now();
-        let mut sum = 0u64;
-        while begin.elapsed().as_millis() < 60 {
-            sum = std::hint::black_box(sum.wrapping_add(1));
-        }
+        let (begin, before_ms) = (Instant::now(), thread_ms());
+        while thread_ms() < before_ms + 60 && begin.elapsed().as_secs() < 20 {}
         let usage = meter.stop().unwrap();
-        assert!(usage.client_core_share > 0.1, "{usage:?}");
+        assert!(usage.client_core_share * usage.wall_s > 0.04, "{usage:?}");
         assert!(usage.broker_cpu_ms.is_some() && usage.wall_s >= 0.06);
     }
 
