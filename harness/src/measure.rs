@@ -89,6 +89,16 @@ impl Latencies {
         self.bytes += other.bytes;
     }
 
+    /// Takes so many samples with the same times at once, of so many bytes together.
+    pub fn sample_alike(&mut self, sample: &Sample, records: u64, bytes: u64) {
+        let response = sample.response_ns();
+        self.saturated += if response > LATENCY_NS_MAX { records } else { 0 };
+        self.response.saturating_record_n(response, records);
+        self.service.saturating_record_n(sample.service_ns(), records);
+        self.records += records;
+        self.bytes += bytes;
+    }
+
     /// Takes what was gathered since the last call and starts again.
     #[must_use]
     pub fn take(&mut self) -> Self {

@@ -10,7 +10,7 @@ use super::rows::{self, Read};
 use super::to_ms;
 use crate::cli::Warnings;
 use crate::client::{ConsumedRecord, RecordSink};
-use crate::ledger::ReadLedger;
+use crate::ledger::{LedgerFile, ReadLedger};
 use crate::measure::Sample;
 use crate::perf_extras::series::Recorder;
 
@@ -32,11 +32,9 @@ pub(crate) struct Count {
     reported: (u64, Read),
     /// Where rows of detailed stats are wanted.
     dates: Option<DateFormat>,
-    /// Where the topic is read beside a ledger.
-    pub(crate) ledger: Option<ReadLedger>,
     pub(crate) warnings: Warnings,
-    /// Each client's series, where one is kept.
-    pub(crate) recorders: Vec<Option<Recorder>>,
+    /// What each client has read, where the topic is read beside a ledger. No two read the same partition.
+    ledgers: Vec<Arc<Mutex<ReadLedger>>>,
 }
 
 impl Shared {
@@ -44,7 +42,7 @@ impl Shared {
         clients: usize,
         numbers: &Numbers,
         dates: Option<DateFormat>,
-        ledger: Option<ReadLedger>,
+        ledger: Option<&LedgerFile>,
     ) -> Self {
         let clock = SystemClock::new();
         let start_ns = clock.read().0;
@@ -59,15 +57,29 @@ impl Shared {
             interval_rebalance_ms: vec![0; clients],
             reported: (start_ns, Read::default()),
             dates,
-            ledger,
-            recorders: (0..clients).map(|_| None).collect(),
+            ledgers: ledger.map_or_else(Vec::new, |ledger| {
+                (0..clients).map(|_| Arc::new(Mutex::new(ReadLedger::beside(&ledger.writers)))).collect()
+            }),
         })))
     }
 
-    /// A client that panicked leaves counters that are still true.
     pub(crate) fn count(&self) -> MutexGuard<'_, Count> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
+
+    /// What all clients have read until now.
+    pub(crate) fn read_ledger(&self) -> ReadLedger {
+        let ledgers = self.count().ledgers.clone();
+        ledgers.iter().fold(ReadLedger::new(), |mut all, one| {
+            all.merge(locked(one).clone());
+            all
+        })
+    }
+}
+
+/// A client that panicked leaves counters that are still true.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Count {
@@ -95,7 +107,8 @@ impl Count {
     }
 }
 
-/// One client's ear.
+/// One client's ear. Nothing that is shared is locked for a record but the client's own ledger, which the others look at
+/// seldom.
 pub(crate) struct Tally {
     client: usize,
     shared: Shared,
@@ -105,13 +118,24 @@ pub(crate) struct Tally {
     /// Since when nothing is assigned.
     joining_since_ns: Option<u64>,
     clock: SystemClock,
-    /// The time of this poll's first record, where times or contents are looked at: monotonic, wall.
+    ledger: Option<Arc<Mutex<ReadLedger>>>,
+    /// The client's series, where one is kept.
+    recorder: Option<Recorder>,
+    /// The time of this poll's first record, where a series is kept: monotonic, wall.
     seen_at: Option<(u64, i64)>,
-    keeps_more: bool,
+    alike: Alike,
+}
+
+/// The last records of a poll that have one timestamp, and so one age: the series takes them together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Alike {
+    timestamp_ms: i64,
+    records: u64,
+    bytes: u64,
 }
 
 impl Tally {
-    pub(crate) fn new(client: usize, shared: &Shared) -> Self {
+    pub(crate) fn new(client: usize, shared: &Shared, recorder: Option<Recorder>) -> Self {
         let count = shared.count();
         Self {
             client,
@@ -120,31 +144,48 @@ impl Tally {
             rebalance_ms: 0,
             joining_since_ns: Some(count.start_ns),
             clock: SystemClock::new(),
+            ledger: count.ledgers.get(client).cloned(),
+            recorder,
             seen_at: None,
-            keeps_more: count.ledger.is_some() || count.recorders[client].is_some(),
+            alike: Alike::default(),
         }
     }
 
     /// Gives what the poll brought to the account of all.
     pub(crate) fn end_poll(&mut self, now_ns: u64) {
+        self.record_alike();
         self.seen_at = None;
         self.shared.count().add(std::mem::take(&mut self.read), now_ns);
     }
 
-    fn keep(&mut self, record: &ConsumedRecord<'_>, bytes: u64) {
-        let clock = &self.clock;
-        let (now_ns, wall_ms) = *self.seen_at.get_or_insert_with(|| (clock.read().0, clock.wall_ms()));
-        let mut count = self.shared.count();
-        if let Some(ledger) = &mut count.ledger {
-            ledger.record_with(record.partition, record.value.unwrap_or_default(), record.headers);
+    /// The client reads no more.
+    pub(crate) fn end(mut self) {
+        self.record_alike();
+        self.recorder.into_iter().for_each(Recorder::end);
+    }
+
+    fn keep_time(&mut self, timestamp_ms: i64, bytes: u64) {
+        if self.alike.records == 0 || self.alike.timestamp_ms != timestamp_ms {
+            self.record_alike();
+            let clock = &self.clock;
+            self.seen_at.get_or_insert_with(|| (clock.read().0, clock.wall_ms()));
+            self.alike = Alike { timestamp_ms, ..Alike::default() };
         }
-        if let Some(recorder) = &mut count.recorders[self.client] {
-            // Two machines' clocks may disagree: what was read before it was written took no time.
-            let age_ms = u64::try_from(wall_ms.saturating_sub(record.timestamp_ms)).unwrap_or(0);
-            let written_ns = now_ns.saturating_sub(age_ms.saturating_mul(1_000_000));
-            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-            recorder.done(&Sample { intended_ns: written_ns, sent_ns: written_ns, done_ns: now_ns, bytes });
+        self.alike.records += 1;
+        self.alike.bytes += bytes;
+    }
+
+    fn record_alike(&mut self) {
+        let Alike { timestamp_ms, records, bytes } = std::mem::take(&mut self.alike);
+        let (Some(recorder), Some((now_ns, wall_ms))) = (&mut self.recorder, self.seen_at) else { return };
+        if records == 0 {
+            return;
         }
+        // Two machines' clocks may disagree: what was read before it was written took no time.
+        let age_ms = u64::try_from(wall_ms.saturating_sub(timestamp_ms)).unwrap_or(0);
+        let written_ns = now_ns.saturating_sub(age_ms.saturating_mul(1_000_000));
+        let sample = Sample { intended_ns: written_ns, sent_ns: written_ns, done_ns: now_ns, bytes: 0 };
+        recorder.done_alike(&sample, records, bytes);
     }
 }
 
@@ -153,8 +194,11 @@ impl RecordSink for Tally {
         let bytes = record.key.map_or(0, <[u8]>::len) as u64 + record.value.map_or(0, <[u8]>::len) as u64;
         self.read.records += 1;
         self.read.bytes += bytes;
-        if self.keeps_more {
-            self.keep(record, bytes);
+        if let Some(ledger) = &self.ledger {
+            locked(ledger).record_with(record.partition, record.value.unwrap_or_default(), record.headers);
+        }
+        if self.recorder.is_some() {
+            self.keep_time(record.timestamp_ms, bytes);
         }
     }
 
@@ -177,6 +221,8 @@ impl RecordSink for Tally {
 mod tests {
     use super::*;
     use crate::client::ReadHeaders;
+    use crate::ledger::{WriteLedger, settle};
+    use crate::perf_extras::series::{Second, Series};
 
     fn shared(clients: usize) -> Shared {
         let numbers = Numbers { records: 10, timeout_ms: 1, reporting_interval_ms: 1000 };
@@ -199,7 +245,7 @@ mod tests {
     fn clients_count_together_and_the_longest_rebalance_counts() {
         let shared = shared(2);
         let start_ns = shared.count().start_ns;
-        let (mut one, mut two) = (Tally::new(0, &shared), Tally::new(1, &shared));
+        let (mut one, mut two) = (Tally::new(0, &shared, None), Tally::new(1, &shared, None));
         one.record(&record(b"123"));
         two.record(&record(b"12345"));
         assert_eq!(shared.count().read, Read::default(), "until the poll is over");
@@ -213,5 +259,43 @@ mod tests {
         two.assigned(&[], start_ns + 45_000_000);
         assert_eq!(shared.count().rebalance_ms, 30);
         assert_eq!(shared.count().interval_rebalance_ms, [30, 25]);
+    }
+
+    #[test]
+    fn the_series_has_every_record_with_its_own_age_and_bytes() {
+        let shared = shared(1);
+        let seconds: Arc<Mutex<Vec<Second>>> = Arc::default();
+        let emitted = Arc::clone(&seconds);
+        let emit = Box::new(move |second| locked(&emitted).push(second));
+        let start_ns = shared.count().start_ns;
+        let mut tally = Tally::new(0, &shared, Some(Recorder::new(0, start_ns, false, emit)));
+        let wall_ms = SystemClock::new().wall_ms();
+        let at = |ago_ms: i64| ConsumedRecord { timestamp_ms: wall_ms - ago_ms, ..record(b"1234") };
+        [at(5000), at(5000), at(1000), at(5000)].iter().for_each(|record| tally.record(record));
+        tally.end_poll(start_ns + 1);
+        tally.record(&at(5000));
+        tally.end();
+        let mut series = Series::new(1, None);
+        locked(&seconds).drain(..).for_each(|second| series.take(second).unwrap());
+        series.end().unwrap();
+        let response = &series.total.response;
+        assert_eq!((series.counts.done, series.counts.done_bytes, response.len()), (5, 25, 5));
+        assert_eq!(response.count_between(900_000_000, 1_900_000_000), 1);
+        assert_eq!(response.count_between(4_900_000_000, 5_900_000_000), 4);
+    }
+
+    #[test]
+    fn each_client_s_ledger_is_part_of_one() {
+        let (mut writer, mut value) = (WriteLedger::new(3), [0; 30]);
+        let numbers = Numbers { records: 10, timeout_ms: 1, reporting_interval_ms: 1000 };
+        let file = LedgerFile { writers: vec![writer.clone()], ..LedgerFile::default() };
+        let shared = Shared::new(2, &numbers, None, Some(&file));
+        for partition in [0, 1, 0] {
+            writer.stamp(partition, &mut value).unwrap();
+            let mut tally = Tally::new(usize::try_from(partition).unwrap(), &shared, None);
+            tally.record(&ConsumedRecord { partition, ..record(&value) });
+        }
+        let verdict = settle(&[writer], &shared.read_ledger());
+        assert_eq!((verdict.read, verdict.doubled, verdict.corrupt), (3, 0, 0), "{verdict}");
     }
 }

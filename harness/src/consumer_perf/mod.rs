@@ -25,7 +25,7 @@ use ringlog_io::{Clock as _, SystemClock};
 
 use crate::cli::{PerfError, warn_unused};
 use crate::client::config::ConsumerConfig;
-use crate::ledger::{LedgerFile, ReadLedger, settle};
+use crate::ledger::{LedgerFile, settle};
 use crate::perf_extras::clients::{self, Event};
 use crate::perf_extras::hdr::{CONSUMER_KINDS, HdrFile};
 use crate::perf_extras::progress::Progress;
@@ -88,7 +88,7 @@ fn run(options: Options, extras: &Extras, args: &[String]) -> Result<ExitCode, P
     let stop = Interrupt::watch()?;
     let shown = options.detailed.then(|| dates.clone());
     let shared =
-        Shared::new(extras.clients, &numbers, shown, ledger.as_ref().map(|ledger| ReadLedger::beside(&ledger.writers)));
+        Shared::new(extras.clients, &numbers, shown, ledger.as_ref());
     let plan = Plan {
         options,
         numbers,
@@ -136,7 +136,7 @@ impl Run<'_> {
         let log = hdr_file.as_mut().map(|file| file.begin(start_wall_ms, CONSUMER_KINDS)).transpose()?;
         let mut series = Series::new(self.extras.clients, log);
         let reports = self.read(&seats, &mut series)?;
-        self.close_series(&mut series)?;
+        series.end()?;
         let elapsed_ms = self.print_results(&reports);
         let judged = self.judge();
         let account = Account {
@@ -164,11 +164,11 @@ impl Run<'_> {
         let (plan, shared, measures) = (Arc::clone(&self.plan), self.shared.clone(), self.extras.measures());
         let origin_ns = shared.count().start_ns;
         let client = move |number: usize, events: std::sync::mpsc::Sender<Event<Second, Report>>| {
-            if measures {
+            let recorder = measures.then(|| {
                 let emit = Box::new(move |second| _ = events.send(Event::Second(second)));
-                shared.count().recorders[number] = Some(Recorder::new(number, origin_ns, false, emit));
-            }
-            reader::run(&plan, number, &shared)
+                Recorder::new(number, origin_ns, false, emit)
+            });
+            reader::run(&plan, number, &shared, recorder)
         };
         let known = Some(self.plan.numbers.records).filter(|records| *records != i64::MAX.cast_unsigned());
         let mut progress = self.extras.progress.then(|| Progress::new(known));
@@ -179,14 +179,6 @@ impl Run<'_> {
         });
         progress.iter().for_each(Progress::finish);
         reports
-    }
-
-    /// What clients that could not be waited for have counted.
-    fn close_series(&self, series: &mut Series<'_>) -> Result<(), PerfError> {
-        let lasts: Vec<Second> =
-            self.shared.count().recorders.iter_mut().filter_map(Option::take).map(Recorder::into_last).collect();
-        lasts.into_iter().try_for_each(|last| series.take(last))?;
-        series.end()
     }
 
     /// Prints what the original prints at the end. Gives the elapsed milliseconds.
@@ -221,7 +213,7 @@ impl Run<'_> {
             println!("ledger: not read to the end: the run was interrupted");
             return None;
         }
-        let verdict = settle(&ledger.writers, self.shared.count().ledger.as_ref()?);
+        let verdict = settle(&ledger.writers, &self.shared.read_ledger());
         let (line, adds_up) = readback::line(&verdict, ledger);
         println!("{line}");
         Some((verdict, adds_up))

@@ -19,6 +19,7 @@ use crate::client::config::{ConsumerConfig, OffsetReset};
 use crate::ledger::{LedgerFile, settle};
 use crate::perf_extras::effort::{Begun, Effort};
 use crate::perf_extras::readback::Patience;
+use crate::perf_extras::series::Recorder;
 use crate::perf_extras::signals::Stop;
 
 /// How long one poll waits.
@@ -46,7 +47,12 @@ pub(crate) struct Report {
 }
 
 /// Runs client number `client`.
-pub(crate) fn run(plan: &Plan, client: usize, shared: &Shared) -> Result<Report, PerfError> {
+pub(crate) fn run(
+    plan: &Plan,
+    client: usize,
+    shared: &Shared,
+    recorder: Option<Recorder>,
+) -> Result<Report, PerfError> {
     let mut config = plan.config.clone();
     if plan.clients > 1 {
         config.common.client_id = format!("{}-{client}", config.common.client_id);
@@ -57,7 +63,7 @@ pub(crate) fn run(plan: &Plan, client: usize, shared: &Shared) -> Result<Report,
         config.read_committed = ledger.reads_committed();
     }
     let mut consumer = Consumer::open(config, driver::open(driver::DriverOptions::default())?)?;
-    let mut tally = Tally::new(client, shared);
+    let mut tally = Tally::new(client, shared, recorder);
     let begun = Begun::at(consumer.driver().read().0);
     match &plan.ledger {
         Some(ledger) => {
@@ -74,8 +80,8 @@ pub(crate) fn run(plan: &Plan, client: usize, shared: &Shared) -> Result<Report,
         metrics: plan.options.print_metrics.then(|| metrics::of(&mut consumer)),
         disconnect: consumer.last_disconnect().map(str::to_owned),
     };
-    let recorder = shared.count().recorders[client].take();
-    recorder.into_iter().for_each(crate::perf_extras::series::Recorder::end);
+    // Before the close, which may take long.
+    tally.end();
     consumer.close()?;
     Ok(report)
 }
@@ -140,8 +146,7 @@ fn read_beside(
         // What any of the clients reads keeps all of them waiting.
         let last_ns = shared.count().last_consumed_ns;
         let came = usize::from(std::mem::replace(&mut seen_ns, last_ns) != last_ns);
-        let mut missing =
-            || shared.count().ledger.as_ref().map_or(0, |read| ledger.missing(&settle(&ledger.writers, read)));
+        let mut missing = || ledger.missing(&settle(&ledger.writers, &shared.read_ledger()));
         if patience.is_over(came, now_ns, &mut missing) {
             break;
         }

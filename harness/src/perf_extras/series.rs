@@ -93,6 +93,16 @@ impl Recorder {
         }
     }
 
+    /// So many records with the same times were read, of so many bytes together.
+    pub(crate) fn done_alike(&mut self, sample: &Sample, records: u64, bytes: u64) {
+        self.advance(sample.done_ns);
+        self.counts.done += records;
+        self.counts.done_bytes += bytes;
+        if sample.sent_ns >= self.steady_since_ns {
+            self.latencies.sample_alike(sample, records, bytes);
+        }
+    }
+
     pub(crate) fn failed(&mut self, records: u64, now_ns: u64) {
         self.advance(now_ns);
         self.counts.failed += records;
