@@ -27,7 +27,7 @@ pub(crate) struct Opt {
 pub(crate) struct Given(Vec<(&'static str, Option<String>)>);
 
 /// Reads the arguments.
-pub(crate) fn parse(options: &'static [Opt], args: &[String]) -> Result<Given, String> {
+pub(crate) fn parse(options: &[Opt], args: &[String]) -> Result<Given, String> {
     let mut given = Given::default();
     let mut rest = args.iter().peekable();
     while let Some(token) = rest.next() {

@@ -5,13 +5,11 @@ use serde_json::{Value, json};
 use super::count::Shared;
 use super::extras::Extras;
 use super::options::Options;
-use super::reader::Report;
 use crate::cli::PerfError;
 use crate::perf_extras::document::{self, latency};
-use crate::perf_extras::effort::{self, Effort};
+use crate::perf_extras::effort::Efforts;
 use crate::perf_extras::readback::Judged;
 use crate::perf_extras::series::Series;
-use crate::run::rows::CLIENT_SHARE_MAX;
 
 /// What is known of a run at its end.
 pub(crate) struct Account<'a> {
@@ -21,7 +19,7 @@ pub(crate) struct Account<'a> {
     pub(crate) config: &'a [(String, String)],
     pub(crate) seats: &'a [Option<usize>],
     pub(crate) started_ms: i64,
-    pub(crate) reports: &'a [Option<Report>],
+    pub(crate) efforts: Efforts,
     pub(crate) series: &'a Series<'a>,
     pub(crate) shared: &'a Shared,
     pub(crate) elapsed_s: f64,
@@ -29,23 +27,14 @@ pub(crate) struct Account<'a> {
 }
 
 impl Account<'_> {
-    /// The busiest client's share of a core, where the kernel says.
-    fn client_share(&self) -> Option<f64> {
-        effort::busiest(self.efforts())
-    }
-
-    fn efforts(&self) -> impl Iterator<Item = Effort> {
-        self.reports.iter().flatten().map(|report| report.effort)
-    }
-
     fn is_client_limited(&self) -> bool {
-        self.client_share().is_some_and(|share| share >= CLIENT_SHARE_MAX)
+        self.efforts.is_busy()
     }
 
     /// Lines after the original's.
     pub(crate) fn print(&self) {
         if self.extras.measures() && self.is_client_limited() {
-            println!("The client was the limit: its thread used {:.2} of a core.", self.client_share().unwrap_or(0.0));
+            println!("{}", self.efforts.limit_line());
         }
     }
 
@@ -82,8 +71,8 @@ impl Account<'_> {
             },
             "end_to_end_us": latency(&self.series.total.response),
             "client": {
-                "cpu_s": effort::cpu_s(self.efforts()),
-                "busiest_thread_share": self.client_share(),
+                "cpu_s": self.efforts.cpu_s(),
+                "busiest_thread_share": self.efforts.busiest(),
                 "was_the_limit": self.is_client_limited(),
             },
             "seconds": self.series.rows.iter().map(|row| json!({

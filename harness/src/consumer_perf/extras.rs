@@ -3,12 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::perf_extras::args::{Extra, Taken};
-use crate::perf_extras::clients::CLIENTS_MAX;
-
-const fn extra(name: &'static str, metavar: &'static str, help: &'static str) -> Extra {
-    Extra { name, metavar, help }
-}
+use crate::perf_extras::args::{Extra, Taken, extra};
 
 pub(crate) const EXTRAS: &[Extra] = &[
     extra(
@@ -33,9 +28,6 @@ pub(crate) const EXTRAS: &[Extra] = &[
     extra("--progress", "", "shows what is going on, on standard error"),
 ];
 
-/// More seconds than this are a mistake.
-const SECONDS_MAX: f64 = 1e8;
-
 /// What was asked for beyond the original.
 #[derive(Clone, Debug)]
 pub(crate) struct Extras {
@@ -50,16 +42,14 @@ pub(crate) struct Extras {
 
 impl Extras {
     pub(crate) fn new(taken: &Taken) -> Result<Self, String> {
-        let clients = taken.number("--clients", (1, CLIENTS_MAX))?;
-        let duration = taken.number("--duration", (0.001, SECONDS_MAX))?;
-        let path = |name| taken.text(name).map(PathBuf::from);
+        let (clients, pinned) = taken.clients()?;
         Ok(Self {
-            clients: clients.unwrap_or(1),
-            pinned: clients.is_some(),
-            duration: duration.map(Duration::from_secs_f64),
-            json: path("--json"),
-            hdr_log: path("--hdr-log"),
-            ledger: path("--ledger"),
+            clients,
+            pinned,
+            duration: taken.seconds("--duration")?,
+            json: taken.path("--json"),
+            hdr_log: taken.path("--hdr-log"),
+            ledger: taken.path("--ledger"),
             progress: taken.has("--progress"),
         })
     }

@@ -87,8 +87,7 @@ fn run(options: Options, extras: &Extras, args: &[String]) -> Result<ExitCode, P
     let numbers = options.numbers().map_err(PerfError::Text)?;
     let stop = Interrupt::watch()?;
     let shown = options.detailed.then(|| dates.clone());
-    let shared =
-        Shared::new(extras.clients, &numbers, shown, ledger.as_ref());
+    let shared = Shared::new(extras.clients, &numbers, shown, ledger.as_ref());
     let plan = Plan {
         options,
         numbers,
@@ -146,7 +145,7 @@ impl Run<'_> {
             config: &self.config,
             seats: &seats,
             started_ms: start_wall_ms,
-            reports: &reports,
+            efforts: reports.iter().flatten().map(|report| report.effort).collect(),
             series: &series,
             shared: &self.shared,
             elapsed_s: elapsed_ms as f64 / 1000.0,

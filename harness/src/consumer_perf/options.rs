@@ -13,76 +13,78 @@ const fn flag(name: &'static str, help: &'static str) -> Opt {
     Opt { name, arity: Arity::Flag, metavar: "", help }
 }
 
-const BOOTSTRAP_SERVER: Opt =
-    opt("bootstrap-server", "String: server to connect to", "REQUIRED. The server(s) to connect to.");
-const CONSUMER_CONFIG: Opt =
-    opt("consumer.config", "String: config file", "Properties file with settings of the consumer.");
-const DATE_FORMAT: Opt =
-    opt("date-format", "String: date format", "How times are printed, as java.text.SimpleDateFormat has it.");
-const FETCH_SIZE: Opt = opt("fetch-size", "Integer: size", "max.partition.fetch.bytes (default: 1048576).");
-const FROM_LATEST: Opt =
-    flag("from-latest", "Begin with the latest record where the group has no offset, and not with the earliest.");
-const GROUP: Opt = opt("group", "String: gid", "The group id (default: perf-consumer- and a random number).");
-const HELP: Opt = flag("help", "Print usage information.");
-const HIDE_HEADER: Opt = flag("hide-header", "Leave out the header of the stats.");
-const PRINT_METRICS: Opt = flag("print-metrics", "Print metrics at the end.");
-const REPORTING_INTERVAL: Opt =
-    opt("reporting-interval", "Long: interval_ms", "Milliseconds between two rows of detailed stats (default: 5000).");
-const SHOW_DETAILED_STATS: Opt = flag("show-detailed-stats", "Print a row per reporting interval, and no summary.");
-const SOCKET_BUFFER_SIZE: Opt = opt("socket-buffer-size", "Integer: size", "receive.buffer.bytes (default: 2097152).");
-const TIMEOUT: Opt = Opt {
-    name: "timeout",
-    arity: Arity::Optional,
-    metavar: "Long: milliseconds",
-    help: "The longest wait between two records (default: 10000).",
-};
-const TOPIC: Opt = opt("topic", "String: topic", "The topic to consume from.");
-const VERSION: Opt = flag("version", "Print the version.");
+/// Which of the originals has an option.
+#[derive(Clone, Copy)]
+enum Has {
+    Both,
+    Only(Compat),
+}
 
-const OPTIONS_4_3: &[Opt] = &[
-    BOOTSTRAP_SERVER,
-    opt("command-config", "String: config file", "Properties file with settings of the consumer."),
-    opt("command-property", "String: prop1=val1", "A setting of the consumer; repeatable; before --command-config."),
-    Opt { help: "(DEPRECATED) Properties file; use --command-config.", ..CONSUMER_CONFIG },
-    DATE_FORMAT,
-    FETCH_SIZE,
-    FROM_LATEST,
-    GROUP,
-    HELP,
-    HIDE_HEADER,
-    opt("include", "String: Java regex (String)", "Regular expression of the topics to consume from."),
-    opt("messages", "Long: count", "(DEPRECATED) The number of records to consume; use --num-records."),
-    opt("num-records", "Long: count", "REQUIRED. The number of records to consume."),
-    PRINT_METRICS,
-    REPORTING_INTERVAL,
-    SHOW_DETAILED_STATS,
-    SOCKET_BUFFER_SIZE,
-    TIMEOUT,
-    TOPIC,
-    VERSION,
+const NEW: Has = Has::Only(Compat::V4_3);
+const OLD: Has = Has::Only(Compat::V3_9);
+
+/// By name, as their tables are.
+const OPTIONS: &[(Has, Opt)] = &[
+    (Has::Both, opt("bootstrap-server", "String: server to connect to", "REQUIRED. The server(s) to connect to.")),
+    (OLD, opt("broker-list", "String: broker-list", "DEPRECATED, use --bootstrap-server, which comes before it.")),
+    (NEW, opt("command-config", "String: config file", "Properties file with settings of the consumer.")),
+    (
+        NEW,
+        opt(
+            "command-property",
+            "String: prop1=val1",
+            "A setting of the consumer; repeatable; before --command-config.",
+        ),
+    ),
+    (NEW, opt("consumer.config", "String: config file", "(DEPRECATED) Properties file; use --command-config.")),
+    (OLD, opt("consumer.config", "String: config file", "Properties file with settings of the consumer.")),
+    (
+        Has::Both,
+        opt("date-format", "String: date format", "How times are printed, as java.text.SimpleDateFormat has it."),
+    ),
+    (Has::Both, opt("fetch-size", "Integer: size", "max.partition.fetch.bytes (default: 1048576).")),
+    (
+        Has::Both,
+        flag("from-latest", "Begin with the latest record where the group has no offset, and not with the earliest."),
+    ),
+    (Has::Both, opt("group", "String: gid", "The group id (default: perf-consumer- and a random number).")),
+    (Has::Both, flag("help", "Print usage information.")),
+    (Has::Both, flag("hide-header", "Leave out the header of the stats.")),
+    (NEW, opt("include", "String: Java regex (String)", "Regular expression of the topics to consume from.")),
+    (NEW, opt("messages", "Long: count", "(DEPRECATED) The number of records to consume; use --num-records.")),
+    (OLD, opt("messages", "Long: count", "REQUIRED. The number of records to consume.")),
+    (OLD, opt("num-fetch-threads", "Integer: count", "DEPRECATED and ignored.")),
+    (NEW, opt("num-records", "Long: count", "REQUIRED. The number of records to consume.")),
+    (Has::Both, flag("print-metrics", "Print metrics at the end.")),
+    (
+        Has::Both,
+        opt(
+            "reporting-interval",
+            "Long: interval_ms",
+            "Milliseconds between two rows of detailed stats (default: 5000).",
+        ),
+    ),
+    (Has::Both, flag("show-detailed-stats", "Print a row per reporting interval, and no summary.")),
+    (Has::Both, opt("socket-buffer-size", "Integer: size", "receive.buffer.bytes (default: 2097152).")),
+    (OLD, opt("threads", "Integer: count", "DEPRECATED and ignored.")),
+    (
+        Has::Both,
+        Opt {
+            name: "timeout",
+            arity: Arity::Optional,
+            metavar: "Long: milliseconds",
+            help: "The longest wait between two records (default: 10000).",
+        },
+    ),
+    (Has::Both, opt("topic", "String: topic", "The topic to consume from.")),
+    (Has::Both, flag("version", "Print the version.")),
 ];
 
-const OPTIONS_3_9: &[Opt] = &[
-    BOOTSTRAP_SERVER,
-    opt("broker-list", "String: broker-list", "DEPRECATED, use --bootstrap-server, which comes before it."),
-    CONSUMER_CONFIG,
-    DATE_FORMAT,
-    FETCH_SIZE,
-    FROM_LATEST,
-    GROUP,
-    HELP,
-    HIDE_HEADER,
-    opt("messages", "Long: count", "REQUIRED. The number of records to consume."),
-    opt("num-fetch-threads", "Integer: count", "DEPRECATED and ignored."),
-    PRINT_METRICS,
-    REPORTING_INTERVAL,
-    SHOW_DETAILED_STATS,
-    SOCKET_BUFFER_SIZE,
-    opt("threads", "Integer: count", "DEPRECATED and ignored."),
-    TIMEOUT,
-    TOPIC,
-    VERSION,
-];
+/// The options of one of the originals.
+fn options(compat: Compat) -> Vec<Opt> {
+    let is_there = |has: Has| matches!(has, Has::Both) || matches!(has, Has::Only(only) if only == compat);
+    OPTIONS.iter().filter(|(has, _)| is_there(*has)).map(|(_, option)| *option).collect()
+}
 
 /// The first line that no argument at all, and `--help`, print.
 const PURPOSE: &str = "This tool is used to verify the consumer performance.";
@@ -126,12 +128,12 @@ pub(crate) struct Numbers {
 /// Reads and checks the arguments.
 pub(crate) fn parse(args: &[String]) -> Result<Options, Stop> {
     let (compat, args) = Compat::take(args).map_err(Stop::Usage)?;
-    let options = if compat.is_3_9() { OPTIONS_3_9 } else { OPTIONS_4_3 };
-    let usage = |message: String| Stop::Usage(format!("{message}\n{}", table(options).trim_end()));
+    let options = options(compat);
+    let usage = |message: String| Stop::Usage(format!("{message}\n{}", table(&options).trim_end()));
     if args.is_empty() && !compat.is_3_9() {
         return Err(usage(PURPOSE.into()));
     }
-    let given = parse_options(options, &args).map_err(usage)?;
+    let given = parse_options(&options, &args).map_err(usage)?;
     if given.has("help") {
         return Err(usage(PURPOSE.into()));
     }

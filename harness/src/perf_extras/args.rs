@@ -4,7 +4,11 @@
 //! - `--opt value` and `--opt=value`, by the whole name only: an abbreviation belongs to the original's parser.
 //! - A value does not begin with `--`. An option that was given twice is refused.
 
+use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
+
+use super::clients::CLIENTS_MAX;
 
 /// One option beyond the original's.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +19,14 @@ pub(crate) struct Extra {
     pub(crate) metavar: &'static str,
     pub(crate) help: &'static str,
 }
+
+/// An option's line in the help.
+pub(crate) const fn extra(name: &'static str, metavar: &'static str, help: &'static str) -> Extra {
+    Extra { name, metavar, help }
+}
+
+/// More seconds than this are a mistake.
+const SECONDS_MAX: f64 = 1e8;
 
 /// What was given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +75,22 @@ impl Taken {
 
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A file.
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
+        self.text(name).map(PathBuf::from)
+    }
+
+    /// A span of time in seconds.
+    pub(crate) fn seconds(&self, name: &str) -> Result<Option<Duration>, String> {
+        Ok(self.number(name, (0.001, SECONDS_MAX))?.map(Duration::from_secs_f64))
+    }
+
+    /// `--clients`: how many, and whether their threads are pinned.
+    pub(crate) fn clients(&self) -> Result<(usize, bool), String> {
+        let clients = self.number("--clients", (1, CLIENTS_MAX))?;
+        Ok((clients.unwrap_or(1), clients.is_some()))
     }
 
     /// A number of `min` to `max`.

@@ -3,6 +3,7 @@
 use ringlog_io::{Clock as _, SystemClock};
 
 use crate::host::own_thread_ns;
+use crate::run::rows::CLIENT_SHARE_MAX;
 
 /// A client's work that began.
 #[derive(Clone, Copy, Debug)]
@@ -39,14 +40,36 @@ impl Effort {
     }
 }
 
-/// The busiest client's share of a core, where the kernel says.
-pub(crate) fn busiest(efforts: impl Iterator<Item = Effort>) -> Option<f64> {
-    efforts.filter_map(|effort| effort.share()).reduce(f64::max)
+/// The work of all clients that were waited for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Efforts(Vec<Effort>);
+
+impl FromIterator<Effort> for Efforts {
+    fn from_iter<I: IntoIterator<Item = Effort>>(efforts: I) -> Self {
+        Self(efforts.into_iter().collect())
+    }
 }
 
-/// Processor time of all clients, in seconds.
-pub(crate) fn cpu_s(efforts: impl Iterator<Item = Effort>) -> f64 {
-    efforts.filter_map(|effort| effort.cpu_ns).sum::<u64>() as f64 / 1e9
+impl Efforts {
+    /// The busiest client's share of a core, where the kernel says.
+    pub(crate) fn busiest(&self) -> Option<f64> {
+        self.0.iter().filter_map(Effort::share).reduce(f64::max)
+    }
+
+    /// Whether a client's thread was near all of a core.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busiest().is_some_and(|share| share >= CLIENT_SHARE_MAX)
+    }
+
+    /// Processor time of all clients, in seconds.
+    pub(crate) fn cpu_s(&self) -> f64 {
+        self.0.iter().filter_map(|effort| effort.cpu_ns).sum::<u64>() as f64 / 1e9
+    }
+
+    /// The line of a run whose numbers show the client and not the broker.
+    pub(crate) fn limit_line(&self) -> String {
+        format!("The client was the limit: its thread used {:.2} of a core.", self.busiest().unwrap_or(0.0))
+    }
 }
 
 /// When the last client was done; now, where one could not be waited for (`None`).
@@ -66,9 +89,11 @@ mod tests {
     #[test]
     fn the_busiest_thread_counts_and_processor_times_add_up() {
         let efforts = [effort(0, 1000, Some(900)), effort(500, 1500, Some(100)), effort(0, 10, None)];
-        assert_eq!(busiest(efforts.into_iter()), Some(0.9));
-        assert_eq!(cpu_s(efforts.into_iter()), 1e-6);
-        assert_eq!(busiest([effort(0, 10, None)].into_iter()), None);
+        let efforts: Efforts = efforts.into_iter().collect();
+        assert_eq!((efforts.busiest(), efforts.cpu_s()), (Some(0.9), 1e-6));
+        assert_eq!(efforts.limit_line(), "The client was the limit: its thread used 0.90 of a core.");
+        let unknown: Efforts = std::iter::once(effort(0, 10, None)).collect();
+        assert_eq!((unknown.busiest(), unknown.is_busy()), (None, false));
     }
 
     #[test]

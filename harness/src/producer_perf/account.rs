@@ -10,10 +10,10 @@ use super::sender::{Lateness, Report};
 use crate::cli::PerfError;
 use crate::ledger::{AcknowledgedBy, LedgerFile};
 use crate::perf_extras::document::{self, latency, latency_line};
-use crate::perf_extras::effort::{self, Effort};
+use crate::perf_extras::effort::Efforts;
 use crate::perf_extras::readback::Judged;
 use crate::perf_extras::series::Series;
-use crate::run::rows::{CLIENT_SHARE_MAX, RATE_SHARE_MIN};
+use crate::run::rows::RATE_SHARE_MIN;
 
 /// More late records than this share mean that the schedule was not kept.
 const LATE_SHARE_MAX: f64 = 0.01;
@@ -28,6 +28,7 @@ pub(crate) struct Account<'a> {
     pub(crate) seats: &'a [Option<usize>],
     pub(crate) started_ms: i64,
     pub(crate) reports: &'a [Option<Report>],
+    pub(crate) efforts: Efforts,
     pub(crate) series: &'a Series<'a>,
     pub(crate) shared: &'a Shared,
     /// The original's lines.
@@ -39,19 +40,6 @@ pub(crate) struct Account<'a> {
 }
 
 impl Account<'_> {
-    /// The busiest client's share of a core, where the kernel says.
-    fn client_share(&self) -> Option<f64> {
-        effort::busiest(self.efforts())
-    }
-
-    fn efforts(&self) -> impl Iterator<Item = Effort> {
-        self.reports.iter().flatten().map(|report| report.effort)
-    }
-
-    fn cpu_s(&self) -> f64 {
-        effort::cpu_s(self.efforts())
-    }
-
     fn lateness(&self) -> Lateness {
         self.reports.iter().flatten().fold(Lateness::default(), |sum, report| Lateness {
             late: sum.late + report.lateness.late,
@@ -70,7 +58,7 @@ impl Account<'_> {
     /// Whether the client and not the broker was what the numbers show: a thread near all of a core, and less done than
     /// was wanted.
     fn is_client_limited(&self) -> bool {
-        let busy = self.client_share().is_some_and(|share| share >= CLIENT_SHARE_MAX);
+        let busy = self.efforts.is_busy();
         let target = self.options.throughput;
         let reached = target > 0.0 && self.rate() >= RATE_SHARE_MIN * target;
         let late_share = self.lateness().late as f64 / self.series.counts.sent.max(1) as f64;
@@ -84,7 +72,7 @@ impl Account<'_> {
             println!("{}", latency_line("service", &self.series.total.service));
             let failed = self.shared.totals().failures.records();
             println!("{failed} records failed, {} records were sent again", self.retried());
-            let share = self.client_share().map_or_else(|| "unknown".to_owned(), |share| format!("{share:.2}"));
+            let share = self.efforts.busiest().map_or_else(|| "unknown".to_owned(), |share| format!("{share:.2}"));
             println!(
                 "generator: {:.0} records/sec per client at most; the busiest client used {share} of a core",
                 self.ceiling
@@ -97,7 +85,7 @@ impl Account<'_> {
             );
         }
         if self.extras.measures() && self.is_client_limited() {
-            println!("The client was the limit: its thread used {:.2} of a core.", self.client_share().unwrap_or(0.0));
+            println!("{}", self.efforts.limit_line());
         }
     }
 
@@ -121,8 +109,8 @@ impl Account<'_> {
             "response_us": latency(&self.series.total.response),
             "service_us": latency(&self.series.total.service),
             "client": {
-                "cpu_s": self.cpu_s(),
-                "busiest_thread_share": self.client_share(),
+                "cpu_s": self.efforts.cpu_s(),
+                "busiest_thread_share": self.efforts.busiest(),
                 "was_the_limit": self.is_client_limited(),
                 "generator_ceiling_records_per_s": self.ceiling,
             },

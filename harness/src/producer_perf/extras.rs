@@ -6,14 +6,9 @@ use std::time::Duration;
 use super::book::StampPlace;
 use super::options::{Options, PayloadSource};
 use crate::ledger::STAMP_LEN;
-use crate::perf_extras::args::{Extra, Taken};
-use crate::perf_extras::clients::CLIENTS_MAX;
+use crate::perf_extras::args::{Extra, Taken, extra};
 use crate::perf_extras::schedule::Arrivals;
 use crate::perf_extras::shapes::{KeyShape, Sizes};
-
-const fn extra(name: &'static str, metavar: &'static str, help: &'static str) -> Extra {
-    Extra { name, metavar, help }
-}
 
 /// `--warmup` is not among them: to the original that is an abbreviation of `--warmup-records`.
 pub(crate) const EXTRAS: &[Extra] = &[
@@ -50,9 +45,6 @@ pub(crate) const EXTRAS: &[Extra] = &[
     extra("--progress", "", "shows what is going on, on standard error"),
 ];
 
-/// More seconds than this are a mistake.
-const SECONDS_MAX: f64 = 1e8;
-
 /// What was asked for beyond the original.
 #[derive(Clone, Debug)]
 pub(crate) struct Extras {
@@ -78,22 +70,20 @@ pub(crate) struct Extras {
 
 impl Extras {
     pub(crate) fn new(taken: &Taken) -> Result<Self, String> {
-        let clients = taken.number("--clients", (1, CLIENTS_MAX))?;
-        let seconds = |name| Ok::<_, String>(taken.number(name, (0.001, SECONDS_MAX))?.map(Duration::from_secs_f64));
-        let path = |name| taken.text(name).map(PathBuf::from);
+        let (clients, pinned) = taken.clients()?;
         Ok(Self {
-            clients: clients.unwrap_or(1),
-            pinned: clients.is_some(),
-            duration: seconds("--duration")?,
+            clients,
+            pinned,
+            duration: taken.seconds("--duration")?,
             arrivals: arrivals(taken)?,
-            warmup: seconds("--warmup-seconds")?,
+            warmup: taken.seconds("--warmup-seconds")?,
             sizes: taken.text("--record-size-dist").map(Sizes::parse).transpose()?,
             ratio: taken.number("--compressibility", (1.0, 1000.0))?,
             keys: taken.text("--keys").map(KeyShape::parse).transpose()?,
             latency_summary: taken.has("--latency-summary"),
-            json: path("--json"),
-            hdr_log: path("--hdr-log"),
-            ledger: path("--ledger"),
+            json: taken.path("--json"),
+            hdr_log: taken.path("--hdr-log"),
+            ledger: taken.path("--ledger"),
             verify: taken.has("--verify"),
             stamp_wish: stamp_wish(taken)?,
             strict: taken.has("--strict"),

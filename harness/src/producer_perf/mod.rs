@@ -156,6 +156,7 @@ impl Run<'_> {
             seats: &seats,
             started_ms: moment.1,
             reports: &reports,
+            efforts: reports.iter().flatten().map(|report| report.effort).collect(),
             series: &series,
             shared: &shared,
             lines: &lines,
