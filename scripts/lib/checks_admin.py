@@ -3,7 +3,7 @@
 import json
 import re
 
-from lib import ledger, peers, readers
+from lib import ledger, peers, readers, writers
 from lib.report import need
 
 # What Apache Kafka 4.3 advertises for the requests that a first whole needs: name -> (key, least, greatest).
@@ -12,8 +12,9 @@ VERSIONS = {
     "OffsetCommit": (8, 2, 10), "OffsetFetch": (9, 1, 10), "FindCoordinator": (10, 0, 6), "JoinGroup": (11, 0, 9),
     "Heartbeat": (12, 0, 4), "LeaveGroup": (13, 0, 5), "SyncGroup": (14, 0, 5), "ApiVersions": (18, 0, 4),
     "CreateTopics": (19, 2, 7), "DeleteTopics": (20, 1, 6), "InitProducerId": (22, 0, 5),
-    "OffsetForLeaderEpoch": (23, 2, 4), "DescribeConfigs": (32, 1, 4), "DescribeCluster": (60, 0, 2),
-    "DescribeTopicPartitions": (75, 0, 0),
+    "OffsetForLeaderEpoch": (23, 2, 4), "DescribeConfigs": (32, 1, 4), "AlterConfigs": (33, 0, 2),
+    "CreatePartitions": (37, 0, 3), "DeleteGroups": (42, 0, 2), "IncrementalAlterConfigs": (44, 0, 1),
+    "OffsetDelete": (47, 0, 0), "DescribeCluster": (60, 0, 2), "DescribeTopicPartitions": (75, 0, 0),
 }
 VERSION_LINE = re.compile(r"(\w+)\((\d+)\): (\d+)(?: to (\d+))? \[usable")
 
@@ -27,6 +28,8 @@ def run(ctx):
     check("admin topics bad name refused", bad_name, ctx)
     check("admin topics delete and create again", delete_and_create, ctx)
     check("admin configs describe", configs_describe, ctx)
+    check("admin configs alter", configs_alter, ctx)
+    check("admin topics alter --partitions", more_partitions, ctx)
     check("admin kcat -L", kcat_list, ctx)
 
 
@@ -110,6 +113,45 @@ def configs_describe(ctx):
     for name, value in {"cleanup.policy": "delete", "max.message.bytes": "1048588"}.items():
         need(said.get(name) == value, f"{name}={said.get(name)}, Kafka's default is {value}")
     return f"{len(said)} settings"
+
+
+def alter_configs(ctx, *changes):
+    return ctx.tools.run("kafka-configs", *at(ctx), "--alter", "--entity-type", "topics", "--entity-name", "admin-c",
+                         *changes)
+
+
+def configs_alter(ctx):
+    """A limit that is lowered holds for the next record; what is deleted has its default again; nonsense is refused."""
+    ctx.create("admin-c", 1)
+    result = alter_configs(ctx, "--add-config", "max.message.bytes=1000,cleanup.policy=[compact,delete]")
+    need("Completed updating config for topic admin-c." in result.out, f"{result.out} {result.err}")
+    config = describe(ctx, "admin-c")[2]
+    need("max.message.bytes=1000" in config and "cleanup.policy=compact,delete" in config, f"configs {config}")
+    said = writers.refused(ctx.broker, "admin-c", b"k", b"x" * 5000)
+    need(said and "Message size too large" in said, f"a record of 5,000 bytes: {said}")
+    alter_configs(ctx, "--delete-config", "max.message.bytes")
+    need("max.message.bytes" not in describe(ctx, "admin-c")[2], "the deleted setting is still the topic's own")
+    said = writers.refused(ctx.broker, "admin-c", b"k", b"x" * 5000)
+    need(said is None, f"a record of 5,000 bytes after the limit went: {said}")
+    result = alter_configs(ctx, "--add-config", "retention.ms=x")
+    need(result.code == 1 and "Not a number of type LONG" in result.out + result.err, f"{result.code} {result.out}")
+    return "set, held, deleted"
+
+
+def more_partitions(ctx):
+    """Old records stay where they are, new partitions take records at once; fewer is refused."""
+    ctx.create("admin-p", 2)
+    alter = ("--alter", "--topic", "admin-p", "--partitions")
+    before = writers.kcat(ctx.broker, "admin-p", 20, partition=1)
+    ctx.tools("kafka-topics", *at(ctx), *alter, 5)
+    leaders = describe(ctx, "admin-p")[1]
+    need(sorted(leaders) == [0, 1, 2, 3, 4], f"leaders {leaders}")
+    need(len(set(leaders.values())) == ctx.broker.shards, f"leaders {leaders} over {ctx.broker.shards} shards")
+    after = writers.kcat(ctx.broker, "admin-p", 30, partition=4)
+    ledger.compare(before + after, readers.kcat(ctx.broker, "admin-p"))
+    result = ctx.tools.run("kafka-topics", *at(ctx), *alter, 3)
+    need(result.code == 1 and "would not be an increase" in result.out + result.err, f"{result.code} {result.out}")
+    return f"leaders {leaders}"
 
 
 def kcat_list(ctx):

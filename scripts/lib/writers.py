@@ -5,6 +5,7 @@ The list is made here, before or independently of the client, and never read bac
 
 import json
 import re
+import subprocess
 
 from lib import peers, readers
 from lib.ledger import Sent, partition_of
@@ -32,6 +33,15 @@ def kcat(broker, topic, count, codec="none", keys=False, headers=(), partition=N
     lines = [(record.key + b"\t" if keys else b"") + record.value for record in sent]
     readers.client(command, stdin=b"\n".join(lines) + b"\n")
     return sent
+
+
+def refused(broker, topic, key, value):
+    """Why the broker does not take a record, in kcat's words; None where it does."""
+    command = [peers.kcat(), "-P", "-b", broker.bootstrap, "-t", topic, "-K", "\t", "-X", "message.timeout.ms=10000"]
+    done = subprocess.run(command, input=key + b"\t" + value + b"\n", capture_output=True, timeout=30)
+    said = re.search(r"Delivery failed for message: (.*)", (done.stdout + done.stderr).decode(errors="replace"))
+    need(said or done.returncode == 0, f"kcat ends with {done.returncode}: {done.stderr[-200:]}")
+    return said[1].strip() if said else None
 
 
 # librdkafka -----------------------------------------------------------------------------------------------------

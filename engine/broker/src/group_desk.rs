@@ -123,6 +123,8 @@ fn reply(broker: &mut Broker, to: ReplyTo, asked: Asked, response: GroupResponse
         GroupResponse::OffsetFetch(body) => broker.reply(to, asked, &body),
         GroupResponse::Describe(body) => broker.reply(to, asked, &body),
         GroupResponse::List(body) => broker.reply(to, asked, &body),
+        GroupResponse::Delete(body) => broker.reply(to, asked, &body),
+        GroupResponse::OffsetDelete(body) => broker.reply(to, asked, &body),
     }
 }
 

@@ -1,7 +1,10 @@
 //! One file per API, and the one list that says which exist: ApiVersions announces what stands here.
 
+pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
+pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
+pub(crate) mod delete_groups;
 pub(crate) mod delete_topics;
 pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
@@ -17,6 +20,7 @@ pub(crate) mod list_groups;
 pub(crate) mod list_offsets;
 pub(crate) mod metadata;
 pub(crate) mod offset_commit;
+pub(crate) mod offset_delete;
 pub(crate) mod offset_fetch;
 pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
@@ -65,6 +69,11 @@ pub(crate) const HANDLERS: &[Handler] = &[
     init_producer_id::HANDLER,
     offset_for_leader_epoch::HANDLER,
     reads::DESCRIBE_CONFIGS,
+    alter_configs::ALTER,
+    create_partitions::HANDLER,
+    delete_groups::HANDLER,
+    alter_configs::INCREMENTAL,
+    offset_delete::HANDLER,
     reads::DESCRIBE_CLUSTER,
     reads::DESCRIBE_TOPIC_PARTITIONS,
 ];

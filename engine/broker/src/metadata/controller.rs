@@ -11,14 +11,17 @@
 //! A call is decided against the image that all earlier proposals lead to, on the disk or not: proposals must reach the
 //! log in the order in which they were made. A batch that cannot be written ends the controller: nothing after it counts.
 
+pub(crate) mod configs;
 mod create;
 mod delete;
+mod grow;
 mod placement;
 mod start;
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use ringlog_wire::messages::create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
 use ringlog_wire::messages::create_topics::{CreateTopicsRequest, CreateTopicsResponse};
 use ringlog_wire::messages::delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
 use ringlog_wire::records::metadata::{MetadataRecord, ProducerIdsRecord};
@@ -27,6 +30,8 @@ use ringlog_wire::{ErrorCode, Uuid};
 use super::ids::NodeId;
 use super::image::Image;
 use crate::settings::Settings;
+
+use configs::{AlterConfigs, Altered};
 
 pub(crate) use create::may_create;
 pub(crate) use start::{Start, StartError};
@@ -43,6 +48,10 @@ pub(crate) enum Call {
     DeleteTopics(DeleteTopicsRequest, i16),
     /// Make topics with the broker's defaults: clients asked for them, or a coordinator needs its own.
     AutoCreate(Vec<String>),
+    /// Give topics more partitions.
+    CreatePartitions(CreatePartitionsRequest),
+    /// Change settings.
+    AlterConfigs(AlterConfigs),
     /// A block of producer ids for this node.
     ProducerIds(NodeId),
 }
@@ -56,6 +65,10 @@ pub(crate) enum Outcome {
     DeleteTopics(DeleteTopicsResponse),
     /// To [`Call::AutoCreate`]: each name; `NONE` also where the topic is there already.
     AutoCreate(Vec<(String, ErrorCode)>),
+    /// To [`Call::CreatePartitions`].
+    CreatePartitions(CreatePartitionsResponse),
+    /// To [`Call::AlterConfigs`].
+    AlterConfigs(Vec<Altered>),
     /// To [`Call::ProducerIds`].
     ProducerIds(Range<i64>),
     /// The change could not be written: the metadata log is gone.
@@ -92,6 +105,8 @@ impl Controller {
                 Outcome::DeleteTopics(delete::delete_topics(request, version, &self.settings, &mut draft))
             }
             Call::AutoCreate(names) => Outcome::AutoCreate(self.auto_create(names, &mut draft, random)),
+            Call::CreatePartitions(request) => Outcome::CreatePartitions(self.create_partitions(request, &mut draft)),
+            Call::AlterConfigs(request) => Outcome::AlterConfigs(self.alter_configs(request, &mut draft)),
             Call::ProducerIds(node) => allocate_producer_ids(node, &mut draft),
         };
         self.propose(draft, outcome)
@@ -163,3 +178,7 @@ fn random_id(random: &mut dyn FnMut() -> u64) -> Uuid {
 #[cfg(test)]
 #[path = "controller/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "controller/alter_tests.rs"]
+mod alter_tests;

@@ -2,12 +2,14 @@
 
 use ringlog_io::Nanos;
 use ringlog_wire::Uuid;
+use ringlog_wire::messages::delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
 use ringlog_wire::messages::describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse};
 use ringlog_wire::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use ringlog_wire::messages::join_group::{JoinGroupRequest, JoinGroupResponse};
 use ringlog_wire::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse};
 use ringlog_wire::messages::list_groups::{ListGroupsRequest, ListGroupsResponse};
 use ringlog_wire::messages::offset_commit::{OffsetCommitRequest, OffsetCommitResponse};
+use ringlog_wire::messages::offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
 use ringlog_wire::messages::offset_fetch::{OffsetFetchRequest, OffsetFetchResponse};
 use ringlog_wire::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
 
@@ -57,6 +59,8 @@ pub(crate) enum GroupRequest {
     OffsetFetch(OffsetFetchRequest),
     Describe(DescribeGroupsRequest),
     List(ListGroupsRequest),
+    Delete(DeleteGroupsRequest),
+    OffsetDelete(OffsetDeleteRequest),
 }
 
 /// The answer to a [`GroupRequest`] of the same name.
@@ -70,6 +74,8 @@ pub(crate) enum GroupResponse {
     OffsetFetch(OffsetFetchResponse),
     Describe(DescribeGroupsResponse),
     List(ListGroupsResponse),
+    Delete(DeleteGroupsResponse),
+    OffsetDelete(OffsetDeleteResponse),
 }
 
 /// Who asks.

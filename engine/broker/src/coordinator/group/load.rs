@@ -194,6 +194,12 @@ impl GroupCoordinator {
                 Pending::Offsets(commit) if is_gone(&commit.group) => {
                     effects.push(commit.failed(ErrorCode::NOT_COORDINATOR));
                 }
+                Pending::GroupGone(gone) if is_gone(&gone.group) => {
+                    effects.extend(self.group_not_gone(&gone, ErrorCode::NOT_COORDINATOR));
+                }
+                Pending::OffsetsGone(gone) if is_gone(&gone.group) => {
+                    effects.push(gone.failed(ErrorCode::NOT_COORDINATOR));
+                }
                 pending if is_gone(pending.group()) => {}
                 pending => {
                     self.appends.pending.insert(ticket, pending);

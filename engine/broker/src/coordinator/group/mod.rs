@@ -21,6 +21,7 @@
 //! Behaviour follows Kafka 4.3's classic groups (`GroupMetadataManager`, `ClassicGroup`, `OffsetMetadataManager`).
 
 mod commit;
+mod delete;
 mod describe;
 mod fetch;
 mod interface;
@@ -49,6 +50,7 @@ pub(crate) use interface::{
 };
 
 use commit::PendingCommit;
+use delete::{Deletion, PendingGroup, PendingOffsets};
 use member::Replaced;
 use state::Group;
 use timers::{Timer, Timers};
@@ -73,6 +75,10 @@ enum Pending {
     StaticMember { group: String, replaced: Box<Replaced> },
     /// Offsets.
     Offsets(Box<PendingCommit>),
+    /// The tombstones of a group and its offsets.
+    GroupGone(Box<PendingGroup>),
+    /// Tombstones of offsets.
+    OffsetsGone(Box<PendingOffsets>),
 }
 
 impl Pending {
@@ -80,6 +86,8 @@ impl Pending {
         match self {
             Self::GroupAlone { group } | Self::Assignment { group, .. } | Self::StaticMember { group, .. } => group,
             Self::Offsets(commit) => &commit.group,
+            Self::GroupGone(gone) => &gone.group,
+            Self::OffsetsGone(gone) => &gone.group,
         }
     }
 }
@@ -141,6 +149,9 @@ pub(crate) struct GroupCoordinator {
     groups: BTreeMap<String, Group>,
     timers: Timers,
     appends: Appends,
+    /// DeleteGroups requests that wait for the log, by number.
+    deletions: BTreeMap<u64, Deletion>,
+    next_deletion: u64,
 }
 
 /// Which partition of an internal topic a group id or transactional id belongs to: Kafka's
@@ -160,6 +171,8 @@ impl GroupCoordinator {
             groups: BTreeMap::new(),
             timers: Timers::default(),
             appends: Appends::default(),
+            deletions: BTreeMap::new(),
+            next_deletion: 0,
         }
     }
 
@@ -181,6 +194,8 @@ impl GroupCoordinator {
             GroupRequest::OffsetFetch(request) => self.fetch_offsets(caller, request, topics),
             GroupRequest::Describe(request) => self.describe(caller, &request),
             GroupRequest::List(request) => self.list(caller, &request),
+            GroupRequest::Delete(request) => self.delete_groups(caller, request, at),
+            GroupRequest::OffsetDelete(request) => self.delete_offsets(caller, request, topics, at),
         }
     }
 
@@ -202,6 +217,8 @@ impl GroupCoordinator {
                 self.with_group(&group, at, |group, env| group.static_member_stored(*replaced, result, env))
             }
             Pending::Offsets(commit) => self.offsets_stored(*commit, result, at),
+            Pending::GroupGone(gone) => self.group_gone(*gone, result),
+            Pending::OffsetsGone(gone) => self.offsets_gone(*gone, result),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A group's offsets: what is committed, what is on its way to the log, and what open transactions hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringlog_wire::Uuid;
 
@@ -82,6 +82,15 @@ impl Offsets {
     /// All committed offsets, by topic and partition.
     pub(super) fn all(&self) -> impl Iterator<Item = (&str, &ByPartition)> {
         self.committed.iter().map(|(topic, partitions)| (topic.as_str(), partitions))
+    }
+
+    /// Every partition that has an offset, committed or in a transaction.
+    pub(super) fn names(&self) -> Vec<(String, i32)> {
+        let committed = self
+            .all()
+            .flat_map(|(topic, partitions)| partitions.keys().map(move |partition| (topic.to_owned(), *partition)));
+        let transactional = self.transactional.values().flat_map(|offsets| offsets.keys().cloned());
+        committed.chain(transactional).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Nothing is kept and nothing on its way.

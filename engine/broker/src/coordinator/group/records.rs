@@ -103,3 +103,15 @@ pub(super) fn offset_record(
         if committed.expire_ms == NEVER_EXPIRES { OFFSET_VALUE_VERSION } else { EXPIRING_OFFSET_VALUE_VERSION };
     Ok((key.encode()?, Some(encode_value(&value, version)?)))
 }
+
+/// Takes an offset out of the log.
+pub(super) fn offset_tombstone(group: &str, topic: &str, partition: i32) -> Result<KeyValue, EncodeError> {
+    let key = OffsetCommitKey { group: group.to_owned(), topic: topic.to_owned(), partition, ..Default::default() };
+    Ok((GroupKey::Offset(key).encode()?, None))
+}
+
+/// Takes a group out of the log.
+pub(super) fn group_tombstone(group: &str) -> Result<KeyValue, EncodeError> {
+    let key = GroupMetadataKey { group: group.to_owned(), ..Default::default() };
+    Ok((GroupKey::Group(key).encode()?, None))
+}

@@ -103,7 +103,7 @@ impl Controller {
             id = random_id(random);
         }
         self.rotation = self.rotation.wrapping_add(plan.assignment.len());
-        warn_of_idle(&plan);
+        warn_of_idle(&plan.name, &plan.overrides);
         record(&plan, id, self.directory_id, draft);
         Ok(made(&plan, id, &self.settings))
     }
@@ -218,15 +218,15 @@ fn automatic(name: &str, settings: &Settings) -> CreatableTopic {
 }
 
 /// Settings that are kept and shown, and that nothing acts on yet.
-fn warn_of_idle(plan: &Plan) {
+pub(super) fn warn_of_idle(topic: &str, overrides: &Overrides) {
     let is_idle = |name: &&String| {
         topic_key(name.as_str()).is_some_and(|topic| {
-            topic.key.effect == Effect::NotYet && plan.overrides.get(*name).map(String::as_str) != topic.key.default
+            topic.key.effect == Effect::NotYet && overrides.get(*name).map(String::as_str) != topic.key.default
         })
     };
-    let idle: Vec<&String> = plan.overrides.keys().filter(is_idle).collect();
-    if !idle.is_empty() && !is_internal(&plan.name) {
-        tracing::warn!(topic = plan.name, settings = ?idle, "these settings are kept, but nothing acts on them yet");
+    let idle: Vec<&String> = overrides.keys().filter(is_idle).collect();
+    if !idle.is_empty() && !is_internal(topic) {
+        tracing::warn!(topic, settings = ?idle, "these settings are kept, but nothing acts on them yet");
     }
 }
 
@@ -247,7 +247,7 @@ fn record(plan: &Plan, id: Uuid, directory_id: Uuid, draft: &mut Draft) {
 }
 
 /// The leader alone is in sync at first: nothing replicates between shards of a host.
-fn new_partition(topic_id: Uuid, number: i32, replicas: &[NodeId], directory_id: Uuid) -> PartitionRecord {
+pub(super) fn new_partition(topic_id: Uuid, number: i32, replicas: &[NodeId], directory_id: Uuid) -> PartitionRecord {
     let ids: Vec<i32> = replicas.iter().map(|node| node.0).collect();
     let leader = ids.first().copied().unwrap_or(-1);
     PartitionRecord {

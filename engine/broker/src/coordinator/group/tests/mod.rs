@@ -1,6 +1,7 @@
 //! What the coordinator does, as sentences, against a log that answers when the test says so.
 
 mod commit;
+mod delete;
 mod describe;
 mod join;
 mod load;

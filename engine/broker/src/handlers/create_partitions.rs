@@ -1,0 +1,37 @@
+//! CreatePartitions: v0-3. The controller decides; the answer leaves when the records are on the disk.
+
+use ringlog_wire::messages::create_partitions::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopicResult,
+};
+use ringlog_wire::{ApiKey, EncodeError, ErrorCode};
+
+use crate::broker::{Broker, Caller, Incoming, Outcome};
+use crate::handlers::Handler;
+use crate::metadata::controller::{Call, Outcome as Decided};
+use crate::response::{Asked, Response};
+
+pub(crate) const HANDLER: Handler = Handler::new(ApiKey::CreatePartitions, (0, 3), handle);
+
+fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
+    let request: CreatePartitionsRequest = match incoming.decode() {
+        Ok(request) => request,
+        Err(refused) => return Outcome::Refuse(refused),
+    };
+    let names = request.topics.iter().map(|topic| topic.name.clone()).collect();
+    let caller = Caller::Request { reply_to: incoming.reply_to, asked: incoming.asked, names, answer };
+    broker.calls.push((caller, Call::CreatePartitions(request)));
+    Outcome::Later
+}
+
+fn answer(asked: Asked, names: Vec<String>, decided: Decided) -> Result<Response, EncodeError> {
+    match decided {
+        Decided::CreatePartitions(body) => Response::of(asked, &body),
+        Decided::Failed(error) => Response::of(asked, &failed(names, error)),
+        _ => Response::of(asked, &failed(names, ErrorCode::UNKNOWN_SERVER_ERROR)),
+    }
+}
+
+fn failed(names: Vec<String>, error: ErrorCode) -> CreatePartitionsResponse {
+    let result = |name| CreatePartitionsTopicResult { name, error_code: error.0, ..Default::default() };
+    CreatePartitionsResponse { results: names.into_iter().map(result).collect(), ..Default::default() }
+}
