@@ -106,6 +106,8 @@ pub(crate) enum Age {
     /// As 4.3, before `transaction.version` was raised to 2.
     Kafka43TransactionsV1,
     Kafka24,
+    /// As 2.4, but what it says of a version of ApiVersions that it does not have is no message in any version.
+    RdkafkaMock,
     /// A broker that has no transactions.
     WithoutTransactions,
 }
@@ -122,7 +124,7 @@ impl Age {
             ApiKey::LeaveGroup => 2,
             _ => 1,
         };
-        if self == Age::Kafka24 { old } else { ours(api).1 }
+        if matches!(self, Age::Kafka24 | Age::RdkafkaMock) { old } else { ours(api).1 }
     }
 }
 
@@ -257,6 +259,11 @@ impl Reply {
 
     fn refuse_version(&mut self, age: Age) -> Vec<u8> {
         self.header.api_version = 0;
+        if age == Age::RdkafkaMock {
+            // As librdkafka 2.16.0 sends it: the array's length is a flexible version's, and one less than it should be.
+            let body = [0, 35, 1, 0, 18, 0, 0, 0, 2, 0, 0, 0, 0];
+            return [&self.header.correlation_id.to_be_bytes()[..], &body].concat();
+        }
         self.write(&ApiVersionsResponse { error_code: ErrorCode::UNSUPPORTED_VERSION.0, ..api_versions(age) })
     }
 }

@@ -116,7 +116,7 @@ const SMALL: &str = "batch.size=200 linger.ms=0";
 
 #[test]
 fn what_is_sent_is_read_with_brokers_old_and_new_and_every_codec() {
-    for age in [Age::Kafka43, Age::Kafka24] {
+    for age in [Age::Kafka43, Age::Kafka24, Age::RdkafkaMock] {
         for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
             let broker = FakeBroker::start(3, age, &[]);
             let heard = send(broker.port, &format!("{SMALL} compression.type={codec}"), 500);

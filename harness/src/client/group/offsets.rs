@@ -372,7 +372,11 @@ fn read_positions(response: &OffsetFetchResponse) -> Result<Vec<(TopicPartition,
     // What is final outweighs what may be tried again.
     let mut errors: Vec<ErrorCode> = errors.into_iter().map(ErrorCode).filter(|error| !error.is_none()).collect();
     errors.sort_by_key(|error| error.is_retriable());
-    errors.first().map_or(Ok(positions), |error| Err(*error))
+    match errors.first() {
+        // A group that is not there has nothing stored: Kafka says so with offsets of -1, others with this error.
+        None | Some(&ErrorCode::GROUP_ID_NOT_FOUND) => Ok(positions),
+        Some(error) => Err(*error),
+    }
 }
 
 /// CommitFailedException, RebalanceInProgressException, RetriableCommitFailedException.
@@ -388,5 +392,27 @@ fn commit_words(error: ErrorCode) -> Option<&'static str> {
             "Offset commit failed with a retriable exception. You should retry committing the latest consumed offsets.",
         ),
         error => super::answers::words(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringlog_wire::messages::offset_fetch::OffsetFetchResponseGroup;
+
+    use super::*;
+
+    #[test]
+    fn a_group_that_is_not_there_has_nothing_stored_and_other_errors_stay() {
+        let old = |error: ErrorCode| OffsetFetchResponse { error_code: error.0, ..Default::default() };
+        let new = |error: ErrorCode| {
+            let group = OffsetFetchResponseGroup { error_code: error.0, ..Default::default() };
+            OffsetFetchResponse { groups: vec![group], ..Default::default() }
+        };
+        let answers: [fn(ErrorCode) -> OffsetFetchResponse; 2] = [old, new];
+        for answer in answers {
+            assert_eq!(read_positions(&answer(ErrorCode::GROUP_ID_NOT_FOUND)), Ok(Vec::new()));
+            let refused = ErrorCode::GROUP_AUTHORIZATION_FAILED;
+            assert_eq!(read_positions(&answer(refused)), Err(refused));
+        }
     }
 }

@@ -65,7 +65,12 @@ impl Network {
     fn on_versions(&mut self, id: NodeId, version: i16, body: &[u8]) {
         // A broker that does not know our version answers in version 0, its error first.
         let refused = body.starts_with(&ErrorCode::UNSUPPORTED_VERSION.0.to_be_bytes());
+        let asked = version;
         let version = if refused { 0 } else { version };
+        if refused && asked > 0 && ApiVersionsResponse::decode(&mut Reader::new(body), version).is_err() {
+            // Its error can be read, what follows cannot (librdkafka's mock cluster): version 0 is what all have.
+            return self.ask_versions(id, 0);
+        }
         let Some(response) = self.decoded::<ApiVersionsResponse>(id, version, body) else { return };
         match negotiated(&response) {
             Err(Some(again)) => self.ask_versions(id, again),
