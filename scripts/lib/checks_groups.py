@@ -71,21 +71,22 @@ def administered(ctx):
         result = ctx.tools.run("kafka-consumer-groups", "--bootstrap-server", ctx.broker.bootstrap, *arguments)
         return result.code, result.out + result.err
 
-    group = ("--group", "g-kcat")
+    group = ("--group", "g-admin")
+    need(len(readers.kcat_group(ctx.broker, "group-in", "g-admin", 600)) == 600, "the group did not read all")
     code, out = tool("--reset-offsets", *group, "--topic", "group-in:0", "--to-offset", 5, "--execute")
-    need(code == 0 and re.search(r"g-kcat\s+group-in\s+0\s+5", out), f"reset: {code} {out}")
-    rest = readers.kcat_group(ctx.broker, "group-in", "g-kcat", 1)
+    need(code == 0 and re.search(r"g-admin\s+group-in\s+0\s+5", out), f"reset: {code} {out}")
+    rest = readers.kcat_group(ctx.broker, "group-in", "g-admin", 1)
     need(rest and (rest[0].partition, rest[0].offset) == (0, 5), f"after the reset the group reads {rest[:1]}")
     code, out = tool("--delete-offsets", *group, "--topic", "group-in:1")
     need(code == 0 and re.search(r"group-in\s+1\s+Successful", out), f"delete-offsets: {code} {out}")
     code, out = tool("--describe", *group)
-    rows = dict(re.findall(r"^g-kcat\s+group-in\s+(\d)\s+(\S+)", out, re.M))
+    rows = dict(re.findall(r"^g-admin\s+group-in\s+(\d)\s+(\S+)", out, re.M))
     need(rows.get("1", "-") == "-" and rows.get("2", "-") != "-", f"offsets after one was deleted: {out}")
     code, out = tool("--delete", *group)
     need("was successful" in out, f"delete: {code} {out}")
     code, out = tool("--delete", *group)
     need("GroupIdNotFoundException" in out, f"a second delete: {code} {out}")
-    need("g-kcat" not in tool("--list")[1].split(), "still listed")
+    need("g-admin" not in tool("--list")[1].split(), "still listed")
     return f"{len(rows)} offsets, then none"
 
 
