@@ -15,7 +15,7 @@ RECORDS = 20_000
 LEVELS = [("gzip", 1, 9), ("lz4", 1, 17), ("lz4", 9, 12), ("zstd", 1, 19)]
 CLUSTER = 3
 #: How long a broker is not there yet.
-LATE_S = 10
+LATE_S = 8
 
 
 class Bench:

@@ -91,7 +91,7 @@ def run_own_tools(report, clients, binary):
         with brokers.scratch() as folder, brokers.new("kafka", folder / "broker", version=version) as broker:
             checks_perf.run_own(Context(report, clients, broker, folder, f"kafka-{version}"), binary)
             checks_consumer.run(report, broker, f"kafka-{version}")
-        checks_moves.run(report, binary, version)
+    checks_moves.run(report, binary, peers.DEFAULT)
     run_security(report, clients, binary)
 
 
