@@ -26,7 +26,8 @@ def die_with_parent():
 
 def free_ports(count):
     """`count` ports in a row that nothing listens on."""
-    for base in range(20000 + os.getpid() % 5000, 32000, count):
+    # Scripts that start together have process ids side by side: their ports are to lie apart.
+    for base in range(20000 + os.getpid() % 500 * 20, 32000, count):
         with contextlib.ExitStack() as stack:
             try:
                 for port in range(base, base + count):
