@@ -85,10 +85,7 @@ def read_only(folder, shards, binary, io):
 
 def port_in_use(folder, shards, binary, io):
     broker = ringlog(folder / "b", shards, binary, io)
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", broker.port + shards - 1))
-        taken.listen()
+    with socket.create_server(("127.0.0.1", broker.port + shards - 1)):
         broker.launch()
         return names(refused(broker.process, broker.output), broker.port + shards - 1)
 
@@ -96,10 +93,7 @@ def port_in_use(folder, shards, binary, io):
 def port_freed(folder, shards, binary, io):
     """A broker that was killed a moment ago may hold its port a moment longer: the next one waits for it."""
     broker = ringlog(folder / "b", shards, binary, io)
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", broker.port + shards - 1))
-        taken.listen()
+    with socket.create_server(("127.0.0.1", broker.port + shards - 1)):
         broker.launch()
         time.sleep(1)
         need(broker.alive(), f"it ended at once: {broker.tail()}")

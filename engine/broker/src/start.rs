@@ -248,7 +248,7 @@ impl Context {
         Ok((listener, bound.port()))
     }
 
-    /// Listens; an address in use is tried again for [`LISTEN_RETRIES`]. A ring of a process that was killed goes on holding
+    /// Listens; an address in use is tried again for [`LISTEN_WAIT`]. A ring of a process that was killed goes on holding
     /// its listening socket after the process was reaped: the kernel takes rings apart in a work queue of its own.
     fn listen(&self, driver: &mut dyn Driver, address: SocketAddr) -> io::Result<Listener> {
         for attempt in 0..LISTEN_RETRIES {
