@@ -175,6 +175,7 @@ fn announce(settings: &Settings, ports: &[u16], first: &Bound) {
     let io = match first.kind {
         Kind::Uring => "io_uring",
         Kind::Epoll => "epoll",
+        Kind::Sim => "simulated",
     };
     let shards = ports.len();
     let plural = if shards == 1 { "" } else { "s" };

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::buf::{Buf, Slice};
@@ -34,6 +35,8 @@ pub enum Kind {
     Uring,
     /// epoll with calls that do not wait.
     Epoll,
+    /// The double: a part of a [`crate::sim::World`].
+    Sim,
 }
 
 /// Which implementation is asked for (`--io`).
@@ -146,12 +149,24 @@ pub struct Counters {
 
 /// Wakes the driver's thread from any other thread.
 #[derive(Clone, Debug)]
-pub struct Waker(pub(crate) Arc<OwnedFd>);
+pub struct Waker(pub(crate) Bell);
+
+/// What a waker rings.
+#[derive(Clone, Debug)]
+pub(crate) enum Bell {
+    /// An eventfd that the driver reads.
+    Eventfd(Arc<OwnedFd>),
+    /// A flag that the simulated world looks at.
+    Flag(Arc<AtomicBool>),
+}
 
 impl Waker {
     /// Wakes the thread: its [`Driver::wait`] returns with [`Event::Woken`]. One eventfd write, from any thread.
     pub fn wake(&self) {
-        crate::sys::eventfd_add(self.0.as_raw_fd());
+        match &self.0 {
+            Bell::Eventfd(eventfd) => crate::sys::eventfd_add(eventfd.as_raw_fd()),
+            Bell::Flag(flag) => flag.store(true, Ordering::Release),
+        }
     }
 }
 

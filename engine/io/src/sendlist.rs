@@ -51,6 +51,18 @@ impl SendList {
         }
     }
 
+    /// Takes out a copy of what is unsent, at most `len_max` bytes. For the double.
+    pub(crate) fn take(&mut self, len_max: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while bytes.len() < len_max && self.part < self.parts.len() {
+            let rest = &self.parts[self.part][self.inside..];
+            let taken = rest.len().min(len_max - bytes.len());
+            bytes.extend_from_slice(&rest[..taken]);
+            self.advance(taken);
+        }
+        bytes
+    }
+
     /// The socket took `len` bytes more.
     pub(crate) fn advance(&mut self, len: usize) {
         self.inside += len;

@@ -27,8 +27,8 @@ use self::poller::{Poller, Ready};
 use crate::buf::{Buf, FreeList, ReceivePool, Slice};
 use crate::clock::{KeepsTime, Patience, TurnClock, later, shorter};
 use crate::driver::{
-    ACCEPT_PAUSE, Cache, Clock, Counters, Driver, DriverOptions, Event, FREE_BYTES_MAX, Kind, Listener, Nanos, Socket,
-    SocketOptions, Token, Waker, cancelled, no_such_socket,
+    ACCEPT_PAUSE, Bell, Cache, Clock, Counters, Driver, DriverOptions, Event, FREE_BYTES_MAX, Kind, Listener, Nanos,
+    Socket, SocketOptions, Token, Waker, cancelled, no_such_socket,
 };
 use crate::error::about;
 use crate::files::os::{OsFiles, os_file};
@@ -452,12 +452,12 @@ impl Driver for EpollDriver {
 
     fn waker(&mut self) -> io::Result<Waker> {
         if let Some(waker) = &self.waker {
-            return Ok(Waker(Arc::clone(waker)));
+            return Ok(Waker(Bell::Eventfd(Arc::clone(waker))));
         }
         let waker = Arc::new(sys::eventfd(libc::EFD_NONBLOCK)?);
         self.poller.add_source(waker.as_raw_fd(), KEY_WAKER)?;
         self.waker = Some(Arc::clone(&waker));
-        Ok(Waker(waker))
+        Ok(Waker(Bell::Eventfd(waker)))
     }
 
     fn signals(&mut self, signals: &[i32]) -> io::Result<()> {

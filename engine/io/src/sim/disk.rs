@@ -13,29 +13,12 @@ use std::io;
 use std::ops::Range;
 use std::path::{Component, Path};
 
+use super::dice::Dice;
+
 /// The unit that a disk writes whole.
 const SECTOR_BYTES: usize = 512;
 /// The number of the root folder.
 const ROOT: u64 = 0;
-
-/// Random numbers from a seed (SplitMix64).
-#[derive(Debug)]
-pub(super) struct Dice(pub(super) u64);
-
-impl Dice {
-    pub(super) fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `limit`, which is above zero.
-    pub(super) fn below(&mut self, limit: usize) -> usize {
-        (self.roll() % limit as u64) as usize
-    }
-}
 
 /// One file's bytes.
 #[derive(Debug, Default)]
@@ -44,6 +27,18 @@ pub(super) struct Bytes {
     durable: Vec<u8>,
     /// Where the two may differ because of writes since the last sync. Bytes outside that differ are lost already.
     dirty: Option<Range<usize>>,
+    /// Syncs under way: what they took, as it was when they began.
+    syncing: Vec<Syncing>,
+}
+
+/// A sync under way.
+#[derive(Debug)]
+struct Syncing {
+    ticket: u64,
+    start: usize,
+    bytes: Vec<u8>,
+    /// The file's length when it began.
+    len: usize,
 }
 
 impl Bytes {
@@ -70,19 +65,37 @@ impl Bytes {
         self.touch(range);
     }
 
+    /// Everything written so far reaches the disk.
     pub(super) fn sync(&mut self) {
-        let Some(dirty) = self.dirty.take() else { return };
-        self.durable.resize(self.live.len(), 0);
-        let range = dirty.start.min(self.live.len())..dirty.end.min(self.live.len());
-        self.durable[range.clone()].copy_from_slice(&self.live[range]);
+        self.sync_begin(0);
+        self.sync_end(0);
     }
 
-    /// A sync that failed: the kernel has marked the pages clean, so that no later sync writes them.
-    pub(super) fn sync_failed(&mut self) {
-        self.dirty = None;
+    /// A sync begins: it covers what is written so far, and nothing that comes while it runs.
+    pub(super) fn sync_begin(&mut self, ticket: u64) {
+        let Some(dirty) = self.dirty.take() else { return };
+        let range = dirty.start.min(self.live.len())..dirty.end.min(self.live.len());
+        let bytes = self.live[range.clone()].to_vec();
+        self.syncing.push(Syncing { ticket, start: range.start, bytes, len: self.live.len() });
+    }
+
+    /// A sync ended well.
+    pub(super) fn sync_end(&mut self, ticket: u64) {
+        let Some(place) = self.syncing.iter().position(|one| one.ticket == ticket) else { return };
+        let done = self.syncing.remove(place);
+        self.durable.resize(done.len, 0);
+        self.durable[done.start..done.start + done.bytes.len()].copy_from_slice(&done.bytes);
+    }
+
+    /// A sync failed: the kernel has marked the pages clean, so that no later sync writes them.
+    pub(super) fn sync_failed(&mut self, ticket: u64) {
+        self.syncing.retain(|one| one.ticket != ticket);
     }
 
     fn crash(&mut self, dice: &mut Dice) {
+        for one in std::mem::take(&mut self.syncing) {
+            self.touch(one.start..one.len.max(one.start + one.bytes.len()));
+        }
         if let Some(dirty) = self.dirty.take() {
             match dice.below(4) {
                 0 => {}

@@ -36,8 +36,8 @@ use self::ring::Ring;
 use crate::buf::{Buf, FreeList, Slice};
 use crate::clock::{KeepsTime, Patience, TurnClock, later, shorter};
 use crate::driver::{
-    Cache, Clock, Counters, Driver, DriverOptions, Event, FREE_BYTES_MAX, Kind, Listener, Nanos, Socket, SocketOptions,
-    Token, Waker, cancelled, no_such_socket,
+    Bell, Cache, Clock, Counters, Driver, DriverOptions, Event, FREE_BYTES_MAX, Kind, Listener, Nanos, Socket,
+    SocketOptions, Token, Waker, cancelled, no_such_socket,
 };
 use crate::error::at_path;
 use crate::files::os::{OsFiles, os_file};
@@ -373,13 +373,13 @@ impl Driver for UringDriver {
 
     fn waker(&mut self) -> io::Result<Waker> {
         if let Some(waker) = &self.waker {
-            return Ok(Waker(Arc::clone(waker)));
+            return Ok(Waker(Bell::Eventfd(Arc::clone(waker))));
         }
         // Read by the ring, which would not wait on a non-blocking one.
         let waker = Arc::new(sys::eventfd(0)?);
         self.waker = Some(Arc::clone(&waker));
         self.start_wake(Arc::clone(&waker), Box::new(0));
-        Ok(Waker(waker))
+        Ok(Waker(Bell::Eventfd(waker)))
     }
 
     fn signals(&mut self, signals: &[i32]) -> io::Result<()> {
