@@ -2,21 +2,19 @@
 
 use std::process::ExitCode;
 
-pub mod bench;
 mod cli;
 pub mod client;
-mod consumer_perf;
-mod e2e_latency;
 pub mod host;
-pub mod ledger;
+pub mod load;
 pub mod measure;
 #[doc(hidden)]
 pub mod micro;
-mod perf_extras;
-mod producer_perf;
 pub mod report;
 pub mod results;
 pub mod run;
+pub mod spec;
+pub mod target;
+pub mod verbs;
 pub mod yardstick;
 
 /// What `ringlog` without a verb, or with one that is not there, prints.
@@ -39,10 +37,10 @@ pub fn main(args: Vec<String>) -> ExitCode {
             println!("{VERBS}");
             ExitCode::SUCCESS
         }
-        Some("consumer-perf") => consumer_perf::main(&args[1..]),
-        Some("producer-perf") => producer_perf::main(&args[1..]),
-        Some("e2e-latency") => e2e_latency::main(&args[1..]),
-        Some("bench") => bench::main(&args[1..]),
+        Some("consumer-perf") => verbs::consumer_perf::main(&args[1..]),
+        Some("producer-perf") => verbs::producer_perf::main(&args[1..]),
+        Some("e2e-latency") => verbs::e2e_latency::main(&args[1..]),
+        Some("bench") => verbs::bench::main(&args[1..]),
         Some("null-broker") => yardstick::main(&args[1..]),
         Some(verb) => {
             eprintln!("{verb} is no verb of ringlog\n\n{VERBS}");

@@ -9,7 +9,7 @@ use crate::client::config::ProducerConfig;
 use crate::client::properties::Properties;
 use crate::client::random::SplittableRandom;
 use crate::client::{Mark, Topic};
-use crate::producer_perf::letters::Letters;
+use crate::load::letters::Letters;
 
 /// The node that leads the one partition.
 const NODE: i32 = 1;

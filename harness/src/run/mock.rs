@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Consumed, Executor, Kind, Measured, Plan, Produced, Reading, RunError, Target, Watch, Workload};
+use super::{Consumed, Executor, Measured, Plan, Produced, Reading, RunError, Target, Watch};
 use crate::host::Usage;
-use crate::ledger::{ReadLedger, WriteLedger};
+use crate::measure::ledger::{ReadLedger, WriteLedger};
 use crate::measure::{Latencies, Sample, SampleSink};
+use crate::spec::{Kind, Workload};
 
 /// What goes wrong with the records of a round.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +40,7 @@ impl Watch for Silent {
 
 /// A workload `w` of some rounds, its reader `r`, and a fixed-rate workload of one round.
 pub(crate) fn plan(rounds: u32) -> Plan {
-    let mut workloads = super::workload::load(None).unwrap();
+    let mut workloads = crate::spec::workload::load(None).unwrap();
     workloads.retain(|it| it.name != "produce-large");
     workloads[0].name = "w".to_owned();
     workloads[0].rounds = rounds;

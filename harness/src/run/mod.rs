@@ -20,7 +20,6 @@
 
 pub mod kafka;
 pub mod rows;
-pub mod workload;
 
 #[cfg(test)]
 pub(crate) mod mock;
@@ -28,9 +27,9 @@ pub(crate) mod mock;
 use std::time::Duration;
 
 use crate::host::Usage;
-use crate::ledger::{ReadLedger, Verdict, WriteLedger, settle};
 use crate::measure::Latencies;
-pub use workload::{Kind, Workload};
+use crate::measure::ledger::{ReadLedger, Verdict, WriteLedger, settle};
+use crate::spec::{Kind, Workload};
 
 /// Who is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,10 +1,11 @@
 //! From rounds to rows: every figure of rows.csv and of the table is worked out here, and nowhere else.
 
-use super::{Kind, Plan, Round, Target};
+use super::{Plan, Round, Target};
 use crate::host::Usage;
 use crate::measure::Latencies;
 use crate::results::latency::Interval;
 use crate::results::rows::{Row, SCHEMA};
+use crate::spec::Kind;
 
 /// Above this share of its core the client is what was measured.
 pub const CLIENT_SHARE_MAX: f64 = 0.90;

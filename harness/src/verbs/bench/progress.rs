@@ -1,0 +1,65 @@
+//! What is going on: a bar on a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::run::{Plan, Target, Watch};
+
+/// How often the bar is drawn.
+const TICK: Duration = Duration::from_millis(200);
+/// The bar's look.
+const TEMPLATE: &str = "{spinner} [{bar:24}] {pos}/{len} {msg} {elapsed}";
+
+/// Shows the steps of a run on standard error.
+pub(crate) struct Progress {
+    bar: Option<ProgressBar>,
+    done: u64,
+    total: u64,
+    names: Vec<(Target, String)>,
+}
+
+impl Progress {
+    /// For the steps of a plan and one for the preparation.
+    #[must_use]
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let names = plan.targets.iter().map(|it| (*it, plan.name_of(*it).to_owned())).collect();
+        let total = plan.steps() + 1;
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(total);
+            // The template is a constant: a default bar is what is left were it wrong.
+            bar.set_style(ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.enable_steady_tick(TICK);
+            bar
+        });
+        Self { bar, done: 0, total, names }
+    }
+
+    /// A step that is not a round.
+    pub(crate) fn say(&mut self, what: &str) {
+        self.done += 1;
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(self.done.saturating_sub(1));
+                bar.set_message(what.to_owned());
+            }
+            None => eprintln!("[{}/{}] {what}", self.done, self.total),
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Watch for Progress {
+    fn step(&mut self, target: Target, what: &str, round: u32, about: Duration) {
+        let name = self.names.iter().find(|it| it.0 == target).map_or("", |it| it.1.as_str());
+        let text = format!("{what}, round {round}: {name}, about {:.1} s", about.as_secs_f64());
+        self.say(&text);
+    }
+}

@@ -1,0 +1,7 @@
+//! What a person runs: parse, run, print. Nothing is measured here.
+
+pub mod bench;
+pub(crate) mod consumer_perf;
+pub(crate) mod e2e_latency;
+pub(crate) mod extras;
+pub(crate) mod producer_perf;

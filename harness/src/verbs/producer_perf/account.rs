@@ -1,0 +1,184 @@
+//! After a run: what beyond the original's lines is printed and written.
+
+use ringlog_io::Clock as _;
+use serde_json::{Value, json};
+
+use super::extras::Extras;
+use super::options::Options;
+use super::outcome::Shared;
+use crate::cli::PerfError;
+use crate::load::readback::Judged;
+use crate::load::sender::{Lateness, Report};
+use crate::measure::effort::Efforts;
+use crate::measure::ledger::{AcknowledgedBy, LedgerFile};
+use crate::measure::series::Series;
+use crate::run::rows::RATE_SHARE_MIN;
+use crate::verbs::extras::document::{self, latency, latency_line};
+
+/// More late records than this share mean that the schedule was not kept.
+const LATE_SHARE_MAX: f64 = 0.01;
+
+/// What is known of a run at its end.
+pub(crate) struct Account<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) extras: &'a Extras,
+    pub(crate) args: &'a [String],
+    /// The producer's settings with their defaults.
+    pub(crate) config: Vec<(String, String)>,
+    pub(crate) seats: &'a [Option<usize>],
+    pub(crate) started_ms: i64,
+    pub(crate) reports: &'a [Option<Report>],
+    pub(crate) efforts: Efforts,
+    pub(crate) series: &'a Series<'a>,
+    pub(crate) shared: &'a Shared,
+    /// The original's lines.
+    pub(crate) lines: &'a [String],
+    pub(crate) elapsed_s: f64,
+    /// Records a second that one client's generator makes with nothing behind it.
+    pub(crate) ceiling: f64,
+    pub(crate) signal: Option<u8>,
+}
+
+impl Account<'_> {
+    fn lateness(&self) -> Lateness {
+        self.reports.iter().flatten().fold(Lateness::default(), |sum, report| Lateness {
+            late: sum.late + report.lateness.late,
+            dropped: sum.dropped + report.lateness.dropped,
+        })
+    }
+
+    fn retried(&self) -> u64 {
+        self.reports.iter().flatten().map(|report| report.stats.retried_records).sum()
+    }
+
+    fn rate(&self) -> f64 {
+        self.series.counts.done as f64 / self.elapsed_s
+    }
+
+    /// Whether the client and not the broker was what the numbers show: a thread near all of a core, and less done than
+    /// was wanted.
+    fn is_client_limited(&self) -> bool {
+        let busy = self.efforts.is_busy();
+        let target = self.options.throughput;
+        let reached = target > 0.0 && self.rate() >= RATE_SHARE_MIN * target;
+        let late_share = self.lateness().late as f64 / self.series.counts.sent.max(1) as f64;
+        busy && (!reached || late_share > LATE_SHARE_MAX)
+    }
+
+    /// Lines after the original's.
+    pub(crate) fn print(&self) {
+        if self.extras.latency_summary {
+            println!("{}", latency_line("response", &self.series.total.response));
+            println!("{}", latency_line("service", &self.series.total.service));
+            let failed = self.shared.totals().failures.records();
+            println!("{failed} records failed, {} records were sent again", self.retried());
+            let share = self.efforts.busiest().map_or_else(|| "unknown".to_owned(), |share| format!("{share:.2}"));
+            println!(
+                "generator: {:.0} records/sec per client at most; the busiest client used {share} of a core",
+                self.ceiling
+            );
+        }
+        if self.extras.arrivals.is_some() {
+            let Lateness { late, dropped } = self.lateness();
+            println!(
+                "open loop: {late} records were sent 1 ms or more after they were due, {dropped} were due and never sent"
+            );
+        }
+        if self.extras.measures() && self.is_client_limited() {
+            println!("{}", self.efforts.limit_line());
+        }
+    }
+
+    /// Writes `--json`.
+    pub(crate) fn write(&self, ledger: Judged) -> Result<(), PerfError> {
+        self.extras.json.as_ref().map_or(Ok(()), |path| document::write(path, &self.document(ledger)))
+    }
+
+    fn document(&self, ledger: Judged) -> Value {
+        json!({
+            "tool": "producer-perf",
+            "format": 1,
+            "version": env!("CARGO_PKG_VERSION"),
+            "command": document::command("producer-perf", self.args),
+            "started": document::time(self.started_ms),
+            "signal": self.signal.map(|code| code - 128),
+            "options": self.options_object(),
+            "config": self.config.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+            "host": document::host(),
+            "totals": self.totals(),
+            "response_us": latency(&self.series.total.response),
+            "service_us": latency(&self.series.total.service),
+            "client": {
+                "cpu_s": self.efforts.cpu_s(),
+                "busiest_thread_share": self.efforts.busiest(),
+                "was_the_limit": self.is_client_limited(),
+                "generator_ceiling_records_per_s": self.ceiling,
+            },
+            "seconds": self.series.rows,
+            "ledger": ledger.map(|(verdict, adds_up)| document::verdict(&verdict, adds_up)),
+            "failures": self.failures(),
+            "summary": self.lines,
+        })
+    }
+
+    fn options_object(&self) -> Value {
+        let Extras { clients, duration, warmup, arrivals, .. } = self.extras;
+        json!({
+            "topic": self.options.topic,
+            "num_records": (self.options.records != i64::MAX.cast_unsigned()).then_some(self.options.records),
+            "throughput": (self.options.throughput >= 0.0).then_some(self.options.throughput),
+            "payload": format!("{:?}", self.options.payload),
+            "seed": self.options.seed,
+            "clients": clients,
+            "cores": self.seats,
+            "duration_s": duration.map(|it| it.as_secs_f64()),
+            "warmup_s": warmup.map(|it| it.as_secs_f64()),
+            "warmup_records": self.options.warmup_records,
+            "open_loop": arrivals.map(|it| format!("{it:?}").to_lowercase()),
+        })
+    }
+
+    fn failures(&self) -> Value {
+        let totals = self.shared.totals();
+        totals.failures.kinds().iter().map(|(text, records)| json!({ "text": text, "records": records })).collect()
+    }
+
+    fn totals(&self) -> Value {
+        let counts = &self.series.counts;
+        let Lateness { late, dropped } = self.lateness();
+        json!({
+            "sent": counts.sent,
+            "acknowledged": counts.done,
+            "failed": self.shared.totals().failures.records(),
+            "retried": self.retried(),
+            "bytes": counts.done_bytes,
+            "elapsed_s": self.elapsed_s,
+            "records_per_s": self.rate(),
+            "mb_per_s": counts.done_bytes as f64 / (1024.0 * 1024.0) / self.elapsed_s,
+            "late": late,
+            "dropped": dropped,
+        })
+    }
+}
+
+/// The ledger of a run.
+pub(crate) fn ledger_of(
+    options: &Options,
+    books: &[crate::load::book::Book],
+    reports: &[Option<Report>],
+    (idempotent, acknowledged_by): (bool, AcknowledgedBy),
+) -> LedgerFile {
+    let retried: Option<u64> = reports.iter().map(|it| it.as_ref().map(|it| it.stats.retried_records)).sum();
+    LedgerFile {
+        topic: options.topic.clone(),
+        resent: if idempotent { Some(0) } else { retried },
+        acknowledged_by,
+        writers: books.iter().filter_map(|book| book.pages().keeping.take()).map(|keeping| keeping.ledger).collect(),
+    }
+}
+
+/// A moment on both clocks: the monotonic one in nanoseconds, the wall's in milliseconds since 1970.
+pub(crate) fn moment() -> (u64, i64) {
+    let clock = ringlog_io::SystemClock::new();
+    (clock.read().0, clock.wall_ms())
+}
