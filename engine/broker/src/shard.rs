@@ -174,7 +174,7 @@ impl Shard {
             Event::Synced { token, result } => self.synced(token, result),
             Event::Signal(signal) => self.signalled(signal),
             // Mail is read and the image looked at in every turn.
-            Event::Woken | Event::Connected { .. } => {}
+            Event::Woken | Event::Connected { .. } | Event::JobDone { .. } => {}
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::buf::{Buf, Slice};
 use crate::epoll::EpollDriver;
 use crate::files::{File, Files};
+use crate::job::Job;
 use crate::uring::{NoUring, UringDriver};
 
 /// Given with an operation, returned with its event. The driver does not read it.
@@ -128,6 +129,13 @@ pub enum Event {
         /// The kernel's verdict; an error is final, never tried again.
         result: io::Result<()>,
     },
+    /// A job ended ([`Driver::run`], [`Driver::start_writeback`]).
+    JobDone {
+        /// The token given with it.
+        token: Token,
+        /// The file that the job opened, where it is one that opens a file.
+        result: io::Result<Option<File>>,
+    },
     /// Somebody called [`Waker::wake`]. Several calls may become one event.
     Woken,
     /// A signal that [`Driver::signals`] asked for.
@@ -225,6 +233,12 @@ pub trait Driver: Clock {
     fn read_file(&mut self, file: &File, offset: u64, len: usize, cache: Cache, token: Token);
     /// fdatasync(2) without blocking the thread. Ends in [`Event::Synced`].
     fn sync(&mut self, file: &File, token: Token);
+    /// Starts write-back of a range without blocking the thread: sync_file_range(2) waits for room in the device's queue, 60
+    /// ms for 256 MiB. No promise of durability. Ends in [`Event::JobDone`].
+    fn start_writeback(&mut self, file: &File, offset: u64, len: u64, token: Token);
+    /// Does a job without blocking the thread. Ends in [`Event::JobDone`]. Jobs run side by side, in no order; those that
+    /// wait when the driver is dropped are not done.
+    fn run(&mut self, job: Job, token: Token);
 
     /// A handle with which other threads wake this one.
     fn waker(&mut self) -> io::Result<Waker>;

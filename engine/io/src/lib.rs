@@ -23,7 +23,9 @@ pub mod driver;
 mod epoll;
 pub mod error;
 pub mod files;
+mod helper;
 pub mod host;
+pub mod job;
 mod net;
 mod sendlist;
 pub mod sim;
@@ -41,3 +43,4 @@ pub use driver::{
 pub use error::errno;
 pub use files::os::OsFiles;
 pub use files::{DirEntry, File, Files, Map, OpenMode, Residency};
+pub use job::Job;

@@ -3,7 +3,7 @@
 //! ```text
 //!   recv, send, writable --> operation of the connection --> todo (when the socket was ready at last sight)
 //!   epoll_wait --> ready flags of the connection ----------> progress: calls until WouldBlock --> Event
-//!   read, sync --> helper threads --> eventfd --------------------------------------------------> Event
+//!   read, sync, jobs --> helper threads --> eventfd --------------------------------------------------> Event
 //! ```
 //!
 //! A connection is registered once, for both directions; its flags say what the last edge and the last call told. A flag
@@ -11,18 +11,16 @@
 //! an edge is never lost. A hang-up stays: after it calls answer at once.
 
 mod connection;
-mod helper;
 mod poller;
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::connection::{Connection, Input};
-use self::helper::{Helper, Job, Work};
 use self::poller::{Poller, Ready};
 use crate::buf::{Buf, FreeList, ReceivePool, Slice};
 use crate::clock::{KeepsTime, Patience, TurnClock, later, shorter};
@@ -32,7 +30,9 @@ use crate::driver::{
 };
 use crate::error::about;
 use crate::files::os::{OsFiles, os_file};
-use crate::files::{File, Files};
+use crate::files::{File, FileInner, Files};
+use crate::helper::{Helper, Task, Work};
+use crate::job::Job;
 use crate::net::{self, RawAddress};
 use crate::sendlist::SendList;
 use crate::slab::Slab;
@@ -54,10 +54,17 @@ struct Listening {
     paused_until: Option<Nanos>,
 }
 
-/// A job of the helper: its file stays open until the answer was taken.
-struct FileJob {
+/// What the helper works on: its file stays open until the answer was taken.
+struct Asked {
     token: Token,
-    file: File,
+    file: Option<File>,
+}
+
+/// The event of work that could not be begun.
+type Failed = fn(Token, io::Error) -> Event;
+
+fn job_failed(token: Token, error: io::Error) -> Event {
+    Event::JobDone { token, result: Err(error) }
 }
 
 /// The driver over epoll.
@@ -65,7 +72,7 @@ pub(crate) struct EpollDriver {
     poller: Poller,
     connections: Slab<Connection>,
     listeners: Slab<Listening>,
-    file_jobs: Slab<FileJob>,
+    asked: Slab<Asked>,
     helper: Helper,
     /// Connections to look at in the next turn, whatever the kernel says.
     todo: Vec<u64>,
@@ -84,7 +91,7 @@ pub(crate) struct EpollDriver {
     fallback_reason: Option<String>,
     vectors: Vec<libc::iovec>,
     seen: Vec<Ready>,
-    answers: Vec<Job>,
+    answers: Vec<Task>,
 }
 
 impl EpollDriver {
@@ -98,7 +105,7 @@ impl EpollDriver {
             poller,
             connections: Slab::default(),
             listeners: Slab::default(),
-            file_jobs: Slab::default(),
+            asked: Slab::default(),
             helper,
             todo: Vec::new(),
             starved: Vec::new(),
@@ -199,23 +206,34 @@ impl EpollDriver {
         self.helper.take(&mut answers);
         for answer in answers.drain(..) {
             self.calls.count();
-            let Some(job) = self.file_jobs.remove(answer.id) else { continue };
-            events.push(self.file_event(&job, answer));
+            let Some(asked) = self.asked.remove(answer.id) else { continue };
+            events.push(self.answered(&asked, answer));
         }
         self.answers = answers;
     }
 
-    fn file_event(&self, job: &FileJob, answer: Job) -> Event {
-        let token = job.token;
-        let failed = |verb: &str, error: io::Error| match os_file(&job.file) {
-            Ok(os) => crate::error::at_path(verb, &os.path, error),
-            Err(_) => error,
+    fn answered(&self, asked: &Asked, answer: Task) -> Event {
+        let token = asked.token;
+        let failed = |verb: &str, error: io::Error| match asked.file.as_ref().map(os_file) {
+            Some(Ok(os)) => crate::error::at_path(verb, &os.path, error),
+            _ => error,
         };
         match answer.work {
-            Work::Sync => Event::Synced { token, result: answer.result.map_err(|error| failed("syncing", error)) },
+            Work::Sync(_) => {
+                let result = answer.result.map(drop).map_err(|error| failed("syncing", error));
+                Event::Synced { token, result }
+            }
             Work::Read { bytes, .. } => {
                 let buf = self.free.wrap(bytes);
-                Event::Read { token, result: answer.result.map(|()| buf).map_err(|error| failed("reading", error)) }
+                Event::Read { token, result: answer.result.map(|_| buf).map_err(|error| failed("reading", error)) }
+            }
+            Work::Writeback { .. } => {
+                let result = answer.result.map(|_| None).map_err(|error| failed("starting write-back of", error));
+                Event::JobDone { token, result }
+            }
+            Work::Job(_) => {
+                let result = answer.result.map(|opened| opened.map(|os| File(Rc::new(FileInner::Os(os)))));
+                Event::JobDone { token, result }
             }
         }
     }
@@ -276,18 +294,22 @@ impl EpollDriver {
         }
     }
 
-    fn submit_file(&mut self, file: &File, token: Token, work: Work) {
-        let failed: fn(Token, io::Error) -> Event = match work {
-            Work::Sync => |token, error| Event::Synced { token, result: Err(error) },
-            Work::Read { .. } => |token, error| Event::Read { token, result: Err(error) },
-        };
-        let fd = match os_file(file) {
-            Ok(os) => os.fd.as_raw_fd(),
-            Err(error) => return self.ready.push(failed(token, error)),
-        };
-        let id = self.file_jobs.insert(FileJob { token, file: file.clone() });
-        if let Err(error) = self.helper.submit(id, fd, work) {
-            self.file_jobs.remove(id);
+    /// Gives the helper work on an open file.
+    fn ask_of_file(&mut self, file: &File, token: Token, failed: Failed, work: impl FnOnce(RawFd) -> Work) {
+        match os_file(file) {
+            Ok(os) => {
+                let work = work(os.fd.as_raw_fd());
+                self.ask(Asked { token, file: Some(file.clone()) }, failed, work);
+            }
+            Err(error) => self.ready.push(failed(token, error)),
+        }
+    }
+
+    fn ask(&mut self, asked: Asked, failed: Failed, work: Work) {
+        let token = asked.token;
+        let id = self.asked.insert(asked);
+        if let Err(error) = self.helper.submit(id, work) {
+            self.asked.remove(id);
             self.ready.push(failed(token, about("starting a helper thread", error)));
         }
     }
@@ -443,11 +465,21 @@ impl Driver for EpollDriver {
 
     fn read_file(&mut self, file: &File, offset: u64, len: usize, cache: Cache, token: Token) {
         let bytes = self.free.take(len);
-        self.submit_file(file, token, Work::Read { bytes, offset, len, cache });
+        let failed: Failed = |token, error| Event::Read { token, result: Err(error) };
+        self.ask_of_file(file, token, failed, |fd| Work::Read { fd, bytes, offset, len, cache });
     }
 
     fn sync(&mut self, file: &File, token: Token) {
-        self.submit_file(file, token, Work::Sync);
+        let failed: Failed = |token, error| Event::Synced { token, result: Err(error) };
+        self.ask_of_file(file, token, failed, Work::Sync);
+    }
+
+    fn start_writeback(&mut self, file: &File, offset: u64, len: u64, token: Token) {
+        self.ask_of_file(file, token, job_failed, |fd| Work::Writeback { fd, offset, len });
+    }
+
+    fn run(&mut self, job: Job, token: Token) {
+        self.ask(Asked { token, file: None }, job_failed, Work::Job(job));
     }
 
     fn waker(&mut self) -> io::Result<Waker> {

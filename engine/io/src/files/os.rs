@@ -197,6 +197,13 @@ pub(crate) fn os_file(file: &File) -> io::Result<&OsFile> {
     }
 }
 
+/// sync_file_range(2) with SYNC_FILE_RANGE_WRITE.
+pub(crate) fn start_writeback(fd: RawFd, offset: u64, len: u64) -> io::Result<()> {
+    let (offset, len) = (signed(offset)?, signed(len)?);
+    // SAFETY: sync_file_range takes integers and touches no memory of ours.
+    sys::retry(|| sys::check(unsafe { libc::sync_file_range(fd, offset, len, libc::SYNC_FILE_RANGE_WRITE) })).map(drop)
+}
+
 /// A position as the kernel counts it.
 fn signed(value: u64) -> io::Result<i64> {
     i64::try_from(value).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))
@@ -331,12 +338,7 @@ impl Files for OsFiles {
 
     fn start_writeback(&self, file: &File, offset: u64, len: u64) -> io::Result<()> {
         let os = self.os(file)?;
-        let (offset, len) = (signed(offset)?, signed(len)?);
-        let flags = libc::SYNC_FILE_RANGE_WRITE;
-        // SAFETY: sync_file_range takes integers and touches no memory of ours.
-        sys::retry(|| sys::check(unsafe { libc::sync_file_range(os.fd.as_raw_fd(), offset, len, flags) }))
-            .map_err(|error| os.error("starting write-back of", error))?;
-        Ok(())
+        start_writeback(os.fd.as_raw_fd(), offset, len).map_err(|error| os.error("starting write-back of", error))
     }
 
     fn residency(&self, file: &File, offset: u64, len: u64) -> Residency {

@@ -17,6 +17,7 @@ use crate::driver::{
 };
 use crate::error::errno;
 use crate::files::{File, Files};
+use crate::job::Job;
 use crate::sendlist::SendList;
 
 /// How far an event may overtake those that came before it.
@@ -154,6 +155,16 @@ impl Driver for SimDriver {
         });
     }
 
+    /// The double's dirty pages are written when the dice say so: there is nothing to start.
+    fn start_writeback(&mut self, file: &File, offset: u64, len: u64, token: Token) {
+        let result = self.seat(|seat| Rc::clone(&seat.files)).start_writeback(file, offset, len).map(|()| None);
+        self.ask(|core, id, _| core.tell(id, Event::JobDone { token, result }));
+    }
+
+    fn run(&mut self, job: Job, token: Token) {
+        self.ask(|core, id, now| core.plan_disk(now, Due::Job { to: id, job, token }));
+    }
+
     fn waker(&mut self) -> io::Result<Waker> {
         Ok(Waker(Bell::Flag(self.seat(|seat| Arc::clone(&seat.bell)))))
     }
@@ -199,6 +210,9 @@ fn note(core: &mut Core, now: Nanos, id: DriverId, event: &Event) {
         Event::Writable { token, result } => (6, *token, result.as_ref().map_or_else(code, |()| 0)),
         Event::Read { token, result } => (7, *token, bytes(result)),
         Event::Synced { token, result } => (8, *token, result.as_ref().map_or_else(code, |()| 0)),
+        Event::JobDone { token, result } => {
+            (11, *token, result.as_ref().map_or_else(code, |it| u64::from(it.is_some())))
+        }
         Event::Woken => (9, 0, 0),
         Event::Signal(signal) => (10, 0, u64::from(signal.unsigned_abs())),
     };

@@ -27,6 +27,7 @@ use super::weather::Weather;
 use crate::buf::{FreeList, ReceivePool};
 use crate::driver::{Cache, Counters, Driver, Event, Nanos, Token};
 use crate::files::{File, Files};
+use crate::job::Job;
 
 /// When a world begins: an hour after its machines started, so that a moment before it can be named.
 const BEGINNING: Nanos = Nanos(3_600_000_000_000);
@@ -44,6 +45,7 @@ pub(super) enum Due {
     Network(Arrival),
     Synced { to: DriverId, file: File, ticket: u64, token: Token },
     Read { to: DriverId, file: File, offset: u64, len: usize, token: Token },
+    Job { to: DriverId, job: Job, token: Token },
 }
 
 /// A driver's side of the world.
@@ -122,6 +124,14 @@ impl Core {
                 Due::Synced { to, file, ticket, token } => {
                     let files = Rc::clone(&self.seats[to.0].files);
                     self.tell(to, Event::Synced { token, result: files.sync_end(&file, ticket) });
+                }
+                Due::Job { to, job, token } => {
+                    let seat = &self.seats[to.0];
+                    // A process that was killed does nothing more.
+                    if seat.is_alive {
+                        let result = job.perform(&*seat.files);
+                        self.tell(to, Event::JobDone { token, result });
+                    }
                 }
                 Due::Read { to, file, offset, len, token } => {
                     let mut bytes = vec![0; len];

@@ -12,6 +12,7 @@ use super::{Connection, MESSAGES_KEPT, UringDriver, name_file};
 use crate::buf::Buf;
 use crate::clock::later;
 use crate::driver::{ACCEPT_PAUSE, Clock, Event, Socket, SocketOptions, Token, cancelled, early_end};
+use crate::files::{File, FileInner};
 use crate::net;
 use crate::sendlist::SendList;
 use crate::sys;
@@ -52,6 +53,11 @@ impl UringDriver {
                 let result = result.map(drop).map_err(|error| name_file("syncing", &file, error));
                 events.push(Event::Synced { token, result });
             }
+            Op::Writeback { file, token } => {
+                let result = result.map(|_| None).map_err(|error| name_file("starting write-back of", &file, error));
+                events.push(Event::JobDone { token, result });
+            }
+            Op::Answers => self.complete_jobs(events),
             Op::Wake { fd, count } => {
                 events.push(Event::Woken);
                 self.start_wake(fd, count);
@@ -207,6 +213,19 @@ impl UringDriver {
             Err(error) => Err(name_file("reading", &file, error)),
         };
         events.push(Event::Read { token, result });
+    }
+
+    fn complete_jobs(&mut self, events: &mut Vec<Event>) {
+        let Some(helper) = &mut self.helper else { return };
+        let mut answers = Vec::new();
+        self.calls.count();
+        helper.take(&mut answers);
+        for answer in answers {
+            let Some(token) = self.jobs.remove(answer.id) else { continue };
+            let result = answer.result.map(|opened| opened.map(|os| File(Rc::new(FileInner::Os(os)))));
+            events.push(Event::JobDone { token, result });
+        }
+        self.start_answers();
     }
 
     fn complete_signals(&mut self, fd: Rc<OwnedFd>, events: &mut Vec<Event>) {

@@ -39,9 +39,11 @@ use crate::driver::{
     Bell, Cache, Clock, Counters, Driver, DriverOptions, Event, FREE_BYTES_MAX, Kind, Listener, Nanos, Socket,
     SocketOptions, Token, Waker, cancelled, no_such_socket,
 };
-use crate::error::at_path;
+use crate::error::{about, at_path};
 use crate::files::os::{OsFiles, os_file};
 use crate::files::{File, Files};
+use crate::helper::{Helper, Work};
+use crate::job::Job;
 use crate::net;
 use crate::sendlist::SendList;
 use crate::slab::Slab;
@@ -82,6 +84,10 @@ pub(crate) struct UringDriver {
     receive_ring: Rc<ReceiveRing>,
     free: Rc<FreeList>,
     files: Rc<OsFiles>,
+    /// Threads for jobs, from the first one on; and who waits for each.
+    helper: Option<Helper>,
+    jobs: Slab<Token>,
+    worker_cores: Vec<usize>,
     waker: Option<Arc<OwnedFd>>,
     signals: Option<Rc<OwnedFd>>,
     /// Devices whose file system refused RWF_DONTCACHE.
@@ -126,6 +132,9 @@ impl UringDriver {
             receive_ring,
             free: FreeList::new(FREE_BYTES_MAX),
             files: Rc::new(OsFiles::counted(calls.clone())),
+            helper: None,
+            jobs: Slab::default(),
+            worker_cores: options.worker_cores.clone(),
             waker: None,
             signals: None,
             cannot_drop: Vec::new(),
@@ -172,6 +181,15 @@ impl UringDriver {
         let refused = !self.cannot_drop.is_empty()
             && self.files.device(file).is_some_and(|device| self.cannot_drop.contains(&device));
         if refused { 0 } else { RWF_DONTCACHE }
+    }
+
+    /// Gives the helper threads a job; the first one makes them.
+    fn submit_job(&mut self, id: u64, job: Job) -> io::Result<()> {
+        if self.helper.is_none() {
+            self.helper = Some(Helper::new(&self.worker_cores)?);
+            self.start_answers();
+        }
+        self.helper.as_mut().map_or(Ok(()), |helper| helper.submit(id, Work::Job(job)))
     }
 
     /// Submits, waits at most `timeout`, and handles what completed.
@@ -369,6 +387,28 @@ impl Driver for UringDriver {
         };
         let op = Op::Sync { file: file.clone(), token };
         self.start(op, |_| opcode::Fsync::new(raw).flags(FsyncFlags::DATASYNC).build());
+    }
+
+    fn start_writeback(&mut self, file: &File, offset: u64, len: u64, token: Token) {
+        let raw = match os_file(file) {
+            Ok(os) => Fd(os.fd.as_raw_fd()),
+            Err(error) => return self.ready.push(Event::JobDone { token, result: Err(error) }),
+        };
+        // A length beyond 32 bits becomes 0, which is "to the end of the file".
+        let len = u32::try_from(len).unwrap_or(0);
+        let op = Op::Writeback { file: file.clone(), token };
+        self.start(op, |_| {
+            opcode::SyncFileRange::new(raw, len).offset(offset).flags(libc::SYNC_FILE_RANGE_WRITE).build()
+        });
+    }
+
+    fn run(&mut self, job: Job, token: Token) {
+        let id = self.jobs.insert(token);
+        if let Err(error) = self.submit_job(id, job) {
+            self.jobs.remove(id);
+            let error = about("starting a helper thread", error);
+            self.ready.push(Event::JobDone { token, result: Err(error) });
+        }
     }
 
     fn waker(&mut self) -> io::Result<Waker> {

@@ -33,6 +33,10 @@ pub(super) enum Op {
     Read { file: File, buf: Buf, offset: u64, len: usize, flags: i32, token: Token },
     /// fdatasync.
     Sync { file: File, token: Token },
+    /// sync_file_range.
+    Writeback { file: File, token: Token },
+    /// Waiting for answers of the helper threads.
+    Answers,
     /// Reading the waker's eventfd.
     Wake { fd: Arc<OwnedFd>, count: Box<u64> },
     /// Waiting for the signalfd.

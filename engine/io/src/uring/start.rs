@@ -142,6 +142,14 @@ impl UringDriver {
         });
     }
 
+    /// Waits for the helper threads' next answers.
+    pub(super) fn start_answers(&mut self) {
+        if let Some(helper) = &self.helper {
+            let raw = Fd(helper.wake_fd());
+            self.start(Op::Answers, |_| opcode::PollAdd::new(raw, libc::POLLIN as u32).build());
+        }
+    }
+
     pub(super) fn start_wake(&mut self, fd: Arc<OwnedFd>, count: Box<u64>) {
         let raw = Fd(fd.as_raw_fd());
         self.start(Op::Wake { fd, count }, |op| {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ringlog_io::{Buf, Choice, Driver, DriverOptions, Event, Listener, Slice, Socket, SocketOptions, driver};
+use ringlog_io::{Buf, Choice, Driver, DriverOptions, Event, File, Listener, Slice, Socket, SocketOptions, driver};
 
 /// No test waits longer for an event.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -87,6 +87,13 @@ impl Rig {
     pub(crate) fn synced(&mut self, wanted: u64) -> std::io::Result<()> {
         self.until(|event| match event {
             Event::Synced { token, result } if *token == wanted => Some(take(result)),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn job_done(&mut self, wanted: u64) -> std::io::Result<Option<File>> {
+        self.until(|event| match event {
+            Event::JobDone { token, result } if *token == wanted => Some(take(result)),
             _ => None,
         })
     }

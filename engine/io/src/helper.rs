@@ -1,39 +1,48 @@
-//! A few threads that do what would block the loop: reads of files that may be cold, and fdatasync(2).
+//! A few threads that do what would block the loop: jobs, and under epoll reads of files that may be cold, fdatasync(2) and
+//! sync_file_range(2), for which io_uring has its own workers.
 //!
-//! A job carries a raw descriptor. The driver keeps the file open until the job's answer was taken, and joins the threads
-//! before it drops the files.
+//! Work on an open file carries a raw descriptor. The driver keeps the file open until the answer was taken, and joins the
+//! threads before it drops the files.
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use crate::driver::Cache;
+use crate::files::os::{self, OsFile, OsFiles};
+use crate::files::{File, FileInner};
+use crate::job::Job;
 use crate::sys::{self, check};
 
 /// Threads of one driver: started one by one while all that run are busy.
 const THREADS_MAX: usize = 4;
-/// What is to be done.
+
+/// What is to be done. Descriptors stay open until the answer was taken.
 pub(crate) enum Work {
     /// fdatasync(2).
-    Sync,
+    Sync(RawFd),
+    /// sync_file_range(2).
+    Writeback { fd: RawFd, offset: u64, len: u64 },
     /// Reads `len` bytes at `offset` into the vector's spare capacity, which is large enough.
-    Read { bytes: Vec<u8>, offset: u64, len: usize, cache: Cache },
+    Read { fd: RawFd, bytes: Vec<u8>, offset: u64, len: usize, cache: Cache },
+    /// A job that names its files by paths.
+    Job(Job),
 }
 
-/// A job, or its answer.
-pub(crate) struct Job {
+/// A piece of work by its number, or its answer.
+pub(crate) struct Task {
     pub(crate) id: u64,
-    pub(crate) fd: RawFd,
     pub(crate) work: Work,
-    pub(crate) result: io::Result<()>,
+    pub(crate) result: io::Result<Option<OsFile>>,
 }
 
 #[derive(Default)]
 struct Queues {
-    todo: VecDeque<Job>,
-    done: Vec<Job>,
+    todo: VecDeque<Task>,
+    done: Vec<Task>,
     idle: usize,
     stop: bool,
 }
@@ -56,21 +65,21 @@ impl Shared {
         if let Some(Err(error)) = self.places.as_ref().map(sys::stay_on) {
             tracing::warn!(%error, "a helper thread stays on its shard's core");
         }
-        while let Some(mut job) = self.next() {
-            job.result = perform(job.fd, &mut job.work);
-            self.lock().done.push(job);
+        while let Some(mut task) = self.next() {
+            task.result = perform(&mut task.work);
+            self.lock().done.push(task);
             sys::eventfd_add(self.wake.as_raw_fd());
         }
     }
 
-    fn next(&self) -> Option<Job> {
+    fn next(&self) -> Option<Task> {
         let mut queues = self.lock();
         loop {
             if queues.stop {
                 return None;
             }
-            if let Some(job) = queues.todo.pop_front() {
-                return Some(job);
+            if let Some(task) = queues.todo.pop_front() {
+                return Some(task);
             }
             queues.idle += 1;
             queues = self.work_came.wait(queues).unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -99,10 +108,10 @@ impl Helper {
         self.shared.wake.as_raw_fd()
     }
 
-    /// Queues a job.
-    pub(crate) fn submit(&mut self, id: u64, fd: RawFd, work: Work) -> io::Result<()> {
+    /// Queues work.
+    pub(crate) fn submit(&mut self, id: u64, work: Work) -> io::Result<()> {
         let mut queues = self.shared.lock();
-        queues.todo.push_back(Job { id, fd, work, result: Ok(()) });
+        queues.todo.push_back(Task { id, work, result: Ok(None) });
         let short = queues.todo.len() > queues.idle;
         drop(queues);
         if short && self.threads.len() < THREADS_MAX {
@@ -117,7 +126,7 @@ impl Helper {
         let started = std::thread::Builder::new().name("io-helper".to_owned()).spawn(move || shared.run());
         match started {
             Ok(thread) => self.threads.push(thread),
-            // The threads that run will come to the job; without any it has to fail.
+            // The threads that run will come to it; without any it has to fail.
             Err(_) if !self.threads.is_empty() => {}
             Err(error) => {
                 self.shared.lock().todo.pop_back();
@@ -128,7 +137,7 @@ impl Helper {
     }
 
     /// Moves the answers that are there into `done`.
-    pub(crate) fn take(&mut self, done: &mut Vec<Job>) {
+    pub(crate) fn take(&mut self, done: &mut Vec<Task>) {
         sys::eventfd_take(self.wake_fd());
         done.append(&mut self.shared.lock().done);
     }
@@ -145,11 +154,21 @@ impl Drop for Helper {
     }
 }
 
-fn perform(fd: RawFd, work: &mut Work) -> io::Result<()> {
+fn perform(work: &mut Work) -> io::Result<Option<OsFile>> {
     match work {
         // SAFETY: fdatasync takes an integer.
-        Work::Sync => check(unsafe { libc::fdatasync(fd) }).map(drop),
-        Work::Read { bytes, offset, len, cache } => read(fd, bytes, *offset, *len, *cache),
+        Work::Sync(fd) => check(unsafe { libc::fdatasync(*fd) }).map(|_| None),
+        Work::Writeback { fd, offset, len } => os::start_writeback(*fd, *offset, *len).map(|()| None),
+        Work::Read { fd, bytes, offset, len, cache } => read(*fd, bytes, *offset, *len, *cache).map(|()| None),
+        Work::Job(job) => job.perform(&OsFiles::new()).map(|opened| opened.and_then(into_os)),
+    }
+}
+
+/// The descriptor of a file that this thread has just opened, to go to another thread.
+fn into_os(file: File) -> Option<OsFile> {
+    match Rc::try_unwrap(file.0) {
+        Ok(FileInner::Os(os)) => Some(os),
+        _ => None,
     }
 }
 
