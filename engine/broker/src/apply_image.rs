@@ -11,7 +11,7 @@ use ringlog_storage::{Checkpointed, PartitionName, Startup};
 use crate::broker::Broker;
 use crate::group_desk;
 use crate::metadata::image::{Image, OFFSETS_TOPIC, Owner, Partition, Topic};
-use crate::partitions::{Opening, PartitionKey};
+use crate::replicas::{Opening, PartitionKey};
 use crate::settings::topic_config;
 
 /// At start: opens every partition that the image gives to this shard. An error names the folder and what is wrong.
@@ -59,13 +59,13 @@ fn change(broker: &mut Broker, image: &Image, topic: &Topic) {
     }
     for (number, partition) in own(broker, image, topic) {
         let key = PartitionKey { topic_id: topic.id, partition: number };
-        if let Some(place) = broker.partitions.find(key) {
+        if let Some(place) = broker.replicas.find(key) {
             let config = topic_config::log_config(&topic.configs, &broker.settings);
             let rules = topic_config::rules(&topic.configs, &broker.settings);
             let missing = missing_replicas(broker, topic, number);
-            let owned = broker.partitions.at_mut(place);
-            owned.log.set_config(config);
-            (owned.rules, owned.in_sync_replicas_missing, owned.leader_epoch) =
+            let replica = broker.replicas.at_mut(place);
+            replica.log.set_config(config);
+            (replica.rules, replica.in_sync_replicas_missing, replica.leader_epoch) =
                 (rules, missing, partition.leader_epoch);
         } else if let Err(error) = open(broker, topic, number, partition, Startup::SameBoot, Checkpointed::default()) {
             // The partition is ours and cannot be served: clients get KAFKA_STORAGE_ERROR.
@@ -96,7 +96,7 @@ fn open(
         how,
         checkpointed,
     };
-    let report = broker.partitions.open(opening, broker.wall_ms).map_err(|error| error.to_string())?;
+    let report = broker.replicas.open(opening, broker.wall_ms).map_err(|error| error.to_string())?;
     if let Some(report) = report.filter(|report| !report.is_quiet()) {
         tracing::warn!(topic = %topic.name, partition = number, ?report, "the log was repaired");
     }
@@ -109,7 +109,7 @@ fn open(
 /// Forgets a deleted partition, tells who waits for it, removes its folder.
 fn let_go(broker: &mut Broker, topic: &Topic, number: i32) {
     let key = PartitionKey { topic_id: topic.id, partition: number };
-    match broker.partitions.remove(key) {
+    match broker.replicas.remove(key) {
         Ok(waiters) => waiters.into_iter().for_each(|id| broker.fetches.disturb(id)),
         Err(error) => {
             tracing::error!(topic = %topic.name, partition = number, %error, "a deleted partition's folder was left behind");
@@ -123,8 +123,8 @@ fn let_go(broker: &mut Broker, topic: &Topic, number: i32) {
 /// A partition that this shard does not lead any more: who waits for it learns that now.
 fn disturb(broker: &mut Broker, topic: &Topic, number: i32) {
     let key = PartitionKey { topic_id: topic.id, partition: number };
-    if let Some(place) = broker.partitions.find(key) {
-        let waiters = std::mem::take(&mut broker.partitions.at_mut(place).waiters);
+    if let Some(place) = broker.replicas.find(key) {
+        let waiters = std::mem::take(&mut broker.replicas.at_mut(place).waiters);
         waiters.into_iter().for_each(|id| broker.fetches.disturb(id));
     }
 }

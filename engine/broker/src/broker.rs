@@ -1,15 +1,18 @@
-//! What a shard knows, without its sockets: the state that handlers work on, and what they ask to be done.
+//! What a shard knows, without its connections: the state that handlers work on, and what they ask to be done.
 //!
 //! ```text
-//!   Shard (connections, driver)  -- Incoming -->  handlers -- on --> Broker
+//!   Shard (front: connections)  -- Incoming -->  handlers -- on --> Broker
 //!          ^                                                           |
-//!          +-- replies, controller calls, flush jobs: taken each turn -+
+//!          +-- replies, controller calls: taken each turn ---------- -+
 //! ```
 
 use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use ringlog_io::{Driver, Nanos, Slice};
+use ringlog_io::{Clock, Files, Nanos, Slice};
+use ringlog_storage::FlushJob;
 use ringlog_wire::compression::Scratch;
 use ringlog_wire::{EncodeError, ErrorCode, Message, Reader, Request};
 
@@ -21,10 +24,11 @@ use crate::handlers::init_producer_id::{self, Stock};
 use crate::handlers::produce::PendingProduce;
 use crate::metadata::controller::{Call, Outcome as Decided};
 use crate::metadata::image::{Image, Owner, ShardId, Topic};
-use crate::partitions::{PartitionKey, Partitions, Place, Settled, Ticket};
 use crate::random::Random;
+use crate::replicas::{PartitionKey, Place, Replicas, Settled, Ticket};
 use crate::response::{Asked, Response};
 use crate::settings::Settings;
+use crate::timers::{Timer, Timers};
 use crate::waiting::Waiting;
 
 /// Where an answer goes: a connection's place, its generation, and the slot in its order of replies.
@@ -97,7 +101,7 @@ pub(crate) struct Broker {
     pub(crate) shard: ShardId,
     pub(crate) settings: Arc<Settings>,
     pub(crate) image: Arc<Image>,
-    pub(crate) partitions: Partitions,
+    pub(crate) replicas: Replicas,
     pub(crate) sessions: SessionCache,
     pub(crate) groups: Groups,
     pub(crate) produces: BTreeMap<u64, PendingProduce>,
@@ -105,6 +109,7 @@ pub(crate) struct Broker {
     pub(crate) fetches: Waiting<WaitingFetch>,
     pub(crate) producer_ids: Stock,
     pub(crate) scratch: Scratch,
+    pub(crate) timers: Timers<Timer>,
     pub(crate) now: Nanos,
     pub(crate) wall_ms: i64,
     pub(crate) random: Random,
@@ -112,7 +117,7 @@ pub(crate) struct Broker {
     pub(crate) replies: Vec<(ReplyTo, Result<Response, Refused>)>,
     /// Calls for the controller; the shard posts them.
     pub(crate) calls: Vec<(Caller, Call)>,
-    /// Partitions that grew or were flushed in this turn and may be due for a flush.
+    /// Replicas that grew or were flushed in this turn and may be due for a flush.
     pub(crate) grown: Vec<PartitionKey>,
 }
 
@@ -131,12 +136,18 @@ impl From<ErrorCode> for NotHere {
 }
 
 impl Broker {
-    /// A shard's state with no partitions yet. Clock and randomness are the driver's.
-    pub(crate) fn new(shard: ShardId, settings: Arc<Settings>, driver: &dyn Driver, image: Arc<Image>) -> Self {
+    /// A shard's state with no partitions yet. The clock gives the time of the first turn, and the seeds.
+    pub(crate) fn new(
+        shard: ShardId,
+        settings: Arc<Settings>,
+        files: Rc<dyn Files>,
+        clock: &dyn Clock,
+        image: Arc<Image>,
+    ) -> Self {
         Self {
             shard,
-            partitions: Partitions::new(driver.files(), settings.log_dir().to_path_buf()),
-            sessions: SessionCache::new(settings.max_incremental_fetch_session_cache_slots(), driver.random()),
+            replicas: Replicas::new(files, settings.log_dir().to_path_buf()),
+            sessions: SessionCache::new(settings.max_incremental_fetch_session_cache_slots(), clock.random()),
             groups: Groups::new(&settings),
             settings,
             image,
@@ -145,9 +156,10 @@ impl Broker {
             fetches: Waiting::default(),
             producer_ids: Stock::default(),
             scratch: Scratch::default(),
-            now: driver.now(),
-            wall_ms: driver.wall_ms(),
-            random: Random::new(driver.random()),
+            timers: Timers::default(),
+            now: clock.now(),
+            wall_ms: clock.wall_ms(),
+            random: Random::new(clock.random()),
             replies: Vec::new(),
             calls: Vec::new(),
             grown: Vec::new(),
@@ -168,7 +180,7 @@ impl Broker {
         match self.image.owner(topic, partition, self.shard) {
             Owner::Local => {
                 let key = PartitionKey { topic_id: topic.id, partition };
-                self.partitions.find(key).ok_or_else(|| ErrorCode::KAFKA_STORAGE_ERROR.into())
+                self.replicas.find(key).ok_or_else(|| ErrorCode::KAFKA_STORAGE_ERROR.into())
             }
             Owner::Sibling(_) | Owner::Remote(_) => Err(NotHere {
                 error: ErrorCode::NOT_LEADER_OR_FOLLOWER,
@@ -180,7 +192,7 @@ impl Broker {
 
     /// Checks the leader epoch that a client believes in (KIP-320): older than ours is fenced, newer is unknown yet.
     pub(crate) fn check_epoch(&self, place: Place, believed: i32) -> Result<(), ErrorCode> {
-        let ours = self.partitions.at(place).leader_epoch;
+        let ours = self.replicas.at(place).leader_epoch;
         match believed {
             -1 => Ok(()),
             epoch if epoch < ours => Err(ErrorCode::FENCED_LEADER_EPOCH),
@@ -212,10 +224,10 @@ impl Broker {
 
     /// The end of a turn: writes what was staged, tells who waits for it.
     pub(crate) fn finish_turn(&mut self) {
-        while self.partitions.has_staged() {
+        while self.replicas.has_staged() {
             let mut settled = Vec::new();
             let mut grown = Vec::new();
-            self.partitions.append_staged(
+            self.replicas.append_staged(
                 self.wall_ms,
                 |one| settled.push(one),
                 |place, bytes| grown.push((place, bytes)),
@@ -229,10 +241,19 @@ impl Broker {
     }
 
     fn grew(&mut self, place: Place, bytes: usize) {
-        let owned = self.partitions.at_mut(place);
+        let replica = self.replicas.at_mut(place);
         let fetches = &mut self.fetches;
-        owned.waiters.retain(|id| fetches.grew(*id, bytes));
-        self.grown.push(owned.key);
+        replica.waiters.retain(|id| fetches.grew(*id, bytes));
+        self.grown.push(replica.key);
+    }
+
+    /// A flush of a partition ended: readers see what is flushed, so who waits looks again.
+    pub(crate) fn flushed(&mut self, key: PartitionKey, job: FlushJob, result: io::Result<()>) {
+        let settled = self.replicas.flushed(key, job, result);
+        if let Some(place) = self.replicas.find(key) {
+            self.grew(place, 1);
+        }
+        self.settle(settled);
     }
 
     /// Tells producers and the coordinator what became of their batches.

@@ -13,7 +13,7 @@ use crate::coordinator::group::{
     self, Caller, Effect, GroupCoordinator, GroupRequest, GroupResponse, GroupSettings, KeyValue, Moment, Topics,
 };
 use crate::metadata::image::{Image, OFFSETS_TOPIC};
-use crate::partitions::{PartitionKey, Place, Staged, Ticket};
+use crate::replicas::{PartitionKey, Place, Staged, Ticket};
 use crate::response::Asked;
 use crate::settings::Settings;
 
@@ -130,7 +130,7 @@ fn reply(broker: &mut Broker, to: ReplyTo, asked: Asked, response: GroupResponse
 
 fn offsets_place(broker: &Broker, partition: i32) -> Option<Place> {
     let topic_id = broker.image.topic(OFFSETS_TOPIC)?.id;
-    broker.partitions.find(PartitionKey { topic_id, partition })
+    broker.replicas.find(PartitionKey { topic_id, partition })
 }
 
 fn stage(broker: &mut Broker, partition: i32, ticket: u64, records: &[KeyValue]) -> Result<(), ErrorCode> {
@@ -141,13 +141,11 @@ fn stage(broker: &mut Broker, partition: i32, ticket: u64, records: &[KeyValue])
     }
     builder.finish(&mut broker.scratch).map_err(|_| ErrorCode::RECORD_LIST_TOO_LARGE)?;
     let bytes = builder.take();
-    let rules = Rules { origin: batch::Origin::Coordinator, ..broker.partitions.at(place).rules };
+    let rules = Rules { origin: batch::Origin::Coordinator, ..broker.replicas.at(place).rules };
     let validated =
         batch::validate(&bytes, &rules, broker.wall_ms, &mut broker.scratch).map_err(|error| error.code())?;
     let ticket = Ticket::Group { ticket };
-    broker
-        .partitions
-        .stage(place, Staged { validated, bytes: Slice::from(bytes), origin: Origin::Coordinator, ticket });
+    broker.replicas.stage(place, Staged { validated, bytes: Slice::from(bytes), origin: Origin::Coordinator, ticket });
     Ok(())
 }
 
@@ -156,7 +154,7 @@ pub(crate) fn load(broker: &mut Broker, partition: i32) -> Result<(), String> {
     let count = broker.image.partition_count(OFFSETS_TOPIC).unwrap_or(0);
     broker.groups.coordinator.set_partition_count(count);
     let Some(place) = offsets_place(broker, partition) else { return Ok(()) };
-    let bytes = broker.partitions.read_whole(place, LOAD_BYTES)?;
+    let bytes = broker.replicas.read_whole(place, LOAD_BYTES)?;
     let at = moment(broker);
     let loaded = broker.groups.coordinator.load(partition, &bytes, at);
     let effects = loaded.map_err(|error| format!("{OFFSETS_TOPIC}-{partition}: {error}"))?;

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   main -> settings -> start: a thread per shard
-//!     shard: wait -> connection (frames) -> handlers/* -> broker (partitions, groups, sessions) -> response -> transfer
+//!     event_loop: wait -> shard (a turn) -> submissions
+//!     shard: front (connections) -> handlers/* -> broker (replicas, groups, sessions) -> response -> transfer
 //!     shard 0 also: controller_desk (metadata log, controller)            mail: images, calls, answers
 //! ```
 //! Start reading at `shard`; `handlers` is the list of APIs. Invariants: a partition is touched by exactly one shard, a
@@ -10,21 +11,28 @@
 
 mod apply_image;
 mod broker;
+mod calls;
 mod connection;
 mod controller_desk;
 mod coordinator;
+mod event_loop;
 mod fetch_session;
+mod flushes;
+mod front;
 mod group_desk;
 mod handlers;
 mod limits;
 mod mail;
 mod metadata;
-mod partitions;
 mod random;
+mod replicas;
 mod response;
 mod settings;
 mod shard;
 mod start;
+mod submission;
+mod timers;
+mod tokens;
 mod transfer;
 mod waiting;
 

@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use ringlog_io::{Choice, Files, OsFiles};
+use ringlog_io::{Choice, Files, OsFiles, SocketOptions};
 
 use self::arguments::Arguments;
 pub(crate) use self::error::SettingsError;
@@ -301,16 +301,14 @@ impl Settings {
         if self.shards() > cores.len() { None } else { cores.get(shard).copied() }
     }
 
-    /// `socket.send.buffer.bytes`; `None` leaves it to the kernel.
+    /// `socket.send.buffer.bytes` and `socket.receive.buffer.bytes`; -1 leaves it to the kernel.
     #[must_use]
-    pub(crate) fn socket_send_buffer_bytes(&self) -> Option<usize> {
-        self.values.text("socket.send.buffer.bytes")?.parse().ok()
-    }
-
-    /// `socket.receive.buffer.bytes`; `None` leaves it to the kernel.
-    #[must_use]
-    pub(crate) fn socket_receive_buffer_bytes(&self) -> Option<usize> {
-        self.values.text("socket.receive.buffer.bytes")?.parse().ok()
+    pub(crate) fn socket_options(&self) -> SocketOptions {
+        let bytes = |key| self.values.text(key).and_then(|text| text.parse().ok());
+        SocketOptions {
+            send_buffer_bytes: bytes("socket.send.buffer.bytes"),
+            receive_buffer_bytes: bytes("socket.receive.buffer.bytes"),
+        }
     }
 
     /// `connections.max.idle.ms` in nanoseconds; `u64::MAX` is for ever.

@@ -18,6 +18,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -31,6 +32,8 @@ use ringlog_wire::Uuid;
 use crate::apply_image;
 use crate::broker::Broker;
 use crate::controller_desk::Desk;
+use crate::event_loop::EventLoop;
+use crate::front::Front;
 use crate::limits;
 use crate::mail::{Address, Mailbox, Newest};
 use crate::metadata::image::{Image, ShardId};
@@ -297,14 +300,16 @@ impl Context {
 
     fn serve(
         self,
-        mut driver: Box<dyn Driver>,
+        driver: Box<dyn Driver>,
         listener: Listener,
         mailbox: Mailbox,
         desk: Option<Desk>,
         (loaded, controller): (Loaded, Address),
     ) -> Result<(), StartError> {
-        let mut broker =
-            Broker::new(ShardId(self.shard), Arc::clone(&self.settings), driver.as_mut(), Arc::clone(&loaded.image));
+        let (settings, files) = (&self.settings, driver.files());
+        let front = Front::new(Arc::clone(settings), Rc::clone(&files), driver.buffers());
+        let image = Arc::clone(&loaded.image);
+        let mut broker = Broker::new(ShardId(self.shard), Arc::clone(settings), files, &*driver, image);
         apply_image::load(&mut broker, loaded.startup, &loaded.checkpointed)?;
         self.say(Said::Ready)?;
         if !matches!(self.wait.recv(), Ok(Go::Serve)) {
@@ -314,12 +319,13 @@ impl Context {
             // Every shard is ready: from here on a kill leaves only unfinished tails.
             desk.dir().recovered().map_err(|error| error.to_string())?;
         }
-        let mut shard = Shard::new(broker, (driver, listener), mailbox, (controller, desk), loaded.newest);
-        shard.run().map_err(|error| format!("shard {}: {error}", self.shard))?;
-        let closed = shard.close_partitions();
+        let shard = Shard::new(broker, front, mailbox, (controller, desk), loaded.newest);
+        let mut event_loop = EventLoop::new(driver, listener, settings.socket_options(), shard);
+        event_loop.run().map_err(|error| format!("shard {}: {error}", self.shard))?;
+        let closed = event_loop.shard.close_partitions();
         drop(self.closed.send(closed));
         drop(self.closed);
-        match (self.all_closed, shard.desk.take()) {
+        match (self.all_closed, event_loop.shard.take_desk()) {
             (Some(all_closed), Some(desk)) => note_stop(&all_closed, desk),
             _ => Ok(()),
         }

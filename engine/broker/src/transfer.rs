@@ -11,7 +11,7 @@
 
 use std::io;
 
-use ringlog_io::{Buf, Driver, Residency, Slice, Socket};
+use ringlog_io::{Buf, Buffers, Files, Residency, Slice};
 use ringlog_storage::LogRange;
 
 use crate::connection::Connection;
@@ -27,38 +27,33 @@ pub(crate) enum Step {
     Send(Vec<Slice>),
     /// Read the beginning of this range through the ring.
     ReadCold(LogRange, usize),
-    /// The socket takes nothing now: go on when it does.
-    AwaitRoom,
+    /// Send the beginning of this range by reference.
+    Refer(LogRange, usize),
 }
 
-/// Who receives, and whether long ranges go there by reference.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Receiver {
-    pub(crate) socket: Socket,
-    pub(crate) by_reference: bool,
-}
-
-/// Takes the next step of a connection's output. Errors are those of the file or of the connection.
-pub(crate) fn step(connection: &mut Connection, to: Receiver, driver: &mut dyn Driver) -> io::Result<Step> {
+/// Takes the next step of a connection's output; long ranges go out `by_reference`, or are copied. Errors are the file's.
+pub(crate) fn step(
+    connection: &mut Connection,
+    by_reference: bool,
+    files: &dyn Files,
+    buffers: &Buffers,
+) -> io::Result<Step> {
     let mut parts = Vec::new();
     let mut room = limits::TRANSFER_BYTES;
     loop {
         connection.take_bytes(&mut parts);
         let Some(Part::File(range)) = connection.output.front_mut() else { break };
-        if to.by_reference && range.len >= limits::REFERENCE_BYTES_MIN && is_resident(range, driver) {
-            match parts.is_empty() {
-                // What comes before the range leaves first, by a send of its own.
-                false => break,
-                true if !refer(range, to.socket, driver)? => return Ok(Step::AwaitRoom),
-                true if range.len == 0 => drop(connection.output.pop_front()),
-                true => {}
+        if by_reference && range.len >= limits::REFERENCE_BYTES_MIN && is_resident(range, files) {
+            if parts.is_empty() {
+                return Ok(Step::Refer(range.clone(), range.len.min(limits::TRANSFER_BYTES)));
             }
-            continue;
+            // What comes before the range leaves first, by a send of its own.
+            break;
         }
         if room == 0 || parts.len() >= limits::SEND_PARTS {
             break;
         }
-        match copy_resident(range, room, driver)? {
+        match copy_resident(range, room, files, buffers)? {
             Some(bytes) => {
                 room -= bytes.len();
                 parts.push(bytes);
@@ -77,31 +72,16 @@ pub(crate) fn step(connection: &mut Connection, to: Receiver, driver: &mut dyn D
 }
 
 /// Whether what sendfile would take of a range is in the page cache: it must not wait for a disk.
-fn is_resident(range: &LogRange, driver: &dyn Driver) -> bool {
+fn is_resident(range: &LogRange, files: &dyn Files) -> bool {
     let len = range.len.min(limits::TRANSFER_BYTES) as u64;
-    driver.files().residency(&range.file, range.position, len) == Residency::Whole
-}
-
-/// Sends the beginning of a range by reference and cuts it off the range. False: the socket takes nothing now.
-fn refer(range: &mut LogRange, socket: Socket, driver: &mut dyn Driver) -> io::Result<bool> {
-    let len = range.len.min(limits::TRANSFER_BYTES);
-    match driver.send_file(socket, &range.file, range.position, len) {
-        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-        Ok(sent) => {
-            range.position += sent as u64;
-            range.len -= sent;
-            Ok(true)
-        }
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-        Err(error) => Err(error),
-    }
+    files.residency(&range.file, range.position, len) == Residency::Whole
 }
 
 /// Copies the beginning of a range out of the page cache and cuts it off the range. `None`: it is not resident.
-fn copy_resident(range: &mut LogRange, room: usize, driver: &mut dyn Driver) -> io::Result<Option<Slice>> {
+fn copy_resident(range: &mut LogRange, room: usize, files: &dyn Files, buffers: &Buffers) -> io::Result<Option<Slice>> {
     let len = range.len.min(room);
-    let mut buf = driver.buffer(len);
-    match driver.files().read_resident(&range.file, &mut buf, range.position, len) {
+    let mut buf = buffers.take(len);
+    match files.read_resident(&range.file, &mut buf, range.position, len) {
         Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
         Ok(read) => {
             range.position += read as u64;
@@ -113,14 +93,24 @@ fn copy_resident(range: &mut LogRange, room: usize, driver: &mut dyn Driver) -> 
     }
 }
 
-/// The bytes that [`Step::ReadCold`] asked for are here: they go out before the rest of their range.
-pub(crate) fn arrived(connection: &mut Connection, buf: Buf) {
+/// Cuts off the range at the head of the output what went out, or is here.
+fn cut_first(connection: &mut Connection, len: usize) {
     let Some(Part::File(range)) = connection.output.front_mut() else { unreachable!("the range stays first") };
-    let read = buf.len().min(range.len);
-    range.position += read as u64;
-    range.len -= read;
+    range.position += len as u64;
+    range.len -= len;
     if range.len == 0 {
         connection.output.pop_front();
     }
-    connection.put_first(Slice::new(buf).slice(0..read));
+}
+
+/// So many bytes of what [`Step::Refer`] asked for were sent.
+pub(crate) fn referred(connection: &mut Connection, sent: usize) {
+    cut_first(connection, sent);
+}
+
+/// The bytes that [`Step::ReadCold`] asked for are here: they go out before the rest of their range.
+pub(crate) fn arrived(connection: &mut Connection, buf: Buf) {
+    let len = buf.len();
+    cut_first(connection, len);
+    connection.put_first(Slice::new(buf));
 }

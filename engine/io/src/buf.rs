@@ -157,6 +157,24 @@ impl Pool for FreeList {
     }
 }
 
+/// A handle on a driver's large buffers: for who makes bytes to be sent, and must not hold the driver.
+#[derive(Clone)]
+pub struct Buffers(pub(crate) Rc<FreeList>);
+
+impl Buffers {
+    /// Buffers of their own, of which at most `limit_bytes` are kept when they are free.
+    #[must_use]
+    pub fn new(limit_bytes: usize) -> Self {
+        Self(FreeList::new(limit_bytes))
+    }
+
+    /// An empty buffer with room for `len` bytes, reused where one was given back. `buf.len()` is 0.
+    #[must_use]
+    pub fn take(&self, len: usize) -> Buf {
+        self.0.buffer(len)
+    }
+}
+
 /// A fixed number of receive buffers of one size, lent one at a time (the epoll driver's; io_uring has its own ring).
 pub(crate) struct ReceivePool {
     free: RefCell<Vec<Vec<u8>>>,

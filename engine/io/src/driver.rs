@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::buf::{Buf, Slice};
+use crate::buf::{Buf, Buffers, Slice};
 use crate::epoll::EpollDriver;
 use crate::files::{File, Files};
 use crate::job::Job;
@@ -24,6 +24,14 @@ pub struct Nanos(pub u64);
 /// An open TCP connection of this driver. An id that was closed is never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Socket(pub(crate) u64);
+
+impl Socket {
+    /// The name of a connection that no driver has: for who tests without one.
+    #[must_use]
+    pub fn of_double(number: u64) -> Self {
+        Self(number)
+    }
+}
 
 /// A listening TCP socket of this driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -202,6 +210,9 @@ pub trait Driver: Clock {
     fn counters(&self) -> Counters;
     /// An empty buffer with room for `len` bytes, reused where one was given back. `buf.len()` is 0.
     fn buffer(&mut self, len: usize) -> Buf;
+
+    /// The buffers of [`Driver::buffer`], for who does not hold the driver.
+    fn buffers(&self) -> Buffers;
 
     /// Listens. Errors name the address (in use, not ours, not allowed).
     fn listen(&mut self, address: SocketAddr) -> io::Result<Listener>;

@@ -34,7 +34,7 @@ mod sys;
 pub mod threads;
 mod uring;
 
-pub use buf::{Buf, Slice};
+pub use buf::{Buf, Buffers, Slice};
 pub use clock::SystemClock;
 pub use driver::{
     Cache, Choice, Clock, Counters, Driver, DriverOptions, Event, Kind, Listener, Nanos, Socket, SocketOptions, Token,

@@ -17,7 +17,7 @@ use crate::connection::Refused;
 use crate::fetch_session::{FetchContext, FetchTarget};
 use crate::handlers::Handler;
 use crate::limits;
-use crate::partitions::Place;
+use crate::replicas::Place;
 use crate::response::{Asked, Response};
 
 pub(crate) const HANDLER: Handler = Handler::new(ApiKey::Fetch, (4, 18), handle);
@@ -89,7 +89,7 @@ fn wait(broker: &mut Broker, fetch: WaitingFetch, deadline: Nanos, bytes_now: us
     let missing = fetch.min_bytes.saturating_sub(bytes_now).max(1);
     let id = broker.fetches.insert(fetch, deadline, missing);
     for place in places {
-        broker.partitions.at_mut(place).waiters.push(id);
+        broker.replicas.at_mut(place).waiters.push(id);
     }
 }
 
@@ -150,7 +150,7 @@ fn read(
 ) -> Result<Answer, NotHere> {
     let (_, place) = locate(broker, target)?;
     broker.check_epoch(place, target.current_leader_epoch)?;
-    let log = &broker.partitions.at(place).log;
+    let log = &broker.replicas.at(place).log;
     let max_bytes = room.min(usize::try_from(target.max_bytes).unwrap_or(0));
     let range =
         log.read(target.fetch_offset, max_bytes, whole_first_batch, isolation).map_err(|error| match error {

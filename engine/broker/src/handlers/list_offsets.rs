@@ -17,7 +17,7 @@ use ringlog_wire::{ApiKey, ErrorCode};
 
 use crate::broker::{Broker, Incoming, NotHere, Outcome};
 use crate::handlers::Handler;
-use crate::partitions::{Owned, Place};
+use crate::replicas::{Place, Replica};
 use crate::response::Response;
 
 pub(crate) const HANDLER: Handler = Handler::new(ApiKey::ListOffsets, (1, 11), handle);
@@ -96,27 +96,27 @@ fn first_version(timestamp: i64) -> i16 {
 }
 
 fn find(broker: &Broker, place: Place, timestamp: i64, isolation_level: i8) -> Result<Found, ErrorCode> {
-    let owned = broker.partitions.at(place);
-    let visible = visible_end(owned, isolation_level);
+    let replica = broker.replicas.at(place);
+    let visible = visible_end(replica, isolation_level);
     match timestamp {
-        LATEST => Ok((visible, -1, owned.leader_epoch)),
+        LATEST => Ok((visible, -1, replica.leader_epoch)),
         EARLIEST | EARLIEST_LOCAL => {
-            let start = owned.log.log_start_offset();
-            Ok((start, -1, owned.leader_epoch))
+            let start = replica.log.log_start_offset();
+            Ok((start, -1, replica.leader_epoch))
         }
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ok(NOTHING),
-        MAX_TIMESTAMP => by_time(owned, owned.log.offset_of_max_timestamp(), visible),
+        MAX_TIMESTAMP => by_time(replica, replica.log.offset_of_max_timestamp(), visible),
         timestamp if timestamp < 0 => Err(ErrorCode::UNSUPPORTED_VERSION),
-        timestamp => by_time(owned, owned.log.offset_for_timestamp(timestamp), visible),
+        timestamp => by_time(replica, replica.log.offset_for_timestamp(timestamp), visible),
     }
 }
 
-fn visible_end(owned: &Owned, isolation_level: i8) -> i64 {
-    if isolation_level == READ_COMMITTED { owned.log.last_stable_offset() } else { owned.log.high_watermark() }
+fn visible_end(replica: &Replica, isolation_level: i8) -> i64 {
+    if isolation_level == READ_COMMITTED { replica.log.last_stable_offset() } else { replica.log.high_watermark() }
 }
 
 fn by_time(
-    owned: &Owned,
+    replica: &Replica,
     found: Result<Option<ringlog_storage::TimestampOffset>, ringlog_storage::StorageError>,
     visible: i64,
 ) -> Result<Found, ErrorCode> {
@@ -124,7 +124,7 @@ fn by_time(
         Ok(Some(found)) if found.offset < visible => Ok((found.offset, found.timestamp_ms, found.leader_epoch)),
         Ok(_) => Ok(NOTHING),
         Err(error) => {
-            tracing::error!(topic = %owned.topic, partition = owned.key.partition, %error, "look-up by timestamp failed");
+            tracing::error!(topic = %replica.topic, partition = replica.key.partition, %error, "look-up by timestamp failed");
             Err(ErrorCode::KAFKA_STORAGE_ERROR)
         }
     }

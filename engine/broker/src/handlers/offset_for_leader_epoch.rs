@@ -41,11 +41,11 @@ fn look_up(broker: &Broker, topic: &str, asked: &OffsetForLeaderPartition) -> Re
     let topic = broker.topic(topic, None)?;
     let place = broker.place(topic, asked.partition).map_err(|NotHere { error, .. }| error)?;
     broker.check_epoch(place, asked.current_leader_epoch)?;
-    let owned = broker.partitions.at(place);
+    let replica = broker.replicas.at(place);
     // The current epoch ends where the log ends, written in yet or not (ReplicaManager.lastOffsetForLeaderEpoch).
-    if asked.leader_epoch == owned.leader_epoch {
-        return Ok((owned.leader_epoch, owned.log.end_offset()));
+    if asked.leader_epoch == replica.leader_epoch {
+        return Ok((replica.leader_epoch, replica.log.end_offset()));
     }
-    let found = owned.log.end_offset_for_epoch(asked.leader_epoch);
+    let found = replica.log.end_offset_for_epoch(asked.leader_epoch);
     Ok((found.epoch, found.end_offset))
 }

@@ -17,7 +17,7 @@ use crate::broker::{Broker, Incoming, NotHere, Outcome, ReplyTo};
 use crate::connection::Refused;
 use crate::handlers::Handler;
 use crate::metadata::image::{Topic, is_internal};
-use crate::partitions::{Staged, Ticket};
+use crate::replicas::{Staged, Ticket};
 use crate::response::{Asked, Response};
 
 pub(crate) const HANDLER: Handler = Handler { announced_from: 0, ..Handler::new(ApiKey::Produce, (3, 13), handle) };
@@ -136,20 +136,20 @@ fn stage(
         return Err(ErrorCode::INVALID_TOPIC_EXCEPTION.into());
     }
     let place = broker.place(topic, data.index)?;
-    if acks == -1 && broker.partitions.at(place).in_sync_replicas_missing > 0 {
+    if acks == -1 && broker.replicas.at(place).in_sync_replicas_missing > 0 {
         return Err(ErrorCode::NOT_ENOUGH_REPLICAS.into());
     }
     let bytes = match &data.records {
         Records::At(range) => incoming.frame.slice(range.clone()),
         _ => Slice::from(Vec::new()),
     };
-    let owned = broker.partitions.at(place);
-    let rules = Rules { zstd_allowed: incoming.asked.api_version >= 7, ..owned.rules };
+    let replica = broker.replicas.at(place);
+    let rules = Rules { zstd_allowed: incoming.asked.api_version >= 7, ..replica.rules };
     let validated = batch::validate(&bytes, &rules, broker.wall_ms, &mut broker.scratch)?;
     if validated.header.is_transactional() {
         return Err(Refusal::from(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
     }
-    broker.partitions.stage(place, Staged { validated, bytes, origin: Origin::Client, ticket });
+    broker.replicas.stage(place, Staged { validated, bytes, origin: Origin::Client, ticket });
     Ok(())
 }
 

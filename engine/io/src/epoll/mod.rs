@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use self::connection::{Connection, Input};
 use self::poller::{Poller, Ready};
-use crate::buf::{Buf, FreeList, ReceivePool, Slice};
+use crate::buf::{Buf, Buffers, FreeList, ReceivePool, Slice};
 use crate::clock::{KeepsTime, Patience, TurnClock, later, shorter};
 use crate::driver::{
     ACCEPT_PAUSE, Bell, Cache, Clock, Counters, Driver, DriverOptions, Event, FREE_BYTES_MAX, Kind, Listener, Nanos,
@@ -340,6 +340,10 @@ impl Driver for EpollDriver {
 
     fn buffer(&mut self, len: usize) -> Buf {
         self.free.buffer(len)
+    }
+
+    fn buffers(&self) -> Buffers {
+        Buffers(Rc::clone(&self.free))
     }
 
     fn listen(&mut self, address: SocketAddr) -> io::Result<Listener> {

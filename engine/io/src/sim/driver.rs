@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::dice::Dice;
 use super::trace::digest;
 use super::world::{Clock, Core, DriverId, Due, Seat, wall_ms};
-use crate::buf::{Buf, Slice};
+use crate::buf::{Buf, Buffers, Slice};
 use crate::driver::{
     self, Bell, Cache, Counters, Driver, Event, Kind, Listener, Nanos, Socket, SocketOptions, Token, Waker,
 };
@@ -86,6 +86,10 @@ impl Driver for SimDriver {
 
     fn buffer(&mut self, len: usize) -> Buf {
         self.seat(|seat| seat.free.buffer(len))
+    }
+
+    fn buffers(&self) -> Buffers {
+        self.seat(|seat| Buffers(Rc::clone(&seat.free)))
     }
 
     fn listen(&mut self, address: SocketAddr) -> io::Result<Listener> {

@@ -33,7 +33,7 @@ use self::complete::outcome;
 use self::op::{Message, Op};
 use self::pool::ReceiveRing;
 use self::ring::Ring;
-use crate::buf::{Buf, FreeList, Slice};
+use crate::buf::{Buf, Buffers, FreeList, Slice};
 use crate::clock::{KeepsTime, Patience, TurnClock, later, shorter};
 use crate::driver::{
     Bell, Cache, Clock, Counters, Driver, DriverOptions, Event, FREE_BYTES_MAX, Kind, Listener, Nanos, Socket,
@@ -276,6 +276,10 @@ impl Driver for UringDriver {
 
     fn buffer(&mut self, len: usize) -> Buf {
         self.free.buffer(len)
+    }
+
+    fn buffers(&self) -> Buffers {
+        Buffers(Rc::clone(&self.free))
     }
 
     fn listen(&mut self, address: SocketAddr) -> io::Result<Listener> {

@@ -24,7 +24,7 @@ pub(crate) struct PartitionKey {
     pub(crate) partition: i32,
 }
 
-/// A partition's place in [`Partitions`]. Places of removed partitions are used again: keep it for a turn only.
+/// A partition's place in [`Replicas`]. Places of removed partitions are used again: keep it for a turn only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place(usize);
 
@@ -55,7 +55,7 @@ pub(crate) struct Settled {
 }
 
 /// One partition that this shard leads.
-pub(crate) struct Owned {
+pub(crate) struct Replica {
     pub(crate) topic: Rc<str>,
     pub(crate) key: PartitionKey,
     pub(crate) leader_epoch: i32,
@@ -69,7 +69,7 @@ pub(crate) struct Owned {
     flushing: bool,
 }
 
-impl Owned {
+impl Replica {
     fn name(&self) -> PartitionName {
         PartitionName { topic: self.topic.to_string(), partition: self.key.partition }
     }
@@ -139,16 +139,16 @@ pub(crate) struct Opening {
 }
 
 /// All partitions that this shard leads.
-pub(crate) struct Partitions {
+pub(crate) struct Replicas {
     files: Rc<dyn Files>,
     log_dir: PathBuf,
-    places: Vec<Option<Owned>>,
+    places: Vec<Option<Replica>>,
     free: Vec<usize>,
     by_key: BTreeMap<PartitionKey, usize>,
     dirty: Vec<usize>,
 }
 
-impl Partitions {
+impl Replicas {
     pub(crate) fn new(files: Rc<dyn Files>, log_dir: PathBuf) -> Self {
         Self { files, log_dir, places: Vec::new(), free: Vec::new(), by_key: BTreeMap::new(), dirty: Vec::new() }
     }
@@ -168,7 +168,7 @@ impl Partitions {
         } else {
             (Partition::create(&self.files, &folder, key.topic_id, config, wall_ms)?, None)
         };
-        self.insert(Owned {
+        self.insert(Replica {
             topic,
             key,
             leader_epoch,
@@ -183,13 +183,13 @@ impl Partitions {
         Ok(report)
     }
 
-    fn insert(&mut self, owned: Owned) {
-        let key = owned.key;
+    fn insert(&mut self, replica: Replica) {
+        let key = replica.key;
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
             self.places.len() - 1
         });
-        self.places[place] = Some(owned);
+        self.places[place] = Some(replica);
         self.by_key.insert(key, place);
     }
 
@@ -198,8 +198,8 @@ impl Partitions {
         let Some(place) = self.by_key.remove(&key) else { return Ok(Vec::new()) };
         self.dirty.retain(|dirty| *dirty != place);
         self.free.push(place);
-        let Some(owned) = self.places[place].take() else { return Ok(Vec::new()) };
-        let Owned { log, waiters, .. } = owned;
+        let Some(replica) = self.places[place].take() else { return Ok(Vec::new()) };
+        let Replica { log, waiters, .. } = replica;
         log.delete()?;
         Ok(waiters)
     }
@@ -210,20 +210,20 @@ impl Partitions {
     }
 
     /// The partition at a place.
-    pub(crate) fn at(&self, place: Place) -> &Owned {
+    pub(crate) fn at(&self, place: Place) -> &Replica {
         self.places[place.0].as_ref().unwrap_or_else(|| unreachable!("a place is kept for a turn only"))
     }
 
     /// The partition at a place, to change it.
-    pub(crate) fn at_mut(&mut self, place: Place) -> &mut Owned {
+    pub(crate) fn at_mut(&mut self, place: Place) -> &mut Replica {
         self.places[place.0].as_mut().unwrap_or_else(|| unreachable!("a place is kept for a turn only"))
     }
 
     /// Stages a checked batch for the write at the end of the turn.
     pub(crate) fn stage(&mut self, place: Place, staged: Staged) {
-        let owned = self.at_mut(place);
-        let first = owned.staged.is_empty();
-        owned.staged.push(staged);
+        let replica = self.at_mut(place);
+        let first = replica.staged.is_empty();
+        replica.staged.push(staged);
         if first {
             self.dirty.push(place.0);
         }
@@ -242,8 +242,8 @@ impl Partitions {
         mut appended: impl FnMut(Place, usize),
     ) {
         for place in std::mem::take(&mut self.dirty) {
-            let owned = self.at_mut(Place(place));
-            let (settled, bytes) = owned.append_staged(wall_ms);
+            let replica = self.at_mut(Place(place));
+            let (settled, bytes) = replica.append_staged(wall_ms);
             settled.into_iter().for_each(&mut settle);
             if bytes > 0 {
                 appended(Place(place), bytes);
@@ -253,12 +253,12 @@ impl Partitions {
 
     /// A flush that is due at this partition and not under way yet.
     pub(crate) fn flush_due(&mut self, place: Place, wall_ms: i64) -> Option<FlushJob> {
-        let owned = self.at_mut(place);
-        if owned.flushing || !owned.log.flush_due(wall_ms) {
+        let replica = self.at_mut(place);
+        if replica.flushing || !replica.log.flush_due(wall_ms) {
             return None;
         }
-        let job = owned.log.flush_begin()?;
-        owned.flushing = true;
+        let job = replica.log.flush_begin()?;
+        replica.flushing = true;
         Some(job)
     }
 
@@ -270,10 +270,10 @@ impl Partitions {
     /// A flush ended: what it settles.
     pub(crate) fn flushed(&mut self, key: PartitionKey, job: FlushJob, result: std::io::Result<()>) -> Vec<Settled> {
         let Some(place) = self.find(key) else { return Vec::new() };
-        let owned = self.at_mut(place);
-        owned.flushing = false;
-        owned.log.flush_done(job, result);
-        owned.take_flushed()
+        let replica = self.at_mut(place);
+        replica.flushing = false;
+        replica.log.flush_done(job, result);
+        replica.take_flushed()
     }
 
     /// Every batch of a partition's log, for who replays it at start.
@@ -301,24 +301,24 @@ impl Partitions {
     /// Starts write-back where much is dirty, and prepares what an append should not have to wait for.
     pub(crate) fn maintain(&mut self, place: Place, wall_ms: i64) {
         let files = Rc::clone(&self.files);
-        let owned = self.at_mut(place);
-        if let Some(due) = owned.log.writeback_due()
+        let replica = self.at_mut(place);
+        if let Some(due) = replica.log.writeback_due()
             && let Err(error) = files.start_writeback(&due.file, due.offset, due.len)
         {
-            tracing::warn!(topic = %owned.topic, partition = owned.key.partition, %error, "write-back could not be started");
+            tracing::warn!(topic = %replica.topic, partition = replica.key.partition, %error, "write-back could not be started");
         }
-        if let Err(error) = owned.log.maintain(wall_ms) {
-            tracing::warn!(topic = %owned.topic, partition = owned.key.partition, %error, "the next segment could not be prepared");
+        if let Err(error) = replica.log.maintain(wall_ms) {
+            tracing::warn!(topic = %replica.topic, partition = replica.key.partition, %error, "the next segment could not be prepared");
         }
     }
 
     /// Puts what recovery needs into small files, and gives what the checkpoints should say.
     pub(crate) fn checkpoint(&mut self) -> BTreeMap<PartitionName, Checkpointed> {
         let mut checkpoints = BTreeMap::new();
-        for owned in self.places.iter_mut().flatten() {
-            match owned.log.checkpoint() {
-                Ok(checkpointed) => drop(checkpoints.insert(owned.name(), checkpointed)),
-                Err(error) => tracing::warn!(name = %owned.name(), %error, "no checkpoint"),
+        for replica in self.places.iter_mut().flatten() {
+            match replica.log.checkpoint() {
+                Ok(checkpointed) => drop(checkpoints.insert(replica.name(), checkpointed)),
+                Err(error) => tracing::warn!(name = %replica.name(), %error, "no checkpoint"),
             }
         }
         checkpoints
@@ -330,9 +330,9 @@ impl Partitions {
         let mut checkpoints = BTreeMap::new();
         let mut clean = true;
         self.by_key.clear();
-        for mut owned in std::mem::take(&mut self.places).into_iter().flatten() {
-            let name = owned.name();
-            match owned.log.close_clean() {
+        for mut replica in std::mem::take(&mut self.places).into_iter().flatten() {
+            let name = replica.name();
+            match replica.log.close_clean() {
                 Ok(checkpointed) => drop(checkpoints.insert(name, checkpointed)),
                 Err(error) => {
                     tracing::error!(%name, %error, "could not be closed: the next start checks it");

@@ -1,0 +1,73 @@
+//! The loop around a shard, the one owner of its driver: wait, turn, submit.
+
+use std::io;
+use std::time::Duration;
+
+use ringlog_io::{Driver, Listener, SocketOptions};
+
+use crate::shard::Shard;
+use crate::submission::Came;
+use crate::tokens;
+
+/// Turns between two waits while submissions are answered at once (long ranges that go out by reference): so many that
+/// a wait costs little beside them, so few that who else has something to say is heard soon.
+const TURNS_PER_WAIT: usize = 4;
+
+/// See the head of the file.
+pub(crate) struct EventLoop {
+    driver: Box<dyn Driver>,
+    listener: Listener,
+    pub(crate) shard: Shard,
+    came: Came,
+}
+
+impl EventLoop {
+    /// Begins to accept.
+    pub(crate) fn new(mut driver: Box<dyn Driver>, listener: Listener, options: SocketOptions, shard: Shard) -> Self {
+        driver.accept(listener, options, tokens::ACCEPT);
+        Self { driver, listener, shard, came: Came::default() }
+    }
+
+    /// Serves until the shard is told to stop.
+    pub(crate) fn run(&mut self) -> io::Result<()> {
+        while self.step()? {}
+        Ok(())
+    }
+
+    /// Waits for what comes, and does what follows from it. False: the shard stopped, and took its leave of its clients.
+    pub(crate) fn step(&mut self) -> io::Result<bool> {
+        self.driver.wait(self.patience(), &mut self.came.events)?;
+        for _ in 0..TURNS_PER_WAIT {
+            self.turn();
+            if self.came.files_sent.is_empty() {
+                break;
+            }
+        }
+        if self.shard.is_stopping() {
+            self.driver.close_listener(self.listener);
+            self.shard.close_clients();
+            self.submit();
+        }
+        Ok(!self.shard.is_stopping())
+    }
+
+    /// How long there is nothing to do unless something comes.
+    fn patience(&self) -> Option<Duration> {
+        if !self.came.files_sent.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let first = self.shard.next_deadline()?;
+        Some(Duration::from_nanos(first.0.saturating_sub(self.driver.read().0)))
+    }
+
+    fn turn(&mut self) {
+        self.shard.turn(self.driver.now(), self.driver.wall_ms(), &mut self.came);
+        self.submit();
+    }
+
+    fn submit(&mut self) {
+        for submission in self.shard.submissions().drain(..) {
+            submission.submit(self.driver.as_mut(), &mut self.came);
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! The front of a shard: its connections. Bytes become requests, answers leave in the order of their requests.
+//!
+//! ```text
+//!   Received, Filled -> Connection -> next_request -> (handler) -> deliver -> Connection -> transfer -> Send, SendFile
+//!        ^                                                                                                    |
+//!        +----------------------------------- Submissions <-- out --------------------------------------------+
+//! ```
+//! Invariants: at most one receive and one send are under way on a connection; a place whose connection was closed is used
+//! again under another generation, so that what comes late for the old one finds nobody.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringlog_io::{Buf, Buffers, Files, Nanos, Slice, Socket, Token};
+
+use crate::broker::ReplyTo;
+use crate::connection::{Connection, Receive, Refused};
+use crate::limits;
+use crate::response::Response;
+use crate::settings::Settings;
+use crate::submission::{FileSent, Submission, Submissions};
+use crate::tokens;
+use crate::transfer::{self, Step};
+
+/// One client: its socket, and the state of its conversation.
+struct Client {
+    socket: Socket,
+    /// Tells this connection from an earlier one in the same place.
+    generation: u32,
+    host: Arc<str>,
+    by_reference: bool,
+    connection: Connection,
+}
+
+/// One request, as its connection gave it.
+pub(crate) struct Asking {
+    pub(crate) frame: Slice,
+    pub(crate) host: Arc<str>,
+    pub(crate) reply_to: ReplyTo,
+}
+
+/// See the head of the file.
+pub(crate) struct Front {
+    settings: Arc<Settings>,
+    files: Rc<dyn Files>,
+    buffers: Buffers,
+    clients: Vec<Option<Client>>,
+    free: Vec<u32>,
+    next_generation: u32,
+    /// Connections with something to send, or whose requests may go on.
+    touched: Vec<u32>,
+    /// What is to be asked of the kernel.
+    pub(crate) out: Submissions,
+}
+
+impl Front {
+    pub(crate) fn new(settings: Arc<Settings>, files: Rc<dyn Files>, buffers: Buffers) -> Self {
+        Self {
+            settings,
+            files,
+            buffers,
+            clients: Vec::new(),
+            free: Vec::new(),
+            next_generation: 0,
+            touched: Vec::new(),
+            out: Submissions::new(),
+        }
+    }
+
+    // --- arriving and leaving ----------------------------------------------------------------------------------------
+
+    /// A connection arrived, or could not be accepted.
+    pub(crate) fn accepted(&mut self, result: io::Result<(Socket, SocketAddr)>, now: Nanos) {
+        let (socket, peer) = match result {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                return;
+            }
+        };
+        let open = self.clients.len() - self.free.len();
+        let limit = limits::CONNECTIONS.min(self.settings.max_connections());
+        if open >= limit {
+            tracing::warn!(%peer, limit, "a connection over the limit was closed (max.connections)");
+            self.out.push(Submission::Close { socket });
+            return;
+        }
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.clients.push(None);
+            self.clients.len() as u32 - 1
+        });
+        self.next_generation = self.next_generation.wrapping_add(1);
+        let client = Client {
+            socket,
+            generation: self.next_generation,
+            host: Arc::from(peer.ip().to_string()),
+            by_reference: self.settings.sends_by_reference(peer.ip()),
+            connection: Connection::new(now.0),
+        };
+        self.clients[place as usize] = Some(client);
+        self.receive(place);
+    }
+
+    fn client(&mut self, token: Token) -> Option<(u32, &mut Client)> {
+        let (place, generation) = tokens::client_of(token);
+        let client = self.clients.get_mut(place as usize)?.as_mut()?;
+        (client.generation == generation).then_some((place, client))
+    }
+
+    fn close(&mut self, place: u32) {
+        let Some(client) = self.clients[place as usize].take() else { return };
+        self.out.push(Submission::Close { socket: client.socket });
+        self.free.push(place);
+    }
+
+    /// Closes every connection.
+    pub(crate) fn close_all(&mut self) {
+        for place in 0..self.clients.len() as u32 {
+            self.close(place);
+        }
+    }
+
+    /// Closes connections that were silent for connections.max.idle.ms. Gives the time of the next look.
+    pub(crate) fn close_idle(&mut self, now: Nanos) -> Nanos {
+        let limit_ns = self.settings.connections_max_idle_ns();
+        for place in 0..self.clients.len() as u32 {
+            let Some(client) = &self.clients[place as usize] else { continue };
+            if client.connection.is_idle() && now.0.saturating_sub(client.connection.last_active_ns) > limit_ns {
+                self.close(place);
+            }
+        }
+        Nanos(now.0 + (limit_ns / 4).clamp(1_000_000_000, 60_000_000_000))
+    }
+
+    // --- the way in --------------------------------------------------------------------------------------------------
+
+    /// Bytes arrived. Gives the connection whose requests are to be handled.
+    pub(crate) fn received(&mut self, token: Token, result: io::Result<Buf>, now: Nanos) -> Option<u32> {
+        let (place, client) = self.client(token)?;
+        client.connection.receiving = false;
+        match result {
+            Ok(chunk) if !chunk.is_empty() => {
+                client.connection.last_active_ns = now.0;
+                client.connection.received(chunk);
+                Some(place)
+            }
+            // The end of the stream, or a connection that failed: what is queued has nobody to read it.
+            Ok(_) | Err(_) => {
+                self.close(place);
+                None
+            }
+        }
+    }
+
+    /// A buffer for a large frame was filled. Gives the connection and its frame, when it is whole.
+    pub(crate) fn filled(&mut self, token: Token, result: io::Result<Buf>, now: Nanos) -> Option<(u32, Slice)> {
+        let (place, client) = self.client(token)?;
+        client.connection.receiving = false;
+        let Ok(buf) = result else {
+            self.close(place);
+            return None;
+        };
+        client.connection.last_active_ns = now.0;
+        match client.connection.filled(buf) {
+            Ok(frame) => return Some((place, frame)),
+            Err(Receive::Exact(buf, target)) => self.receive_exact(place, buf, target),
+            Err(Receive::Any) => self.receive(place),
+        }
+        None
+    }
+
+    /// The next request of a connection. `None`: it has to be received first, or too much is in flight.
+    pub(crate) fn next_request(&mut self, place: u32) -> Option<Asking> {
+        let frame_len_max = self.settings.socket_request_max_bytes();
+        let client = self.clients[place as usize].as_mut()?;
+        if client.connection.closing {
+            return None;
+        }
+        if client.connection.is_paused() {
+            self.touched.push(place);
+            return None;
+        }
+        match client.connection.take_frame(frame_len_max) {
+            Ok(Some(frame)) => return self.ask(place, frame),
+            Ok(None) => self.receive(place),
+            Err(refused) => self.refuse(place, &refused),
+        }
+        None
+    }
+
+    /// A frame takes its place in the order of replies.
+    pub(crate) fn ask(&mut self, place: u32, frame: Slice) -> Option<Asking> {
+        let client = self.clients[place as usize].as_mut()?;
+        let slot = client.connection.reserve();
+        let reply_to = ReplyTo { connection: place, generation: client.generation, slot };
+        Some(Asking { frame, host: Arc::clone(&client.host), reply_to })
+    }
+
+    fn receive(&mut self, place: u32) {
+        let Some(client) = self.clients[place as usize].as_mut() else { return };
+        if client.connection.receiving || client.connection.closing {
+            return;
+        }
+        let buffers = &self.buffers;
+        match client.connection.receive_next(|len| buffers.take(len)) {
+            Receive::Any => {
+                client.connection.receiving = true;
+                let token = tokens::client(place, client.generation);
+                self.out.push(Submission::Receive { socket: client.socket, token });
+            }
+            Receive::Exact(buf, target) => self.receive_exact(place, buf, target),
+        }
+    }
+
+    fn receive_exact(&mut self, place: u32, buf: Buf, target_len: usize) {
+        let Some(client) = self.clients[place as usize].as_mut() else { return };
+        client.connection.receiving = true;
+        let token = tokens::client(place, client.generation);
+        self.out.push(Submission::ReceiveExact { socket: client.socket, buf, target_len, token });
+    }
+
+    // --- the way out -------------------------------------------------------------------------------------------------
+
+    /// Takes an answer for its place in the order.
+    pub(crate) fn deliver(&mut self, reply_to: ReplyTo, result: Result<Response, Refused>) {
+        let place = reply_to.connection;
+        let Some(client) = self.clients.get_mut(place as usize).and_then(Option::as_mut) else { return };
+        if client.generation != reply_to.generation {
+            return;
+        }
+        match result {
+            Ok(response) => {
+                client.connection.complete(reply_to.slot, response);
+                self.touched.push(place);
+            }
+            Err(refused) => {
+                client.connection.complete(reply_to.slot, Response::default());
+                self.refuse(place, &refused);
+            }
+        }
+    }
+
+    /// Closes a connection that asked for something that Kafka closes connections for, when the answers to what it asked
+    /// before have left.
+    fn refuse(&mut self, place: u32, refused: &Refused) {
+        if let Some(client) = self.clients[place as usize].as_mut() {
+            tracing::info!(client = %client.host, reason = %refused, "connection closed");
+            client.connection.closing = true;
+            self.touched.push(place);
+        }
+    }
+
+    /// Sends what became ready. Gives the connections whose requests may go on.
+    pub(crate) fn resume_touched(&mut self) -> Vec<u32> {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        touched.retain(|&place| {
+            self.send(place);
+            let Some(client) = self.clients[place as usize].as_ref() else { return false };
+            let connection = &client.connection;
+            if connection.closing && connection.is_idle() {
+                self.close(place);
+                return false;
+            }
+            !connection.receiving && !connection.is_paused() && !connection.closing
+        });
+        touched
+    }
+
+    fn send(&mut self, place: u32) {
+        let Some(client) = self.clients[place as usize].as_mut() else { return };
+        if client.connection.sending || client.connection.transferring {
+            return;
+        }
+        let (socket, token) = (client.socket, tokens::client(place, client.generation));
+        match transfer::step(&mut client.connection, client.by_reference, &*self.files, &self.buffers) {
+            Ok(Step::Nothing) => {}
+            Ok(Step::Send(parts)) => {
+                client.connection.sending = true;
+                self.out.push(Submission::Send { socket, parts, token });
+            }
+            Ok(Step::Refer(range, len)) => {
+                client.connection.transferring = true;
+                self.out.push(Submission::SendFile { socket, file: range.file, offset: range.position, len, token });
+            }
+            Ok(Step::ReadCold(range, len)) => {
+                client.connection.transferring = true;
+                self.out.push(Submission::ReadCold { file: range.file, offset: range.position, len, token });
+            }
+            Err(error) => self.transfer_failed(place, &error),
+        }
+    }
+
+    fn transfer_failed(&mut self, place: u32, error: &io::Error) {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            tracing::error!(%error, "a log segment could not be read: connection closed");
+        } else {
+            // The peer hung up in the middle of a sendfile, or the file cannot be read: the client asks again.
+            tracing::info!(%error, "a transfer failed: connection closed");
+        }
+        self.close(place);
+    }
+
+    /// A send ended.
+    pub(crate) fn sent(&mut self, token: Token, result: io::Result<usize>) {
+        let Some((place, client)) = self.client(token) else { return };
+        client.connection.sending = false;
+        if result.is_err() {
+            return self.close(place);
+        }
+        self.touched.push(place);
+    }
+
+    /// A range was sent by reference, as far as the socket took it.
+    pub(crate) fn file_sent(&mut self, FileSent { token, result }: FileSent) {
+        let Some((place, client)) = self.client(token) else { return };
+        client.connection.transferring = false;
+        match result {
+            Ok(0) => self.transfer_failed(place, &io::ErrorKind::UnexpectedEof.into()),
+            Ok(sent) => {
+                transfer::referred(&mut client.connection, sent);
+                self.touched.push(place);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                client.connection.transferring = true;
+                let socket = client.socket;
+                self.out.push(Submission::AwaitRoom { socket, token });
+            }
+            Err(error) => self.transfer_failed(place, &error),
+        }
+    }
+
+    /// The socket takes more.
+    pub(crate) fn writable(&mut self, token: Token, result: io::Result<()>) {
+        let Some((place, client)) = self.client(token) else { return };
+        client.connection.transferring = false;
+        if result.is_err() {
+            return self.close(place);
+        }
+        self.touched.push(place);
+    }
+
+    /// A cold range was read.
+    pub(crate) fn cold_read(&mut self, token: Token, result: io::Result<Buf>) {
+        let Some((place, client)) = self.client(token) else { return };
+        client.connection.transferring = false;
+        match result {
+            Ok(buf) if !buf.is_empty() => {
+                transfer::arrived(&mut client.connection, buf);
+                self.touched.push(place);
+            }
+            // A range that ends before its bytes: the answer's length is already promised.
+            Ok(_) | Err(_) => self.close(place),
+        }
+    }
+}

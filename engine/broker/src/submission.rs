@@ -1,0 +1,69 @@
+//! What a turn asks of the kernel, as values: a shard decides, the loop around it ([`crate::event_loop`]) does.
+//!
+//! ```text
+//!   Came (events, files sent) --> Shard::turn --> Submissions --> Driver
+//! ```
+//! Every submission that has a token is answered by exactly one event with that token; a `Close` has none, and ends what
+//! is under way on its socket.
+
+use std::io;
+
+use ringlog_io::{Buf, Cache, Driver, Event, File, Slice, Socket, Token};
+
+/// One thing to be asked of the kernel.
+#[derive(Debug)]
+pub(crate) enum Submission {
+    /// Receive what comes: [`Event::Received`].
+    Receive { socket: Socket, token: Token },
+    /// Receive until `buf` holds `target_len` bytes: [`Event::Filled`].
+    ReceiveExact { socket: Socket, buf: Buf, target_len: usize, token: Token },
+    /// Send all of it: [`Event::Sent`].
+    Send { socket: Socket, parts: Vec<Slice>, token: Token },
+    /// Send by reference what the socket takes now of a range that is in the page cache: [`FileSent`].
+    SendFile { socket: Socket, file: File, offset: u64, len: usize, token: Token },
+    /// Say when the socket takes bytes again: [`Event::Writable`].
+    AwaitRoom { socket: Socket, token: Token },
+    /// Read a range that is not in the page cache, and leave it out of there: [`Event::Read`].
+    ReadCold { file: File, offset: u64, len: usize, token: Token },
+    /// fdatasync: [`Event::Synced`].
+    Sync { file: File, token: Token },
+    /// Close a connection.
+    Close { socket: Socket },
+}
+
+/// What a turn asks for, in order.
+pub(crate) type Submissions = Vec<Submission>;
+
+/// The answer to [`Submission::SendFile`]: it is known at once.
+#[derive(Debug)]
+pub(crate) struct FileSent {
+    pub(crate) token: Token,
+    /// How many bytes the socket took; `WouldBlock` where it takes none.
+    pub(crate) result: io::Result<usize>,
+}
+
+/// What came in since the last turn.
+#[derive(Debug, Default)]
+pub(crate) struct Came {
+    pub(crate) events: Vec<Event>,
+    pub(crate) files_sent: Vec<FileSent>,
+}
+
+impl Submission {
+    /// Asks the driver. What it answers at once is put into `came`, for the next turn.
+    pub(crate) fn submit(self, driver: &mut dyn Driver, came: &mut Came) {
+        match self {
+            Self::Receive { socket, token } => driver.recv(socket, token),
+            Self::ReceiveExact { socket, buf, target_len, token } => driver.recv_exact(socket, buf, target_len, token),
+            Self::Send { socket, parts, token } => driver.send(socket, parts, token),
+            Self::SendFile { socket, file, offset, len, token } => {
+                let result = driver.send_file(socket, &file, offset, len);
+                came.files_sent.push(FileSent { token, result });
+            }
+            Self::AwaitRoom { socket, token } => driver.writable(socket, token),
+            Self::ReadCold { file, offset, len, token } => driver.read_file(&file, offset, len, Cache::Drop, token),
+            Self::Sync { file, token } => driver.sync(&file, token),
+            Self::Close { socket } => driver.close(socket),
+        }
+    }
+}
