@@ -34,11 +34,11 @@ pub(crate) fn load(
 /// Takes a newer image.
 pub(crate) fn apply(broker: &mut Broker, image: Arc<Image>) {
     let old = std::mem::replace(&mut broker.image, Arc::clone(&image));
-    for gone in old.topics().filter(|topic| image.topic_by_id(topic.id).is_none()) {
-        for number in gone.partitions.keys() {
-            let_go(broker, gone, *number);
-        }
+    let gone: Vec<&Arc<Topic>> = old.topics().filter(|topic| image.topic_by_id(topic.id).is_none()).collect();
+    for topic in &gone {
+        topic.partitions.keys().for_each(|number| let_go(broker, topic, *number));
     }
+    group_desk::topics_deleted(broker, gone.iter().map(|topic| (topic.name.to_string(), topic.id)).collect());
     for topic in image.topics() {
         if !old.topic(&topic.name).is_some_and(|before| Arc::ptr_eq(before, topic)) {
             change(broker, &image, topic);

@@ -157,9 +157,21 @@ pub(crate) fn load(broker: &mut Broker, partition: i32) -> Result<(), String> {
     let bytes = broker.replicas.read_whole(place, LOAD_BYTES)?;
     let at = moment(broker);
     let loaded = broker.groups.coordinator.load(partition, &bytes, at);
-    let effects = loaded.map_err(|error| format!("{OFFSETS_TOPIC}-{partition}: {error}"))?;
+    let effects = loaded.map_err(|error| error.to_string())?;
+    act(broker, effects);
+    let image = std::sync::Arc::clone(&broker.image);
+    let effects = broker.groups.coordinator.sweep(partition, &*image, at);
     act(broker, effects);
     Ok(())
+}
+
+/// Topics were deleted, by name and id: their offsets go too.
+pub(crate) fn topics_deleted(broker: &mut Broker, deleted: BTreeMap<String, Uuid>) {
+    if !deleted.is_empty() {
+        let at = moment(broker);
+        let effects = broker.groups.coordinator.topics_deleted(&deleted, at);
+        act(broker, effects);
+    }
 }
 
 /// This shard does not lead a partition of the offsets topic any more.

@@ -4,7 +4,8 @@
 //!   requests (with a ReplyTo)  ---+                        +--> Reply  { to, response }
 //!   appended(ticket, result)   ---+--> GroupCoordinator ---+
 //!   tick(now)                  ---+   groups, timers       +--> Append { partition, ticket, records }
-//!   load, unload               ---+                        +--  next_deadline()
+//!   load, sweep, unload        ---+                        +--  next_deadline()
+//!   topics_deleted             ---+
 //! ```
 //!
 //! A group belongs to the partition `abs(hash(group id)) % count` of `__consumer_offsets`; the shard that leads the
@@ -16,12 +17,14 @@
 //!   fires, or when the partition is unloaded.
 //! - A member is given one assignment per generation.
 //! - A committed offset is seen by readers only after its record reached the log.
+//! - Offsets do not outlive their topic.
 //! - Same inputs, same random numbers: same effects. There is no clock and no unordered map in here.
 //!
 //! Behaviour follows Kafka 4.3's classic groups (`GroupMetadataManager`, `ClassicGroup`, `OffsetMetadataManager`).
 
 mod commit;
 mod delete;
+mod deleted_topics;
 mod describe;
 mod fetch;
 mod interface;
@@ -51,6 +54,7 @@ pub(crate) use interface::{
 
 use commit::PendingCommit;
 use delete::{Deletion, PendingGroup, PendingOffsets};
+use deleted_topics::PendingForget;
 use member::Replaced;
 use state::Group;
 use timers::{Timer, Timers};
@@ -79,6 +83,8 @@ enum Pending {
     GroupGone(Box<PendingGroup>),
     /// Tombstones of offsets.
     OffsetsGone(Box<PendingOffsets>),
+    /// Tombstones of offsets whose topic was deleted.
+    Forget(Box<PendingForget>),
 }
 
 impl Pending {
@@ -88,6 +94,7 @@ impl Pending {
             Self::Offsets(commit) => &commit.group,
             Self::GroupGone(gone) => &gone.group,
             Self::OffsetsGone(gone) => &gone.group,
+            Self::Forget(gone) => &gone.group,
         }
     }
 }
@@ -219,6 +226,10 @@ impl GroupCoordinator {
             Pending::Offsets(commit) => self.offsets_stored(*commit, result, at),
             Pending::GroupGone(gone) => self.group_gone(*gone, result),
             Pending::OffsetsGone(gone) => self.offsets_gone(*gone, result),
+            Pending::Forget(gone) => {
+                self.forgotten(*gone, result);
+                Vec::new()
+            }
         }
     }
 

@@ -93,6 +93,24 @@ impl Offsets {
         committed.chain(transactional).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
+    /// Every partition with an offset whose topic and topic id are asked for: committed, in a transaction, or on its way
+    /// to the log (then the id is zero: it is that of the topic as it was).
+    pub(super) fn names_where(&self, asked: &dyn Fn(&str, Uuid) -> bool) -> Vec<(String, i32)> {
+        let committed = self.all().flat_map(|(topic, partitions)| {
+            let found = partitions.iter().filter(move |(_, committed)| asked(topic, committed.topic_id));
+            found.map(move |(partition, _)| (topic.to_owned(), *partition))
+        });
+        let carried = self.transactional.values().flatten();
+        let transactional = carried.filter(|((topic, _), committed)| asked(topic, committed.topic_id));
+        let in_flight = self.in_flight.keys().filter(|(topic, _)| asked(topic, Uuid::ZERO));
+        committed
+            .chain(transactional.map(|(key, _)| key.clone()))
+            .chain(in_flight.cloned())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    }
+
     /// Nothing is kept and nothing on its way.
     pub(super) fn is_empty(&self) -> bool {
         self.committed.is_empty() && self.transactional.is_empty() && self.in_flight.is_empty()

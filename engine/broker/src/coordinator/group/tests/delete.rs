@@ -12,7 +12,7 @@ use super::commit::commit;
 use super::*;
 
 impl Rig {
-    fn stored(&mut self, partition: i32, offset: i64) {
+    pub(super) fn stored(&mut self, partition: i32, offset: i64) {
         self.ask(8, GroupRequest::OffsetCommit(commit(partition, offset)));
         self.settle();
     }
@@ -49,7 +49,7 @@ impl Rig {
         }
     }
 
-    fn offset_of(&self, partition: i32) -> Option<i64> {
+    pub(super) fn offset_of(&self, partition: i32) -> Option<i64> {
         self.coordinator.groups.get(GROUP)?.offsets.get("t", partition).map(|committed| committed.offset)
     }
 }

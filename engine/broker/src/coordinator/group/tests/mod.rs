@@ -2,6 +2,7 @@
 
 mod commit;
 mod delete;
+mod deleted_topics;
 mod describe;
 mod join;
 mod load;

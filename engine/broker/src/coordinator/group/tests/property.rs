@@ -16,6 +16,7 @@ enum Step {
     Settle,
     Fail,
     Pass { ms: u64 },
+    TopicDeleted,
     Reload,
 }
 
@@ -34,6 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => Just(Step::Settle),
         1 => Just(Step::Fail),
         3 => (0..20_000u64).prop_map(|ms| Step::Pass { ms }),
+        1 => Just(Step::TopicDeleted),
         1 => prop_oneof![3 => Just(Step::Settle), 1 => Just(Step::Reload)],
     ]
 }
@@ -80,6 +82,11 @@ impl World {
             Step::Settle => self.rig.settle(),
             Step::Fail => self.rig.fail_appends(ErrorCode::KAFKA_STORAGE_ERROR),
             Step::Pass { ms } => self.rig.pass_ms(*ms),
+            Step::TopicDeleted => {
+                let deleted = BTreeMap::from([("t".to_owned(), TOPIC_ID)]);
+                let effects = self.rig.coordinator.topics_deleted(&deleted, self.rig.at);
+                self.rig.act(effects);
+            }
             Step::Reload => {
                 let effects = self.rig.coordinator.unload(0);
                 self.rig.act(effects);
