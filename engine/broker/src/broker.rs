@@ -208,12 +208,13 @@ impl Broker {
                 self.replies.push((reply_to, answer(asked, names, decided).map_err(Refused::Answer)));
             }
             Caller::ProducerIds => init_producer_id::block_came(self, decided),
-            Caller::Nobody => {
-                if let Decided::AutoCreate(topics) = &decided {
+            Caller::Nobody => match &decided {
+                Decided::AutoCreate(topics) => {
                     let failed = topics.iter().filter(|(_, error)| *error != ErrorCode::NONE);
                     failed.for_each(|(topic, error)| tracing::info!(topic, %error, "not created"));
                 }
-            }
+                refused => tracing::info!(reason = refused.refusal().message, "not created"),
+            },
         }
     }
 

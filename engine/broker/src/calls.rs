@@ -7,7 +7,7 @@ use ringlog_wire::ErrorCode;
 use crate::broker::{Broker, Caller};
 use crate::limits;
 use crate::mail::{Address, Mail};
-use crate::metadata::controller::Outcome as Decided;
+use crate::metadata::controller::{Outcome as Decided, Refusal};
 
 /// See the head of the file.
 #[derive(Debug, Default)]
@@ -22,7 +22,8 @@ impl Calls {
     pub(crate) fn post(&mut self, broker: &mut Broker, controller: &Address) {
         for (caller, call) in std::mem::take(&mut broker.calls) {
             if self.callers.len() >= limits::CONTROLLER_CALLS {
-                broker.decided(caller, Decided::Failed(ErrorCode::REQUEST_TIMED_OUT));
+                let busy = "Too many calls of this shard wait for the controller: try again.";
+                broker.decided(caller, Decided::Failed(Refusal::new(ErrorCode::REQUEST_TIMED_OUT, busy)));
                 continue;
             }
             let call_id = self.next;

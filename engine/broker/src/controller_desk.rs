@@ -1,37 +1,25 @@
-//! Shard 0's other office: the controller and its metadata log. Calls come in from every shard, become one record batch
-//! each, and are answered when that batch is on the disk and the image that follows from it is published.
+//! Shard 0's other office: the controller's post, and the log directory's notes. Calls come in from every shard, and are
+//! answered when the image that follows from them is published; what shards say of their partitions becomes the checkpoint
+//! files.
 //!
 //! ```text
-//!   Call -> Controller::handle -> Proposal -> MetadataLog::append -> pending
-//!                                                                      | fdatasync through the ring covers it
-//!                                        publish the newest image  <---+---> Answer to each caller
+//!   Call -> Changes (decided, written, synced through the ring) -> the newest image is published -> Answer to each caller
 //! ```
-//! A write or a flush that fails ends the controller: what is pending and what comes later is refused, and nothing is
-//! acknowledged that a restart might not find.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use ringlog_io::{Driver, File, Files};
-use ringlog_storage::{Checkpointed, FlushJob, LogDir, PartitionName, StorageError};
-use ringlog_wire::ErrorCode;
+use ringlog_storage::{Checkpointed, LogDir, PartitionName, StorageError};
 
 use crate::mail::{Address, Mail, Newest};
-use crate::metadata::controller::{Call, Controller, Outcome};
-use crate::metadata::image::{Image, ShardId};
-use crate::metadata::log::{self, MetadataLog};
+use crate::metadata::changes::Changes;
+use crate::metadata::controller::Call;
+use crate::metadata::image::ShardId;
+use crate::metadata::log;
 use crate::random::Random;
 use crate::settings::Settings;
-
-/// A change that waits for the disk.
-struct Pending {
-    /// Offset after its last record: on the disk when the log is flushed up to here.
-    end_offset: i64,
-    caller: (ShardId, u64),
-    outcome: Outcome,
-    image: Arc<Image>,
-}
 
 /// See the head of the file.
 pub(crate) struct Desk {
@@ -39,13 +27,9 @@ pub(crate) struct Desk {
     /// What each shard last said of its partitions, and what the files say.
     checkpoints: BTreeMap<ShardId, BTreeMap<PartitionName, Checkpointed>>,
     written: BTreeMap<PartitionName, Checkpointed>,
-    controller: Controller,
-    log: MetadataLog,
+    changes: Changes,
     addresses: Vec<Address>,
     newest: Arc<Newest>,
-    pending: VecDeque<Pending>,
-    answers: Vec<((ShardId, u64), Outcome)>,
-    flushing: Option<FlushJob>,
     random: Random,
 }
 
@@ -66,13 +50,9 @@ impl Desk {
             dir,
             checkpoints: BTreeMap::new(),
             written: BTreeMap::new(),
-            controller: leading.controller,
-            log: leading.log,
             addresses,
-            newest: Arc::new(Newest::new(leading.image)),
-            pending: VecDeque::new(),
-            answers: Vec::new(),
-            flushing: None,
+            newest: Arc::new(Newest::new(Arc::clone(&leading.image))),
+            changes: Changes::new(leading),
             random,
         })
     }
@@ -82,78 +62,34 @@ impl Desk {
         Arc::clone(&self.newest)
     }
 
-    /// The image at start.
-    pub(crate) fn image(&self) -> Arc<Image> {
-        Arc::clone(self.controller.image())
-    }
-
     /// How many shards there are.
     pub(crate) fn shards(&self) -> usize {
         self.addresses.len()
     }
 
-    /// Decides a call. A decision that changes nothing waits for those before it all the same.
+    /// Takes a call from a shard.
     pub(crate) fn take_call(&mut self, from: ShardId, call_id: u64, call: Call, wall_ms: i64) {
         let random = &mut self.random;
-        let proposal = self.controller.handle(call, &mut || random.next());
-        let caller = (from, call_id);
-        if !proposal.records.is_empty()
-            && let Err(error) = self.log.append(&proposal.records, wall_ms)
-        {
-            tracing::error!(%error, "the metadata log takes no more changes: restart the broker when the disk is well");
-            self.answers.push((caller, Outcome::Failed(ErrorCode::KAFKA_STORAGE_ERROR)));
-            return;
-        }
-        let end_offset = self.log.end_offset();
-        self.pending.push_back(Pending { end_offset, caller, outcome: proposal.outcome, image: proposal.image });
-        self.release();
+        self.changes.call((from, call_id), call, &mut || random.next(), wall_ms);
     }
 
     /// A file whose flush is due, where none is under way.
-    pub(crate) fn flush_due(&mut self) -> Option<File> {
-        if self.flushing.is_some() || self.pending.is_empty() {
-            return None;
-        }
-        let job = self.log.flush_begin()?;
-        let file = job.file.clone();
-        self.flushing = Some(job);
-        Some(file)
+    pub(crate) fn flush_due(&mut self, wall_ms: i64) -> Option<File> {
+        self.changes.flush_due(wall_ms)
     }
 
-    /// The flush ended: what it covers is published.
+    /// The flush ended.
     pub(crate) fn flushed(&mut self, result: std::io::Result<()>) {
-        let Some(job) = self.flushing.take() else { return };
-        let failed = result.is_err();
-        if let Err(error) = &result {
-            tracing::error!(%error, "the metadata log could not be flushed: restart the broker when the disk is well");
-        }
-        self.log.flush_done(job, result);
-        if failed {
-            let lost = self.pending.drain(..);
-            self.answers.extend(lost.map(|pending| (pending.caller, Outcome::Failed(ErrorCode::KAFKA_STORAGE_ERROR))));
-        }
-        self.release();
+        self.changes.flushed(result);
     }
 
-    /// Publishes what is on the disk, and readies its answers.
-    fn release(&mut self) {
-        let mut image = None;
-        while let Some(pending) = self.pending.front().filter(|pending| pending.end_offset <= self.log.flushed_offset())
-        {
-            image = Some(Arc::clone(&pending.image));
-            if let Some(pending) = self.pending.pop_front() {
-                self.answers.push((pending.caller, pending.outcome));
-            }
-        }
-        if let Some(image) = image {
+    /// Publishes what is on the disk, and sends the answers that tell of it.
+    pub(crate) fn deliver(&mut self) {
+        if let Some(image) = self.changes.take_published() {
             self.newest.publish(image);
             self.addresses.iter().for_each(Address::wake);
         }
-    }
-
-    /// Sends the answers that are ready. The image that they tell of is published.
-    pub(crate) fn deliver(&mut self) {
-        for ((shard, call_id), outcome) in self.answers.drain(..) {
+        for ((shard, call_id), outcome) in self.changes.take_answers() {
             if let Some(address) = self.addresses.get(shard.0) {
                 address.send(Mail::Answer { call_id, outcome });
             }
@@ -179,7 +115,7 @@ impl Desk {
         }
         let mut all: BTreeMap<_, _> =
             self.checkpoints.values().flatten().map(|(name, at)| (name.clone(), *at)).collect();
-        let metadata = Checkpointed { recovery_point: self.log.flushed_offset(), log_start_offset: 0 };
+        let metadata = Checkpointed { recovery_point: self.changes.flushed_offset(), log_start_offset: 0 };
         all.insert(log::name(), metadata);
         if all == self.written {
             return;
@@ -192,7 +128,7 @@ impl Desk {
 
     /// Closes the metadata log, and notes in the log directory how the broker stopped. `all` is what the shards closed.
     pub(crate) fn close(self, mut all: BTreeMap<PartitionName, Checkpointed>, clean: bool) -> Result<(), StorageError> {
-        all.insert(log::name(), self.log.close()?);
+        all.insert(log::name(), self.changes.close()?);
         if clean { self.dir.close_clean(&all) } else { self.dir.write_checkpoints(&all) }
     }
 }

@@ -47,6 +47,11 @@ impl Newest {
         self.version.fetch_add(1, Ordering::Release);
     }
 
+    /// The newest image.
+    pub(crate) fn latest(&self) -> Arc<Image> {
+        Arc::clone(&self.image.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The newest image, where it is newer than what `seen` says.
     pub(crate) fn newer(&self, seen: &mut u64) -> Option<Arc<Image>> {
         let version = self.version.load(Ordering::Acquire);
@@ -54,7 +59,7 @@ impl Newest {
             return None;
         }
         *seen = version;
-        Some(Arc::clone(&self.image.lock().unwrap_or_else(PoisonError::into_inner)))
+        Some(self.latest())
     }
 }
 

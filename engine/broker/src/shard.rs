@@ -201,7 +201,7 @@ impl Shard {
     /// Shard 0: flushes what the controller decided, and sends the answers that are ready.
     fn visit_desk(&mut self) {
         let Some(desk) = &mut self.desk else { return };
-        if let Some(file) = desk.flush_due() {
+        if let Some(file) = desk.flush_due(self.broker.wall_ms) {
             self.front.out.push(Submission::Sync { file, token: tokens::METADATA_FLUSH });
         }
         // A shard looks for the newest image before it reads its mail: who gets an answer finds what it tells of.

@@ -290,7 +290,7 @@ impl Context {
         let desk = Desk::open(&files, dir, &self.settings, ports, addresses, driver)?;
         self.say(Said::Loaded(Loaded {
             newest: desk.newest(),
-            image: desk.image(),
+            image: desk.newest().latest(),
             startup,
             checkpointed: Arc::new(checkpointed),
         }))?;

@@ -5,7 +5,7 @@ use ringlog_wire::messages::alter_configs::{AlterConfigsRequest, AlterConfigsRes
 use ringlog_wire::messages::incremental_alter_configs::{
     self as incremental, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
-use ringlog_wire::{ApiKey, EncodeError, ErrorCode};
+use ringlog_wire::{ApiKey, EncodeError};
 
 use crate::broker::{Answer, Broker, Caller, Incoming, Outcome};
 use crate::handlers::Handler;
@@ -72,12 +72,11 @@ fn of_name(text: &str) -> Resource {
 }
 
 fn altered(names: &[String], decided: Decided) -> Vec<Altered> {
-    let error = match decided {
+    let refusal = match decided {
         Decided::AlterConfigs(altered) => return altered,
-        Decided::Failed(error) => error,
-        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+        decided => decided.refusal(),
     };
-    names.iter().map(|name| (of_name(name), error, None)).collect()
+    names.iter().map(|name| (of_name(name), refusal.code, Some(refusal.message.clone()))).collect()
 }
 
 fn answer(asked: Asked, names: Vec<String>, decided: Decided) -> Result<Response, EncodeError> {

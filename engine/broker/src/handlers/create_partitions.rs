@@ -3,11 +3,11 @@
 use ringlog_wire::messages::create_partitions::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopicResult,
 };
-use ringlog_wire::{ApiKey, EncodeError, ErrorCode};
+use ringlog_wire::{ApiKey, EncodeError};
 
 use crate::broker::{Broker, Caller, Incoming, Outcome};
 use crate::handlers::Handler;
-use crate::metadata::controller::{Call, Outcome as Decided};
+use crate::metadata::controller::{Call, Outcome as Decided, Refusal};
 use crate::response::{Asked, Response};
 
 pub(crate) const HANDLER: Handler = Handler::new(ApiKey::CreatePartitions, (0, 3), handle);
@@ -26,12 +26,16 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
 fn answer(asked: Asked, names: Vec<String>, decided: Decided) -> Result<Response, EncodeError> {
     match decided {
         Decided::CreatePartitions(body) => Response::of(asked, &body),
-        Decided::Failed(error) => Response::of(asked, &failed(names, error)),
-        _ => Response::of(asked, &failed(names, ErrorCode::UNKNOWN_SERVER_ERROR)),
+        decided => Response::of(asked, &failed(names, &decided.refusal())),
     }
 }
 
-fn failed(names: Vec<String>, error: ErrorCode) -> CreatePartitionsResponse {
-    let result = |name| CreatePartitionsTopicResult { name, error_code: error.0, ..Default::default() };
+fn failed(names: Vec<String>, refusal: &Refusal) -> CreatePartitionsResponse {
+    let result = |name| CreatePartitionsTopicResult {
+        name,
+        error_code: refusal.code.0,
+        error_message: Some(refusal.message.clone()),
+        ..Default::default()
+    };
     CreatePartitionsResponse { results: names.into_iter().map(result).collect(), ..Default::default() }
 }

@@ -1,11 +1,11 @@
 //! CreateTopics: v2-7. The controller decides; the answer leaves when the records are on the disk.
 
 use ringlog_wire::messages::create_topics::{CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse};
-use ringlog_wire::{ApiKey, EncodeError, ErrorCode};
+use ringlog_wire::{ApiKey, EncodeError};
 
 use crate::broker::{Broker, Caller, Incoming, Outcome};
 use crate::handlers::Handler;
-use crate::metadata::controller::{Call, Outcome as Decided};
+use crate::metadata::controller::{Call, Outcome as Decided, Refusal};
 use crate::response::{Asked, Response};
 
 pub(crate) const HANDLER: Handler = Handler::new(ApiKey::CreateTopics, (2, 7), handle);
@@ -24,12 +24,16 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
 fn answer(asked: Asked, names: Vec<String>, decided: Decided) -> Result<Response, EncodeError> {
     match decided {
         Decided::CreateTopics(body) => Response::of(asked, &body),
-        Decided::Failed(error) => Response::of(asked, &failed(names, error)),
-        _ => Response::of(asked, &failed(names, ErrorCode::UNKNOWN_SERVER_ERROR)),
+        decided => Response::of(asked, &failed(names, &decided.refusal())),
     }
 }
 
-fn failed(names: Vec<String>, error: ErrorCode) -> CreateTopicsResponse {
-    let topics = names.into_iter().map(|name| CreatableTopicResult { name, error_code: error.0, ..Default::default() });
-    CreateTopicsResponse { topics: topics.collect(), ..Default::default() }
+fn failed(names: Vec<String>, refusal: &Refusal) -> CreateTopicsResponse {
+    let refused = |name| CreatableTopicResult {
+        name,
+        error_code: refusal.code.0,
+        error_message: Some(refusal.message.clone()),
+        ..Default::default()
+    };
+    CreateTopicsResponse { topics: names.into_iter().map(refused).collect(), ..Default::default() }
 }

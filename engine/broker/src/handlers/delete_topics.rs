@@ -1,11 +1,13 @@
 //! DeleteTopics: v1-6, by id from v6 on. The controller decides; the answer leaves when the records are on the disk.
 
-use ringlog_wire::messages::delete_topics::{DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse};
-use ringlog_wire::{ApiKey, EncodeError, ErrorCode};
+use ringlog_wire::messages::delete_topics::{
+    DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
+};
+use ringlog_wire::{ApiKey, EncodeError};
 
 use crate::broker::{Broker, Caller, Incoming, Outcome};
 use crate::handlers::Handler;
-use crate::metadata::controller::{Call, Outcome as Decided};
+use crate::metadata::controller::{Call, Outcome as Decided, Refusal};
 use crate::response::{Asked, Response};
 
 pub(crate) const HANDLER: Handler = Handler::new(ApiKey::DeleteTopics, (1, 6), handle);
@@ -15,8 +17,7 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
         Ok(request) => request,
         Err(refused) => return Outcome::Refuse(refused),
     };
-    let by_id = request.topics.iter().filter_map(|topic| topic.name.clone());
-    let names: Vec<String> = request.topic_names.iter().cloned().chain(by_id).collect();
+    let names: Vec<String> = request.topic_names.iter().cloned().chain(request.topics.iter().map(to_name)).collect();
     let caller = Caller::Request { reply_to: incoming.reply_to, asked: incoming.asked, names, answer };
     broker.calls.push((caller, Call::DeleteTopics(request, incoming.asked.api_version)));
     Outcome::Later
@@ -25,12 +26,45 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
 fn answer(asked: Asked, names: Vec<String>, decided: Decided) -> Result<Response, EncodeError> {
     match decided {
         Decided::DeleteTopics(body) => Response::of(asked, &body),
-        Decided::Failed(error) => Response::of(asked, &failed(names, error)),
-        _ => Response::of(asked, &failed(names, ErrorCode::UNKNOWN_SERVER_ERROR)),
+        decided => Response::of(asked, &failed(&names, &decided.refusal())),
     }
 }
 
-fn failed(names: Vec<String>, error: ErrorCode) -> DeleteTopicsResponse {
-    let result = |name| DeletableTopicResult { name: Some(name), error_code: error.0, ..Default::default() };
-    DeleteTopicsResponse { responses: names.into_iter().map(result).collect(), ..Default::default() }
+/// Stands before a topic's id among names, for who answers without the controller's word. No topic's name has a colon.
+const ID: &str = "id:";
+
+/// A topic of the request as one text.
+fn to_name(topic: &DeleteTopicState) -> String {
+    topic.name.clone().unwrap_or_else(|| format!("{ID}{}", topic.topic_id))
+}
+
+fn failed(names: &[String], refusal: &Refusal) -> DeleteTopicsResponse {
+    let result = |text: &String| {
+        let topic_id = text.strip_prefix(ID).and_then(|id| id.parse().ok());
+        DeletableTopicResult {
+            name: topic_id.is_none().then(|| text.clone()),
+            topic_id: topic_id.unwrap_or_default(),
+            error_code: refusal.code.0,
+            error_message: Some(refusal.message.clone()),
+            ..Default::default()
+        }
+    };
+    DeleteTopicsResponse { responses: names.iter().map(result).collect(), ..Default::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringlog_wire::{ErrorCode, Uuid};
+
+    #[test]
+    fn every_topic_of_a_request_that_failed_is_answered_by_name_or_by_id() {
+        let by_name = DeleteTopicState { name: Some("t".into()), ..Default::default() };
+        let by_id = DeleteTopicState { name: None, topic_id: Uuid([7; 16]), ..Default::default() };
+        let names: Vec<String> = [by_name, by_id].iter().map(to_name).collect();
+        let refusal = Refusal::new(ErrorCode::KAFKA_STORAGE_ERROR, "no room");
+        let told = failed(&names, &refusal).responses;
+        let told: Vec<_> = told.iter().map(|one| (one.name.as_deref(), one.topic_id, one.error_code)).collect();
+        assert_eq!(told, [(Some("t"), Uuid::ZERO, 56), (None, Uuid([7; 16]), 56)]);
+    }
 }

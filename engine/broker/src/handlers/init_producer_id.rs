@@ -45,8 +45,7 @@ pub(crate) fn block_came(broker: &mut Broker, decided: Decided) {
             broker.producer_ids.refill(ids);
             ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
         }
-        Decided::Failed(error) => error,
-        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+        decided => decided.refusal().code,
     };
     for (to, asked) in std::mem::take(&mut broker.producer_ids.waiting) {
         let body = broker.producer_ids.take().map_or_else(|| refused(error), given);

@@ -42,9 +42,10 @@ fn look_up(broker: &Broker, topic: &str, asked: &OffsetForLeaderPartition) -> Re
     let place = broker.place(topic, asked.partition).map_err(|NotHere { error, .. }| error)?;
     broker.check_epoch(place, asked.current_leader_epoch)?;
     let replica = broker.replicas.at(place);
-    // The current epoch ends where the log ends, written in yet or not (ReplicaManager.lastOffsetForLeaderEpoch).
-    if asked.leader_epoch == replica.leader_epoch {
-        return Ok((replica.leader_epoch, replica.log.end_offset()));
+    // An epoch in which nothing was written (yet) ends where the log ends: Kafka's leader notes each of its epochs with
+    // the end that it found. A client may know one from ListOffsets.
+    if asked.leader_epoch <= replica.leader_epoch && asked.leader_epoch > replica.log.latest_epoch() {
+        return Ok((asked.leader_epoch, replica.log.end_offset()));
     }
     let found = replica.log.end_offset_for_epoch(asked.leader_epoch);
     Ok((found.epoch, found.end_offset))

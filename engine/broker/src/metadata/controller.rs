@@ -8,14 +8,16 @@
 //!                              |         | 3. sent to who asked
 //! ```
 //!
-//! A call is decided against the image that all earlier proposals lead to, on the disk or not: proposals must reach the
-//! log in the order in which they were made. A batch that cannot be written ends the controller: nothing after it counts.
+//! A call is decided against the image that the log leads to, on the disk or not yet. Deciding changes nothing: whoever
+//! writes the log says where it stands ([`Controller::stand_on`]): on a proposal whose records the log took, or back on the
+//! last image that is on the disk.
 
 pub(crate) mod configs;
 mod create;
 mod delete;
 mod grow;
 mod placement;
+mod rehome;
 mod start;
 
 use std::ops::Range;
@@ -33,7 +35,7 @@ use crate::settings::Settings;
 
 use configs::{AlterConfigs, Altered};
 
-pub(crate) use create::may_create;
+pub(crate) use create::{Refusal, may_create};
 pub(crate) use start::{Start, StartError};
 
 /// Producer ids that are given out at once (ProducerIdsBlock.PRODUCER_ID_BLOCK_SIZE).
@@ -71,11 +73,24 @@ pub(crate) enum Outcome {
     AlterConfigs(Vec<Altered>),
     /// To [`Call::ProducerIds`].
     ProducerIds(Range<i64>),
-    /// The change could not be written: the metadata log is gone.
-    Failed(ErrorCode),
+    /// The call was not decided, or its change is not on the disk, and why.
+    Failed(Refusal),
 }
 
-/// A change that was decided and is not yet on the disk.
+impl Outcome {
+    /// Why the controller did not answer what it was asked.
+    pub(crate) fn refusal(&self) -> Refusal {
+        match self {
+            Self::Failed(refusal) => refusal.clone(),
+            other => {
+                tracing::error!(answer = ?other, "the controller answered something else than it was asked");
+                Refusal::new(ErrorCode::UNKNOWN_SERVER_ERROR, "The controller's answer is of another kind.")
+            }
+        }
+    }
+}
+
+/// A change that was decided and is not yet in the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Proposal {
     /// The change, to be written as one batch. Empty where nothing changes.
@@ -96,7 +111,7 @@ pub(crate) struct Controller {
 }
 
 impl Controller {
-    /// Decides a call. `random` gives 64 random bits, for topic ids.
+    /// Decides a call, against [`Controller::image`]. `random` gives 64 random bits, for topic ids.
     pub(crate) fn handle(&mut self, call: Call, random: &mut dyn FnMut() -> u64) -> Proposal {
         let mut draft = Draft::new(&self.image);
         let outcome = match call {
@@ -112,19 +127,24 @@ impl Controller {
         self.propose(draft, outcome)
     }
 
-    /// The cluster after all proposals.
+    /// The cluster that the next call is decided against.
     #[must_use]
     pub(crate) fn image(&self) -> &Arc<Image> {
         &self.image
     }
 
-    fn propose(&mut self, draft: Draft, outcome: Outcome) -> Proposal {
-        if !draft.records.is_empty() {
-            let mut image = draft.image;
-            image.set_version(self.image.version() + i64::try_from(draft.records.len()).unwrap_or(i64::MAX));
-            self.image = Arc::new(image);
+    /// Says which cluster that is.
+    pub(crate) fn stand_on(&mut self, image: Arc<Image>) {
+        self.image = image;
+    }
+
+    fn propose(&self, draft: Draft, outcome: Outcome) -> Proposal {
+        if draft.records.is_empty() {
+            return Proposal { records: draft.records, outcome, image: Arc::clone(&self.image) };
         }
-        Proposal { records: draft.records, outcome, image: Arc::clone(&self.image) }
+        let mut image = draft.image;
+        image.set_version(self.image.version() + i64::try_from(draft.records.len()).unwrap_or(i64::MAX));
+        Proposal { records: draft.records, outcome, image: Arc::new(image) }
     }
 }
 
@@ -151,7 +171,7 @@ impl Draft {
 fn allocate_producer_ids(node: NodeId, draft: &mut Draft) -> Outcome {
     let first = draft.image.next_producer_id();
     let Some(next) = first.checked_add(PRODUCER_ID_BLOCK) else {
-        return Outcome::Failed(ErrorCode::UNKNOWN_SERVER_ERROR);
+        return Outcome::Failed(Refusal::new(ErrorCode::UNKNOWN_SERVER_ERROR, "There are no producer ids left."));
     };
     let broker_epoch = draft.image.broker(node.0).map_or(-1, |broker| broker.epoch);
     draft.push(ProducerIdsRecord {

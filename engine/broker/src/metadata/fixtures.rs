@@ -32,8 +32,18 @@ pub(crate) fn start(settings: Settings, image: Option<Image>) -> (Controller, Pr
     let ports: Vec<u16> = (9092..).take(settings.shards()).collect();
     let image = image.unwrap_or_else(|| Image::empty("cluster", settings.here()));
     let end_offset = image.version() + 1;
-    let start = Start { settings, image, bootstrap: Vec::new(), directory_id: DIRECTORY, ports: &ports, end_offset };
-    Controller::start(start, &mut numbers()).unwrap()
+    let (bootstrap, unclean) = (Vec::new(), false);
+    let start = Start { settings, image, bootstrap, directory_id: DIRECTORY, ports: &ports, end_offset, unclean };
+    let (mut controller, proposal) = Controller::start(start, &mut numbers()).unwrap();
+    controller.stand_on(Arc::clone(&proposal.image));
+    (controller, proposal)
+}
+
+/// Decides a call, and has the log take it.
+pub(crate) fn decide(controller: &mut Controller, call: Call) -> Proposal {
+    let proposal = controller.handle(call, &mut numbers());
+    controller.stand_on(Arc::clone(&proposal.image));
+    proposal
 }
 
 /// A topic as CreateTopics asks for it.
@@ -54,7 +64,7 @@ pub(crate) fn topic(name: &str, num_partitions: i32, configs: &[(&str, &str)]) -
 
 /// Makes topics.
 pub(crate) fn create(controller: &mut Controller, topics: Vec<CreatableTopic>) -> Proposal {
-    controller.handle(Call::CreateTopics(CreateTopicsRequest { topics, ..Default::default() }), &mut numbers())
+    decide(controller, Call::CreateTopics(CreateTopicsRequest { topics, ..Default::default() }))
 }
 
 /// The answer of a proposal, as name and error.

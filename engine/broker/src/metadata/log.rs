@@ -4,10 +4,15 @@
 //! ```text
 //!   open: newest *.checkpoint, then the log --> image;  epoch + 1 --> quorum-state, LeaderChangeMessage
 //!   append: one change, one batch;  then flush_begin, sync, flush_done: durable below flushed_offset
+//!
+//!   a write failed (disk full, no descriptor)  Ailing: reopen cuts what is not whole, and reads the image again
+//!   a sync failed                              Dead until the next start: what is on the disk cannot be known
 //! ```
 //!
 //! A batch that was cut off by a crash is taken away when the log is opened: that change never happened, and nobody was
 //! told that it did.
+
+mod read;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,8 +21,8 @@ use std::sync::Arc;
 
 use ringlog_io::Files;
 use ringlog_storage::{
-    AppendError, Checkpointed, FlushJob, Isolation, LogConfig, LogDir, LogRange, NewBatch, Origin, Partition,
-    PartitionName, StorageError,
+    AppendError, Checkpointed, FlushJob, LogConfig, LogDir, NewBatch, Origin, Partition, PartitionName, Startup,
+    StorageError,
 };
 use ringlog_wire::Uuid;
 use ringlog_wire::batch::{self, BatchBuilder, BatchError, Rules};
@@ -28,13 +33,8 @@ use ringlog_wire::records::metadata::MetadataRecord;
 use super::controller::{Controller, Start, StartError};
 use super::image::{Image, METADATA_TOPIC as TOPIC};
 use super::quorum::{self, QUORUM_STATE};
-use super::replay::{self, ReadError, Replay};
+use super::replay::ReadError;
 use crate::settings::Settings;
-
-/// The feature levels that `kafka-storage format` leaves for a log's first start.
-const BOOTSTRAP: &str = "bootstrap.checkpoint";
-/// Bytes that are read at a time.
-const READ_BYTES: usize = 1 << 20;
 
 /// Why the metadata log is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -83,11 +83,26 @@ pub(crate) enum LogError {
     Start(#[from] StartError),
 }
 
+/// Whether the log takes a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// It does.
+    Well,
+    /// Not before [`MetadataLog::reopen`] went well.
+    Ailing(String),
+    /// Not in this run.
+    Dead(String),
+}
+
 /// The log, on shard 0.
 pub(crate) struct MetadataLog {
+    files: Rc<dyn Files>,
+    path: PathBuf,
     partition: Partition,
     epoch: i32,
     scratch: Scratch,
+    /// Why a sync failed.
+    dead: Option<String>,
 }
 
 /// The log, the controller, and the cluster after this start's records, which are on the disk.
@@ -109,7 +124,7 @@ pub(crate) fn lead(
     let empty = Image::empty(dir.cluster_id(), settings.here());
     let (mut log, image) = MetadataLog::open(files, dir, empty, wall_ms)?;
     let bootstrap = match log.end_offset() {
-        0 => bootstrap(files.as_ref(), dir.path())?,
+        0 => read::bootstrap(files.as_ref(), dir.path())?,
         _ => Vec::new(),
     };
     log.begin_epoch(files.as_ref(), &folder(dir), settings.node_id(), wall_ms)?;
@@ -120,10 +135,12 @@ pub(crate) fn lead(
         directory_id: dir.directory_id(),
         ports,
         end_offset: log.end_offset(),
+        unclean: dir.startup() != Startup::Clean,
     };
-    let (controller, proposal) = Controller::start(start, random)?;
+    let (mut controller, proposal) = Controller::start(start, random)?;
     log.append(&proposal.records, wall_ms)?;
     log.sync(files.as_ref())?;
+    controller.stand_on(Arc::clone(&proposal.image));
     Ok(Leading { log, controller, image: proposal.image })
 }
 
@@ -136,31 +153,50 @@ fn folder(dir: &LogDir) -> PathBuf {
     dir.partition_path(&name())
 }
 
-/// The records that `kafka-storage format` left, where it was Kafka that made this folder.
-fn bootstrap(files: &dyn Files, dir: &Path) -> Result<Vec<MetadataRecord>, LogError> {
-    let path = dir.join(BOOTSTRAP);
-    if !files.exists(&path) {
-        return Ok(Vec::new());
-    }
-    Ok(replay::records(&files.read(&path)?)?)
-}
-
 impl MetadataLog {
     /// Opens or makes the log, and gives the image that it describes.
     fn open(files: &Rc<dyn Files>, dir: &LogDir, empty: Image, wall_ms: i64) -> Result<(Self, Image), LogError> {
-        let (path, config) = (folder(dir), config());
+        let path = folder(dir);
         if !files.exists(&path) {
-            let partition = Partition::create(files, &path, Uuid::METADATA_TOPIC, config, wall_ms)?;
-            return Ok((Self { partition, epoch: 0, scratch: Scratch::default() }, empty));
+            let partition = Partition::create(files, &path, Uuid::METADATA_TOPIC, config(), wall_ms)?;
+            return Ok((Self::of(files, path, partition, 0), empty));
         }
         let checkpointed = dir.checkpointed(&name());
-        let (partition, report) = Partition::open_at(files, &path, config, dir.startup(), checkpointed, wall_ms)?;
+        let (partition, report) = Partition::open_at(files, &path, config(), dir.startup(), checkpointed, wall_ms)?;
         if !report.cuts.is_empty() {
             tracing::warn!(cuts = ?report.cuts, "the metadata log ended in a change that was not written whole");
         }
-        let replay = read(files.as_ref(), &partition, snapshot(files.as_ref(), &path, empty)?)?;
-        let epoch = partition.latest_epoch().max(voted_epoch(files.as_ref(), &path)?);
-        Ok((Self { partition, epoch, scratch: Scratch::default() }, replay.finish()))
+        let replay = read::log(files.as_ref(), &partition, read::snapshot(files.as_ref(), &path, empty)?)?;
+        let epoch = partition.latest_epoch().max(read::voted_epoch(files.as_ref(), &path)?);
+        Ok((Self::of(files, path, partition, epoch), replay.finish()))
+    }
+
+    fn of(files: &Rc<dyn Files>, path: PathBuf, partition: Partition, epoch: i32) -> Self {
+        Self { files: Rc::clone(files), path, partition, epoch, scratch: Scratch::default(), dead: None }
+    }
+
+    /// Opens an ailing log once more, and gives the image that it describes: a change that was refused when its write
+    /// failed is cut off, or is there whole and counts after all. Nothing of it is flushed until it is flushed again.
+    pub(crate) fn reopen(&mut self, empty: Image, wall_ms: i64) -> Result<Image, LogError> {
+        let files = self.files.as_ref();
+        // Flushing goes through the ring as before: nothing waits for the disk here.
+        let config = LogConfig { flush_messages: LogConfig::default().flush_messages, ..config() };
+        let (how, at) =
+            (Startup::SameBoot, Checkpointed { recovery_point: self.flushed_offset(), log_start_offset: 0 });
+        let (partition, report) = Partition::open_at(&self.files, &self.path, config, how, at, wall_ms)?;
+        let image = read::log(files, &partition, read::snapshot(files, &self.path, empty)?)?.finish();
+        tracing::info!(cuts = ?report.cuts, "the metadata log is well again");
+        self.partition = partition;
+        Ok(image)
+    }
+
+    /// Whether the log takes a change, and why it does not.
+    pub(crate) fn health(&self) -> Health {
+        match (&self.dead, self.partition.offline_reason()) {
+            (Some(reason), _) => Health::Dead(reason.clone()),
+            (None, Some(reason)) => Health::Ailing(reason.to_owned()),
+            (None, None) => Health::Well,
+        }
     }
 
     /// Every start is a new epoch: first in `quorum-state`, then in the log.
@@ -173,7 +209,7 @@ impl MetadataLog {
     }
 
     /// Appends a change as one batch; gives the offset after it. It counts once [`MetadataLog::flushed_offset`] has
-    /// reached that. An error is final.
+    /// reached that. After an error see [`MetadataLog::health`].
     pub(crate) fn append(&mut self, records: &[MetadataRecord], wall_ms: i64) -> Result<i64, LogError> {
         if !records.is_empty() {
             let mut builder = BatchBuilder::new();
@@ -213,8 +249,12 @@ impl MetadataLog {
         self.partition.flush_begin()
     }
 
-    /// Takes a job's verdict. An error is final.
+    /// Takes a job's verdict. An error is final: the kernel may have dropped what was to be written, and a second try
+    /// would not say so.
     pub(crate) fn flush_done(&mut self, job: FlushJob, result: io::Result<()>) {
+        if let Err(error) = &result {
+            self.dead = Some(error.to_string());
+        }
         self.partition.flush_done(job, result);
     }
 
@@ -252,66 +292,6 @@ fn rules() -> Rules {
         timestamp_after_max_ms: i64::MAX,
         ..Rules::default()
     }
-}
-
-/// The image of the newest snapshot (`<end offset>-<epoch>.checkpoint`), ready to go on with the log after it.
-fn snapshot(files: &dyn Files, path: &Path, empty: Image) -> Result<Replay, LogError> {
-    let names = files.list(path)?.into_iter().map(|entry| entry.name);
-    let newest = names.filter_map(|name| Some((snapshot_end(&name)?, name))).max();
-    let Some((end, name)) = newest else { return Ok(Replay::new(empty, 0)) };
-    let mut replay = Replay::new(empty, 0);
-    let bytes = files.read(&path.join(&name))?;
-    let read = replay.batches(&bytes)?;
-    if read < bytes.len() {
-        let error = BatchError::Incomplete { wanted: bytes.len() - read + 1, have: bytes.len() - read };
-        return Err(ReadError::Batch { offset: replay.next_offset(), error }.into());
-    }
-    let mut image = replay.finish();
-    image.set_version(end - 1);
-    Ok(Replay::new(image, end))
-}
-
-fn snapshot_end(name: &str) -> Option<i64> {
-    let (end, _epoch) = name.strip_suffix(".checkpoint")?.split_once('-')?;
-    end.parse().ok()
-}
-
-fn read(files: &dyn Files, partition: &Partition, mut replay: Replay) -> Result<Replay, LogError> {
-    let (start, end, snapshot) = (partition.log_start_offset(), partition.end_offset(), replay.next_offset());
-    if !(start..=end).contains(&snapshot) {
-        return Err(LogError::Gap { start, end, snapshot });
-    }
-    while replay.next_offset() < partition.end_offset() {
-        let offset = replay.next_offset();
-        let range = partition
-            .read(offset, READ_BYTES, true, Isolation::LogEnd)
-            .map_err(|error| LogError::Place { offset, error })?;
-        let bytes = read_range(files, &range)?;
-        if replay.batches(&bytes)? == 0 {
-            let error = BatchError::Incomplete { wanted: bytes.len() + 1, have: bytes.len() };
-            return Err(ReadError::Batch { offset, error }.into());
-        }
-    }
-    Ok(replay)
-}
-
-fn read_range(files: &dyn Files, range: &LogRange) -> Result<Vec<u8>, LogError> {
-    let mut bytes = vec![0; range.len];
-    let len = files.read_at(&range.file, &mut bytes, range.position)?;
-    bytes.truncate(len);
-    Ok(bytes)
-}
-
-/// The epoch of `quorum-state`, 0 where there is none.
-fn voted_epoch(files: &dyn Files, path: &Path) -> Result<i32, LogError> {
-    let path = path.join(QUORUM_STATE);
-    if !files.exists(&path) {
-        return Ok(0);
-    }
-    let text = String::from_utf8_lossy(&files.read(&path)?).into_owned();
-    quorum::epoch_of(&text).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{} names no leaderEpoch", path.display())).into()
-    })
 }
 
 #[cfg(test)]

@@ -5,11 +5,13 @@ use ringlog_io::sim::SimFiles;
 use ringlog_storage::LogDirOptions;
 use ringlog_wire::batch::Batches;
 
+use super::read::READ_BYTES;
 use super::*;
 use crate::metadata::controller::{Call, Outcome};
-use crate::metadata::fixtures::{create, numbers, topic};
+use crate::metadata::fixtures::{create, decide, numbers, topic};
 use crate::metadata::ids::{NodeId, ShardId};
 use crate::metadata::image::Owner;
+use crate::metadata::replay::Replay;
 
 const WALL_MS: i64 = 1_800_000_000_000;
 
@@ -138,7 +140,7 @@ fn what_was_written_is_there_after_each_kind_of_stop() {
         let (dir, mut leading) = start(&files, 2);
         let proposal = create(&mut leading.controller, vec![topic("t", 3, &[("flush.messages", "1")])]);
         leading.log.append(&proposal.records, WALL_MS).unwrap();
-        let block = leading.controller.handle(Call::ProducerIds(NodeId(2)), &mut numbers());
+        let block = decide(&mut leading.controller, Call::ProducerIds(NodeId(2)));
         leading.log.append(&block.records, WALL_MS).unwrap();
         assert_eq!(block.outcome, Outcome::ProducerIds(0..1000));
         assert_eq!(block.image.version() + 1, leading.log.end_offset());
@@ -149,7 +151,12 @@ fn what_was_written_is_there_after_each_kind_of_stop() {
             drop((leading, dir));
         }
         let (_, again) = start(&files, 2);
-        assert_eq!(again.image.topic("t"), block.image.topic("t"), "clean: {clean}");
+        let partitions = |image: &Image| -> Vec<_> {
+            let topic = image.topic("t").unwrap();
+            topic.partitions.values().map(|partition| (partition.leader, partition.replicas.clone())).collect()
+        };
+        assert_eq!(partitions(&again.image), partitions(&block.image), "clean: {clean}");
+        assert_eq!(again.image.topic("t").map(|topic| topic.id), block.image.topic("t").map(|topic| topic.id));
         assert_eq!(again.image.next_producer_id(), 1000);
         assert_eq!(again.log.epoch(), 2);
     }
@@ -187,26 +194,54 @@ fn a_power_cut_loses_no_change_that_was_synced() {
     sim.crash();
     sim.power_on();
     let (_, again) = start_in_boot(&files, 1, "next boot");
-    assert_eq!(again.image.topic("synced"), synced.image.topic("synced"));
+    let id = |image: &Image| image.topic("synced").map(|topic| topic.id);
+    assert_eq!(id(&again.image), id(&synced.image));
     assert_eq!(again.log.epoch(), 2);
 }
 
 #[test]
 fn a_start_with_other_shards_moves_partitions_by_records() {
     let (_, files) = disk();
-    let (dir, mut leading) = start(&files, 3);
+    let (dir, mut leading) = start(&files, 1);
     let proposal = create(&mut leading.controller, vec![topic("t", 6, &[])]);
     leading.log.append(&proposal.records, WALL_MS).unwrap();
     drop((leading, dir));
     let leaders = |image: &Image| -> Vec<i32> {
         image.topic("t").unwrap().partitions.values().map(|partition| partition.leader.0).collect()
     };
+    for (shards, expected) in [(3, [1, 1, 3, 2, 3, 2]), (2, [1, 1, 1, 2, 2, 2]), (1, [1; 6])] {
+        let (dir, leading) = start(&files, shards);
+        assert_eq!(leaders(&leading.image), expected);
+        assert_eq!(leading.image.brokers().count(), usize::from(shards));
+        drop((leading, dir));
+    }
+}
+
+/// KIP-320: after a power cut the same offsets hold other records, and a client that knows the old epoch can tell.
+#[test]
+fn an_unclean_stop_makes_the_leader_epoch_rise_and_a_clean_one_does_not() {
+    let (sim, files) = disk();
+    let (dir, mut leading) = start(&files, 1);
+    let proposal = create(&mut leading.controller, vec![topic("t", 1, &[])]);
+    leading.log.append(&proposal.records, WALL_MS).unwrap();
+    let epoch = |leading: &Leading| leading.image.topic("t").unwrap().partition(0).unwrap().leader_epoch;
+    let checkpointed = leading.log.close().unwrap();
+    dir.close_clean(&[(name(), checkpointed)].into()).unwrap();
     let (dir, leading) = start(&files, 1);
-    assert_eq!(leaders(&leading.image), [1; 6]);
+    assert_eq!(epoch(&leading), 0, "after a clean stop");
     drop((leading, dir));
-    let (_, leading) = start(&files, 2);
-    assert_eq!(leaders(&leading.image), [1; 6]);
-    assert_eq!(leading.image.brokers().count(), 2);
+    let (dir, leading) = start(&files, 1);
+    assert_eq!(epoch(&leading), 1, "after a kill");
+    drop((leading, dir));
+    sim.crash();
+    sim.power_on();
+    let (dir, leading) = start_in_boot(&files, 1, "next boot");
+    assert_eq!(epoch(&leading), 2, "after a power cut");
+    drop((leading, dir));
+    sim.crash();
+    sim.power_on();
+    let (_, leading) = start_in_boot(&files, 1, "boot after");
+    assert_eq!(epoch(&leading), 3, "a rise is on the disk before anybody is served");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   CreateTopics, ... --> controller --records--> log (__cluster_metadata-0) --synced--> image --published--> shards
-//!                          (shard 0 only; decides against the image and what is still on its way to the disk)
+//!                          (shard 0 only; decides against the image and what is still on its way to the disk: changes)
 //! ```
 //!
 //! Invariants:
@@ -10,6 +10,7 @@
 //! - An image never changes: the next one is another value, that shares what is the same.
 //! - Leaders, epochs and ids are records in the log, nothing else.
 
+pub(crate) mod changes;
 pub(crate) mod controller;
 #[cfg(test)]
 pub(crate) mod fixtures;

@@ -4,7 +4,7 @@ use ringlog_wire::messages::create_partitions::{CreatePartitionsAssignment, Crea
 
 use super::configs::{Change, Resource, Wish};
 use super::*;
-use crate::metadata::fixtures::{create, numbers, settings, start, topic};
+use crate::metadata::fixtures::{create, decide, settings, start, topic};
 
 fn controller() -> Controller {
     let mut controller = start(settings(), None).0;
@@ -28,7 +28,7 @@ fn grow(
     validate_only: bool,
 ) -> (usize, Vec<(i16, String)>) {
     let request = CreatePartitionsRequest { topics, validate_only, ..Default::default() };
-    let proposal = controller.handle(Call::CreatePartitions(request), &mut numbers());
+    let proposal = decide(controller, Call::CreatePartitions(request));
     let Outcome::CreatePartitions(response) = proposal.outcome else { panic!() };
     let told = response.results.into_iter().map(|one| (one.error_code, one.error_message.unwrap_or_default()));
     (proposal.records.len(), told.collect())
@@ -87,7 +87,7 @@ fn alter(
     validate_only: bool,
 ) -> (usize, Vec<(i16, String)>) {
     let call = Call::AlterConfigs(AlterConfigs { wishes, validate_only });
-    let proposal = controller.handle(call, &mut numbers());
+    let proposal = decide(controller, call);
     let Outcome::AlterConfigs(altered) = proposal.outcome else { panic!() };
     let told = altered.into_iter().map(|(_, code, message)| (code.0, message.unwrap_or_default()));
     (proposal.records.len(), told.collect())

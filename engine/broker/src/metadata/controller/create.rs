@@ -23,15 +23,15 @@ use crate::settings::{Settings, describe};
 /// The most partitions that one request may make (ReplicationControlManager.MAX_PARTITIONS_PER_BATCH).
 pub(crate) const PARTITIONS_PER_CALL: usize = 10_000;
 
-/// Why a topic is not made.
+/// Why something is not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) code: ErrorCode,
-    pub(super) message: String,
+pub(crate) struct Refusal {
+    pub(crate) code: ErrorCode,
+    pub(crate) message: String,
 }
 
 impl Refusal {
-    pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 }

@@ -1,17 +1,17 @@
-//! What the controller writes at a start: the features of a new log, the shards as brokers, and new leaders for
-//! partitions whose broker is no longer there (a start with fewer shards, or with another node id).
+//! What the controller writes at a start: the features of a new log, the shards as brokers, and who leads what now
+//! (`rehome`).
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ringlog_wire::Uuid;
 use ringlog_wire::records::metadata::{
-    BrokerEndpoint, BrokerFeature, FeatureLevelRecord, MetadataRecord, PartitionChangeRecord, RegisterBrokerRecord,
-    UnregisterBrokerRecord,
+    BrokerEndpoint, BrokerFeature, FeatureLevelRecord, MetadataRecord, RegisterBrokerRecord, UnregisterBrokerRecord,
 };
 
 use super::super::ids::{NodeId, ShardId};
-use super::super::image::{FEATURES, Image, METADATA_VERSION, Partition};
+use super::super::image::{FEATURES, Image, METADATA_VERSION};
+use super::rehome::rehome;
 use super::{Controller, Draft, Outcome, Proposal, random_id};
 use crate::settings::Settings;
 
@@ -29,6 +29,8 @@ pub(crate) struct Start<'a> {
     pub(crate) ports: &'a [u16],
     /// The offset that the next record of the log gets.
     pub(crate) end_offset: i64,
+    /// The last run did not stop cleanly: a log may have lost what it had shown.
+    pub(crate) unclean: bool,
 }
 
 /// Why the controller does not begin.
@@ -45,7 +47,8 @@ pub(crate) enum StartError {
 }
 
 impl Controller {
-    /// A controller, and the records that make this start's brokers part of the cluster. The proposal answers nobody.
+    /// A controller that stands on what the log had, and the records that make this start's brokers part of the cluster. The
+    /// proposal answers nobody.
     pub(crate) fn start(start: Start<'_>, random: &mut dyn FnMut() -> u64) -> Result<(Self, Proposal), StartError> {
         let mut draft = Draft::new(&start.image);
         let is_feature = |record: &&MetadataRecord| matches!(record, MetadataRecord::FeatureLevelRecord(_));
@@ -62,14 +65,15 @@ impl Controller {
                 ..FeatureLevelRecord::default()
             });
         }
+        let before: BTreeSet<NodeId> = draft.image.live_brokers().map(|broker| broker.node).collect();
         unregister_absent(&mut draft);
         register(&start, &mut draft, random);
-        rehome(start.directory_id, &mut draft);
+        rehome(&before, start.unclean, start.directory_id, &mut draft);
         let rotation = start.image.topics().map(|topic| topic.partitions.len()).sum();
         let mut image = start.image;
         image.set_version(start.end_offset - 1);
         let image = Arc::new(image);
-        let mut controller = Self { settings: start.settings, image, directory_id: start.directory_id, rotation };
+        let controller = Self { settings: start.settings, image, directory_id: start.directory_id, rotation };
         let proposal = controller.propose(draft, Outcome::AutoCreate(Vec::new()));
         Ok((controller, proposal))
     }
@@ -120,48 +124,5 @@ fn register(start: &Start<'_>, draft: &mut Draft, random: &mut dyn FnMut() -> u6
             log_dirs: vec![start.directory_id],
             ..RegisterBrokerRecord::default()
         });
-    }
-}
-
-/// Gives partitions whose leader is gone to the broker that leads the fewest. Their folders lie in the host's log
-/// directory and stay where they are.
-fn rehome(directory_id: Uuid, draft: &mut Draft) {
-    let mut load: BTreeMap<NodeId, usize> = draft.image.live_brokers().map(|broker| (broker.node, 0)).collect();
-    let mut orphans = Vec::new();
-    for topic in draft.image.topics() {
-        for (number, partition) in &topic.partitions {
-            match load.get_mut(&partition.leader) {
-                Some(partitions) => *partitions += 1,
-                None => orphans.push((topic.id, *number, partition.clone())),
-            }
-        }
-    }
-    for (topic_id, number, partition) in orphans {
-        let kept = partition.replicas.iter().copied().find(|node| load.contains_key(node));
-        let fewest = || load.iter().min_by_key(|(_, partitions)| **partitions).map(|(node, _)| *node);
-        let Some(leader) = kept.or_else(fewest) else { return };
-        *load.entry(leader).or_default() += 1;
-        draft.push(moved(topic_id, number, &partition, leader, directory_id, &load));
-    }
-}
-
-fn moved(
-    topic_id: Uuid,
-    number: i32,
-    partition: &Partition,
-    leader: NodeId,
-    directory_id: Uuid,
-    present: &BTreeMap<NodeId, usize>,
-) -> PartitionChangeRecord {
-    let others = partition.replicas.iter().copied().filter(|node| *node != leader && present.contains_key(node));
-    let replicas: Vec<i32> = std::iter::once(leader).chain(others).map(|node| node.0).collect();
-    PartitionChangeRecord {
-        partition_id: number,
-        topic_id,
-        isr: Some(vec![leader.0]),
-        leader: leader.0,
-        directories: Some(vec![directory_id; replicas.len()]),
-        replicas: Some(replicas),
-        ..PartitionChangeRecord::default()
     }
 }

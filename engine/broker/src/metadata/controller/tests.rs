@@ -2,7 +2,7 @@ use ringlog_wire::messages::create_topics::{CreatableReplicaAssignment, Creatabl
 use ringlog_wire::messages::delete_topics::DeleteTopicState;
 
 use super::*;
-use crate::metadata::fixtures::{create, errors, numbers, settings, start, topic};
+use crate::metadata::fixtures::{create, decide, errors, numbers, settings, start, topic};
 
 fn controller() -> Controller {
     start(settings(), None).0
@@ -118,7 +118,7 @@ fn a_request_is_decided_topic_by_topic_and_sees_its_own_topics() {
 fn validation_alone_changes_nothing() {
     let mut controller = controller();
     let request = CreateTopicsRequest { topics: vec![topic("t", 2, &[])], validate_only: true, ..Default::default() };
-    let proposal = controller.handle(Call::CreateTopics(request), &mut numbers());
+    let proposal = decide(&mut controller, Call::CreateTopics(request));
     assert_eq!((errors(&proposal), proposal.records), (vec![("t".into(), 0)], vec![]));
     assert_eq!(controller.image().topic("t"), None);
 }
@@ -153,7 +153,7 @@ fn colocated_replicas_are_a_rehearsal_in_which_only_the_leader_is_in_sync() {
 fn automatic_topics_have_the_brokers_defaults_and_the_coordinators_its_own() {
     let mut controller = start(Settings::of(&[("num.partitions", "3"), ("offsets.topic.num.partitions", "5")]), None).0;
     let names = ["t", "t", "__consumer_offsets", "a b"].map(str::to_owned).to_vec();
-    let proposal = controller.handle(Call::AutoCreate(names), &mut numbers());
+    let proposal = decide(&mut controller, Call::AutoCreate(names));
     let Outcome::AutoCreate(created) = &proposal.outcome else { panic!() };
     let codes: Vec<_> = created.iter().map(|(_, code)| code.0).collect();
     assert_eq!(codes, [0, 0, 0, 17]);
@@ -167,7 +167,7 @@ fn automatic_topics_have_the_brokers_defaults_and_the_coordinators_its_own() {
 fn delete(controller: &mut Controller, names: &[&str], version: i16) -> Proposal {
     let topic_names = names.iter().map(|name| (*name).to_owned()).collect();
     let request = DeleteTopicsRequest { topic_names, ..Default::default() };
-    controller.handle(Call::DeleteTopics(request, version), &mut numbers())
+    decide(controller, Call::DeleteTopics(request, version))
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn topics_are_deleted_by_name_or_by_id() {
     };
     let topics = vec![state(Some("b"), id), state(None, Uuid::ZERO), state(None, Uuid([9; 16])), state(None, id)];
     let request = DeleteTopicsRequest { topics, ..Default::default() };
-    let proposal = controller.handle(Call::DeleteTopics(request, 6), &mut numbers());
+    let proposal = decide(&mut controller, Call::DeleteTopics(request, 6));
     assert_eq!(errors(&proposal), [("b".into(), 42), (String::new(), 42), (String::new(), 100), ("b".into(), 0)]);
     assert_eq!(proposal.records.len(), 1);
     assert_eq!(controller.image().topics().count(), 0);
@@ -202,8 +202,7 @@ fn deletion_can_be_switched_off() {
 #[test]
 fn producer_ids_are_given_out_in_blocks() {
     let mut controller = controller();
-    let blocks: Vec<_> =
-        (0..2).map(|_| controller.handle(Call::ProducerIds(NodeId(2)), &mut numbers()).outcome).collect();
+    let blocks: Vec<_> = (0..2).map(|_| decide(&mut controller, Call::ProducerIds(NodeId(2))).outcome).collect();
     assert_eq!(blocks, [Outcome::ProducerIds(0..1000), Outcome::ProducerIds(1000..2000)]);
     assert_eq!(controller.image().next_producer_id(), 2000);
 }
@@ -218,27 +217,6 @@ fn a_first_start_writes_the_features_and_a_broker_for_each_shard() {
 }
 
 #[test]
-fn a_start_with_other_shards_gives_orphans_to_those_that_lead_the_fewest() {
-    let one = |shards: &str, image: Option<Image>| {
-        let here = Settings::of(&[("ringlog.shards", shards)]).here();
-        let image = image.map(|image| image.on(here));
-        start(Settings::of(&[("ringlog.shards", shards)]), image)
-    };
-    let (mut controller, _) = one("3", None);
-    create(&mut controller, vec![topic("t", 6, &[])]);
-    assert_eq!(leaders(&controller, "t"), [1, 2, 3, 1, 2, 3]);
-    let (controller, proposal) = one("2", Some(controller.image().as_ref().clone()));
-    assert_eq!(leaders(&controller, "t"), [1, 2, 1, 1, 2, 2]);
-    let moved = controller.image().topic("t").unwrap().partition(2).unwrap().clone();
-    assert_eq!((moved.leader_epoch, moved.replicas, moved.isr), (1, vec![NodeId(1)], vec![NodeId(1)]));
-    let names: Vec<_> = proposal.records.iter().map(MetadataRecord::name).collect();
-    assert_eq!(names[0], "UnregisterBrokerRecord");
-    assert_eq!(controller.image().brokers().count(), 2);
-    let (controller, _) = one("3", Some(controller.image().as_ref().clone()));
-    assert_eq!(leaders(&controller, "t"), [1, 2, 1, 1, 2, 2], "a new shard takes nothing from the others");
-}
-
-#[test]
 fn a_log_of_something_newer_is_refused() {
     let settings = Arc::new(settings());
     let mut image = Image::empty("c", settings.here());
@@ -248,7 +226,14 @@ fn a_log_of_something_newer_is_refused() {
         ..Default::default()
     };
     image.apply(&feature.into()).unwrap();
-    let start =
-        Start { settings, image, bootstrap: Vec::new(), directory_id: Uuid::ZERO, ports: &[1, 2], end_offset: 0 };
+    let start = Start {
+        settings,
+        image,
+        bootstrap: Vec::new(),
+        directory_id: Uuid::ZERO,
+        ports: &[1, 2],
+        end_offset: 0,
+        unclean: false,
+    };
     assert_eq!(Controller::start(start, &mut numbers()).unwrap_err(), StartError::TooNew { found: 31 });
 }

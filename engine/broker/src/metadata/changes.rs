@@ -1,0 +1,184 @@
+//! Changes of the cluster on their way to the disk: the controller decides, the log takes the records, and what is on the
+//! disk is published and answered.
+//!
+//! ```text
+//!   call -> Controller -> Proposal -> MetadataLog::append -> pending -- flush_due, sync, flushed --> image, answer
+//!                                          | fails: refused, the cluster stays as it was
+//!                                          | the log ails: opened again at the next call or flush
+//! ```
+//!
+//! Invariants:
+//! - The published image is what the log holds on the disk, never more.
+//! - Every call is answered once: when its change is on the disk, or with the reason why it is not. A call that changes
+//!   nothing is answered behind the changes that it saw.
+//! - A log whose sync failed takes nothing any more. What was refused then may be on the disk all the same: the next start
+//!   reads what is there.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use ringlog_io::File;
+use ringlog_storage::{Checkpointed, FlushJob, StorageError};
+use ringlog_wire::ErrorCode;
+
+use super::controller::{Call, Controller, Outcome, Refusal};
+use super::ids::ShardId;
+use super::image::Image;
+use super::log::{Health, Leading, MetadataLog};
+
+/// Who waits for an answer: a shard, and its number for the call.
+pub(crate) type Asker = (ShardId, u64);
+
+/// What waits for the disk.
+struct Pending {
+    /// Offset after its last record: on the disk when the log is flushed up to here.
+    end_offset: i64,
+    /// The cluster up to there.
+    image: Arc<Image>,
+    /// Nobody asked for what a log that was opened again turned out to hold.
+    answer: Option<(Asker, Outcome)>,
+}
+
+/// See the head of the file.
+pub(crate) struct Changes {
+    controller: Controller,
+    log: MetadataLog,
+    pending: VecDeque<Pending>,
+    flushing: Option<FlushJob>,
+    published: Option<Arc<Image>>,
+    answers: Vec<(Asker, Outcome)>,
+}
+
+impl Changes {
+    /// Begins where a start left off: everything is on the disk.
+    pub(crate) fn new(leading: Leading) -> Self {
+        Self {
+            controller: leading.controller,
+            log: leading.log,
+            pending: VecDeque::new(),
+            flushing: None,
+            published: None,
+            answers: Vec::new(),
+        }
+    }
+
+    /// Decides a call. Its answer comes with [`Self::take_answers`].
+    pub(crate) fn call(&mut self, asker: Asker, call: Call, random: &mut dyn FnMut() -> u64, wall_ms: i64) {
+        match self.decide(call, random, wall_ms) {
+            Ok(outcome) => self.wait_for_disk(Some((asker, outcome))),
+            Err(reason) => self.answers.push((asker, refused(reason))),
+        }
+        self.release();
+    }
+
+    fn decide(&mut self, call: Call, random: &mut dyn FnMut() -> u64, wall_ms: i64) -> Result<Outcome, String> {
+        self.recover(wall_ms)?;
+        let proposal = self.controller.handle(call, random);
+        if !proposal.records.is_empty() {
+            self.log.append(&proposal.records, wall_ms).map_err(|error| {
+                tracing::error!(%error, "a change of the cluster could not be written");
+                error.to_string()
+            })?;
+            self.controller.stand_on(proposal.image);
+        }
+        Ok(proposal.outcome)
+    }
+
+    fn wait_for_disk(&mut self, answer: Option<(Asker, Outcome)>) {
+        let image = Arc::clone(self.controller.image());
+        self.pending.push_back(Pending { end_offset: self.log.end_offset(), image, answer });
+    }
+
+    /// Makes the log well where it is not, or says why it takes nothing.
+    fn recover(&mut self, wall_ms: i64) -> Result<(), String> {
+        match self.log.health() {
+            Health::Well => Ok(()),
+            Health::Dead(reason) => Err(format!(
+                "the metadata log could not be flushed ({reason}): restart the broker when the disk is well"
+            )),
+            // The sync that is under way belongs to the log as it was opened.
+            Health::Ailing(reason) if self.flushing.is_some() => Err(format!("the metadata log is closed: {reason}")),
+            Health::Ailing(reason) => {
+                let empty = self.controller.image().emptied();
+                let image = self.log.reopen(empty, wall_ms).map_err(|error| format!("{error}, after {reason}"))?;
+                self.controller.stand_on(Arc::new(image));
+                self.wait_for_disk(None);
+                Ok(())
+            }
+        }
+    }
+
+    /// A file whose sync is due, where none is under way. What waits for one that cannot begin is refused.
+    pub(crate) fn flush_due(&mut self, wall_ms: i64) -> Option<File> {
+        if self.flushing.is_some() || self.pending.is_empty() {
+            return None;
+        }
+        if let Err(reason) = self.recover(wall_ms) {
+            self.refuse_pending(&reason);
+            return None;
+        }
+        let Some(job) = self.log.flush_begin() else {
+            if let Health::Ailing(reason) | Health::Dead(reason) = self.log.health() {
+                self.refuse_pending(&reason);
+            }
+            return None;
+        };
+        let file = job.file.clone();
+        self.flushing = Some(job);
+        Some(file)
+    }
+
+    /// A sync ended: what it covers counts.
+    pub(crate) fn flushed(&mut self, result: io::Result<()>) {
+        let Some(job) = self.flushing.take() else { return };
+        let error = result.as_ref().err().map(ToString::to_string);
+        self.log.flush_done(job, result);
+        if let Some(error) = error {
+            tracing::error!(error, "the metadata log could not be flushed: restart the broker when the disk is well");
+            self.refuse_pending(&error);
+        }
+        self.release();
+    }
+
+    fn refuse_pending(&mut self, reason: &str) {
+        let lost = self.pending.drain(..).filter_map(|pending| pending.answer);
+        self.answers.extend(lost.map(|(asker, _)| (asker, refused(reason.to_owned()))));
+    }
+
+    fn release(&mut self) {
+        let flushed = self.log.flushed_offset();
+        while let Some(pending) = self.pending.pop_front_if(|pending| pending.end_offset <= flushed) {
+            self.published = Some(pending.image);
+            self.answers.extend(pending.answer);
+        }
+    }
+
+    /// The image to publish, where it is another than the last time.
+    pub(crate) fn take_published(&mut self) -> Option<Arc<Image>> {
+        self.published.take()
+    }
+
+    /// Answers that are ready. The image that they tell of must be published before they are sent.
+    pub(crate) fn take_answers(&mut self) -> Vec<(Asker, Outcome)> {
+        std::mem::take(&mut self.answers)
+    }
+
+    /// Everything of the log below is on the disk.
+    pub(crate) fn flushed_offset(&self) -> i64 {
+        self.log.flushed_offset()
+    }
+
+    /// Flushes and closes the log; what the checkpoints should say.
+    pub(crate) fn close(self) -> Result<Checkpointed, StorageError> {
+        self.log.close()
+    }
+}
+
+fn refused(reason: String) -> Outcome {
+    Outcome::Failed(Refusal::new(ErrorCode::KAFKA_STORAGE_ERROR, reason))
+}
+
+#[cfg(test)]
+#[path = "changes_tests.rs"]
+mod tests;
