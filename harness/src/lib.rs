@@ -1,6 +1,12 @@
 //! The measuring instrument: every verb but `broker`.
 
+// Their macros panic where a stream takes no more: see `out`.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 use std::process::ExitCode;
+
+#[macro_use]
+mod out;
 
 mod cli;
 pub mod client;
@@ -34,7 +40,7 @@ ringlog VERB --help says more.";
 pub fn main(args: Vec<String>) -> ExitCode {
     match args.first().map(String::as_str) {
         Some("help" | "--help" | "-h") => {
-            println!("{VERBS}");
+            outln!("{VERBS}");
             ExitCode::SUCCESS
         }
         Some("consumer-perf") => verbs::consumer_perf::main(&args[1..]),
@@ -43,11 +49,11 @@ pub fn main(args: Vec<String>) -> ExitCode {
         Some("bench") => verbs::bench::main(&args[1..]),
         Some("null-broker") => yardstick::main(&args[1..]),
         Some(verb) => {
-            eprintln!("{verb} is no verb of ringlog\n\n{VERBS}");
+            errln!("{verb} is no verb of ringlog\n\n{VERBS}");
             ExitCode::FAILURE
         }
         None => {
-            eprintln!("{VERBS}");
+            errln!("{VERBS}");
             ExitCode::FAILURE
         }
     }

@@ -17,6 +17,16 @@ pub(crate) enum Arrivals {
     Poisson,
 }
 
+impl Arrivals {
+    /// As `--arrivals` calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Constant => "constant",
+            Self::Poisson => "poisson",
+        }
+    }
+}
+
 /// The times of a client's records, nanoseconds of the monotonic clock.
 pub(crate) struct Schedule {
     start_ns: u64,

@@ -8,7 +8,8 @@
 //!
 //! Invariants:
 //! - `response = done - intended` and `service = done - sent`; both are kept, never one of them alone.
-//! - A value above the histogram's limit is counted at the limit and in `saturated`: nothing fails, nothing is dropped.
+//! - A value above the limit is counted at the limit and in `saturated`, one below 0 at 0 and in `ahead`: nothing fails,
+//!   nothing is dropped, and what was bent is told.
 //! - Whole histograms are kept, not percentiles, so that runs can be merged exactly.
 
 pub(crate) mod effort;
@@ -18,8 +19,10 @@ pub(crate) mod series;
 
 use hdrhistogram::Histogram;
 
-/// The longest latency that is told apart from a longer one: one hour.
-pub const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
+/// The longest latency that is told apart from a longer one: 366 days. A consumer may read what was written long ago.
+pub const LATENCY_NS_MAX: u64 = 366 * 24 * HOUR_NS;
+/// Histograms have room for this much from the beginning, and grow where more comes.
+const HOUR_NS: u64 = 3_600_000_000_000;
 
 /// Significant decimal digits of a kept value: 0.1 %.
 pub const LATENCY_DIGITS: u8 = 3;
@@ -66,6 +69,8 @@ pub struct Latencies {
     pub service: Histogram<u64>,
     /// Samples whose response time was above [`LATENCY_NS_MAX`] (they are in the histograms, at the limit).
     pub saturated: u64,
+    /// Samples that ended before they began, by two clocks that disagree (they are in the histograms, as 0).
+    pub ahead: u64,
     /// Samples.
     pub records: u64,
     /// Bytes of all samples.
@@ -81,25 +86,28 @@ impl Latencies {
     /// Empty histograms.
     #[must_use]
     pub fn new() -> Self {
-        Self { response: empty(), service: empty(), saturated: 0, records: 0, bytes: 0 }
+        Self { response: empty(), service: empty(), saturated: 0, ahead: 0, records: 0, bytes: 0 }
     }
 
     /// Adds all that another one holds.
     pub fn merge(&mut self, other: &Self) {
-        // Both have the limits of `empty`, so neither addition can be refused.
+        // Both begin as `empty` and grow alike, so neither addition can be refused.
         let _ = self.response.add(&other.response);
         let _ = self.service.add(&other.service);
         self.saturated += other.saturated;
+        self.ahead += other.ahead;
         self.records += other.records;
         self.bytes += other.bytes;
     }
 
-    /// Takes so many samples with the same times at once, of so many bytes together.
-    pub fn sample_alike(&mut self, sample: &Sample, records: u64, bytes: u64) {
-        let response = sample.response_ns();
-        self.saturated += if response > LATENCY_NS_MAX { records } else { 0 };
-        self.response.saturating_record_n(response, records);
-        self.service.saturating_record_n(sample.service_ns(), records);
+    /// Takes so many samples at once that are this old when they are done, of so many bytes together. The age is a
+    /// difference of wall clocks: it may lie before this machine's start, and below 0.
+    pub fn aged(&mut self, age_ns: i64, records: u64, bytes: u64) {
+        let age = u64::try_from(age_ns).unwrap_or(0);
+        self.ahead += if age_ns < 0 { records } else { 0 };
+        self.saturated += if age > LATENCY_NS_MAX { records } else { 0 };
+        record(&mut self.response, age, records);
+        record(&mut self.service, age, records);
         self.records += records;
         self.bytes += bytes;
     }
@@ -121,15 +129,25 @@ impl SampleSink for Latencies {
     fn sample(&mut self, sample: &Sample) {
         let response = sample.response_ns();
         self.saturated += u64::from(response > LATENCY_NS_MAX);
-        self.response.saturating_record(response);
-        self.service.saturating_record(sample.service_ns());
+        self.ahead += u64::from(sample.done_ns < sample.intended_ns);
+        record(&mut self.response, response, 1);
+        record(&mut self.service, sample.service_ns(), 1);
         self.records += 1;
         self.bytes += u64::from(sample.bytes);
     }
 }
 
 fn empty() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_NS_MAX, LATENCY_DIGITS).expect("constant limits that the histogram accepts")
+    let mut histogram =
+        Histogram::new_with_bounds(1, HOUR_NS, LATENCY_DIGITS).expect("constant limits that the histogram accepts");
+    histogram.auto(true);
+    histogram
+}
+
+#[inline]
+fn record(histogram: &mut Histogram<u64>, ns: u64, samples: u64) {
+    // It grows up to the limit, which it can hold.
+    let _ = histogram.record_n(ns.min(LATENCY_NS_MAX), samples);
 }
 
 #[cfg(test)]
@@ -159,6 +177,27 @@ mod tests {
     }
 
     #[test]
+    fn an_age_is_what_it_is_up_to_a_year_and_what_is_bent_is_counted() {
+        let mut kept = Latencies::new();
+        let hours = |count: i64| count * 3_600_000_000_000;
+        for age in [hours(2), hours(30 * 24), hours(400 * 24), -5] {
+            kept.aged(age, 2, 10);
+        }
+        let near = |q: f64, wanted: i64| {
+            let value = kept.response.value_at_quantile(q);
+            assert!(value.abs_diff(wanted.unsigned_abs()) * 1000 <= wanted.unsigned_abs(), "{q}: {value}");
+        };
+        near(0.5, hours(2));
+        near(0.75, hours(30 * 24));
+        near(1.0, hours(366 * 24));
+        assert_eq!((kept.response.len(), kept.saturated, kept.ahead, kept.response.min()), (8, 2, 2, 0));
+        let mut all = Latencies::new();
+        all.merge(&kept);
+        assert_eq!((all.response.len(), all.saturated, all.ahead), (8, 2, 2), "one that has not grown takes it");
+        assert_eq!(all.response.max(), kept.response.max());
+    }
+
+    #[test]
     fn merging_is_as_if_one_had_seen_all() {
         let (mut left, mut right, mut both) = (Latencies::new(), Latencies::new(), Latencies::new());
         for at in 1..1000u64 {
@@ -180,5 +219,8 @@ mod tests {
     #[test]
     fn a_clock_that_goes_back_gives_zero_and_not_a_wrap() {
         assert_eq!(sample(10, 10, 5).response_ns(), 0);
+        let mut kept = Latencies::new();
+        kept.sample(&sample(10, 10, 5));
+        assert_eq!((kept.ahead, kept.response.max()), (1, 0), "and is counted");
     }
 }

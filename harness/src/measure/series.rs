@@ -93,14 +93,12 @@ impl Recorder {
         }
     }
 
-    /// So many records with the same times were read, of so many bytes together.
-    pub(crate) fn done_alike(&mut self, sample: &Sample, records: u64, bytes: u64) {
-        self.advance(sample.done_ns);
+    /// So many records of this age were read, of so many bytes together.
+    pub(crate) fn read(&mut self, age_ns: i64, now_ns: u64, records: u64, bytes: u64) {
+        self.advance(now_ns);
         self.counts.done += records;
         self.counts.done_bytes += bytes;
-        if sample.sent_ns >= self.steady_since_ns {
-            self.latencies.sample_alike(sample, records, bytes);
-        }
+        self.latencies.aged(age_ns, records, bytes);
     }
 
     pub(crate) fn failed(&mut self, records: u64, now_ns: u64) {

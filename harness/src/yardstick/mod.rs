@@ -129,7 +129,7 @@ fn run(options: Options) -> ExitCode {
     match server::serve(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("null-broker: {error}");
+            errln!("null-broker: {error}");
             ExitCode::FAILURE
         }
     }
@@ -137,7 +137,7 @@ fn run(options: Options) -> ExitCode {
 
 #[cfg(not(feature = "yardstick"))]
 fn run(_options: Options) -> ExitCode {
-    eprintln!("null-broker: this build has no yardstick: build with the feature `yardstick` (it is on by default)");
+    errln!("null-broker: this build has no yardstick: build with the feature `yardstick` (it is on by default)");
     ExitCode::FAILURE
 }
 

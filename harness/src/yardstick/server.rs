@@ -50,7 +50,7 @@ pub(super) fn serve(options: &Options) -> Result<(), ServeError> {
         pin(core)?;
     }
     let executor = LocalExecutorBuilder::new(Placement::Unbound).name("null-broker").make()?;
-    executor.run(listen(options.clone(), |port| println!("{READY}{port}")))
+    executor.run(listen(options.clone(), |port| outln!("{READY}{port}")))
 }
 
 fn check(host: &HostFacts) -> Result<(), ServeError> {
@@ -85,7 +85,7 @@ async fn listen(options: Options, ready: impl FnOnce(u16)) -> Result<(), ServeEr
         let connection = Connection::new(socket, Rc::clone(&shared), sink.clone());
         spawn_local(async move {
             if let Err(error) = connection.serve().await {
-                eprintln!("null-broker: {error}");
+                errln!("null-broker: {error}");
             }
         })
         .detach();

@@ -44,7 +44,7 @@ impl Progress {
                 bar.set_position(self.done.saturating_sub(1));
                 bar.set_message(what.to_owned());
             }
-            None => eprintln!("[{}/{}] {what}", self.done, self.total),
+            None => errln!("[{}/{}] {what}", self.done, self.total),
         }
     }
 

@@ -35,7 +35,7 @@ pub(crate) fn measure(options: &Options) -> Result<Done, BenchError> {
     let seats = Seats::on(&threads::cores(), options.shards);
     let host = HostFacts::read(Path::new("/"));
     let storage = PathFacts::read(Path::new("/"), &data.path);
-    eprintln!("{}", machine_line(&host, &storage, &seats, options));
+    errln!("{}", machine_line(&host, &storage, &seats, options));
     let mut warnings = warnings_of(&host, &seats, options);
 
     let brokers = Brokers::start(options, &plan, &seats, &data.path)?;

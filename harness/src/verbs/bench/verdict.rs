@@ -69,13 +69,13 @@ const INTERRUPTED: u8 = 130;
 pub fn tell(options: &Options, outcome: Result<Done, BenchError>) -> ExitCode {
     match outcome {
         Ok(done) => {
-            println!("{}", if options.json { json(&done) } else { text(&done) });
+            outln!("{}", if options.json { json(&done) } else { text(&done) });
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("ringlog bench: {error}");
+            errln!("ringlog bench: {error}");
             if code(&error) == LEDGER {
-                eprintln!("No number of this run is given out: a broker that loses or doubles records is not fast.");
+                errln!("No number of this run is given out: a broker that loses or doubles records is not fast.");
             }
             ExitCode::from(code(&error))
         }

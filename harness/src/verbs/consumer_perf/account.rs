@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::count::Shared;
 use super::extras::Extras;
-use super::options::Options;
+use super::options::{Options, Topics};
 use crate::cli::PerfError;
 use crate::load::readback::Judged;
 use crate::measure::effort::Efforts;
@@ -33,8 +33,11 @@ impl Account<'_> {
 
     /// Lines after the original's.
     pub(crate) fn print(&self) {
+        if let Some(line) = document::clamped_line(&self.series.total) {
+            outln!("{line}");
+        }
         if self.extras.measures() && self.is_client_limited() {
-            println!("{}", self.efforts.limit_line());
+            outln!("{}", self.efforts.limit_line());
         }
     }
 
@@ -54,7 +57,7 @@ impl Account<'_> {
             "started": document::time(self.started_ms),
             "signal": self.signal.map(|code| code - 128),
             "options": {
-                "topics": format!("{:?}", self.options.topics()),
+                "topics": topics(self.options),
                 "clients": clients,
                 "cores": self.seats,
                 "duration_s": duration.map(|it| it.as_secs_f64()),
@@ -70,6 +73,7 @@ impl Account<'_> {
                 "rebalance_ms": self.shared.count().rebalance_ms,
             },
             "end_to_end_us": latency(&self.series.total.response),
+            "clamped": document::clamped(&self.series.total),
             "client": {
                 "cpu_s": self.efforts.cpu_s(),
                 "busiest_thread_share": self.efforts.busiest(),
@@ -83,5 +87,30 @@ impl Account<'_> {
             })).collect::<Vec<_>>(),
             "ledger": ledger.map(|(verdict, adds_up)| document::verdict(&verdict, adds_up)),
         })
+    }
+}
+
+/// What is read, under the name of its option. An option given twice has ended the run before.
+fn topics(options: &Options) -> Value {
+    match options.topics() {
+        Ok(Topics::One(topic)) => json!({ "topic": topic }),
+        Ok(Topics::Matching(pattern)) => json!({ "include": pattern }),
+        Err(reason) => json!({ "error": reason }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_topics_have_the_name_of_their_option() {
+        let of = |line: &str| {
+            let line = format!("--bootstrap-server h:1 --num-records 1 {line}");
+            let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            topics(&super::super::options::parse(&args).unwrap())
+        };
+        assert_eq!(of("--topic t"), json!({ "topic": "t" }));
+        assert_eq!(of("--include t.*"), json!({ "include": "t.*" }));
     }
 }

@@ -10,7 +10,6 @@ use super::rows::{self, Read};
 use crate::cli::Warnings;
 use crate::client::{ConsumedRecord, RecordSink};
 use crate::load::to_ms;
-use crate::measure::Sample;
 use crate::measure::ledger::{LedgerFile, ReadLedger};
 use crate::measure::series::Recorder;
 
@@ -100,7 +99,7 @@ impl Count {
         if let Some(dates) = &self.dates {
             let time = dates.format(self.start_wall_ms + to_ms(now_ns - self.start_ns));
             let rebalance_ms = self.interval_rebalance_ms.iter().copied().max().unwrap_or(0);
-            println!("{}", rows::interval(&time, elapsed_ms, rebalance_ms, before, self.read));
+            outln!("{}", rows::interval(&time, elapsed_ms, rebalance_ms, before, self.read));
         }
         self.interval_rebalance_ms.fill(0);
         self.reported = (now_ns, self.read);
@@ -181,11 +180,9 @@ impl Tally {
         if records == 0 {
             return;
         }
-        // Two machines' clocks may disagree: what was read before it was written took no time.
-        let age_ms = u64::try_from(wall_ms.saturating_sub(timestamp_ms)).unwrap_or(0);
-        let written_ns = now_ns.saturating_sub(age_ms.saturating_mul(1_000_000));
-        let sample = Sample { intended_ns: written_ns, sent_ns: written_ns, done_ns: now_ns, bytes: 0 };
-        recorder.done_alike(&sample, records, bytes);
+        // Wall clock against wall clock: what was written before this machine's start has no place on the other one.
+        let age_ns = wall_ms.saturating_sub(timestamp_ms).saturating_mul(1_000_000);
+        recorder.read(age_ns, now_ns, records, bytes);
     }
 }
 
@@ -271,7 +268,8 @@ mod tests {
         let mut tally = Tally::new(0, &shared, Some(Recorder::new(0, start_ns, false, emit)));
         let wall_ms = SystemClock::new().wall_ms();
         let at = |ago_ms: i64| ConsumedRecord { timestamp_ms: wall_ms - ago_ms, ..record(b"1234") };
-        [at(5000), at(5000), at(1000), at(5000)].iter().for_each(|record| tally.record(record));
+        let days = 40 * 24 * 3_600_000;
+        [at(5000), at(5000), at(1000), at(5000), at(days), at(-9000)].iter().for_each(|record| tally.record(record));
         tally.end_poll(start_ns + 1);
         tally.record(&at(5000));
         tally.end();
@@ -279,9 +277,16 @@ mod tests {
         locked(&seconds).drain(..).for_each(|second| series.take(second).unwrap());
         series.end().unwrap();
         let response = &series.total.response;
-        assert_eq!((series.counts.done, series.counts.done_bytes, response.len()), (5, 25, 5));
+        assert_eq!((series.counts.done, series.counts.done_bytes, response.len()), (7, 35, 7));
         assert_eq!(response.count_between(900_000_000, 1_900_000_000), 1);
         assert_eq!(response.count_between(4_900_000_000, 5_900_000_000), 4);
+        let days_ns = u64::try_from(days).unwrap() * 1_000_000;
+        assert_eq!(
+            response.count_between(days_ns - days_ns / 500, days_ns + days_ns / 500),
+            1,
+            "older than the machine"
+        );
+        assert_eq!((series.total.ahead, series.total.saturated, response.min()), (1, 0, 0), "dated ahead, and told");
     }
 
     #[test]

@@ -33,8 +33,8 @@ use crate::measure::effort;
 use crate::measure::hdr::{CONSUMER_KINDS, HdrFile};
 use crate::measure::ledger::{LedgerFile, settle};
 use crate::measure::series::{Recorder, Second, Series};
-use crate::verbs::extras::args;
 use crate::verbs::extras::progress::Progress;
+use crate::verbs::extras::{args, document};
 use account::Account;
 use count::Shared;
 use dates::DateFormat;
@@ -46,14 +46,14 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
     let (options, extras) = match parse(args) {
         Ok(parsed) => parsed,
         Err(Stop::Version) => {
-            println!("{}", env!("CARGO_PKG_VERSION"));
+            outln!("{}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;
         }
         Err(Stop::Usage(message)) => {
-            eprintln!("{message}");
+            errln!("{message}");
             // Beside an error stands the original's table alone.
             if args.iter().any(|arg| arg == "--help") {
-                eprintln!("{}", args::help("kafka-consumer-perf-test", EXTRAS).trim_end());
+                errln!("{}", args::help("kafka-consumer-perf-test", EXTRAS).trim_end());
             }
             return ExitCode::FAILURE;
         }
@@ -61,7 +61,7 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
     match run(options, &extras, args) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{}", error.report("consumer"));
+            errln!("{}", error.report("consumer"));
             ExitCode::FAILURE
         }
     }
@@ -75,9 +75,10 @@ fn parse(args: &[String]) -> Result<(Options, Extras), Stop> {
 }
 
 fn run(options: Options, extras: &Extras, args: &[String]) -> Result<ExitCode, PerfError> {
-    options.notices.iter().for_each(|notice| println!("{notice}"));
+    extras.json.as_deref().map_or(Ok(()), |path| document::check_writable("--json", path))?;
+    options.notices.iter().for_each(|notice| outln!("{notice}"));
     if !options.hide_header {
-        println!("{}", if options.detailed { rows::HEADER_DETAILED } else { rows::HEADER });
+        outln!("{}", if options.detailed { rows::HEADER_DETAILED } else { rows::HEADER });
     }
     let dates = options.date_format().and_then(|pattern| DateFormat::new(pattern, TimeZone::system()));
     let dates = dates.map_err(PerfError::Text)?;
@@ -189,20 +190,20 @@ impl Run<'_> {
         let ends_otherwise =
             self.extras.duration.is_some() || self.extras.ledger.is_some() || self.plan.stop.requested();
         if count.read.records < self.plan.numbers.records && !ends_otherwise {
-            println!(
+            outln!(
                 "WARNING: Exiting before consuming the expected number of {}: timeout ({} ms) exceeded. You can use the --timeout option to increase the timeout.",
                 if self.plan.options.compat.is_3_9() { "messages" } else { "records" },
                 self.plan.numbers.timeout_ms
             );
             let reasons = reports.iter().flatten().filter_map(|report| report.disconnect.as_ref());
-            reasons.take(1).for_each(|reason| eprintln!("the last connection ended because: {reason}"));
+            reasons.take(1).for_each(|reason| errln!("the last connection ended because: {reason}"));
         }
         if !self.plan.options.detailed {
             let start_ms = count.start_wall_ms;
             let (start, end) = (self.dates.format(start_ms), self.dates.format(start_ms + elapsed_ms));
-            println!("{}", rows::summary((&start, &end), elapsed_ms, count.rebalance_ms, count.read));
+            outln!("{}", rows::summary((&start, &end), elapsed_ms, count.rebalance_ms, count.read));
         }
-        reports.iter().flatten().filter_map(|report| report.metrics.as_ref()).for_each(|table| print!("{table}"));
+        reports.iter().flatten().filter_map(|report| report.metrics.as_ref()).for_each(|table| out!("{table}"));
         elapsed_ms
     }
 
@@ -210,12 +211,12 @@ impl Run<'_> {
     fn judge(&self) -> Judged {
         let ledger = self.plan.ledger.as_ref()?;
         if self.plan.stop.requested() {
-            println!("ledger: not read to the end: the run was interrupted");
+            outln!("ledger: not read to the end: the run was interrupted");
             return None;
         }
         let verdict = settle(&ledger.writers, &self.shared.read_ledger());
         let (line, adds_up) = readback::line(&verdict, ledger);
-        println!("{line}");
+        outln!("{line}");
         Some((verdict, adds_up))
     }
 }

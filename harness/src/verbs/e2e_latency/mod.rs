@@ -38,26 +38,26 @@ const NEW_TOPIC: (i32, i16) = (1, 1);
 
 /// Runs the verb.
 pub(crate) fn main(args: &[String]) -> ExitCode {
-    options::notice(args).iter().for_each(|notice| println!("{notice}"));
+    options::notice(args).iter().for_each(|notice| outln!("{notice}"));
     let options = match options::parse(args) {
         Ok(options) => options,
         Err(Stop::Version) => {
-            println!("{}", env!("CARGO_PKG_VERSION"));
+            outln!("{}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;
         }
         Err(Stop::Usage(message)) => {
-            eprintln!("{message}\n{}", options::usage());
+            errln!("{message}\n{}", options::usage());
             return ExitCode::FAILURE;
         }
         Err(Stop::Message(message)) => {
-            eprintln!("{message}");
+            errln!("{message}");
             return ExitCode::FAILURE;
         }
     };
     match run(&options) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{}", error.report("consumer"));
+            errln!("{}", error.report("consumer"));
             ExitCode::FAILURE
         }
     }
@@ -70,9 +70,9 @@ fn run(options: &Options) -> Result<ExitCode, PerfError> {
     // Up to here a signal ends the process by itself: there is nothing to print yet.
     let stop = signals::Stop::watch()?;
     let latencies = pair.measure(options, &stop)?;
-    println!("{}", latencies.average_line());
+    outln!("{}", latencies.average_line());
     match (latencies.percentiles_line(), stop.exit_code()) {
-        (Some(line), _) => println!("{line}"),
+        (Some(line), _) => outln!("{line}"),
         (None, Some(_)) => {}
         (None, None) => return Err(PerfError::Text("Index 0 out of bounds for length 0".into())),
     }
@@ -111,7 +111,7 @@ impl Pair {
             return Ok(());
         }
         let (partitions, replicas) = NEW_TOPIC;
-        println!(
+        outln!(
             "Topic \"{}\" does not exist. Will create topic with {partitions} partition(s) and replication factor = {replicas}",
             options.topic
         );
@@ -120,7 +120,7 @@ impl Pair {
         let made = Admin::open(&config.common, driver, config.default_api_timeout)
             .and_then(|mut admin| admin.create_topic(&options.topic, NEW_TOPIC));
         made.map_err(|error| {
-            println!("Creation of topic {} failed", options.topic);
+            outln!("Creation of topic {} failed", options.topic);
             error.into()
         })
     }
@@ -129,7 +129,7 @@ impl Pair {
     fn no_names(&self, error: ClientError) -> PerfError {
         let ClientError::Timeout { .. } = error else { return error.into() };
         if let Some(reason) = self.consumer.last_disconnect() {
-            eprintln!("the last connection ended because: {reason}");
+            errln!("the last connection ended because: {reason}");
         }
         PerfError::Text("Timeout expired while fetching topic metadata".into())
     }
@@ -147,7 +147,7 @@ impl Pair {
     fn no_position(&self, error: ClientError) -> PerfError {
         let ClientError::Timeout { what, waited_ms } = error else { return error.into() };
         if let Some(reason) = self.consumer.last_disconnect() {
-            eprintln!("the last connection ended because: {reason}");
+            errln!("the last connection ended because: {reason}");
         }
         PerfError::Text(format!("Timeout of {waited_ms}ms expired before {what}"))
     }
@@ -162,7 +162,7 @@ impl Pair {
             let sent = contents.next();
             let Some((elapsed_ns, read)) = self.round_trip(topic, &sent, stop)? else { break };
             check(&sent, &read, options).map_err(PerfError::Text)?;
-            latencies.take(elapsed_ns).iter().for_each(|line| println!("{line}"));
+            latencies.take(elapsed_ns).iter().for_each(|line| outln!("{line}"));
         }
         Ok(latencies)
     }

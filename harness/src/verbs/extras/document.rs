@@ -9,6 +9,7 @@ use crate::cli::PerfError;
 use crate::client::properties::{HIDDEN, is_secret};
 use crate::host::HostFacts;
 use crate::measure::ledger::Verdict;
+use crate::measure::{LATENCY_NS_MAX, Latencies};
 
 /// The percentiles that are told, where there are samples enough for them.
 const PERCENTILES: [(&str, f64); 6] =
@@ -34,6 +35,23 @@ pub(crate) fn latency(histogram: &Histogram<u64>) -> Value {
         object.insert("max".into(), json!(histogram.max() as f64 / 1e3));
     }
     Value::Object(object)
+}
+
+/// What of these latencies is not what it was, in records: see [`Latencies::ahead`] and [`Latencies::saturated`].
+pub(crate) fn clamped(latencies: &Latencies) -> Value {
+    json!({ "ahead": latencies.ahead, "saturated": latencies.saturated, "limit_s": LATENCY_NS_MAX / 1_000_000_000 })
+}
+
+/// The same as a line, where there is something to tell.
+pub(crate) fn clamped_line(latencies: &Latencies) -> Option<String> {
+    let Latencies { ahead, saturated, .. } = latencies;
+    let days = LATENCY_NS_MAX / 1_000_000_000 / 86_400;
+    (ahead + saturated > 0).then(|| {
+        format!(
+            "clocks: {ahead} records were dated ahead of this machine's clock and count as 0, \
+             {saturated} were older than {days} days and count as that"
+        )
+    })
 }
 
 /// A line of the latency summary: `response: 50th 812.0 us, ..., max 9000.0 us, mean 900.0 us of 1000 records`.
@@ -91,6 +109,24 @@ pub(crate) fn time(wall_ms: i64) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
+/// A file that is written at the end of a run: whether it can be, told before the run. Nothing of it is changed.
+// A file that the user names.
+#[allow(clippy::disallowed_methods)]
+pub(crate) fn check_writable(option: &str, path: &Path) -> Result<(), PerfError> {
+    let is_new = !path.exists();
+    std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .and_then(|_| if is_new { std::fs::remove_file(path) } else { Ok(()) })
+        .map_err(|error| {
+            PerfError::Text(format!(
+                "{option} {}: {error}; nothing was run: name a file in a folder that is there and can be written to",
+                path.display()
+            ))
+        })
+}
+
 /// Writes the document.
 // A file that the user names.
 #[allow(clippy::disallowed_methods)]
@@ -102,6 +138,7 @@ pub(crate) fn write(path: &Path, document: &Value) -> Result<(), PerfError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::tests::scratch;
 
     fn histogram(records: u64) -> Histogram<u64> {
         let mut histogram = Histogram::new(3).unwrap();
@@ -118,6 +155,24 @@ mod tests {
         assert_eq!(names(100_000), "p50 p90 p95 p99 p99.9 p99.99");
     }
 
+    // Files of the test's own.
+    #[allow(clippy::disallowed_methods)]
+    #[test]
+    fn a_file_that_cannot_be_written_at_the_end_is_named_before_the_run_and_one_that_can_stays_as_it_is() {
+        let folder = scratch("document-check");
+        let (file, new) = (folder.join("kept.json"), folder.join("new.json"));
+        write(&file, &json!({ "a": 1 })).unwrap();
+        let before = std::fs::read(&file).unwrap();
+        check_writable("--json", &file).unwrap();
+        check_writable("--json", &new).unwrap();
+        assert_eq!((std::fs::read(&file).unwrap(), new.exists()), (before, false));
+        let missing = check_writable("--json", &folder.join("none/run.json")).unwrap_err().to_string();
+        assert!(
+            missing.starts_with("--json ") && missing.contains("/none/run.json: No such file or directory"),
+            "{missing}"
+        );
+    }
+
     #[test]
     fn latencies_are_microseconds() {
         let value = latency(&histogram(1000));
@@ -126,6 +181,21 @@ mod tests {
         let line = latency_line("response", &histogram(20));
         assert_eq!(line, "response: p50 10.0 us, max 20.0 us, mean 10.5 us of 20 records");
         assert_eq!(latency_line("service", &histogram(0)), "service: no record");
+    }
+
+    #[test]
+    fn what_was_bent_is_told_and_nothing_where_nothing_was() {
+        let mut latencies = Latencies::new();
+        latencies.aged(5, 3, 30);
+        assert_eq!(clamped_line(&latencies), None);
+        latencies.aged(-1, 2, 20);
+        latencies.aged(i64::MAX, 1, 10);
+        let line = clamped_line(&latencies).unwrap();
+        assert!(
+            line.starts_with("clocks: 2 records were dated ahead") && line.contains(", 1 were older than"),
+            "{line}"
+        );
+        assert_eq!(clamped(&latencies), json!({ "ahead": 2, "saturated": 1, "limit_s": 366 * 86_400 }));
     }
 
     #[test]

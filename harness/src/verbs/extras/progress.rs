@@ -47,7 +47,7 @@ impl Progress {
         let now_ns = self.clock.read().0;
         if now_ns - self.printed_ns >= LINE_NS {
             self.printed_ns = now_ns;
-            eprintln!("progress: {done} records done, {failed} failed");
+            errln!("progress: {done} records done, {failed} failed");
         }
     }
 

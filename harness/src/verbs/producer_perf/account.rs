@@ -4,10 +4,11 @@ use ringlog_io::Clock as _;
 use serde_json::{Value, json};
 
 use super::extras::Extras;
-use super::options::Options;
+use super::options::{Options, PayloadSource};
 use super::outcome::Shared;
 use crate::cli::PerfError;
 use crate::load::readback::Judged;
+use crate::load::schedule::Arrivals;
 use crate::load::sender::{Lateness, Report};
 use crate::measure::effort::Efforts;
 use crate::measure::ledger::{AcknowledgedBy, LedgerFile};
@@ -68,24 +69,24 @@ impl Account<'_> {
     /// Lines after the original's.
     pub(crate) fn print(&self) {
         if self.extras.latency_summary {
-            println!("{}", latency_line("response", &self.series.total.response));
-            println!("{}", latency_line("service", &self.series.total.service));
+            outln!("{}", latency_line("response", &self.series.total.response));
+            outln!("{}", latency_line("service", &self.series.total.service));
             let failed = self.shared.totals().failures.records();
-            println!("{failed} records failed, {} records were sent again", self.retried());
+            outln!("{failed} records failed, {} records were sent again", self.retried());
             let share = self.efforts.busiest().map_or_else(|| "unknown".to_owned(), |share| format!("{share:.2}"));
-            println!(
+            outln!(
                 "generator: {:.0} records/sec per client at most; the busiest client used {share} of a core",
                 self.ceiling
             );
         }
         if self.extras.arrivals.is_some() {
             let Lateness { late, dropped } = self.lateness();
-            println!(
+            outln!(
                 "open loop: {late} records were sent 1 ms or more after they were due, {dropped} were due and never sent"
             );
         }
         if self.extras.measures() && self.is_client_limited() {
-            println!("{}", self.efforts.limit_line());
+            outln!("{}", self.efforts.limit_line());
         }
     }
 
@@ -108,6 +109,7 @@ impl Account<'_> {
             "totals": self.totals(),
             "response_us": latency(&self.series.total.response),
             "service_us": latency(&self.series.total.service),
+            "clamped": document::clamped(&self.series.total),
             "client": {
                 "cpu_s": self.efforts.cpu_s(),
                 "busiest_thread_share": self.efforts.busiest(),
@@ -127,14 +129,14 @@ impl Account<'_> {
             "topic": self.options.topic,
             "num_records": (self.options.records != i64::MAX.cast_unsigned()).then_some(self.options.records),
             "throughput": (self.options.throughput >= 0.0).then_some(self.options.throughput),
-            "payload": format!("{:?}", self.options.payload),
+            "payload": payload(&self.options.payload),
             "seed": self.options.seed,
             "clients": clients,
             "cores": self.seats,
             "duration_s": duration.map(|it| it.as_secs_f64()),
             "warmup_s": warmup.map(|it| it.as_secs_f64()),
             "warmup_records": self.options.warmup_records,
-            "open_loop": arrivals.map(|it| format!("{it:?}").to_lowercase()),
+            "open_loop": arrivals.map(Arrivals::name),
         })
     }
 
@@ -161,6 +163,17 @@ impl Account<'_> {
     }
 }
 
+/// What payloads are made of, under the names of the options.
+fn payload(source: &PayloadSource) -> Value {
+    match source {
+        PayloadSource::Random(size) => json!({ "record_size": size }),
+        PayloadSource::Monotonic => json!({ "payload_monotonic": true }),
+        PayloadSource::File { path, delimiter, .. } => {
+            json!({ "payload_file": path, "payload_delimiter": delimiter })
+        }
+    }
+}
+
 /// The ledger of a run.
 pub(crate) fn ledger_of(
     options: &Options,
@@ -181,4 +194,18 @@ pub(crate) fn ledger_of(
 pub(crate) fn moment() -> (u64, i64) {
     let clock = ringlog_io::SystemClock::new();
     (clock.read().0, clock.wall_ms())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_and_arrivals_have_the_names_of_their_options() {
+        let file = PayloadSource::File { path: "p".into(), delimiter: "\n".into(), compat: Default::default() };
+        assert_eq!(payload(&file), json!({ "payload_file": "p", "payload_delimiter": "\n" }));
+        assert_eq!(payload(&PayloadSource::Random(7)), json!({ "record_size": 7 }));
+        assert_eq!(payload(&PayloadSource::Monotonic), json!({ "payload_monotonic": true }));
+        assert_eq!([Arrivals::Constant, Arrivals::Poisson].map(Arrivals::name), ["constant", "poisson"]);
+    }
 }

@@ -36,8 +36,8 @@ use crate::measure::effort;
 use crate::measure::hdr::{HdrFile, PRODUCER_KINDS};
 use crate::measure::ledger::{AcknowledgedBy, LedgerFile, WriteLedger};
 use crate::measure::series::{Recorder, Second, Series};
-use crate::verbs::extras::args;
 use crate::verbs::extras::progress::Progress;
+use crate::verbs::extras::{args, document};
 use account::Account;
 use extras::{EXTRAS, Extras};
 use options::Options;
@@ -47,17 +47,17 @@ use outcome::{Outcome, Shared};
 pub(crate) fn main(args: &[String]) -> ExitCode {
     let parser = options::parser(args);
     if options::is_empty(args) {
-        println!("{}", parser.help());
+        outln!("{}", parser.help());
         return ExitCode::SUCCESS;
     }
     match parse(args) {
-        Err(ParserStop::Help) => println!("{}{}", parser.help(), args::help(parser.program, EXTRAS)),
+        Err(ParserStop::Help) => outln!("{}{}", parser.help(), args::help(parser.program, EXTRAS)),
         Err(ParserStop::Error(message)) => {
-            eprintln!("{}\n{}: error: {message}", parser.usage(), parser.program);
+            errln!("{}\n{}: error: {message}", parser.usage(), parser.program);
         }
         Ok((options, extras)) => match run(options, &extras, args) {
             Ok(code) => return code,
-            Err(error) => eprintln!("{}", error.report("producer")),
+            Err(error) => errln!("{}", error.report("producer")),
         },
     }
     ExitCode::FAILURE
@@ -72,8 +72,11 @@ fn parse(args: &[String]) -> Result<(Options, Extras), ParserStop> {
 }
 
 fn run(options: Options, extras: &Extras, args: &[String]) -> Result<ExitCode, PerfError> {
+    for (option, path) in [("--json", &extras.json), ("--ledger", &extras.ledger)] {
+        path.as_deref().map_or(Ok(()), |path| document::check_writable(option, path))?;
+    }
     let records = records(&options, extras)?;
-    options.notices.iter().for_each(|notice| println!("{notice}"));
+    options.notices.iter().for_each(|notice| outln!("{notice}"));
     announce_warmup(&options, extras);
     let properties = options.properties().map_err(PerfError::Text)?;
     let parsed = ProducerConfig::parse(&properties)?;
@@ -90,7 +93,7 @@ fn announce_warmup(options: &Options, extras: &Extras) {
         (_, Some(warmup)) => format!("{} seconds", warmup.as_secs_f64()),
         (records, None) => format!("{records} records"),
     };
-    println!("Warmup first {span}. Steady state results will print after the complete test summary.");
+    outln!("Warmup first {span}. Steady state results will print after the complete test summary.");
 }
 
 /// Whose word counts in the ledger of such a producer.
@@ -107,7 +110,7 @@ fn records(options: &Options, extras: &Extras) -> Result<Vec<Records>, PerfError
     let make = |client: usize| {
         let mut report = |line| {
             if client == 0 {
-                println!("{line}");
+                outln!("{line}");
             }
         };
         Records::new(options, extras, client, &mut report)
@@ -248,18 +251,18 @@ impl Run<'_> {
         let Some(path) = &self.extras.ledger else { return };
         let ledger = account::ledger_of(&self.options, books, &[None], how);
         if let Err(error) = ledger.write(path) {
-            eprintln!("--ledger {error}");
+            errln!("--ledger {error}");
         }
     }
 
     fn verify(&self, ledger: &LedgerFile) -> Result<Judged, PerfError> {
         let verdict = readback::read_back(&self.properties, ledger, readback::SILENCE_MAX, &self.stop)?;
         let Some(verdict) = verdict else {
-            println!("ledger: not read back: the run was interrupted");
+            outln!("ledger: not read back: the run was interrupted");
             return Ok(None);
         };
         let (line, adds_up) = readback::line(&verdict, ledger);
-        println!("{line}");
+        outln!("{line}");
         Ok(Some((verdict, adds_up)))
     }
 
@@ -295,12 +298,12 @@ fn config_of(config: &ProducerConfig, client: usize, clients: usize) -> Producer
 fn print_results(shared: &Shared, reports: &[Option<Report>], done_ns: u64) -> Vec<String> {
     let mut totals = shared.totals();
     let lines = totals.lines(to_ms(done_ns));
-    lines.iter().for_each(|line| println!("{line}"));
-    reports.iter().flatten().filter_map(|report| report.metrics.as_ref()).for_each(|table| print!("{table}"));
+    lines.iter().for_each(|line| outln!("{line}"));
+    reports.iter().flatten().filter_map(|report| report.metrics.as_ref()).for_each(|table| out!("{table}"));
     totals.failures.report(reports.iter().flatten().find_map(|report| report.disconnect.as_deref()));
     let stuck = reports.iter().filter(|report| report.is_none()).count();
     if stuck > 0 {
-        eprintln!("{stuck} of the clients did not close in time: what they had sent without an answer is unknown.");
+        errln!("{stuck} of the clients did not close in time: what they had sent without an answer is unknown.");
     }
     lines
 }

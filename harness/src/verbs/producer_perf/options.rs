@@ -196,8 +196,9 @@ fn payload(given: &Given, compat: Compat) -> PayloadSource {
     }
     match given.text("--payload-file") {
         Some(path) => {
-            let delimiter = given.text("--payload-delimiter").unwrap_or("\\n");
-            PayloadSource::File { path: path.to_owned(), delimiter: delimiter.replace("\\n", "\n"), compat }
+            // Kafka puts a line end in the place of the whole value `\n` alone; elsewhere the expression says what that is.
+            let delimiter = given.text("--payload-delimiter").filter(|given| *given != "\\n").unwrap_or("\n");
+            PayloadSource::File { path: path.to_owned(), delimiter: delimiter.to_owned(), compat }
         }
         None => PayloadSource::Monotonic,
     }

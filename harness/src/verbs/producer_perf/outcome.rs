@@ -96,7 +96,7 @@ impl Totals {
 
     fn delivered(&mut self, batch: &Delivered<'_>, steady_since_ns: u64) {
         let now_ms = to_ms(batch.done_ns);
-        let mut print = |line| println!("{line}");
+        let mut print = |line| outln!("{line}");
         self.acknowledged += batch.marks.len() as u64;
         let Some(whole) = &mut self.whole else { return };
         for mark in batch.marks {
@@ -180,7 +180,7 @@ impl Failures {
         let known = self.0.iter().position(|(kind, _)| same_kind(kind, text));
         let at = known.unwrap_or_else(|| {
             if self.0.len() < FAILURE_KINDS_MAX {
-                eprintln!("send failed: {text}");
+                errln!("send failed: {text}");
                 self.0.push((text.to_owned(), 0));
             }
             self.0.len() - 1
@@ -190,10 +190,10 @@ impl Failures {
 
     pub(crate) fn report(&self, disconnect: Option<&str>) {
         for (text, count) in &self.0 {
-            eprintln!("{count} records failed, such as: {text}");
+            errln!("{count} records failed, such as: {text}");
         }
         if let Some(reason) = disconnect.filter(|_| !self.0.is_empty()) {
-            eprintln!("the last connection ended because: {reason}");
+            errln!("the last connection ended because: {reason}");
         }
     }
 
