@@ -17,7 +17,6 @@ use ringlog_io::driver;
 use super::book::Book;
 use super::records::Records;
 use super::throttle::{Rest, Throttle};
-use super::to_ms;
 use super::transactions::{DURATION_MS_DEFAULT, Transactions};
 use crate::cli::PerfError;
 use crate::client::config::ProducerConfig;
@@ -186,7 +185,7 @@ impl<'a> Sender<'a> {
     fn send_closed(&mut self, start_ns: u64) -> Result<(), PerfError> {
         let Share { client, clients, records, throughput, .. } = self.share;
         let mut times = self.times(start_ns);
-        let mut throttle = Throttle::new(throughput, to_ms(start_ns));
+        let mut throttle = Throttle::new(throughput, start_ns);
         // Only where somebody measures from there.
         let period_ns = self.book.as_ref().filter(|_| throughput > 0.0).map(|_| 1e9 / throughput);
         let mut number = client;
@@ -209,7 +208,7 @@ impl<'a> Sender<'a> {
             if let Some(transactions) = &mut self.transactions {
                 transactions.after(&mut self.producer, sent_ns)?;
             }
-            self.rest(throttle.after(index, to_ms(sent_ns)), times.end_ns)?;
+            self.rest(throttle.after(index, sent_ns), times.end_ns)?;
         }
         Ok(())
     }
@@ -254,9 +253,14 @@ impl<'a> Sender<'a> {
     fn rest(&mut self, rest: Rest, end_ns: u64) -> Result<(), PerfError> {
         match rest {
             Rest::No => Ok(()),
-            Rest::For(pause) => Ok(self.producer.poll(pause)?),
+            Rest::For(pause) => {
+                let now_ns = self.producer.driver().read().0;
+                let until_ns = now_ns.saturating_add(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX));
+                wait_until(&mut self.producer, until_ns.min(end_ns), self.stop)?;
+                Ok(())
+            }
             Rest::Forever => {
-                eprintln!("--throughput 0: nothing more will be sent; interrupt to end.");
+                errln!("--throughput 0: nothing more will be sent; interrupt to end.");
                 wait_until(&mut self.producer, end_ns, self.stop)?;
                 Ok(())
             }
