@@ -44,7 +44,7 @@ pub(crate) struct Warnings(Vec<String>);
 impl Warnings {
     pub(crate) fn unreachable(&mut self, reason: &str) {
         if !self.0.iter().any(|known| same_kind(known, reason)) {
-            eprintln!("WARN no connection to {reason}");
+            errln!("WARN no connection to {reason}");
             self.0.push(reason.to_owned());
         }
     }
@@ -59,14 +59,15 @@ pub(crate) fn same_kind(left: &str, right: &str) -> bool {
 /// Names the properties that had no effect, as the Java client's log does.
 pub(crate) fn warn_unused(unused: &[String]) {
     if !unused.is_empty() {
-        eprintln!("WARN These configurations '[{}]' were supplied but are not used yet.", unused.join(", "));
+        errln!("WARN These configurations '[{}]' were supplied but are not used yet.", unused.join(", "));
     }
 }
 
 /// How the texts begin of what the Java clients check only while they are being made, and wrap.
-const CHECKED_LATE: [&str; 4] = [
+const CHECKED_LATE: [&str; 5] = [
     "delivery.timeout.ms should be",
     "Invalid url in bootstrap.servers",
+    "Invalid port in bootstrap.servers",
     "No resolvable bootstrap urls",
     "Couldn't resolve server",
 ];
@@ -75,7 +76,8 @@ impl PerfError {
     /// What goes to stderr: Kafka's words. `client` is `producer` or `consumer`.
     pub(crate) fn report(&self, client: &str) -> String {
         let text = self.to_string();
-        if matches!(self, Self::Config(_)) && CHECKED_LATE.iter().any(|begin| text.starts_with(begin)) {
+        let is_config = matches!(self, Self::Config(_) | Self::Client(ClientError::Config(_)));
+        if is_config && CHECKED_LATE.iter().any(|begin| text.starts_with(begin)) {
             return format!("Failed to construct kafka {client}\nCaused by: {text}");
         }
         text

@@ -1,6 +1,9 @@
 //! What both clients have: servers, timeouts, backoffs, sockets.
 
+use std::sync::LazyLock;
 use std::time::Duration;
+
+use regex::Regex;
 
 use super::ConfigError;
 use super::security::SecurityConfig;
@@ -31,6 +34,8 @@ pub struct CommonConfig {
     pub security: SecurityConfig,
 }
 
+/// What the Java clients say where `bootstrap.servers` names nobody, or nobody whose name resolves.
+pub(crate) const NO_BOOTSTRAP_URLS: &str = "No resolvable bootstrap urls given in bootstrap.servers";
 /// How far a pause strays from its exact length, as a share of it (CommonClientConfigs.RETRY_BACKOFF_JITTER).
 const JITTER: f64 = 0.2;
 
@@ -85,22 +90,56 @@ impl<'a> Take<'a> {
         Ok(usize::try_from(self.i64(name, default, -1, i64::from(i32::MAX))?).ok())
     }
 
-    /// ClientUtils.parseAndValidateAddresses; names are resolved when they are connected to.
+    /// The first half of ClientUtils.parseAndValidateAddresses; names are resolved when the client is made.
     fn bootstrap_servers(&mut self) -> Result<Vec<(String, u16)>, ConfigError> {
         let name = "bootstrap.servers";
         let text = self.text(name).ok_or(ConfigError::Missing(name))?;
         let urls = text.split(',').map(str::trim).filter(|url| !url.is_empty());
         let servers: Vec<(String, u16)> = urls.map(host_port).collect::<Result<_, _>>()?;
         if servers.is_empty() {
-            return conflict("No resolvable bootstrap urls given in bootstrap.servers");
+            return conflict(NO_BOOTSTRAP_URLS);
         }
         Ok(servers)
     }
 }
 
+/// Utils.HOST_PORT_PATTERN.
+static HOST_PORT: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^(?:[0-9a-zA-Z\-%._]*://)?\[?([0-9a-zA-Z\-%._:]*)]?:([0-9]+)$").expect("a constant expression")
+});
+
+/// `[PROTOCOL://]host:port`, the host in brackets where it is an IPv6 address. Without a host it is this machine.
 fn host_port(url: &str) -> Result<(String, u16), ConfigError> {
-    let bare = url.rsplit_once("://").map_or(url, |(_, rest)| rest);
-    let split = bare.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-    let parsed = split.and_then(|(host, port)| Some((host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?)));
-    parsed.ok_or_else(|| ConfigError::Conflict(format!("Invalid url in bootstrap.servers: {url}")))
+    let invalid = |what: &str| ConfigError::Conflict(format!("Invalid {what} in bootstrap.servers: {url}"));
+    let parts = HOST_PORT.captures(url).ok_or_else(|| invalid("url"))?;
+    let port = parts[2].parse().map_err(|_| invalid("port"))?;
+    let host = if parts[1].is_empty() { "localhost" } else { &parts[1] };
+    Ok((host.to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_and_refused_as_kafka_s_utils_do() {
+        let of = |url| host_port(url).map_err(|error| error.to_string());
+        for (url, host, port) in [
+            (":9092", "localhost", 9092),
+            ("PLAINTEXT://:9092", "localhost", 9092),
+            ("PLAINTEXT://a-b_c.d:1", "a-b_c.d", 1),
+            ("my.protocol://h:1", "h", 1),
+            ("[::1]:9092", "::1", 9092),
+            ("::1:9092", "::1", 9092),
+            ("SSL://[fe80::1%eth0]:65535", "fe80::1%eth0", 65535),
+        ] {
+            assert_eq!(of(url), Ok((host.to_owned(), port)), "{url}");
+        }
+        for url in ["h", "h:", "h:x", "h h:1", "http://h:1/", "a/b:1", "h:1 ", "h:-1"] {
+            assert_eq!(of(url), Err(format!("Invalid url in bootstrap.servers: {url}")));
+        }
+        for url in ["h:65536", "h:99999999999"] {
+            assert_eq!(of(url), Err(format!("Invalid port in bootstrap.servers: {url}")));
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod producer;
 pub mod security;
 mod take;
 
+pub(crate) use common::NO_BOOTSTRAP_URLS;
 pub use common::{Backoff, CommonConfig};
 pub use consumer::{AssignmentStrategy, ConsumerConfig, GroupProtocol, OffsetReset};
 pub use producer::{Acks, Compression, Partitioner, ProducerConfig};

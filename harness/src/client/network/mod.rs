@@ -26,7 +26,7 @@ use ringlog_wire::header::RequestHeader;
 use ringlog_wire::{ApiKey, Request};
 
 use super::accumulator::nanos;
-use super::config::{Backoff, CommonConfig};
+use super::config::{Backoff, CommonConfig, ConfigError, NO_BOOTSTRAP_URLS};
 use super::security::sasl::Login;
 use super::security::{AuthenticationError, tls};
 use super::tally::Tally;
@@ -108,7 +108,7 @@ const ASKED_SEND: u64 = 2;
 const FIRST_BYTES: usize = 3;
 
 impl Network {
-    /// Errors where stores or tokens of the security settings cannot be had.
+    /// Errors where stores or tokens of the security settings cannot be had, or no server's name resolves.
     pub(crate) fn new(driver: Box<dyn Driver>, config: &CommonConfig) -> Result<Self, ClientError> {
         let tls = config.security.tls.as_ref().map(tls::client_config).transpose()?;
         let mut network = Self {
@@ -136,10 +136,18 @@ impl Network {
         if let Some(sasl) = &config.security.sasl {
             network.login = Some(Login::new(sasl.clone(), network.now_of_login())?);
         }
-        for (id, (host, port)) in (i32::MIN..).zip(&config.bootstrap_servers) {
-            network.set_node(id, host, *port);
-        }
+        network.bootstrap(&config.bootstrap_servers)?;
         Ok(network)
+    }
+
+    /// The other half of ClientUtils.parseAndValidateAddresses: with no name that resolves there is nothing to begin with.
+    /// One of several that does not is told when it is connected to, and looked up again then.
+    fn bootstrap(&mut self, servers: &[(String, u16)]) -> Result<(), ConfigError> {
+        for (id, (host, port)) in (i32::MIN..).zip(servers) {
+            self.set_node(id, host, *port);
+        }
+        let resolved = self.nodes.values_mut().filter_map(|node| node.resolve().then_some(())).count();
+        if resolved == 0 { Err(ConfigError::Conflict(NO_BOOTSTRAP_URLS.into())) } else { Ok(()) }
     }
 
     /// Why no broker will be asked any more: one of them and we do not accept each other.

@@ -71,14 +71,19 @@ impl Node {
         }
     }
 
+    /// Looks the name up. False where it has no address.
+    pub(super) fn resolve(&mut self) -> bool {
+        self.addresses = (self.host.as_str(), self.port).to_socket_addrs().map(Iterator::collect).unwrap_or_default();
+        // Brokers listen on IPv4 more often than not; the other family is the second attempt.
+        self.addresses.sort_by_key(SocketAddr::is_ipv6);
+        self.address_next = 0;
+        !self.addresses.is_empty()
+    }
+
     /// The next of the addresses that the name has; the name is looked up again when all were tried.
     pub(super) fn next_address(&mut self) -> Option<SocketAddr> {
         if self.address_next >= self.addresses.len() {
-            self.addresses =
-                (self.host.as_str(), self.port).to_socket_addrs().map(Iterator::collect).unwrap_or_default();
-            // Brokers listen on IPv4 more often than not; the other family is the second attempt.
-            self.addresses.sort_by_key(SocketAddr::is_ipv6);
-            self.address_next = 0;
+            self.resolve();
         }
         self.address_next += 1;
         self.addresses.get(self.address_next - 1).copied()
