@@ -54,6 +54,7 @@ mod group;
 mod metadata;
 mod network;
 mod partitioner;
+pub(crate) mod pattern;
 pub mod producer;
 pub mod properties;
 pub(crate) mod random;

@@ -4,7 +4,7 @@ use regex::Regex;
 
 use super::letters::Letters;
 use crate::cli::compat::Compat;
-use crate::client::SplittableRandom;
+use crate::client::{SplittableRandom, pattern};
 use crate::verbs::producer_perf::options::{Keys, PayloadSource};
 
 /// Makes the payload and the key of one record after the other.
@@ -95,7 +95,7 @@ fn read_pieces(
         return Err("File does not exist or empty file provided.".into());
     }
     let text = String::from_utf8_lossy(&bytes);
-    let delimiter = Regex::new(delimiter).map_err(|error| format!("--payload-delimiter: {error}"))?;
+    let delimiter = pattern::find(delimiter).map_err(|reason| format!("--payload-delimiter {delimiter}: {reason}"))?;
     let (pieces, what) = if compat.is_3_9() {
         (split_whole(&text, &delimiter), "messages")
     } else {

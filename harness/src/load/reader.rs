@@ -90,9 +90,7 @@ pub(crate) fn run(
 fn subscribe(options: &Options, consumer: &mut Consumer) -> Result<(), PerfError> {
     match options.topics().map_err(PerfError::Text)? {
         Topics::One(topic) => consumer.subscribe(&[&topic])?,
-        Topics::Matching(pattern) => {
-            consumer.subscribe_pattern(&pattern).map_err(|error| PerfError::Text(format!("--include: {error}")))?
-        }
+        Topics::Matching(pattern) => consumer.subscribe_pattern(&pattern)?,
     }
     Ok(())
 }

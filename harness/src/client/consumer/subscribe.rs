@@ -1,17 +1,20 @@
 //! What is read: topics and patterns through a group, or partitions by hand.
 
-use regex::Regex;
-
 use super::super::accumulator::nanos;
 use super::super::config::GroupProtocol;
 use super::super::fetcher::TopicPartition;
 use super::super::group::{Change, Group, Topics};
+use super::super::pattern;
 use super::super::{ClientError, RecordSink};
 use super::Consumer;
 
 impl Consumer {
     /// Joins the group of `group.id` for these topics, with the next polls. Called again, it changes the topics.
     pub fn subscribe(&mut self, topics: &[&str]) -> Result<(), ClientError> {
+        if topics.iter().any(|topic| topic.trim().is_empty()) {
+            let text = "Topic collection to subscribe to cannot contain null or empty topic";
+            return Err(ClientError::Corrupt(text.into()));
+        }
         self.pattern = None;
         self.metadata.want_all(false);
         topics.iter().for_each(|topic| self.metadata.use_topic(topic));
@@ -22,12 +25,15 @@ impl Consumer {
     }
 
     /// Joins the group of `group.id` for all topics whose whole names match, now and whenever the metadata shows others
-    /// (`metadata.max.age.ms`). Kafka's own topics match only where `exclude.internal.topics=false`. The syntax is that
-    /// of the regex crate: Java's without look-around and back-references, which are an error.
+    /// (`metadata.max.age.ms`). Kafka's own topics match only where `exclude.internal.topics=false`. The syntax is Java's,
+    /// without what `pattern` names.
     pub fn subscribe_pattern(&mut self, pattern: &str) -> Result<(), ClientError> {
         self.group_id()?;
-        let regex = Regex::new(&format!("^(?:{pattern})$"));
-        let regex = regex.map_err(|error| ClientError::Corrupt(format!("the topic pattern {pattern}: {error}")))?;
+        if pattern.is_empty() {
+            return Err(ClientError::Corrupt("Topic pattern to subscribe to cannot be empty".into()));
+        }
+        let regex = pattern::matches(pattern)
+            .map_err(|reason| ClientError::Corrupt(format!("the topic pattern {pattern}: {reason}")))?;
         self.pattern = Some((regex, self.metadata.version()));
         self.metadata.want_all(true);
         Ok(())
