@@ -28,6 +28,7 @@
 mod build;
 mod error;
 mod header;
+mod inflated;
 mod iterate;
 mod record;
 mod validate;

@@ -7,8 +7,9 @@
 //!
 //! Invariants:
 //! - A [`Reader`] never looks beyond the bytes that it was given, whatever a length on the wire says.
-//! - An array's count is checked against the bytes that are left before anything is allocated, and every element's
-//!   memory is taken from a budget that is a fixed multiple of the input ([`MEMORY_PER_BYTE`]).
+//! - An array's count is checked against the bytes that are left before anything is allocated, and whatever is allocated
+//!   is taken from a budget first: a fixed multiple of the input ([`MEMORY_PER_BYTE`]), and not more than the caller
+//!   grants ([`Reader::within`]).
 //! - Encodings with a null form (any negative length, compact length 0) give `None`; the caller says whether null is
 //!   allowed there.
 
@@ -20,12 +21,14 @@ use crate::Uuid;
 
 pub use error::{DecodeError, EncodeError};
 
-/// Bytes of memory for array elements that a [`Reader`] grants per byte of input, plus [`MEMORY_FLOOR`].
+/// Bytes of memory that a [`Reader`] grants per byte of input, plus [`MEMORY_FLOOR`].
 ///
 /// The smallest element of any request is three bytes and takes about a hundred in memory; honest ones carry names.
 pub const MEMORY_PER_BYTE: usize = 64;
-/// Bytes of memory that a [`Reader`] grants for array elements however short its input is.
+/// Bytes of memory that a [`Reader`] grants however short its input is.
 pub const MEMORY_FLOOR: usize = 4096;
+/// What an allocation costs beside its bytes: the allocator's own, and rounding.
+pub const ALLOCATION_BYTES: usize = 32;
 /// The longest string in bytes (`Short.MAX_VALUE`), compact ones included.
 pub const STRING_MAX: usize = i16::MAX as usize;
 
@@ -35,14 +38,22 @@ pub struct Reader<'a> {
     input: &'a [u8],
     at: usize,
     end: usize,
+    /// Bytes that may still be allocated, of those that were granted.
     memory: usize,
+    granted: usize,
 }
 
 impl<'a> Reader<'a> {
     /// Reads `input` from its start. Positions and [`Records::At`] ranges count from there.
     pub fn new(input: &'a [u8]) -> Self {
-        let memory = input.len().saturating_mul(MEMORY_PER_BYTE).saturating_add(MEMORY_FLOOR);
-        Self { input, at: 0, end: input.len(), memory }
+        Self::within(input, usize::MAX)
+    }
+
+    /// As [`Reader::new`], where what is read may take `memory_max` bytes at most: the input's own bytes not counted,
+    /// because records and borrowed bytes stay in it.
+    pub fn within(input: &'a [u8], memory_max: usize) -> Self {
+        let granted = input.len().saturating_mul(MEMORY_PER_BYTE).saturating_add(MEMORY_FLOOR).min(memory_max);
+        Self { input, at: 0, end: input.len(), memory: granted, granted }
     }
 
     /// Bytes not yet read.
@@ -177,7 +188,9 @@ impl<'a> Reader<'a> {
         if len > STRING_MAX {
             return Err(DecodeError::StringLength { len, position: self.at });
         }
-        let text = std::str::from_utf8(self.take(len)?).map_err(|_| DecodeError::Utf8 { position: self.at })?;
+        let bytes = self.take(len)?;
+        self.charge(len)?;
+        let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Utf8 { position: self.at })?;
         Ok(Some(text.to_owned()))
     }
 
@@ -203,12 +216,18 @@ impl<'a> Reader<'a> {
         if count > self.remaining() / element_len_min {
             return Err(DecodeError::Count { count, left: self.remaining(), position });
         }
-        self.charge(count * element_size)?;
+        self.charge(count.saturating_mul(element_size))?;
         Ok(Some(count))
     }
 
-    fn charge(&mut self, bytes: usize) -> Result<(), DecodeError> {
-        self.memory = self.memory.checked_sub(bytes).ok_or(DecodeError::Memory { position: self.at })?;
+    /// Takes an allocation of so many bytes from the budget, before it is made.
+    #[inline]
+    pub(crate) fn charge(&mut self, bytes: usize) -> Result<(), DecodeError> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let left = self.memory.checked_sub(bytes.saturating_add(ALLOCATION_BYTES));
+        self.memory = left.ok_or(DecodeError::Memory { granted: self.granted, position: self.at })?;
         Ok(())
     }
 
@@ -237,12 +256,13 @@ impl<'a> Reader<'a> {
             let len = self.uvarint()? as usize;
             let start = self.at;
             self.take(len)?;
-            let mut field = Reader { input: self.input, at: start, end: self.at, memory: self.memory };
+            let mut field = Reader { at: start, end: self.at, ..*self };
             if read(tag, &mut field)? {
                 self.memory = field.memory;
                 field.finish()?;
             } else {
-                self.charge(len + size_of::<(u32, Vec<u8>)>())?;
+                // Twice: the list grows by doubling, its count is not to be believed.
+                self.charge(len + 2 * size_of::<(u32, Vec<u8>)>())?;
                 unknown.push((tag, field.rest().to_vec()));
             }
         }

@@ -37,8 +37,37 @@ fn the_memory_budget_is_a_multiple_of_the_input() {
     let mut input = vec![0, 0, 0x27, 0x10];
     input.resize(10_004, 0);
     let mut r = Reader::new(&input);
-    assert_eq!(r.count(false, 1, 100), Err(DecodeError::Memory { position: 4 }));
+    let granted = input.len() * MEMORY_PER_BYTE + MEMORY_FLOOR;
+    assert_eq!(r.count(false, 1, 100), Err(DecodeError::Memory { granted, position: 4 }));
     assert_eq!(Reader::new(&input).count(false, 1, 10), Ok(Some(10_000)));
+}
+
+#[test]
+fn a_reader_takes_no_more_memory_than_it_is_granted() {
+    let mut input = vec![0, 0, 0x27, 0x10];
+    input.resize(10_004, 0);
+    let granted = 10_000 + ALLOCATION_BYTES;
+    assert_eq!(Reader::within(&input, granted).count(false, 1, 1), Ok(Some(10_000)));
+    let refused = Reader::within(&input, granted - 1).count(false, 1, 1);
+    assert_eq!(refused, Err(DecodeError::Memory { granted: granted - 1, position: 4 }));
+    let words = refused.unwrap_err().to_string();
+    assert!(words.contains("10031 bytes of memory"), "{words}");
+}
+
+#[test]
+fn strings_and_unknown_tags_are_paid_for_too() {
+    let mut w = Writer::new();
+    (0..3).for_each(|_| w.string(Some("topic"), false).unwrap());
+    let mut r = Reader::within(&w.bytes, 2 * (5 + ALLOCATION_BYTES));
+    assert_eq!(r.string(false).unwrap().as_deref(), Some("topic"));
+    assert_eq!(r.string(false).unwrap().as_deref(), Some("topic"));
+    assert!(matches!(r.string(false), Err(DecodeError::Memory { .. })));
+    let tags = [2, 7, 2, 0xaa, 0xbb, 9, 1, 0];
+    let two = 3 + 2 * (2 * size_of::<(u32, Vec<u8>)>() + ALLOCATION_BYTES);
+    for (granted, is_enough) in [(two, true), (two - 1, false)] {
+        let read = Reader::within(&tags, granted).tagged_fields(&mut Vec::new(), |_, _| Ok(false));
+        assert_eq!(read.is_ok(), is_enough, "{granted}");
+    }
 }
 
 #[test]

@@ -19,6 +19,8 @@ use zstd::zstd_safe::{DCtx, ResetDirective};
 
 /// A zstd context that has grown beyond this is given back after use.
 const ZSTD_CONTEXT_KEPT_MAX: usize = 16 << 20;
+/// A buffer for blocks that has grown beyond this is given back after use.
+const BLOCK_KEPT_MAX: usize = 1 << 20;
 
 /// How a batch's records are compressed: bits 0 to 2 of its attributes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -101,6 +103,14 @@ impl CompressionError {
         CompressionError::Broken { codec, reason: reason.to_string() }
     }
 
+    /// What reading on means, of at most `max` bytes.
+    pub(crate) fn of_reading(codec: Codec, error: io::Error, max: usize) -> Self {
+        match error.kind() {
+            io::ErrorKind::FileTooLarge => CompressionError::TooLarge { codec, max },
+            _ => Self::broken(codec, error),
+        }
+    }
+
     fn encoder(codec: Codec, reason: impl ToString) -> Self {
         CompressionError::Encoder { codec, reason: reason.to_string() }
     }
@@ -136,8 +146,10 @@ pub(crate) struct Codecs {
 }
 
 impl Codecs {
-    /// Call when a body was read: gives back a context that a hostile window size has blown up.
+    /// Call when a body was read: gives back what a hostile window or block has blown up.
     pub(crate) fn trim(&mut self) {
+        self.block.truncate(BLOCK_KEPT_MAX);
+        self.block.shrink_to(BLOCK_KEPT_MAX);
         if self.zstd_in.as_ref().is_some_and(|context| context.sizeof() > ZSTD_CONTEXT_KEPT_MAX) {
             self.zstd_in = None;
         }
@@ -155,11 +167,17 @@ pub(crate) enum Inflater<'a> {
 }
 
 impl<'a> Inflater<'a> {
-    pub(crate) fn open(codec: Codec, input: &'a [u8], codecs: &'a mut Codecs) -> Result<Self, CompressionError> {
+    /// Opens a body. A block of which more than `len_max` bytes would have to be opened at once is refused.
+    pub(crate) fn open(
+        codec: Codec,
+        input: &'a [u8],
+        len_max: usize,
+        codecs: &'a mut Codecs,
+    ) -> Result<Self, CompressionError> {
         Ok(match codec {
             Codec::None => Inflater::Plain(input),
             Codec::Gzip => Inflater::Gzip(flate2::read::MultiGzDecoder::new(input)),
-            Codec::Snappy => Inflater::Snappy(snappy::Reader::new(input, &mut codecs.block)),
+            Codec::Snappy => Inflater::Snappy(snappy::Reader::new(input, len_max, &mut codecs.block)),
             Codec::Lz4 => Inflater::Lz4(lz4_flex::frame::FrameDecoder::new(lz4::frame(input)?)),
             Codec::Zstd => {
                 let context = codecs.zstd_in.get_or_insert_with(DCtx::create);
@@ -194,10 +212,10 @@ pub fn decompress(
     scratch: &mut Scratch,
 ) -> Result<(), CompressionError> {
     let before = out.len();
-    let reader = Inflater::open(codec, input, &mut scratch.codecs)?;
+    let reader = Inflater::open(codec, input, len_max, &mut scratch.codecs)?;
     let outcome = reader.take((len_max as u64).saturating_add(1)).read_to_end(out);
     scratch.codecs.trim();
-    outcome.map_err(|reason| CompressionError::broken(codec, reason))?;
+    outcome.map_err(|reason| CompressionError::of_reading(codec, reason, len_max))?;
     if out.len() - before > len_max {
         out.truncate(before);
         return Err(CompressionError::TooLarge { codec, max: len_max });

@@ -200,7 +200,9 @@ impl Wire for Vec<u8> {
 
 impl Nullable for Vec<u8> {
     fn get_nullable(r: &mut Reader<'_>, at: At) -> Result<Option<Self>, DecodeError> {
-        Ok(r.bytes(at.flexible)?.map(<[u8]>::to_vec))
+        let Some(bytes) = r.bytes(at.flexible)? else { return Ok(None) };
+        r.charge(bytes.len())?;
+        Ok(Some(bytes.to_vec()))
     }
     fn put_nullable(value: Option<&Self>, w: &mut Writer, at: At) -> Result<(), EncodeError> {
         w.length(value.map(Vec::len), at.flexible, "bytes")?;

@@ -120,8 +120,10 @@ pub(crate) fn log_config(overrides: &Overrides, settings: &Settings) -> LogConfi
 /// What a batch of a producer must satisfy in a topic.
 pub(crate) fn rules(overrides: &Overrides, settings: &Settings) -> Rules {
     let log_append_time = text(overrides, settings, "message.timestamp.type") == "LogAppendTime";
+    let batch_len_max = number(overrides, settings, "max.message.bytes");
     Rules {
-        batch_len_max: number(overrides, settings, "max.message.bytes"),
+        batch_len_max,
+        inflated_len_max: Rules::inflated_len_max(batch_len_max),
         timestamp_type: if log_append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime },
         timestamp_before_max_ms: number(overrides, settings, "message.timestamp.before.max.ms"),
         timestamp_after_max_ms: number(overrides, settings, "message.timestamp.after.max.ms"),

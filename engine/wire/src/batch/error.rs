@@ -157,7 +157,9 @@ impl BatchError {
         match self {
             BatchError::Length { .. } | BatchError::Crc { .. } => ErrorCode::CORRUPT_MESSAGE,
             BatchError::Magic { magic } if !(0..=2).contains(magic) => ErrorCode::CORRUPT_MESSAGE,
-            BatchError::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
+            BatchError::TooLarge { .. } | BatchError::Compression(CompressionError::TooLarge { .. }) => {
+                ErrorCode::MESSAGE_TOO_LARGE
+            }
             BatchError::Codec { .. } | BatchError::ZstdTooEarly => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
             BatchError::TimestampType => ErrorCode::INVALID_TIMESTAMP,
             BatchError::Record { fault: RecordFault::Timestamp { .. }, .. } => ErrorCode::INVALID_TIMESTAMP,

@@ -76,6 +76,22 @@ pub(super) struct Raw<'a> {
     pub(super) headers: Headers<'a>,
 }
 
+/// What a batch's checks want to know of a record.
+#[derive(Clone, Copy)]
+pub(super) struct Claims {
+    pub(super) timestamp_delta: i64,
+    pub(super) offset_delta: i32,
+    pub(super) has_key: bool,
+}
+
+impl Raw<'_> {
+    #[inline]
+    pub(super) fn claims(&self) -> Claims {
+        let Self { timestamp_delta, offset_delta, .. } = *self;
+        Claims { timestamp_delta, offset_delta, has_key: self.key.is_some() }
+    }
+}
+
 /// The size that the record at the start of `bytes` announces: bytes of the prefix, bytes of the body. `None` if the
 /// prefix is not complete.
 #[inline]
@@ -105,6 +121,28 @@ pub(super) fn parse(body: &[u8]) -> Result<Raw<'_>, RecordFault> {
         0 => Ok(Raw { timestamp_delta, offset_delta, key, value, headers }),
         left => Err(RecordFault::LeftOver { left }),
     }
+}
+
+/// The longest variable-length integer.
+pub(super) const VARLONG_LEN_MAX: usize = 10;
+
+/// The 32-bit integer at the start of `bytes`, and how many bytes it takes.
+pub(super) fn varint(bytes: &[u8]) -> Result<(i32, usize), RecordFault> {
+    let mut cursor = Cursor::new(bytes);
+    cursor.varint().map(|value| (value, cursor.at))
+}
+
+/// The 64-bit integer at the start of `bytes`, and how many bytes it takes.
+pub(super) fn varlong(bytes: &[u8]) -> Result<(i64, usize), RecordFault> {
+    let mut cursor = Cursor::new(bytes);
+    cursor.varlong().map(|value| (value, cursor.at))
+}
+
+/// How many headers there are, where `left` bytes can hold them: one takes two bytes at least.
+#[inline]
+pub(super) fn header_count(len: i32, left: usize) -> Result<u32, RecordFault> {
+    let count = u32::try_from(len).ok().filter(|count| *count as usize <= left / 2);
+    count.ok_or(RecordFault::Length { what: "header count", len })
 }
 
 struct Cursor<'a> {
@@ -175,11 +213,7 @@ impl<'a> Cursor<'a> {
         if len == 0 {
             return Ok(Headers::default());
         }
-        let count = u32::try_from(len).map_err(|_| RecordFault::Length { what: "header count", len })?;
-        // A header takes two bytes at least.
-        if count as usize > (self.bytes.len() - self.at) / 2 {
-            return Err(RecordFault::Length { what: "header count", len });
-        }
+        let count = header_count(len, self.bytes.len() - self.at)?;
         let start = self.at;
         for _ in 0..count {
             self.header()?;

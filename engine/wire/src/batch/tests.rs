@@ -209,6 +209,83 @@ fn a_compressed_body_that_opens_to_too_much_is_stopped() {
 }
 
 #[test]
+fn a_batch_that_opens_to_too_much_is_too_large_so_that_the_client_splits_it() {
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        let mut builder = BatchBuilder::new();
+        builder.set_codec(codec, None);
+        builder.append(NOW, None, Some(&vec![0; 2 << 20]), &[]);
+        let bytes = builder.finish(&mut Scratch::new()).unwrap().to_vec();
+        let rules = Rules { inflated_len_max: 1 << 20, ..Rules::default() };
+        assert_eq!(check(&bytes, &rules).unwrap_err().code(), ErrorCode::MESSAGE_TOO_LARGE, "{}", codec.name());
+    }
+}
+
+#[test]
+fn what_a_batch_may_open_to_follows_its_largest_size_up_to_a_cap() {
+    let maxes = [0, 1000, 1 << 20, 100 << 20, 1 << 30].map(Rules::inflated_len_max);
+    assert_eq!(maxes, [0, 64_000, 64 << 20, 256 << 20, 1 << 30]);
+}
+
+/// The record's parts behind its size, around a value of `len` bytes.
+fn long_record(len: usize, head: &[u8], tail: &[u8]) -> Vec<u8> {
+    let mut body = head.to_vec();
+    record::put_varlong(&mut body, len as i64);
+    body.resize(body.len() + len, b'v');
+    body.extend_from_slice(tail);
+    let mut bytes = Vec::new();
+    record::put_varlong(&mut bytes, body.len() as i64);
+    [bytes, body].concat()
+}
+
+fn compressed(codec: Codec, records: &[Vec<u8>]) -> Vec<u8> {
+    let mut body = Vec::new();
+    crate::compression::compress(codec, None, &records.concat(), &mut body, &mut Scratch::new()).unwrap();
+    with_header(&with_body(&body), |h| {
+        h.attributes = i16::from(codec.id());
+        (h.record_count, h.last_offset_delta) = (records.len() as i32, records.len() as i32 - 1);
+    })
+}
+
+#[test]
+fn records_of_megabytes_are_checked_in_a_small_window() {
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        // attributes, timestamp 0, offset n, key "k" | value | a header "h" without value, one "i" with "x"
+        let record = |n: u8, len| long_record(len, &[0, 0, 2 * n, 2, b'k'], &[4, 2, b'h', 1, 2, b'i', 2, b'x']);
+        let records = [record(0, 5 << 20), record(1, 3), record(2, 300 << 10), record(3, 256 << 10)];
+        let mut scratch = Scratch::new();
+        let rules = Rules { compacted: true, ..Rules::default() };
+        let validated = validate(&compressed(codec, &records), &rules, NOW, &mut scratch).unwrap();
+        assert_eq!(validated.inflated_len, records.concat().len());
+        assert!(scratch.body.capacity() <= inflated::WINDOW_MAX, "{} {}", codec.name(), scratch.body.capacity());
+    }
+}
+
+#[test]
+fn every_length_inside_a_long_record_must_add_up_too() {
+    const LEN: usize = 1 << 20;
+    let fault = |records: &[Vec<u8>]| match refused(&compressed(Codec::Lz4, records)) {
+        (BatchError::Record { index, fault }, ErrorCode::INVALID_RECORD) => (index, fault),
+        other => panic!("{other:?}"),
+    };
+    let head = [0, 0, 0, 1];
+    let good = long_record(LEN, &head, &[0]);
+    assert_eq!(fault(&[good.clone(), good.clone()]), (1, RecordFault::OffsetDelta { offset_delta: 0 }));
+    assert_eq!(fault(&[good[..LEN].to_vec()]), (0, RecordFault::Ends));
+    assert_eq!(fault(&[long_record(LEN, &head, &[0, 7])]), (0, RecordFault::LeftOver { left: 1 }));
+    let count = |len| RecordFault::Length { what: "header count", len };
+    assert_eq!(fault(&[long_record(LEN, &head, &[1])]), (0, count(-1)));
+    assert_eq!(fault(&[long_record(LEN, &head, &[8, 0, 0])]), (0, count(4)));
+    let key = RecordFault::Length { what: "header key", len: -1 };
+    assert_eq!(fault(&[long_record(LEN, &head, &[2, 1, 0])]), (0, key));
+    let value = RecordFault::Length { what: "header value", len: 2 };
+    assert_eq!(fault(&[long_record(LEN, &head, &[2, 0, 4, 0])]), (0, value));
+    assert_eq!(fault(&[long_record(LEN, &head, &[])]), (0, RecordFault::Varint));
+    let rules = Rules { compacted: true, ..Rules::default() };
+    let no_key = check(&compressed(Codec::Zstd, &[good]), &rules).unwrap_err();
+    assert_eq!(no_key, BatchError::Record { index: 0, fault: RecordFault::NoKey });
+}
+
+#[test]
 fn zstd_waits_for_produce_version_seven() {
     let rules = Rules { zstd_allowed: false, ..Rules::default() };
     assert_eq!(check(&batch_of(Codec::Zstd, 1), &rules), Err(BatchError::ZstdTooEarly));

@@ -8,14 +8,13 @@
 //! ```
 //!
 //! An uncompressed batch is read once, in place, without allocating. A compressed one is opened piece by piece into a
-//! window, so that memory follows the largest record and not the body.
-
-use std::io::Read;
+//! window of fixed size (`inflated`).
 
 use super::header::NO_TIMESTAMP;
-use super::record::{self, Raw};
+use super::inflated::Window;
+use super::record::{self, Claims};
 use super::{Batch, BatchError, BatchHeader, HEADER_LEN, RecordFault, TimestampType};
-use crate::compression::{Codec, CompressionError, Inflater, Scratch};
+use crate::compression::{Codec, Inflater, Scratch};
 
 /// Who wrote the batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,22 +43,40 @@ pub struct Rules {
     pub compacted: bool,
     /// Produce version 7 or later.
     pub zstd_allowed: bool,
-    /// The most bytes that a compressed batch may open to. Ours: Kafka has no such limit.
+    /// The most bytes that a compressed batch may open to. Ours: Kafka has no such limit. A batch above it is too large,
+    /// which the Java client answers by splitting it.
     pub inflated_len_max: usize,
 }
+
+impl Rules {
+    /// Times its largest size that a compressed batch may open to.
+    pub const INFLATION_MAX: usize = 64;
+    /// The most bytes that any batch may open to.
+    pub const INFLATED_LEN_MAX: usize = 256 << 20;
+
+    /// What batches of at most `batch_len_max` bytes may open to.
+    pub const fn inflated_len_max(batch_len_max: usize) -> usize {
+        let by_size = batch_len_max.saturating_mul(Self::INFLATION_MAX);
+        let capped = if by_size < Self::INFLATED_LEN_MAX { by_size } else { Self::INFLATED_LEN_MAX };
+        if capped > batch_len_max { capped } else { batch_len_max }
+    }
+}
+
+/// Kafka's `max.message.bytes`.
+const BATCH_LEN_MAX: usize = (1 << 20) + 12;
 
 /// Kafka's defaults.
 impl Default for Rules {
     fn default() -> Self {
         Self {
             origin: Origin::Client,
-            batch_len_max: (1 << 20) + 12,
+            batch_len_max: BATCH_LEN_MAX,
             timestamp_type: TimestampType::CreateTime,
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 3_600_000,
             compacted: false,
             zstd_allowed: true,
-            inflated_len_max: 256 << 20,
+            inflated_len_max: Self::inflated_len_max(BATCH_LEN_MAX),
         }
     }
 }
@@ -224,20 +241,20 @@ impl<'h> Records<'h> {
     fn check_first<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], RecordFault> {
         let (prefix, len) = record::size(bytes)?.ok_or(RecordFault::Ends)?;
         let (body, rest) = bytes[prefix..].split_at_checked(len).ok_or(RecordFault::Ends)?;
-        self.check(&record::parse(body)?)?;
+        self.check(&record::parse(body)?.claims())?;
         Ok(rest)
     }
 
     #[inline]
-    fn check(&mut self, raw: &Raw<'_>) -> Result<(), RecordFault> {
-        if raw.offset_delta != self.next_delta {
-            return Err(RecordFault::OffsetDelta { offset_delta: raw.offset_delta });
+    fn check(&mut self, record: &Claims) -> Result<(), RecordFault> {
+        if record.offset_delta != self.next_delta {
+            return Err(RecordFault::OffsetDelta { offset_delta: record.offset_delta });
         }
-        if self.key_needed && raw.key.is_none() {
+        if self.key_needed && !record.has_key {
             return Err(RecordFault::NoKey);
         }
         let timestamp = match self.header.timestamp_type() {
-            TimestampType::CreateTime => self.header.base_timestamp.wrapping_add(raw.timestamp_delta),
+            TimestampType::CreateTime => self.header.base_timestamp.wrapping_add(record.timestamp_delta),
             TimestampType::LogAppendTime => self.header.max_timestamp,
         };
         if (timestamp < self.low || timestamp > self.high) && timestamp != NO_TIMESTAMP {
@@ -245,7 +262,7 @@ impl<'h> Records<'h> {
         }
         if timestamp > self.max_timestamp {
             self.max_timestamp = timestamp;
-            self.max_timestamp_delta = raw.offset_delta;
+            self.max_timestamp_delta = record.offset_delta;
         }
         self.next_delta += 1;
         Ok(())
@@ -260,77 +277,22 @@ impl<'h> Records<'h> {
     ) -> Result<usize, BatchError> {
         let Scratch { body: buffer, codecs } = scratch;
         let outcome = {
-            let inflater = Inflater::open(codec, body, codecs)?;
-            let mut window = Window { codec, inflater, buffer, start: 0, end: 0, opened: 0, len_max };
-            self.check_window(&mut window).map(|()| window.opened)
+            let inflater = Inflater::open(codec, body, len_max, codecs)?;
+            let mut window = Window::new(codec, inflater, buffer, len_max);
+            self.check_window(&mut window).map(|()| window.opened())
         };
         codecs.trim();
-        buffer.truncate(WINDOW_KEPT_MAX);
-        buffer.shrink_to(WINDOW_KEPT_MAX);
         outcome
     }
 
     fn check_window(&mut self, window: &mut Window<'_, '_>) -> Result<(), BatchError> {
         for _ in 0..self.header.record_count {
-            let len = loop {
-                match record::size(window.ready()).map_err(|fault| self.at(fault))? {
-                    Some((prefix, body)) if prefix + body <= window.ready().len() => break prefix + body,
-                    _ if window.read_on()? => {}
-                    _ => return Err(self.at(RecordFault::Ends)),
-                }
-            };
-            self.check_first(window.take(len)).map_err(|fault| self.at(fault))?;
+            let claims = window.next_record().map_err(|stop| stop.at(self.next_delta))?;
+            self.check(&claims).map_err(|fault| self.at(fault))?;
         }
         match window.ready().len() {
             0 if !window.read_on()? => Ok(()),
             _ => Err(BatchError::Remaining { count: self.header.record_count, left: window.ready().len() }),
         }
-    }
-}
-
-/// Bytes read from a codec at a time.
-const WINDOW_STEP: usize = 64 << 10;
-/// A window that a large record has blown up goes back to this.
-const WINDOW_KEPT_MAX: usize = 1 << 20;
-
-/// The part of a compressed body that is open: `buffer[start..end]`.
-struct Window<'a, 'b> {
-    codec: Codec,
-    inflater: Inflater<'a>,
-    buffer: &'b mut Vec<u8>,
-    start: usize,
-    end: usize,
-    opened: usize,
-    len_max: usize,
-}
-
-impl Window<'_, '_> {
-    fn ready(&self) -> &[u8] {
-        &self.buffer[self.start..self.end]
-    }
-
-    fn take(&mut self, len: usize) -> &[u8] {
-        let start = self.start;
-        self.start += len;
-        &self.buffer[start..self.start]
-    }
-
-    /// Opens some more; false at the end of the body.
-    fn read_on(&mut self) -> Result<bool, CompressionError> {
-        self.buffer.copy_within(self.start..self.end, 0);
-        (self.start, self.end) = (0, self.end - self.start);
-        if self.buffer.len() < self.end + WINDOW_STEP {
-            self.buffer.resize((self.end + WINDOW_STEP).next_power_of_two(), 0);
-        }
-        let read = self
-            .inflater
-            .read(&mut self.buffer[self.end..])
-            .map_err(|reason| CompressionError::broken(self.codec, reason))?;
-        self.end += read;
-        self.opened += read;
-        if self.opened > self.len_max {
-            return Err(CompressionError::TooLarge { codec: self.codec, max: self.len_max });
-        }
-        Ok(read > 0)
     }
 }

@@ -23,9 +23,13 @@ pub enum DecodeError {
         /// Where, counted from the start of the reader's input.
         position: usize,
     },
-    /// The decoded form would take more memory than the input's size justifies.
-    #[error("array elements at position {position} would take more memory than the reader's budget leaves")]
+    /// The decoded form would take more memory than is granted.
+    #[error(
+        "what is read up to position {position} takes more than the {granted} bytes of memory that it may take; ask for less at a time"
+    )]
     Memory {
+        /// Bytes of memory that were granted.
+        granted: usize,
         /// Where, counted from the start of the reader's input.
         position: usize,
     },

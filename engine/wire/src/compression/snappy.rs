@@ -5,7 +5,8 @@
 //! ```
 //!
 //! A raw block begins with the length that it opens to. That length is not believed beyond what the block's own size
-//! can open to: its densest element makes 64 bytes out of 3.
+//! can open to: its densest element makes 64 bytes out of 3. A block is opened as a whole, so one that opens to more than
+//! the reader's limit is refused before.
 
 use std::io::{self, Read};
 
@@ -21,15 +22,16 @@ const EXPANSION_MAX: usize = 22;
 pub(crate) struct Reader<'a> {
     input: &'a [u8],
     framed: bool,
+    len_max: usize,
     block: &'a mut Vec<u8>,
     at: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(input: &'a [u8], block: &'a mut Vec<u8>) -> Self {
+    pub(super) fn new(input: &'a [u8], len_max: usize, block: &'a mut Vec<u8>) -> Self {
         block.clear();
         let framed = input.len() >= HEADER_LEN && input.starts_with(&MAGIC);
-        Self { input: if framed { &input[HEADER_LEN..] } else { input }, framed, block, at: 0 }
+        Self { input: if framed { &input[HEADER_LEN..] } else { input }, framed, len_max, block, at: 0 }
     }
 
     fn next_block(&mut self) -> io::Result<&'a [u8]> {
@@ -52,6 +54,9 @@ impl<'a> Reader<'a> {
         let len = snap::raw::decompress_len(raw)?;
         if len > raw.len().saturating_mul(EXPANSION_MAX) + 32 {
             return Err(io::Error::other(format!("a block of {} bytes cannot open to {len}", raw.len())));
+        }
+        if len > self.len_max {
+            return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.block.resize(len, 0);
         self.at = 0;
