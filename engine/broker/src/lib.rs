@@ -39,12 +39,20 @@ mod waiting;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use ringlog_io::process;
 use tracing_subscriber::EnvFilter;
 
 use crate::settings::Parsed;
 
-/// SIGINT and SIGTERM end the broker in order.
-pub(crate) const STOP_SIGNALS: [i32; 2] = [2, 15];
+const SIGHUP: i32 = 1;
+const SIGINT: i32 = 2;
+const SIGTERM: i32 = 15;
+
+/// What ends the broker in order. SIGHUP does where it is not ignored: a broker under nohup(1) outlives its terminal, as
+/// one on a JVM does.
+pub(crate) fn stop_signals() -> Vec<i32> {
+    [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|signal| *signal != SIGHUP || !process::ignores(SIGHUP)).collect()
+}
 
 /// Runs `ringlog broker` with the arguments after the verb, until a signal stops it.
 #[must_use]
@@ -60,7 +68,7 @@ pub fn main(args: Vec<String>) -> ExitCode {
     log_to_stderr();
     settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     die_with_any_thread();
-    if let Err(error) = ringlog_io::driver::block_signals(&STOP_SIGNALS) {
+    if let Err(error) = ringlog_io::driver::block_signals(&stop_signals()) {
         return fail(&format!("signals could not be blocked: {error}"));
     }
     match start::run(settings) {

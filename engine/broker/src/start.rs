@@ -294,7 +294,7 @@ impl Context {
             startup,
             checkpointed: Arc::new(checkpointed),
         }))?;
-        driver.signals(&crate::STOP_SIGNALS).map_err(|error| format!("signals could not be taken: {error}"))?;
+        driver.signals(&crate::stop_signals()).map_err(|error| format!("signals could not be taken: {error}"))?;
         Ok(desk)
     }
 

@@ -27,6 +27,7 @@ mod helper;
 pub mod host;
 pub mod job;
 mod net;
+pub mod process;
 mod sendlist;
 pub mod sim;
 mod slab;

@@ -36,8 +36,14 @@ impl RawAddress {
         self.len
     }
 
-    /// Reads it.
+    /// Reads it. An IPv4 peer of a listener for both families comes mapped into IPv6, and is the IPv4 peer that it is.
     fn decode(&self) -> io::Result<SocketAddr> {
+        let mut address = self.decode_family()?;
+        address.set_ip(address.ip().to_canonical());
+        Ok(address)
+    }
+
+    fn decode_family(&self) -> io::Result<SocketAddr> {
         match i32::from(self.storage.ss_family) {
             libc::AF_INET => {
                 // SAFETY: the family says that a sockaddr_in stands here; sockaddr_storage is larger and aligned for it.
@@ -102,10 +108,13 @@ fn set_option(fd: RawFd, level: i32, option: i32, value: i32) -> io::Result<()> 
     check(unsafe { libc::setsockopt(fd, level, option, (&raw const value).cast(), len) }).map(drop)
 }
 
-/// Sets what the options ask for, and TCP_NODELAY.
+/// Sets what the options ask for, and what every connection of Kafka has: TCP_NODELAY, and SO_KEEPALIVE, by which the
+/// kernel finds peers that are gone without a word (SocketServer.configureAcceptedSocketChannel,
+/// Selector.configureSocketChannel).
 pub(crate) fn set_options(fd: RawFd, options: SocketOptions) -> io::Result<()> {
     let size = |bytes: usize| i32::try_from(bytes).unwrap_or(i32::MAX);
     set_option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+    set_option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
     if let Some(bytes) = options.send_buffer_bytes {
         set_option(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, size(bytes))?;
     }
@@ -192,14 +201,21 @@ pub(crate) fn connect(fd: RawFd, address: &RawAddress) -> io::Result<bool> {
     }
 }
 
+fn get_option(fd: RawFd, level: i32, option: i32) -> io::Result<i32> {
+    let mut value = 0i32;
+    let mut len = size_of::<i32>() as libc::socklen_t;
+    let target = (&raw mut value).cast();
+    // SAFETY: the target is `len` writable bytes on this stack frame.
+    check(unsafe { libc::getsockopt(fd, level, option, target, &mut len) })?;
+    Ok(value)
+}
+
 /// The error that a socket holds, taken out of it.
 pub(crate) fn take_error(fd: RawFd) -> io::Result<()> {
-    let mut code = 0i32;
-    let mut len = size_of::<i32>() as libc::socklen_t;
-    let target = (&raw mut code).cast();
-    // SAFETY: the target is `len` writable bytes on this stack frame.
-    check(unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, target, &mut len) })?;
-    if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
+    match get_option(fd, libc::SOL_SOCKET, libc::SO_ERROR)? {
+        0 => Ok(()),
+        code => Err(io::Error::from_raw_os_error(code)),
+    }
 }
 
 /// Receives into the spare capacity of `bytes`, at most `len_max`; makes it longer by what came.
@@ -264,6 +280,31 @@ mod tests {
         for text in ["127.0.0.1:9092", "[::1]:9092", "[fe80::1%3]:1", "255.255.255.255:65535"] {
             let address: SocketAddr = text.parse().expect("an address");
             assert_eq!(RawAddress::from(address).decode().expect("decodes"), address);
+        }
+    }
+
+    #[test]
+    fn an_ipv4_peer_of_a_listener_for_both_families_is_shown_as_ipv4() {
+        let listener = listen("[::]:0".parse().expect("an address")).expect("listens");
+        let port = local_address(listener.as_raw_fd()).expect("bound").port();
+        let client = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connects");
+        let (accepted, peer) = loop {
+            match accept(listener.as_raw_fd()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::yield_now(),
+                result => break result.expect("accepts"),
+            }
+        };
+        let ours = client.local_addr().expect("connected");
+        assert_eq!(peer, ours);
+        assert_eq!(peer_address(accepted.as_raw_fd()).expect("connected"), ours);
+    }
+
+    #[test]
+    fn connections_are_kept_alive_and_send_at_once() {
+        let socket = tcp_socket("127.0.0.1:0".parse().expect("an address")).expect("a socket");
+        set_options(socket.as_raw_fd(), SocketOptions::default()).expect("options");
+        for (level, option) in [(libc::SOL_SOCKET, libc::SO_KEEPALIVE), (libc::IPPROTO_TCP, libc::TCP_NODELAY)] {
+            assert_ne!(get_option(socket.as_raw_fd(), level, option).expect("an option"), 0, "{option}");
         }
     }
 }
