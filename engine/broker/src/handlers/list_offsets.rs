@@ -1,5 +1,8 @@
 //! ListOffsets: v1-11. Offsets by timestamp, and Kafka's special timestamps.
 //!
+//! A partition that is named twice is answered once, with INVALID_REQUEST; a special timestamp that the version lacks is
+//! refused before the topic is looked up (Kafka's ReplicaManager.fetchOffset).
+//!
 //! | timestamp | asks for                 | from version | answer here                             |
 //! |-----------|--------------------------|--------------|-----------------------------------------|
 //! | -1        | latest                   | 1            | high watermark (last stable offset)     |
@@ -8,6 +11,8 @@
 //! | -4        | earliest local           | 8            | log start offset (nothing is tiered)    |
 //! | -5        | latest tiered            | 9            | -1: none                                |
 //! | -6        | earliest pending upload  | 11           | -1: none                                |
+
+use std::collections::BTreeMap;
 
 use ringlog_wire::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
@@ -41,24 +46,35 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
         Ok(request) => request,
         Err(refused) => return Outcome::Refuse(refused),
     };
-    let version = incoming.asked.api_version;
-    let topics = request
-        .topics
-        .iter()
-        .map(|topic| ListOffsetsTopicResponse {
-            name: topic.name.clone(),
-            partitions: topic
-                .partitions
-                .iter()
-                .map(|partition| {
-                    let found = look_up(broker, &topic.name, partition, request.isolation_level, version);
-                    answer(partition.partition_index, found)
-                })
-                .collect(),
-            ..Default::default()
-        })
-        .collect();
+    let topics = answers(&request, |topic, partition| {
+        look_up(broker, topic, partition, request.isolation_level, incoming.asked.api_version)
+    });
     Response::of(incoming.asked, &ListOffsetsResponse { topics, ..Default::default() }).into()
+}
+
+/// One answer for each partition that is named, in the order of naming.
+fn answers(
+    request: &ListOffsetsRequest,
+    look_up: impl Fn(&str, &ListOffsetsPartition) -> Result<Found, ErrorCode>,
+) -> Vec<ListOffsetsTopicResponse> {
+    let named = || request.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |one| (&topic.name, one)));
+    let mut times: BTreeMap<(&str, i32), usize> = BTreeMap::new();
+    named().for_each(|(topic, one)| *times.entry((topic, one.partition_index)).or_default() += 1);
+    let mut answers: Vec<ListOffsetsTopicResponse> = Vec::with_capacity(request.topics.len());
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    for (topic, partition) in named() {
+        let found = match times.remove(&(topic.as_str(), partition.partition_index)) {
+            Some(1) => look_up(topic, partition),
+            Some(_) => Err(ErrorCode::INVALID_REQUEST),
+            None => continue,
+        };
+        let place = *places.entry(topic).or_insert_with(|| {
+            answers.push(ListOffsetsTopicResponse { name: topic.clone(), ..Default::default() });
+            answers.len() - 1
+        });
+        answers[place].partitions.push(answer(partition.partition_index, found));
+    }
+    answers
 }
 
 fn answer(partition_index: i32, found: Result<Found, ErrorCode>) -> ListOffsetsPartitionResponse {
@@ -76,22 +92,24 @@ fn look_up(
     isolation_level: i8,
     version: i16,
 ) -> Result<Found, ErrorCode> {
+    if first_version(asked.timestamp).is_none_or(|first| version < first) {
+        return Err(ErrorCode::UNSUPPORTED_VERSION);
+    }
     let topic = broker.topic(topic, None)?;
     let place = broker.place(topic, asked.partition_index).map_err(|NotHere { error, .. }| error)?;
     broker.check_epoch(place, asked.current_leader_epoch)?;
-    if version < first_version(asked.timestamp) {
-        return Err(ErrorCode::UNSUPPORTED_VERSION);
-    }
     find(broker, place, asked.timestamp, isolation_level)
 }
 
-fn first_version(timestamp: i64) -> i16 {
+/// The first version that has a timestamp's meaning; `None` for one that no version has.
+fn first_version(timestamp: i64) -> Option<i16> {
     match timestamp {
-        MAX_TIMESTAMP => 7,
-        EARLIEST_LOCAL => 8,
-        LATEST_TIERED => 9,
-        EARLIEST_PENDING_UPLOAD => 11,
-        _ => 1,
+        MAX_TIMESTAMP => Some(7),
+        EARLIEST_LOCAL => Some(8),
+        LATEST_TIERED => Some(9),
+        EARLIEST_PENDING_UPLOAD => Some(11),
+        LATEST | EARLIEST | 0.. => Some(1),
+        _ => None,
     }
 }
 
@@ -106,7 +124,6 @@ fn find(broker: &Broker, place: Place, timestamp: i64, isolation_level: i8) -> R
         }
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ok(NOTHING),
         MAX_TIMESTAMP => by_time(replica, replica.log.offset_of_max_timestamp(), visible),
-        timestamp if timestamp < 0 => Err(ErrorCode::UNSUPPORTED_VERSION),
         timestamp => by_time(replica, replica.log.offset_for_timestamp(timestamp), visible),
     }
 }
@@ -127,5 +144,43 @@ fn by_time(
             tracing::error!(topic = %replica.topic, partition = replica.key.partition, %error, "look-up by timestamp failed");
             Err(ErrorCode::KAFKA_STORAGE_ERROR)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringlog_wire::messages::list_offsets::ListOffsetsTopic;
+
+    use super::*;
+
+    fn topic(name: &str, partitions: &[i32]) -> ListOffsetsTopic {
+        let partition = |&partition_index: &i32| ListOffsetsPartition { partition_index, ..Default::default() };
+        let partitions = partitions.iter().map(partition).collect();
+        ListOffsetsTopic { name: name.to_owned(), partitions, ..Default::default() }
+    }
+
+    #[test]
+    fn a_partition_named_twice_is_answered_once_as_an_invalid_request() {
+        let topics = vec![topic("a", &[0, 1, 0]), topic("b", &[0, 2]), topic("a", &[1, 2]), topic("b", &[])];
+        let request = ListOffsetsRequest { topics, ..Default::default() };
+        let answers = answers(&request, |_, partition| Ok((i64::from(partition.partition_index) * 10, -1, 0)));
+        let told: Vec<(&str, Vec<(i32, i16, i64)>)> = answers
+            .iter()
+            .map(|topic| {
+                let one = |one: &ListOffsetsPartitionResponse| (one.partition_index, one.error_code, one.offset);
+                (topic.name.as_str(), topic.partitions.iter().map(one).collect())
+            })
+            .collect();
+        let invalid = ErrorCode::INVALID_REQUEST.0;
+        assert_eq!(
+            told,
+            [("a", vec![(0, invalid, -1), (1, invalid, -1), (2, 0, 20)]), ("b", vec![(0, 0, 0), (2, 0, 20)])]
+        );
+    }
+
+    #[test]
+    fn a_special_timestamp_has_a_first_version_and_the_others_have_none() {
+        let first: Vec<Option<i16>> = (-8..=1).map(first_version).collect();
+        assert_eq!(first, [None, None, Some(11), Some(9), Some(8), Some(7), Some(1), Some(1), Some(1), Some(1)]);
     }
 }

@@ -25,6 +25,7 @@ pub(crate) mod offset_fetch;
 pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
 mod reads;
+pub(crate) mod sasl;
 pub(crate) mod sync_group;
 
 use ringlog_wire::ApiKey;
@@ -63,6 +64,7 @@ pub(crate) const HANDLERS: &[Handler] = &[
     sync_group::HANDLER,
     describe_groups::HANDLER,
     list_groups::HANDLER,
+    sasl::HANDSHAKE,
     api_versions::HANDLER,
     create_topics::HANDLER,
     delete_topics::HANDLER,
@@ -70,6 +72,7 @@ pub(crate) const HANDLERS: &[Handler] = &[
     offset_for_leader_epoch::HANDLER,
     reads::DESCRIBE_CONFIGS,
     alter_configs::ALTER,
+    sasl::AUTHENTICATE,
     create_partitions::HANDLER,
     delete_groups::HANDLER,
     alter_configs::INCREMENTAL,
