@@ -129,6 +129,20 @@ def listed(topic, partition, timestamp):
     return send
 
 
+def listed_twice(topics):
+    """Asks for the earliest offset; the outcome is the whole answer: topics, partitions, errors, offsets, sorted."""
+    def read(cursor):
+        said = {}
+        for _ in range(cursor.take("i")):
+            said.setdefault(cursor.string(), []).extend(cursor.take("ihqq") for _ in range(cursor.take("i")))
+        return str(sorted((topic, sorted((one[0], one[1], one[3]) for one in answers)) for topic, answers in said.items()))
+
+    def send(broker):
+        asked = [(topic, [(partition, -2) for partition in partitions]) for topic, partitions in topics]
+        return exchange(wire.leader_port(broker.port, TOPIC, 1), wire.frame(wire.list_offsets_of(asked)), read)
+    return send
+
+
 def created(topic, partitions=1, replicas=1, configs=()):
     def read(cursor):
         cursor.take("i"), cursor.take("i"), cursor.string()
@@ -443,7 +457,12 @@ def join(group, session_ms):
     return wire.string(group) + struct.pack(">i", session_ms) + wire.string("") + wire.string("consumer") + protocols
 
 
+def shaken(cursor):
+    return f"error {cursor.take('h')}, {cursor.take('i')} mechanisms"
+
+
 def request_cases():
+    array_of = struct.Struct(">i").pack
     return [
         ("fetch unknown topic", "error 3", fetched("nowhere", 0, 0)),
         ("fetch unknown partition", "error 3", fetched(TOPIC, 99, 0)),
@@ -451,6 +470,17 @@ def request_cases():
         ("fetch offset negative", "error 1", fetched(TOPIC, 0, -5)),
         ("list offsets unknown topic", "error 3", listed("nowhere", 0, -1)),
         ("list offsets timestamp -9", "error 35", listed(TOPIC, 0, -9)),
+        ("list offsets timestamp -9 of an unknown topic", "error 35", listed("nowhere", 0, -9)),
+        ("list offsets of a timestamp of version 9 in version 1", "error 35", listed("nowhere", 0, -5)),
+        ("list offsets of a partition named twice", "[('bad', [(0, 42, -1)])]", listed_twice([(TOPIC, [0, 0])])),
+        ("list offsets of a topic named twice", "[('bad', [(0, 42, -1), (1, 0, 0)])]", listed_twice([(TOPIC, [0]), (TOPIC, [1, 0])])),
+        ("list offsets of an unknown partition named twice", "[('bad', [(9, 42, -1)])]", listed_twice([(TOPIC, [9]), (TOPIC, [9])])),
+        ("list offsets of no partition", "[]", listed_twice([(TOPIC, [])])),
+        ("sasl handshake on a plain port", "error 34, 0 mechanisms", framed(wire.request(17, 1, wire.string("PLAIN")), shaken)),
+        ("sasl handshake 0 on a plain port", "error 34, 0 mechanisms", framed(wire.request(17, 0, wire.string("PLAIN")), shaken)),
+        ("sasl handshake cut", "closed", framed(wire.request(17, 1, b"\0\x05PL"))),
+        ("sasl authenticate on a plain port", "error 34", framed(wire.request(36, 0, array_of(3) + b"a\0b"),
+                                                                 lambda cursor: outcome(cursor.take("h")))),
         ("create topic there already", "error 36", created(TOPIC)),
         ("create topic with zero partitions", "error 37", created("bad-zero", 0)),
         ("create topic with replication factor 2", "error 38", created("bad-rf", 1, 2)),

@@ -103,8 +103,13 @@ def fetch(topic, partition, offset, max_bytes=1 << 20, wait_ms=200, correlation=
 
 
 def list_offsets(topic, partition, timestamp, correlation=1):
-    body = struct.pack(">i", -1) + array([string(topic) + array([struct.pack(">iq", partition, timestamp)])])
-    return request(LIST_OFFSETS, 1, body, correlation)
+    return list_offsets_of([(topic, [(partition, timestamp)])], correlation)
+
+
+def list_offsets_of(topics, correlation=1):
+    """Of topics as (name, [(partition, timestamp), ...]), however often each is named."""
+    named = [string(topic) + array([struct.pack(">iq", *one) for one in asked]) for topic, asked in topics]
+    return request(LIST_OFFSETS, 1, struct.pack(">i", -1) + array(named), correlation)
 
 
 def metadata(topics, correlation=1, create=False):

@@ -164,18 +164,13 @@ mod tests {
         let topics = vec![topic("a", &[0, 1, 0]), topic("b", &[0, 2]), topic("a", &[1, 2]), topic("b", &[])];
         let request = ListOffsetsRequest { topics, ..Default::default() };
         let answers = answers(&request, |_, partition| Ok((i64::from(partition.partition_index) * 10, -1, 0)));
-        let told: Vec<(&str, Vec<(i32, i16, i64)>)> = answers
-            .iter()
-            .map(|topic| {
-                let one = |one: &ListOffsetsPartitionResponse| (one.partition_index, one.error_code, one.offset);
-                (topic.name.as_str(), topic.partitions.iter().map(one).collect())
-            })
-            .collect();
+        let told = |topic: &ListOffsetsTopicResponse| -> Vec<_> {
+            topic.partitions.iter().map(|one| (one.partition_index, one.error_code, one.offset)).collect()
+        };
         let invalid = ErrorCode::INVALID_REQUEST.0;
-        assert_eq!(
-            told,
-            [("a", vec![(0, invalid, -1), (1, invalid, -1), (2, 0, 20)]), ("b", vec![(0, 0, 0), (2, 0, 20)])]
-        );
+        assert_eq!(answers.iter().map(|topic| topic.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(told(&answers[0]), [(0, invalid, -1), (1, invalid, -1), (2, 0, 20)]);
+        assert_eq!(told(&answers[1]), [(0, 0, 0), (2, 0, 20)]);
     }
 
     #[test]

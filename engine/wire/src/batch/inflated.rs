@@ -164,7 +164,7 @@ impl Long<'_, '_, '_> {
     }
 
     /// A variable-length integer, which `read` gives with its length.
-    fn number<T>(&mut self, read: fn(&[u8]) -> Result<(T, usize), RecordFault>) -> Result<T, Stop> {
+    fn number<T>(&mut self, read: fn(&[u8]) -> record::Measured<T>) -> Result<T, Stop> {
         let wanted = self.left.min(record::VARLONG_LEN_MAX);
         while self.window.ready().len() < wanted {
             if !self.window.read_on()? {

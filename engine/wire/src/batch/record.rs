@@ -126,14 +126,17 @@ pub(super) fn parse(body: &[u8]) -> Result<Raw<'_>, RecordFault> {
 /// The longest variable-length integer.
 pub(super) const VARLONG_LEN_MAX: usize = 10;
 
-/// The 32-bit integer at the start of `bytes`, and how many bytes it takes.
-pub(super) fn varint(bytes: &[u8]) -> Result<(i32, usize), RecordFault> {
+/// A value at the start of some bytes, and how many of them it takes.
+pub(super) type Measured<T> = Result<(T, usize), RecordFault>;
+
+/// The 32-bit integer at the start of `bytes`.
+pub(super) fn varint(bytes: &[u8]) -> Measured<i32> {
     let mut cursor = Cursor::new(bytes);
     cursor.varint().map(|value| (value, cursor.at))
 }
 
-/// The 64-bit integer at the start of `bytes`, and how many bytes it takes.
-pub(super) fn varlong(bytes: &[u8]) -> Result<(i64, usize), RecordFault> {
+/// The 64-bit integer at the start of `bytes`.
+pub(super) fn varlong(bytes: &[u8]) -> Measured<i64> {
     let mut cursor = Cursor::new(bytes);
     cursor.varlong().map(|value| (value, cursor.at))
 }
