@@ -22,6 +22,7 @@ use crate::group_desk::Groups;
 use crate::handlers::fetch::WaitingFetch;
 use crate::handlers::init_producer_id::{self, Stock};
 use crate::handlers::produce::PendingProduce;
+use crate::limits::Budget;
 use crate::metadata::controller::{Call, Outcome as Decided};
 use crate::metadata::image::{Image, Owner, ShardId, Topic};
 use crate::random::Random;
@@ -47,6 +48,8 @@ pub(crate) struct Incoming {
     pub(crate) client_host: Arc<str>,
     pub(crate) frame: Slice,
     pub(crate) body_at: usize,
+    /// What its elements may take of memory when they are decoded.
+    pub(crate) decode_bytes: usize,
     pub(crate) reply_to: ReplyTo,
 }
 
@@ -56,7 +59,7 @@ impl Incoming {
         let Asked { api, api_version: version, .. } = self.asked;
         let refuse = |error| Refused::Body { api: api.name(), version, error };
         // Positions of records are those of the frame, so the header is read over, not cut off.
-        let mut reader = Reader::new(&self.frame);
+        let mut reader = Reader::within(&self.frame, self.decode_bytes);
         reader.take(self.body_at).map_err(refuse)?;
         R::decode(&mut reader, version).map_err(refuse)
     }
@@ -100,6 +103,7 @@ pub(crate) enum Caller {
 pub(crate) struct Broker {
     pub(crate) shard: ShardId,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) budget: Budget,
     pub(crate) image: Arc<Image>,
     pub(crate) replicas: Replicas,
     pub(crate) sessions: SessionCache,
@@ -139,7 +143,7 @@ impl Broker {
     /// A shard's state with no partitions yet. The clock gives the time of the first turn, and the seeds.
     pub(crate) fn new(
         shard: ShardId,
-        settings: Arc<Settings>,
+        (settings, budget): (Arc<Settings>, Budget),
         files: Rc<dyn Files>,
         clock: &dyn Clock,
         image: Arc<Image>,
@@ -147,9 +151,14 @@ impl Broker {
         Self {
             shard,
             replicas: Replicas::new(files, settings.log_dir().to_path_buf()),
-            sessions: SessionCache::new(settings.max_incremental_fetch_session_cache_slots(), clock.random()),
+            sessions: SessionCache::new(
+                settings.max_incremental_fetch_session_cache_slots(),
+                budget.session_bytes,
+                clock.random(),
+            ),
             groups: Groups::new(&settings),
             settings,
+            budget,
             image,
             produces: BTreeMap::new(),
             next_produce: 0,

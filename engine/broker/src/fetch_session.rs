@@ -3,7 +3,7 @@
 //! ```text
 //!   session id, epoch     what it is               becomes
 //!   0 or any, -1          full, closes the session  sessionless
-//!   0 or any,  0          full, wants a session     a new session, or sessionless where the cache is full
+//!   0 or any,  0          full, wants a session     a new session, or sessionless where slots or memory are used up
 //!   id, the next epoch    incremental               the session, changed by what the request says
 //! ```
 //!
@@ -16,7 +16,8 @@
 //! - A slot's epoch is the one that its next request must have; it counts up when a request begins.
 //! - A partition that returned records goes to the end of the order, so that one which always has data cannot starve the
 //!   others when answers are cut at `max_bytes`.
-//! - Slots and partitions of a session are limited.
+//! - Slots, partitions of a session, and the memory of all sessions together are limited. A session that grows beyond the
+//!   memory is closed; its client starts with a full request.
 //!
 //! Kafka's `FetchManager`, `FetchContext`, `FetchSessionCache`.
 
@@ -109,6 +110,8 @@ struct Slot {
     created: Nanos,
     last_used: Nanos,
     partition_count: usize,
+    /// Of memory.
+    bytes: usize,
     by_id: bool,
     /// `None` while a request has it.
     partitions: Option<Partitions>,
@@ -134,15 +137,18 @@ impl Slot {
 #[derive(Debug)]
 pub(crate) struct SessionCache {
     slots_max: usize,
+    bytes_max: usize,
     slots: BTreeMap<i32, Slot>,
+    /// The sum of the slots' own.
+    bytes: usize,
     random: u64,
 }
 
 impl SessionCache {
-    /// A cache of `max.incremental.fetch.session.cache.slots` sessions; 0 turns sessions off. Session ids follow from the
-    /// seed.
-    pub(crate) fn new(slots_max: usize, seed: u64) -> Self {
-        Self { slots_max, slots: BTreeMap::new(), random: seed }
+    /// A cache of `max.incremental.fetch.session.cache.slots` sessions, which take `bytes_max` of memory at most; 0 turns
+    /// sessions off. Session ids follow from the seed.
+    pub(crate) fn new(slots_max: usize, bytes_max: usize, seed: u64) -> Self {
+        Self { slots_max, bytes_max, slots: BTreeMap::new(), bytes: 0, random: seed }
     }
 
     #[cfg(test)]
@@ -170,7 +176,7 @@ impl SessionCache {
 
     fn begin_full(&mut self, request: &FetchRequest, by_id: bool, now: Nanos) -> FetchContext {
         if request.session_id != NO_SESSION {
-            self.slots.remove(&request.session_id);
+            self.remove(request.session_id);
         }
         let partitions = Partitions::of(request, by_id);
         let wants_session = request.session_epoch == INITIAL_EPOCH && partitions.len() <= PARTITIONS_MAX;
@@ -196,17 +202,19 @@ impl SessionCache {
             return Err(ErrorCode::FETCH_SESSION_TOPIC_ID_ERROR);
         }
         let Some(mut partitions) = slot.partitions.take() else {
-            self.slots.remove(&session_id);
+            self.remove(session_id);
             return Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
         };
         partitions.want(request);
         partitions.forget(request);
-        if partitions.len() > PARTITIONS_MAX {
-            self.slots.remove(&session_id);
+        let (bytes_before, bytes) = (slot.bytes, partitions.bytes());
+        let is_too_large = bytes > bytes_before && self.bytes - bytes_before + bytes > self.bytes_max;
+        if is_too_large || partitions.len() > PARTITIONS_MAX {
+            self.remove(session_id);
             return Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
         }
         if partitions.len() == 0 {
-            self.slots.remove(&session_id);
+            self.remove(session_id);
             return Ok(FetchContext {
                 kind: Kind::Sessionless,
                 session_id: NO_SESSION,
@@ -217,6 +225,8 @@ impl SessionCache {
         slot.epoch = if slot.epoch == i32::MAX { 1 } else { slot.epoch + 1 };
         slot.last_used = now;
         slot.partition_count = partitions.len();
+        slot.bytes = bytes;
+        self.bytes = self.bytes - bytes_before + bytes;
         Ok(FetchContext { kind: Kind::Incremental, session_id, epoch: slot.epoch, partitions })
     }
 
@@ -242,15 +252,26 @@ impl SessionCache {
             created: now,
             last_used: now,
             partition_count: partitions.len(),
+            bytes: partitions.bytes(),
             by_id: partitions.by_id,
             partitions: None,
         };
-        if self.slots_max == 0 || (self.slots.len() >= self.slots_max && !self.evict_for(&slot, now)) {
+        if self.slots_max == 0 || slot.bytes > self.bytes_max {
             return None;
         }
+        while self.slots.len() >= self.slots_max || self.bytes + slot.bytes > self.bytes_max {
+            if !self.evict_for(&slot, now) {
+                return None;
+            }
+        }
         let session_id = self.free_id();
+        self.bytes += slot.bytes;
         self.slots.insert(session_id, slot);
         Some(session_id)
+    }
+
+    fn remove(&mut self, session_id: i32) {
+        self.bytes -= self.slots.remove(&session_id).map_or(0, |slot| slot.bytes);
     }
 
     /// Puts out the session that was not used for the longest time, where that is long; else the least valuable of those
@@ -266,7 +287,7 @@ impl SessionCache {
             yielding.min_by_key(|(_, slot)| slot.value()).filter(|(_, slot)| slot.value() < new.value())
         };
         let Some(id) = stale.or_else(least).map(|(id, _)| *id) else { return false };
-        self.slots.remove(&id);
+        self.remove(id);
         true
     }
 

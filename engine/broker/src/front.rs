@@ -17,7 +17,7 @@ use ringlog_io::{Buf, Buffers, Files, Nanos, Slice, Socket, Token};
 
 use crate::broker::ReplyTo;
 use crate::connection::{Connection, Receive, Refused};
-use crate::limits;
+use crate::limits::Budget;
 use crate::response::Response;
 use crate::settings::Settings;
 use crate::submission::{FileSent, Submission, Submissions};
@@ -46,6 +46,7 @@ pub(crate) struct Front {
     settings: Arc<Settings>,
     files: Rc<dyn Files>,
     buffers: Buffers,
+    budget: Budget,
     clients: Vec<Option<Client>>,
     free: Vec<u32>,
     next_generation: u32,
@@ -56,11 +57,12 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    pub(crate) fn new(settings: Arc<Settings>, files: Rc<dyn Files>, buffers: Buffers) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>, files: Rc<dyn Files>, buffers: Buffers, budget: Budget) -> Self {
         Self {
             settings,
             files,
             buffers,
+            budget,
             clients: Vec::new(),
             free: Vec::new(),
             next_generation: 0,
@@ -81,9 +83,9 @@ impl Front {
             }
         };
         let open = self.clients.len() - self.free.len();
-        let limit = limits::CONNECTIONS.min(self.settings.max_connections());
+        let limit = self.budget.connections;
         if open >= limit {
-            tracing::warn!(%peer, limit, "a connection over the limit was closed (max.connections)");
+            tracing::warn!(%peer, limit, "a connection over the limit was closed (max.connections, descriptors or memory: see the start)");
             self.out.push(Submission::Close { socket });
             return;
         }

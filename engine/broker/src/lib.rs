@@ -39,10 +39,13 @@ mod waiting;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use ringlog_io::process;
+use ringlog_io::{Files, OsFiles, process};
+use ringlog_storage::PartitionName;
 use tracing_subscriber::EnvFilter;
 
-use crate::settings::Parsed;
+use crate::limits::{Budget, Means};
+use crate::settings::{Parsed, Settings};
+use crate::start::StartError;
 
 const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
@@ -71,10 +74,33 @@ pub fn main(args: Vec<String>) -> ExitCode {
     if let Err(error) = ringlog_io::driver::block_signals(&stop_signals()) {
         return fail(&format!("signals could not be blocked: {error}"));
     }
-    match start::run(settings) {
+    let budget = match budget(&settings) {
+        Ok(budget) => budget,
+        Err(error) => return fail(&error),
+    };
+    match start::run(settings, budget) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
+}
+
+/// Takes all descriptors that this process may have, as the JVM does, and shares out what there is.
+fn budget(settings: &Settings) -> Result<Budget, StartError> {
+    let descriptors = process::raise_descriptors().map_err(|error| format!("descriptors: {error}"))?;
+    let means = Means {
+        memory: process::memory().map_err(|error| format!("how much memory there is: {error}"))?,
+        descriptors: usize::try_from(descriptors.limit).unwrap_or(usize::MAX),
+        partitions: partition_folders(settings),
+    };
+    let budget = Budget::share_out(settings, &means).map_err(|error| error.to_string())?;
+    tracing::info!("{}", budget.sentence(settings, &means));
+    Ok(budget)
+}
+
+/// How many partitions are in the log directory, which may not be there yet.
+fn partition_folders(settings: &Settings) -> usize {
+    let entries = OsFiles::new().list(settings.log_dir()).unwrap_or_default();
+    entries.iter().filter(|entry| entry.is_dir && PartitionName::parse(&entry.name).is_some()).count()
 }
 
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {

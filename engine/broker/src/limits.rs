@@ -4,10 +4,15 @@
 //!   a connection:  REQUESTS_IN_FLIGHT replies held in order, OUTPUT_BYTES of answers queued in memory
 //!   a shard:       RECEIVE_BUFFERS x RECEIVE_BUFFER_BYTES lent to the kernel, CONNECTIONS connections
 //! ```
-//! Settings under Kafka's names (message.max.bytes, socket.request.max.bytes, max.connections, ...) are limits too, and
-//! stand in `settings`.
+//! What depends on the machine and on settings is shared out once, when the broker starts: [`Budget`]. Settings under
+//! Kafka's names (message.max.bytes, socket.request.max.bytes, max.connections, ...) are limits too, and stand in
+//! `settings`.
 
-/// Connections of one shard. Each is a descriptor.
+mod budget;
+
+pub(crate) use budget::{Budget, Means};
+
+/// Connections of one shard, where descriptors, memory and max.connections allow so many.
 pub(crate) const CONNECTIONS: usize = 8_192;
 
 /// Requests of one connection that may wait for their reply. Kafka's is 1: it handles a connection's requests one after
@@ -42,7 +47,5 @@ pub(crate) const CONTROLLER_CALLS: usize = 1_024;
 /// Fetches of one shard that may wait for data.
 pub(crate) const WAITING_FETCHES: usize = 65_536;
 
-const _: () = assert!(TRANSFER_BYTES <= OUTPUT_BYTES);
 const _: () = assert!(RECEIVE_BUFFER_BYTES <= FRAME_FIRST_BYTES);
-const _: () = assert!(RECEIVE_BUFFERS as usize * RECEIVE_BUFFER_BYTES <= 16 << 20);
 const _: () = assert!(REQUESTS_IN_FLIGHT * CONNECTIONS <= 1 << 20);

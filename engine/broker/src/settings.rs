@@ -242,6 +242,12 @@ impl Settings {
         }
     }
 
+    /// `ringlog.memory` in bytes, where it is given.
+    #[must_use]
+    pub(crate) fn memory(&self) -> Option<u64> {
+        key::size(self.values.text("ringlog.memory")?)
+    }
+
     /// `ringlog.transfer`: whether ranges of the log go to `peer` by reference.
     pub(crate) fn sends_by_reference(&self, peer: std::net::IpAddr) -> bool {
         match self.values.text("ringlog.transfer") {

@@ -267,7 +267,8 @@ impl Shard {
 /// Finds the handler of a request, and lets it work.
 fn dispatch(broker: &mut Broker, asking: Asking) -> Outcome {
     let Asking { frame, host: client_host, reply_to } = asking;
-    let mut reader = Reader::new(&frame);
+    let decode_bytes = broker.budget.decode_bytes;
+    let mut reader = Reader::within(&frame, decode_bytes);
     let header = match RequestHeader::decode(&mut reader) {
         Ok(header) => header,
         Err(error) => return Outcome::Refuse(Refused::Header(error)),
@@ -279,6 +280,6 @@ fn dispatch(broker: &mut Broker, asking: Asking) -> Outcome {
     let Some(handler) = handlers::find(api, asked.api_version) else {
         return if api == ApiKey::ApiVersions { api_versions::unsupported(asked) } else { Outcome::Refuse(refused) };
     };
-    let incoming = Incoming { asked, client_id: header.client_id, client_host, frame, body_at, reply_to };
+    let incoming = Incoming { asked, client_id: header.client_id, client_host, frame, body_at, decode_bytes, reply_to };
     (handler.handle)(broker, &incoming)
 }

@@ -34,7 +34,7 @@ use crate::broker::Broker;
 use crate::controller_desk::Desk;
 use crate::event_loop::EventLoop;
 use crate::front::Front;
-use crate::limits;
+use crate::limits::{self, Budget};
 use crate::mail::{Address, Mailbox, Newest};
 use crate::metadata::image::{Image, ShardId};
 use crate::settings::Settings;
@@ -84,7 +84,7 @@ enum Said {
 type Closed = (BTreeMap<PartitionName, Checkpointed>, bool);
 
 /// Runs the broker until a signal stops it.
-pub(crate) fn run(settings: Arc<Settings>) -> Result<(), StartError> {
+pub(crate) fn run(settings: Arc<Settings>, budget: Budget) -> Result<(), StartError> {
     let shards = settings.shards();
     let (said, hear) = channel();
     let (closed, all_closed) = channel();
@@ -97,6 +97,7 @@ pub(crate) fn run(settings: Arc<Settings>) -> Result<(), StartError> {
         let context = Context {
             shard,
             settings: Arc::clone(&settings),
+            budget,
             said: said.clone(),
             wait,
             closed: closed.clone(),
@@ -193,6 +194,7 @@ fn announce(settings: &Settings, ports: &[u16], first: &Bound) {
 struct Context {
     shard: usize,
     settings: Arc<Settings>,
+    budget: Budget,
     said: Sender<Said>,
     wait: Receiver<Go>,
     closed: Sender<Closed>,
@@ -238,6 +240,7 @@ impl Context {
             choice: self.settings.io(),
             receive_buffers: limits::RECEIVE_BUFFERS,
             receive_buffer_bytes: limits::RECEIVE_BUFFER_BYTES,
+            kept_buffer_bytes: self.budget.kept_bytes,
             ..DriverOptions::default()
         };
         driver::open(options).map_err(|error| format!("the driver could not be opened: {error}"))
@@ -307,9 +310,9 @@ impl Context {
         (loaded, controller): (Loaded, Address),
     ) -> Result<(), StartError> {
         let (settings, files) = (&self.settings, driver.files());
-        let front = Front::new(Arc::clone(settings), Rc::clone(&files), driver.buffers());
+        let front = Front::new(Arc::clone(settings), Rc::clone(&files), driver.buffers(), self.budget);
         let image = Arc::clone(&loaded.image);
-        let mut broker = Broker::new(ShardId(self.shard), Arc::clone(settings), files, &*driver, image);
+        let mut broker = Broker::new(ShardId(self.shard), (Arc::clone(settings), self.budget), files, &*driver, image);
         apply_image::load(&mut broker, loaded.startup, &loaded.checkpointed)?;
         self.say(Said::Ready)?;
         if !matches!(self.wait.recv(), Ok(Go::Serve)) {

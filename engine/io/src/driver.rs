@@ -272,6 +272,8 @@ pub struct DriverOptions {
     pub receive_buffers: u16,
     /// Size of one pooled receive buffer in bytes.
     pub receive_buffer_bytes: usize,
+    /// Bytes of large buffers that are kept when they are free, for [`Driver::buffer`].
+    pub kept_buffer_bytes: usize,
     /// The cores on which the kernel's workers for this ring (IOWQ_AFF), or the helper threads under epoll, may run; empty
     /// leaves them alone.
     pub worker_cores: Vec<usize>,
@@ -284,13 +286,12 @@ impl Default for DriverOptions {
             queue_entries: 256,
             receive_buffers: 64,
             receive_buffer_bytes: 64 * 1024,
+            kept_buffer_bytes: 64 << 20,
             worker_cores: Vec::new(),
         }
     }
 }
 
-/// Bytes of large buffers that a driver keeps for [`Driver::buffer`].
-pub(crate) const FREE_BYTES_MAX: usize = 64 << 20;
 /// How long accepting rests after the process ran out of descriptors or memory.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

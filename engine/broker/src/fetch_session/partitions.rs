@@ -32,6 +32,11 @@ pub(crate) struct FetchTarget<'a> {
     pub(crate) max_bytes: i32,
 }
 
+/// What a partition takes of memory: its entry, its place in the order, and a node's share of the index.
+const PARTITION_BYTES: usize = size_of::<Entry>() + size_of::<u32>() + 3 * size_of::<((u32, i32), u32)>() / 2;
+/// What a topic takes beside its name: its entry, an allocation, and a node's share of the index.
+const TOPIC_BYTES: usize = size_of::<Topic>() + 32 + 3 * size_of::<(Uuid, u32)>() / 2;
+
 /// A topic that has partitions in a session.
 #[derive(Debug)]
 struct Topic {
@@ -117,6 +122,8 @@ pub(super) struct Partitions {
     names: BTreeMap<Rc<str>, u32>,
     ids: BTreeMap<Uuid, u32>,
     places: BTreeMap<(u32, i32), u32>,
+    /// Of the names of all topics.
+    name_bytes: usize,
 }
 
 impl Partitions {
@@ -164,6 +171,7 @@ impl Partitions {
             return place;
         }
         let name: Rc<str> = Rc::from(if self.by_id { "" } else { name });
+        self.name_bytes += name.len();
         let topic = Topic { name: Rc::clone(&name), id, partitions: 0 };
         let place = put(&mut self.topics, &mut self.free_topics, topic);
         if self.by_id {
@@ -198,7 +206,14 @@ impl Partitions {
             self.free_topics.push(topic);
             self.ids.remove(&of.id);
             self.names.remove(&of.name);
+            self.name_bytes -= of.name.len();
+            of.name = Rc::from("");
         }
+    }
+
+    /// About what this takes of memory, free places included.
+    pub(super) fn bytes(&self) -> usize {
+        self.entries.len() * PARTITION_BYTES + self.topics.len() * TOPIC_BYTES + self.name_bytes
     }
 
     /// How many places there are, used or free.

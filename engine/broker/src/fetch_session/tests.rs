@@ -38,6 +38,9 @@ fn read(context: &FetchContext) -> Vec<(Uuid, i32, i64)> {
     context.targets().map(|target| (target.topic_id, target.partition, target.fetch_offset)).collect()
 }
 
+/// More memory than any test takes.
+const AMPLE: usize = usize::MAX;
+
 /// Answers every target with `answer` and gives the places of those that are included.
 fn answer(cache: &mut SessionCache, mut context: FetchContext, answer: impl Fn(usize) -> PartitionData) -> Vec<usize> {
     let included = (0..context.len()).filter(|index| context.should_include(*index, &answer(*index))).collect();
@@ -57,7 +60,7 @@ fn open(cache: &mut SessionCache) -> i32 {
 
 #[test]
 fn a_full_fetch_opens_a_session_and_the_next_one_carries_nothing() {
-    let mut cache = SessionCache::new(10, 1);
+    let mut cache = SessionCache::new(10, AMPLE, 1);
     let id = open(&mut cache);
     let context = cache.begin(&request(id, 1, Vec::new()), 18, at(1)).unwrap();
     assert_eq!(context.session_id(), id);
@@ -84,7 +87,7 @@ fn what_changed_is_said() {
         ("a preferred replica", PartitionData { preferred_read_replica: 2, ..data(10, 0) }),
     ];
     for (name, change) in changes {
-        let mut cache = SessionCache::new(10, 1);
+        let mut cache = SessionCache::new(10, AMPLE, 1);
         let id = open(&mut cache);
         let context = cache.begin(&request(id, 1, Vec::new()), 18, at(1)).unwrap();
         let included = answer(&mut cache, context, |index| if index == 2 { change.clone() } else { data(10, 0) });
@@ -94,7 +97,7 @@ fn what_changed_is_said() {
 
 #[test]
 fn after_an_error_the_partition_is_answered_again() {
-    let mut cache = SessionCache::new(10, 1);
+    let mut cache = SessionCache::new(10, AMPLE, 1);
     let id = open(&mut cache);
     let context = cache.begin(&request(id, 1, Vec::new()), 18, at(1)).unwrap();
     let failed = PartitionData { error_code: 6, ..data(10, 0) };
@@ -105,7 +108,7 @@ fn after_an_error_the_partition_is_answered_again() {
 
 #[test]
 fn an_incremental_fetch_changes_adds_and_forgets() {
-    let mut cache = SessionCache::new(10, 1);
+    let mut cache = SessionCache::new(10, AMPLE, 1);
     let id = open(&mut cache);
     let mut change = request(id, 1, vec![topic(A, &[(1, 77)]), topic(B, &[(5, 1)])]);
     change.forgotten_topics_data = vec![forgotten(A, &[0, 9]), forgotten(B, &[0]), forgotten(Uuid([9; 16]), &[0])];
@@ -122,7 +125,7 @@ fn an_incremental_fetch_changes_adds_and_forgets() {
 
 #[test]
 fn places_of_what_was_forgotten_are_used_again() {
-    let mut cache = SessionCache::new(10, 1);
+    let mut cache = SessionCache::new(10, AMPLE, 1);
     let id = open(&mut cache);
     let mut epoch = 1;
     for round in 0..1_000u64 {
@@ -141,7 +144,7 @@ fn places_of_what_was_forgotten_are_used_again() {
 
 #[test]
 fn who_was_served_goes_to_the_end() {
-    let mut cache = SessionCache::new(10, 1);
+    let mut cache = SessionCache::new(10, AMPLE, 1);
     let id = open(&mut cache);
     let context = cache.begin(&request(id, 1, Vec::new()), 18, at(1)).unwrap();
     // The first and the third had records.
@@ -152,7 +155,7 @@ fn who_was_served_goes_to_the_end() {
 
 #[test]
 fn with_room_for_one_partition_per_answer_every_partition_gets_its_turn() {
-    let mut cache = SessionCache::new(10, 1);
+    let mut cache = SessionCache::new(10, AMPLE, 1);
     let id = open(&mut cache);
     let mut served = Vec::new();
     for epoch in 1..=8 {
@@ -166,7 +169,7 @@ fn with_room_for_one_partition_per_answer_every_partition_gets_its_turn() {
 
 #[test]
 fn sessions_that_do_not_fit_are_refused_by_name() {
-    let mut cache = SessionCache::new(10, 1);
+    let mut cache = SessionCache::new(10, AMPLE, 1);
     let id = open(&mut cache);
     let mut error =
         |session_id, epoch, version| cache.begin(&request(session_id, epoch, Vec::new()), version, at(1)).unwrap_err();
@@ -179,7 +182,7 @@ fn sessions_that_do_not_fit_are_refused_by_name() {
 
 #[test]
 fn a_session_by_name_does_not_understand_ids() {
-    let mut cache = SessionCache::new(10, 1);
+    let mut cache = SessionCache::new(10, AMPLE, 1);
     let mut full = request(0, 0, vec![topic(Uuid::ZERO, &[(0, 1)])]);
     full.topics[0].topic = "orders".into();
     let context = cache.begin(&full, 12, at(0)).unwrap();
@@ -198,7 +201,7 @@ fn a_session_by_name_does_not_understand_ids() {
 
 #[test]
 fn the_final_epoch_closes_the_session_and_a_new_full_fetch_replaces_it() {
-    let mut cache = SessionCache::new(10, 1);
+    let mut cache = SessionCache::new(10, AMPLE, 1);
     let id = open(&mut cache);
     let context = cache.begin(&request(id, 0, vec![topic(A, &[(0, 1)])]), 18, at(1)).unwrap();
     let new_id = context.session_id();
@@ -213,7 +216,7 @@ fn the_final_epoch_closes_the_session_and_a_new_full_fetch_replaces_it() {
 
 #[test]
 fn clients_from_before_sessions_have_none() {
-    let mut cache = SessionCache::new(10, 1);
+    let mut cache = SessionCache::new(10, AMPLE, 1);
     let old = FetchRequest { topics: vec![topic(A, &[(0, 1)])], ..Default::default() };
     assert_eq!(cache.begin(&old, 6, at(0)).unwrap().session_id(), 0);
     assert_eq!(cache.len(), 0);
@@ -221,7 +224,7 @@ fn clients_from_before_sessions_have_none() {
 
 #[test]
 fn a_session_from_which_everything_was_forgotten_ends() {
-    let mut cache = SessionCache::new(10, 1);
+    let mut cache = SessionCache::new(10, AMPLE, 1);
     let id = open(&mut cache);
     let mut forget = request(id, 1, Vec::new());
     forget.forgotten_topics_data = vec![forgotten(A, &[0, 1, 2]), forgotten(B, &[0])];
@@ -232,7 +235,7 @@ fn a_session_from_which_everything_was_forgotten_ends() {
 
 #[test]
 fn a_fetch_that_was_never_answered_ends_its_session() {
-    let mut cache = SessionCache::new(10, 1);
+    let mut cache = SessionCache::new(10, AMPLE, 1);
     let id = open(&mut cache);
     drop(cache.begin(&request(id, 1, Vec::new()), 18, at(1)).unwrap());
     let error = cache.begin(&request(id, 2, Vec::new()), 18, at(1)).unwrap_err();
@@ -241,7 +244,7 @@ fn a_fetch_that_was_never_answered_ends_its_session() {
 
 #[test]
 fn the_same_request_twice_is_answered_once() {
-    let mut cache = SessionCache::new(10, 1);
+    let mut cache = SessionCache::new(10, AMPLE, 1);
     let id = open(&mut cache);
     let first = cache.begin(&request(id, 1, Vec::new()), 18, at(1)).unwrap();
     let again = cache.begin(&request(id, 1, Vec::new()), 18, at(1)).unwrap_err();
@@ -252,7 +255,7 @@ fn the_same_request_twice_is_answered_once() {
 
 #[test]
 fn a_session_that_was_put_out_while_it_was_read_is_not_put_back() {
-    let mut cache = SessionCache::new(10, 1);
+    let mut cache = SessionCache::new(10, AMPLE, 1);
     let id = open(&mut cache);
     let context = cache.begin(&request(id, 1, Vec::new()), 18, at(1)).unwrap();
     cache.begin(&request(id, -1, Vec::new()), 18, at(1)).unwrap();
@@ -273,7 +276,7 @@ fn open_of(cache: &mut SessionCache, count: i32, is_follower: bool, now: Nanos) 
 
 #[test]
 fn a_full_cache_takes_no_session_until_one_is_old() {
-    let mut cache = SessionCache::new(2, 1);
+    let mut cache = SessionCache::new(2, AMPLE, 1);
     let first = open_of(&mut cache, 5, false, at(0));
     let second = open_of(&mut cache, 1, false, at(1));
     assert_eq!(open_of(&mut cache, 9, false, at(120)), 0, "nobody is older than two minutes");
@@ -290,7 +293,7 @@ fn a_full_cache_takes_no_session_until_one_is_old() {
 
 #[test]
 fn a_stale_session_goes_first_whatever_its_size() {
-    let mut cache = SessionCache::new(1, 1);
+    let mut cache = SessionCache::new(1, AMPLE, 1);
     open_of(&mut cache, 100, true, at(0));
     assert_ne!(open_of(&mut cache, 1, false, at(121)), 0);
     assert_eq!(cache.len(), 1);
@@ -298,7 +301,7 @@ fn a_stale_session_goes_first_whatever_its_size() {
 
 #[test]
 fn a_follower_puts_out_a_consumer_and_no_consumer_a_follower() {
-    let mut cache = SessionCache::new(1, 1);
+    let mut cache = SessionCache::new(1, AMPLE, 1);
     open_of(&mut cache, 50, false, at(0));
     let follower = open_of(&mut cache, 1, true, at(1));
     assert_ne!(follower, 0);
@@ -306,14 +309,37 @@ fn a_follower_puts_out_a_consumer_and_no_consumer_a_follower() {
 }
 
 #[test]
+fn all_sessions_together_take_no_more_memory_than_there_is() {
+    let of = |sessions, partitions| {
+        let mut cache = SessionCache::new(1000, AMPLE, 1);
+        (0..sessions).for_each(|_| assert_ne!(open_of(&mut cache, partitions, false, at(0)), 0));
+        cache.bytes
+    };
+    assert!(of(1, 10_000) > 10_000 * 70, "an entry is counted with what points to it: {}", of(1, 10_000));
+    let mut cache = SessionCache::new(1000, of(3, 100), 1);
+    let ids = [100, 100, 90].map(|partitions| open_of(&mut cache, partitions, false, at(0)));
+    assert!(ids.iter().all(|id| *id != 0));
+    assert_eq!(open_of(&mut cache, 100, false, at(1)), 0, "sessionless, though there are slots");
+    assert_ne!(open_of(&mut cache, 5, false, at(1)), 0, "a smaller one fits");
+    // One that grows beyond it is closed, and gives its memory back.
+    let more = request(ids[0], 1, vec![topic(B, &(0..50).map(|partition| (partition, 0)).collect::<Vec<_>>())]);
+    assert_eq!(cache.begin(&more, 18, at(2)).unwrap_err(), ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
+    assert_ne!(open_of(&mut cache, 100, false, at(2)), 0);
+    // Old ones are put out until the new one fits.
+    assert_ne!(open_of(&mut cache, 250, false, at(300)), 0);
+    let counted: usize = cache.slots.values().map(|slot| slot.bytes).sum();
+    assert!(cache.bytes == counted && counted <= cache.bytes_max, "{} {counted} {}", cache.bytes, cache.bytes_max);
+}
+
+#[test]
 fn no_slots_no_sessions() {
-    let mut cache = SessionCache::new(0, 1);
+    let mut cache = SessionCache::new(0, AMPLE, 1);
     assert_eq!(open_of(&mut cache, 3, false, at(0)), 0);
 }
 
 #[test]
 fn a_partition_named_twice_is_read_once() {
-    let mut cache = SessionCache::new(10, 1);
+    let mut cache = SessionCache::new(10, AMPLE, 1);
     let full = request(0, 0, vec![topic(A, &[(0, 1), (0, 2)]), topic(A, &[(0, 3)])]);
     let context = cache.begin(&full, 18, at(0)).unwrap();
     assert_eq!(read(&context), [(A, 0, 3)]);
@@ -321,7 +347,7 @@ fn a_partition_named_twice_is_read_once() {
 
 #[test]
 fn epochs_wrap_to_one() {
-    let mut cache = SessionCache::new(10, 1);
+    let mut cache = SessionCache::new(10, AMPLE, 1);
     let id = open(&mut cache);
     cache.slots.get_mut(&id).unwrap().epoch = i32::MAX;
     let context = cache.begin(&request(id, i32::MAX, Vec::new()), 18, at(1)).unwrap();

@@ -144,7 +144,11 @@ fn stage(
         _ => Slice::from(Vec::new()),
     };
     let replica = broker.replicas.at(place);
-    let rules = Rules { zstd_allowed: incoming.asked.api_version >= 7, ..replica.rules };
+    let rules = Rules {
+        zstd_allowed: incoming.asked.api_version >= 7,
+        inflated_len_max: replica.rules.inflated_len_max.min(broker.budget.inflate_bytes),
+        ..replica.rules
+    };
     let validated = batch::validate(&bytes, &rules, broker.wall_ms, &mut broker.scratch)?;
     if validated.header.is_transactional() {
         return Err(Refusal::from(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));

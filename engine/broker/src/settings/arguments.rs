@@ -5,11 +5,14 @@ use super::values::Entry;
 
 /// What `ringlog broker --help` prints.
 pub(crate) const HELP: &str = "\
-Usage: ringlog broker [--config FILE] [--override KEY=VALUE]... [--shards N] [--io uring|epoll|auto]
+Usage: ringlog broker [--config FILE] [--override KEY=VALUE]... [--shards N] [--memory SIZE]
+                      [--io uring|epoll|auto]
 
   --config FILE          settings under Apache Kafka's names (server.properties)
   --override KEY=VALUE   one setting; wins over the file; may be given again
   --shards N             the same as --override ringlog.shards=N: threads with a core, a port and a node id each
+  --memory SIZE          the same as --override ringlog.memory=SIZE (512m, 2g): what the broker may take for itself;
+                         half of what the cgroup or the machine has if it is not given
   --io uring|epoll|auto  the same as --override ringlog.io=...: how the kernel is asked
   --help                 this text
 
@@ -41,7 +44,7 @@ impl Arguments {
                 parsed.help = true;
                 continue;
             }
-            if !matches!(name, "--config" | "--override" | "--shards" | "--io") {
+            if !matches!(name, "--config" | "--override" | "--shards" | "--memory" | "--io") {
                 return Err(SettingsError::Argument { argument: arg.clone(), why: "it is not an option" });
             }
             let value = attached.or_else(|| rest.next().cloned());
@@ -59,6 +62,7 @@ impl Arguments {
                 return Ok(());
             }
             "--shards" => ("ringlog.shards".to_owned(), value),
+            "--memory" => ("ringlog.memory".to_owned(), value),
             "--io" => ("ringlog.io".to_owned(), value),
             _ => match value.split_once('=') {
                 Some((key, value)) => (key.trim().to_owned(), value.to_owned()),
@@ -80,11 +84,22 @@ mod tests {
 
     #[test]
     fn options_take_their_value_after_a_blank_or_an_equals_sign() {
-        let parsed =
-            parse("--config a.properties --shards=2 --override log.dirs=/x=y --override=node.id=3 --io epoll").unwrap();
+        let parsed = parse(
+            "--config a.properties --shards=2 --override log.dirs=/x=y --override=node.id=3 --io epoll --memory 2g",
+        )
+        .unwrap();
         let given: Vec<_> = parsed.overrides.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
         assert_eq!(parsed.config.as_deref(), Some("a.properties"));
-        assert_eq!(given, [("ringlog.shards", "2"), ("log.dirs", "/x=y"), ("node.id", "3"), ("ringlog.io", "epoll")]);
+        assert_eq!(
+            given,
+            [
+                ("ringlog.shards", "2"),
+                ("log.dirs", "/x=y"),
+                ("node.id", "3"),
+                ("ringlog.io", "epoll"),
+                ("ringlog.memory", "2g")
+            ]
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::key::Effect::{NotYet, Used};
 use super::key::Kind::{Boolean, Double, Int, List, Long, Short, Text};
-use super::key::Rule::{Any, AtLeast, Between, BetweenOrMinusOne, ListOf, OneOf};
+use super::key::Rule::{Any, AtLeast, Between, BetweenOrMinusOne, ListOf, OneOf, Size};
 use super::key::Update::{ClusterWide, PerBroker, ReadOnly};
 use super::key::{Effect, Key, Kind, Rule, Update};
 
@@ -156,6 +156,8 @@ pub(crate) const BROKER_KEYS: &[Key] = &[
         "Milliseconds after which the state of a producer that is silent is forgotten."),
     key("ringlog.io", Text, Some("auto"), OneOf(&["auto", "uring", "epoll"]), ReadOnly, Used,
         "Ours: how the kernel is asked (also --io): uring, epoll, or auto (uring where it is allowed)."),
+    key("ringlog.memory", Text, None, Size, ReadOnly, Used,
+        "Ours: bytes of memory that the broker may take (also --memory), k, m or g behind the number; the page cache is not in it. Default: half of what the cgroup or the machine has."),
     key("ringlog.shards", Int, Some("1"), Between(1, 256), ReadOnly, Used,
         "Ours: shards (also --shards): each is a thread on a core of its own with a port and a node id of its own."),
     key("ringlog.transfer", Text, Some("auto"), OneOf(&["auto", "copy", "sendfile"]), ReadOnly, Used,

@@ -60,6 +60,8 @@ pub(crate) enum Rule {
     OneOf(&'static [&'static str]),
     /// A list of these words.
     ListOf(&'static [&'static str]),
+    /// A number of bytes, with k, m or g behind it for their multiples (of 1024), as the JVM's -Xmx has it.
+    Size,
     /// `*`, or a list of `partition:broker` (ThrottledReplicaListValidator).
     Throttled,
 }
@@ -149,6 +151,7 @@ impl Key {
     fn check_text(&self, text: &str) -> Result<String, String> {
         match self.rule {
             Rule::OneOf(words) if !words.contains(&text) => Err(one_of(words)),
+            Rule::Size if size(text).is_none() => Err("Value must be a number of bytes, like 512m or 2g".to_owned()),
             _ => Ok(text.to_owned()),
         }
     }
@@ -208,6 +211,19 @@ pub(crate) fn list_items(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(move |_| !empty)
 }
 
+/// The bytes that a [`Rule::Size`] means.
+pub(crate) fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => 0,
+        "k" | "kib" => 10,
+        "m" | "mib" => 20,
+        "g" | "gib" => 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
+}
+
 fn boolean(text: &str) -> Result<String, String> {
     let lower = text.to_ascii_lowercase();
     match lower.as_str() {
@@ -226,4 +242,18 @@ fn is_throttle_list(items: &[&str]) -> bool {
         None => false,
     };
     items == ["*"] || items.iter().all(is_pair)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_the_jvm_reads_them() {
+        let sizes = ["512m", "2G", "65536", "1k", "3GiB"].map(size);
+        assert_eq!(sizes, [Some(512 << 20), Some(2 << 30), Some(65_536), Some(1024), Some(3 << 30)]);
+        for wrong in ["", "m", "0", "0g", "-1", "1.5g", "2t", "99999999999g", "1 g"] {
+            assert_eq!(size(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -25,8 +25,8 @@ use self::poller::{Poller, Ready};
 use crate::buf::{Buf, Buffers, FreeList, ReceivePool, Slice};
 use crate::clock::{KeepsTime, Patience, TurnClock, later, shorter};
 use crate::driver::{
-    ACCEPT_PAUSE, Bell, Cache, Clock, Counters, Driver, DriverOptions, Event, FREE_BYTES_MAX, Kind, Listener, Nanos,
-    Socket, SocketOptions, Token, Waker, cancelled, no_such_socket,
+    ACCEPT_PAUSE, Bell, Cache, Clock, Counters, Driver, DriverOptions, Event, Kind, Listener, Nanos, Socket,
+    SocketOptions, Token, Waker, cancelled, no_such_socket,
 };
 use crate::error::about;
 use crate::files::os::{OsFiles, os_file};
@@ -111,7 +111,7 @@ impl EpollDriver {
             starved: Vec::new(),
             ready: Vec::new(),
             receive_pool: ReceivePool::new(options.receive_buffers, options.receive_buffer_bytes),
-            free: FreeList::new(FREE_BYTES_MAX),
+            free: FreeList::new(options.kept_buffer_bytes),
             files: Rc::new(OsFiles::counted(calls.clone())),
             waker: None,
             signals: None,

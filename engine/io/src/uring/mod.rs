@@ -36,8 +36,8 @@ use self::ring::Ring;
 use crate::buf::{Buf, Buffers, FreeList, Slice};
 use crate::clock::{KeepsTime, Patience, TurnClock, later, shorter};
 use crate::driver::{
-    Bell, Cache, Clock, Counters, Driver, DriverOptions, Event, FREE_BYTES_MAX, Kind, Listener, Nanos, Socket,
-    SocketOptions, Token, Waker, cancelled, no_such_socket,
+    Bell, Cache, Clock, Counters, Driver, DriverOptions, Event, Kind, Listener, Nanos, Socket, SocketOptions, Token,
+    Waker, cancelled, no_such_socket,
 };
 use crate::error::{about, at_path};
 use crate::files::os::{OsFiles, os_file};
@@ -130,7 +130,7 @@ impl UringDriver {
             starved: Vec::new(),
             ready: Vec::new(),
             receive_ring,
-            free: FreeList::new(FREE_BYTES_MAX),
+            free: FreeList::new(options.kept_buffer_bytes),
             files: Rc::new(OsFiles::counted(calls.clone())),
             helper: None,
             jobs: Slab::default(),
