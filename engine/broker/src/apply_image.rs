@@ -1,34 +1,32 @@
-//! What a shard does with a new image: it opens the partitions that became its own, and lets go of those that went.
+//! What a shard does with a new image: at once what needs no disk, and a queue of what does ([`crate::upkeep`]).
 //!
 //! Topics whose value is shared between the old and the new image did not change and are skipped.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use ringlog_storage::{Checkpointed, PartitionName, Startup};
 
 use crate::broker::Broker;
 use crate::group_desk;
-use crate::metadata::image::{Image, OFFSETS_TOPIC, Owner, Partition, Topic};
-use crate::replicas::{Opening, PartitionKey};
+use crate::metadata::image::{Image, OFFSETS_TOPIC, Owner, Topic};
+use crate::replicas::PartitionKey;
 use crate::settings::topic_config;
+use crate::upkeep;
 
-/// At start: opens every partition that the image gives to this shard. An error names the folder and what is wrong.
-pub(crate) fn load(
-    broker: &mut Broker,
-    startup: Startup,
-    checkpointed: &BTreeMap<PartitionName, Checkpointed>,
-) -> Result<(), String> {
+/// At start: opens every partition that the image gives to this shard. One that cannot be opened is tried again later, and
+/// the others are served.
+pub(crate) fn load(broker: &mut Broker, startup: Startup, checkpointed: &BTreeMap<PartitionName, Checkpointed>) {
     let image = Arc::clone(&broker.image);
     for topic in image.topics() {
-        for (number, partition) in own(broker, &image, topic) {
-            let name = PartitionName { topic: topic.name.to_string(), partition: number };
-            let checkpointed = checkpointed.get(&name).copied().unwrap_or_default();
-            open(broker, topic, number, partition, startup, checkpointed)?;
+        for number in topic.partitions.keys().copied() {
+            if image.owner(topic, number, broker.shard) == Owner::Local {
+                let name = PartitionName { topic: topic.name.to_string(), partition: number };
+                let known = (startup, checkpointed.get(&name).copied().unwrap_or_default());
+                upkeep::open_at_start(broker, key(topic, number), known);
+            }
         }
     }
-    Ok(())
 }
 
 /// Takes a newer image.
@@ -36,7 +34,7 @@ pub(crate) fn apply(broker: &mut Broker, image: Arc<Image>) {
     let old = std::mem::replace(&mut broker.image, Arc::clone(&image));
     let gone: Vec<&Arc<Topic>> = old.topics().filter(|topic| image.topic_by_id(topic.id).is_none()).collect();
     for topic in &gone {
-        topic.partitions.keys().for_each(|number| let_go(broker, topic, *number));
+        topic.partitions.keys().for_each(|number| let_go(broker, key(topic, *number)));
     }
     group_desk::topics_deleted(broker, gone.iter().map(|topic| (topic.name.to_string(), topic.id)).collect());
     for topic in image.topics() {
@@ -46,83 +44,43 @@ pub(crate) fn apply(broker: &mut Broker, image: Arc<Image>) {
     }
 }
 
-fn own<'a>(broker: &Broker, image: &Image, topic: &'a Topic) -> Vec<(i32, &'a Partition)> {
-    let mine = |number: i32| image.owner(topic, number, broker.shard) == Owner::Local;
-    topic.partitions.iter().filter(|(number, _)| mine(**number)).map(|(number, found)| (*number, found)).collect()
+fn key(topic: &Topic, partition: i32) -> PartitionKey {
+    PartitionKey { topic_id: topic.id, partition }
 }
 
+/// A deleted partition: requests do not find it any more, who waits for it learns that now, and its folder goes in its turn.
+fn let_go(broker: &mut Broker, key: PartitionKey) {
+    disturb(broker, key);
+    if broker.replicas.find(key).is_some() {
+        upkeep::enqueue(broker, key);
+    }
+}
+
+/// A topic that is new or another one than before.
 fn change(broker: &mut Broker, image: &Image, topic: &Topic) {
-    for number in topic.partitions.keys() {
+    let config = topic_config::log_config(&topic.configs, &broker.settings);
+    let rules = topic_config::rules(&topic.configs, &broker.settings);
+    for (number, partition) in &topic.partitions {
+        let key = key(topic, *number);
         if image.owner(topic, *number, broker.shard) != Owner::Local {
-            disturb(broker, topic, *number);
-        }
-    }
-    for (number, partition) in own(broker, image, topic) {
-        let key = PartitionKey { topic_id: topic.id, partition: number };
-        if let Some(place) = broker.replicas.find(key) {
-            let config = topic_config::log_config(&topic.configs, &broker.settings);
-            let rules = topic_config::rules(&topic.configs, &broker.settings);
-            let missing = missing_replicas(broker, topic, number);
+            disturb(broker, key);
+        } else if let Some(place) = broker.replicas.find(key) {
+            let missing = upkeep::missing_replicas(broker, topic, *number);
             let replica = broker.replicas.at_mut(place);
-            replica.log.set_config(config);
+            replica.log.set_config(config.clone());
             (replica.rules, replica.in_sync_replicas_missing, replica.leader_epoch) =
-                (rules, missing, partition.leader_epoch);
-        } else if let Err(error) = open(broker, topic, number, partition, Startup::SameBoot, Checkpointed::default()) {
-            // The partition is ours and cannot be served: clients get KAFKA_STORAGE_ERROR.
-            tracing::error!(topic = %topic.name, partition = number, error);
+                (rules.clone(), missing, partition.leader_epoch);
+        } else {
+            if &*topic.name == OFFSETS_TOPIC {
+                group_desk::expect(broker, *number);
+            }
+            upkeep::enqueue(broker, key);
         }
-    }
-}
-
-fn missing_replicas(broker: &Broker, topic: &Topic, number: i32) -> usize {
-    topic.min_insync_replicas(&broker.settings).saturating_sub(topic.in_sync_replicas(number))
-}
-
-fn open(
-    broker: &mut Broker,
-    topic: &Topic,
-    number: i32,
-    partition: &Partition,
-    how: Startup,
-    checkpointed: Checkpointed,
-) -> Result<(), String> {
-    let opening = Opening {
-        topic: Rc::from(&*topic.name),
-        key: PartitionKey { topic_id: topic.id, partition: number },
-        leader_epoch: partition.leader_epoch,
-        config: topic_config::log_config(&topic.configs, &broker.settings),
-        rules: topic_config::rules(&topic.configs, &broker.settings),
-        in_sync_replicas_missing: missing_replicas(broker, topic, number),
-        how,
-        checkpointed,
-    };
-    let report = broker.replicas.open(opening, broker.wall_ms).map_err(|error| error.to_string())?;
-    if let Some(report) = report.filter(|report| !report.is_quiet()) {
-        tracing::warn!(topic = %topic.name, partition = number, ?report, "the log was repaired");
-    }
-    if &*topic.name == OFFSETS_TOPIC {
-        group_desk::load(broker, number)?;
-    }
-    Ok(())
-}
-
-/// Forgets a deleted partition, tells who waits for it, removes its folder.
-fn let_go(broker: &mut Broker, topic: &Topic, number: i32) {
-    let key = PartitionKey { topic_id: topic.id, partition: number };
-    match broker.replicas.remove(key) {
-        Ok(waiters) => waiters.into_iter().for_each(|id| broker.fetches.disturb(id)),
-        Err(error) => {
-            tracing::error!(topic = %topic.name, partition = number, %error, "a deleted partition's folder was left behind");
-        }
-    }
-    if &*topic.name == OFFSETS_TOPIC {
-        group_desk::unload(broker, number);
     }
 }
 
 /// A partition that this shard does not lead any more: who waits for it learns that now.
-fn disturb(broker: &mut Broker, topic: &Topic, number: i32) {
-    let key = PartitionKey { topic_id: topic.id, partition: number };
+fn disturb(broker: &mut Broker, key: PartitionKey) {
     if let Some(place) = broker.replicas.find(key) {
         let waiters = std::mem::take(&mut broker.replicas.at_mut(place).waiters);
         waiters.into_iter().for_each(|id| broker.fetches.disturb(id));

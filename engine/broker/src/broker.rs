@@ -30,6 +30,7 @@ use crate::replicas::{PartitionKey, Place, Replicas, Settled, Ticket};
 use crate::response::{Asked, Response};
 use crate::settings::Settings;
 use crate::timers::{Timer, Timers};
+use crate::upkeep::Upkeep;
 use crate::waiting::Waiting;
 
 /// Where an answer goes: a connection's place, its generation, and the slot in its order of replies.
@@ -106,6 +107,7 @@ pub(crate) struct Broker {
     pub(crate) budget: Budget,
     pub(crate) image: Arc<Image>,
     pub(crate) replicas: Replicas,
+    pub(crate) upkeep: Upkeep,
     pub(crate) sessions: SessionCache,
     pub(crate) groups: Groups,
     pub(crate) produces: BTreeMap<u64, PendingProduce>,
@@ -151,6 +153,7 @@ impl Broker {
         Self {
             shard,
             replicas: Replicas::new(files, settings.log_dir().to_path_buf()),
+            upkeep: Upkeep::default(),
             sessions: SessionCache::new(
                 settings.max_incremental_fetch_session_cache_slots(),
                 budget.session_bytes,
@@ -189,7 +192,7 @@ impl Broker {
         match self.image.owner(topic, partition, self.shard) {
             Owner::Local => {
                 let key = PartitionKey { topic_id: topic.id, partition };
-                self.replicas.find(key).ok_or_else(|| ErrorCode::KAFKA_STORAGE_ERROR.into())
+                self.replicas.find(key).ok_or_else(|| self.upkeep.error(key).into())
             }
             Owner::Sibling(_) | Owner::Remote(_) => Err(NotHere {
                 error: ErrorCode::NOT_LEADER_OR_FOLLOWER,

@@ -3,8 +3,11 @@
 //! files.
 //!
 //! ```text
-//!   Call -> Changes (decided, written, synced through the ring) -> the newest image is published -> Answer to each caller
+//!   Call -> Changes (decided, written, synced through the ring) -> the newest image is published
+//!                                                        every shard has its folders so --> Answer to the caller
 //! ```
+//! An answer that tells of partitions is held back until it is true on every shard: who was told that a topic is there can
+//! use it anywhere.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -14,7 +17,7 @@ use ringlog_io::{Driver, File, Files};
 use ringlog_storage::{Checkpointed, LogDir, PartitionName, StorageError};
 
 use crate::mail::{Address, Mail, Newest};
-use crate::metadata::changes::Changes;
+use crate::metadata::changes::{Answer, Changes};
 use crate::metadata::controller::Call;
 use crate::metadata::image::ShardId;
 use crate::metadata::log;
@@ -28,6 +31,10 @@ pub(crate) struct Desk {
     checkpoints: BTreeMap<ShardId, BTreeMap<PartitionName, Checkpointed>>,
     written: BTreeMap<PartitionName, Checkpointed>,
     changes: Changes,
+    /// The version of the image up to which each shard has its folders so.
+    settled: Vec<i64>,
+    /// Answers that wait for that.
+    held: Vec<Answer>,
     addresses: Vec<Address>,
     newest: Arc<Newest>,
     random: Random,
@@ -50,6 +57,8 @@ impl Desk {
             dir,
             checkpoints: BTreeMap::new(),
             written: BTreeMap::new(),
+            settled: vec![-1; addresses.len()],
+            held: Vec::new(),
             addresses,
             newest: Arc::new(Newest::new(Arc::clone(&leading.image))),
             changes: Changes::new(leading),
@@ -89,10 +98,21 @@ impl Desk {
             self.newest.publish(image);
             self.addresses.iter().for_each(Address::wake);
         }
-        for ((shard, call_id), outcome) in self.changes.take_answers() {
+        self.held.append(&mut self.changes.take_answers());
+        let settled = self.settled.iter().copied().min().unwrap_or(-1);
+        let is_true = |answer: &mut Answer| answer.version.is_none_or(|version| version <= settled);
+        for answer in self.held.extract_if(.., is_true) {
+            let (shard, call_id) = answer.asker;
             if let Some(address) = self.addresses.get(shard.0) {
-                address.send(Mail::Answer { call_id, outcome });
+                address.send(Mail::Answer { call_id, outcome: answer.outcome });
             }
+        }
+    }
+
+    /// A shard has its folders as the image of this version says.
+    pub(crate) fn take_settled(&mut self, from: ShardId, version: i64) {
+        if let Some(settled) = self.settled.get_mut(from.0) {
+            *settled = version.max(*settled);
         }
     }
 

@@ -39,6 +39,11 @@ impl Groups {
         Self { coordinator: GroupCoordinator::new(settings), waiting: BTreeMap::new(), next: 0 }
     }
 
+    /// Whether the groups of a partition of the offsets topic are served here.
+    pub(crate) fn leads(&self, partition: i32) -> bool {
+        self.coordinator.is_active(partition)
+    }
+
     /// When [`tick`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Nanos> {
         self.coordinator.next_deadline()
@@ -149,10 +154,16 @@ fn stage(broker: &mut Broker, partition: i32, ticket: u64, records: &[KeyValue])
     Ok(())
 }
 
-/// This shard leads a partition of the offsets topic now: replays it.
-pub(crate) fn load(broker: &mut Broker, partition: i32) -> Result<(), String> {
+/// This shard leads a partition of the offsets topic, and opens it soon: until then its groups are told so.
+pub(crate) fn expect(broker: &mut Broker, partition: i32) {
     let count = broker.image.partition_count(OFFSETS_TOPIC).unwrap_or(0);
     broker.groups.coordinator.set_partition_count(count);
+    broker.groups.coordinator.begin_load(partition);
+}
+
+/// This shard leads a partition of the offsets topic, and has opened it: replays it.
+pub(crate) fn load(broker: &mut Broker, partition: i32) -> Result<(), String> {
+    expect(broker, partition);
     let Some(place) = offsets_place(broker, partition) else { return Ok(()) };
     let bytes = broker.replicas.read_whole(place, LOAD_BYTES)?;
     let at = moment(broker);

@@ -34,6 +34,7 @@ mod submission;
 mod timers;
 mod tokens;
 mod transfer;
+mod upkeep;
 mod waiting;
 
 use std::process::ExitCode;

@@ -23,6 +23,8 @@ pub(crate) enum Mail {
     Call { from: ShardId, call_id: u64, call: Call },
     /// From the controller.
     Answer { call_id: u64, outcome: Outcome },
+    /// To shard 0: the folders of a shard are as the image of this version says.
+    Settled { from: ShardId, version: i64 },
     /// To shard 0: what the checkpoint files should say of the partitions of a shard.
     Checkpoints { from: ShardId, partitions: BTreeMap<PartitionName, Checkpointed> },
     /// Finish what is under way, close the partitions, end the thread.

@@ -34,6 +34,7 @@ use crate::response::Asked;
 use crate::submission::{Came, Submission, Submissions};
 use crate::timers::Timer;
 use crate::tokens;
+use crate::upkeep;
 
 /// Kafka's log.flush.offset.checkpoint.interval.ms.
 const CHECKPOINT_INTERVAL_NS: u64 = 60_000_000_000;
@@ -49,6 +50,8 @@ pub(crate) struct Shard {
     desk: Option<Desk>,
     newest: Arc<Newest>,
     image_seen: u64,
+    /// The version of the image up to which the folders here are as it says.
+    settled_version: i64,
     stopping: bool,
 }
 
@@ -73,6 +76,7 @@ impl Shard {
             desk,
             newest,
             image_seen: 0,
+            settled_version: -1,
             stopping: false,
         }
     }
@@ -91,6 +95,7 @@ impl Shard {
         }
         self.settle();
         self.flushes.begin(&mut self.broker, &mut self.front.out);
+        self.tell_settled();
         self.visit_desk();
         self.broker.timers.set(Timer::Groups, self.broker.groups.next_deadline());
         self.broker.timers.set(Timer::Fetches, self.broker.fetches.next_deadline());
@@ -143,6 +148,7 @@ impl Shard {
             // They are answered when the turn settles.
             Timer::Fetches => {}
             Timer::Flushes => self.flushes.look_again(&mut self.broker),
+            Timer::Upkeep => upkeep::work(&mut self.broker),
             Timer::IdleConnections => {
                 let next = self.front.close_idle(self.broker.now);
                 self.broker.timers.set(Timer::IdleConnections, Some(next));
@@ -208,6 +214,15 @@ impl Shard {
         desk.deliver();
     }
 
+    /// Tells shard 0 when the folders here are as the image says: what was asked for there is true now.
+    fn tell_settled(&mut self) {
+        let version = self.broker.image.version();
+        if version > self.settled_version && self.broker.upkeep.is_settled() {
+            self.settled_version = version;
+            self.controller.send(Mail::Settled { from: self.broker.shard, version });
+        }
+    }
+
     /// Once a minute: tells shard 0 how far the partitions here are.
     fn checkpoint(&mut self) {
         self.broker.timers.set(Timer::Checkpoint, Some(Nanos(self.broker.now.0 + CHECKPOINT_INTERVAL_NS)));
@@ -229,6 +244,11 @@ impl Shard {
                 }
             }
             Mail::Answer { call_id, outcome } => self.calls.answered(&mut self.broker, call_id, outcome),
+            Mail::Settled { from, version } => {
+                if let Some(desk) = &mut self.desk {
+                    desk.take_settled(from, version);
+                }
+            }
             Mail::Checkpoints { from, partitions } => {
                 if let Some(desk) = &mut self.desk {
                     desk.take_checkpoints(from, partitions);
@@ -255,7 +275,8 @@ impl Shard {
 
     /// Closes the partitions. Gives what the checkpoints should say, and whether every one was closed.
     pub(crate) fn close_partitions(&mut self) -> (BTreeMap<PartitionName, Checkpointed>, bool) {
-        self.broker.replicas.close()
+        let (checkpoints, clean) = self.broker.replicas.close();
+        (checkpoints, clean && self.broker.upkeep.has_read_all())
     }
 
     /// Gives up the controller's desk, for its last words.

@@ -313,7 +313,7 @@ impl Context {
         let front = Front::new(Arc::clone(settings), Rc::clone(&files), driver.buffers(), self.budget);
         let image = Arc::clone(&loaded.image);
         let mut broker = Broker::new(ShardId(self.shard), (Arc::clone(settings), self.budget), files, &*driver, image);
-        apply_image::load(&mut broker, loaded.startup, &loaded.checkpointed)?;
+        apply_image::load(&mut broker, loaded.startup, &loaded.checkpointed);
         self.say(Said::Ready)?;
         if !matches!(self.wait.recv(), Ok(Go::Serve)) {
             return Ok(());

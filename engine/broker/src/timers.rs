@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     Fetches,
     /// Partitions whose flush.ms runs.
     Flushes,
+    /// Partitions to be opened or removed.
+    Upkeep,
     /// Connections that may have been silent for too long.
     IdleConnections,
     /// The checkpoint of all partitions.

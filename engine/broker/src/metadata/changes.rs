@@ -22,13 +22,22 @@ use ringlog_io::File;
 use ringlog_storage::{Checkpointed, FlushJob, StorageError};
 use ringlog_wire::ErrorCode;
 
-use super::controller::{Call, Controller, Outcome, Refusal};
+use super::controller::{Call, Controller, Outcome, Proposal, Refusal};
 use super::ids::ShardId;
 use super::image::Image;
 use super::log::{Health, Leading, MetadataLog};
 
 /// Who waits for an answer: a shard, and its number for the call.
 pub(crate) type Asker = (ShardId, u64);
+
+/// What a call led to.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) asker: Asker,
+    pub(crate) outcome: Outcome,
+    /// Version of the image that it changed partitions in: it is true when every shard has them so.
+    pub(crate) version: Option<i64>,
+}
 
 /// What waits for the disk.
 struct Pending {
@@ -37,7 +46,7 @@ struct Pending {
     /// The cluster up to there.
     image: Arc<Image>,
     /// Nobody asked for what a log that was opened again turned out to hold.
-    answer: Option<(Asker, Outcome)>,
+    answer: Option<Answer>,
 }
 
 /// See the head of the file.
@@ -47,7 +56,7 @@ pub(crate) struct Changes {
     pending: VecDeque<Pending>,
     flushing: Option<FlushJob>,
     published: Option<Arc<Image>>,
-    answers: Vec<(Asker, Outcome)>,
+    answers: Vec<Answer>,
 }
 
 impl Changes {
@@ -65,27 +74,36 @@ impl Changes {
 
     /// Decides a call. Its answer comes with [`Self::take_answers`].
     pub(crate) fn call(&mut self, asker: Asker, call: Call, random: &mut dyn FnMut() -> u64, wall_ms: i64) {
-        match self.decide(call, random, wall_ms) {
-            Ok(outcome) => self.wait_for_disk(Some((asker, outcome))),
-            Err(reason) => self.answers.push((asker, refused(reason))),
+        match self.decide(asker, call, random, wall_ms) {
+            Ok(answer) => self.wait_for_disk(Some(answer)),
+            Err(reason) => self.answers.push(refused(asker, reason)),
         }
         self.release();
     }
 
-    fn decide(&mut self, call: Call, random: &mut dyn FnMut() -> u64, wall_ms: i64) -> Result<Outcome, String> {
+    fn decide(
+        &mut self,
+        asker: Asker,
+        call: Call,
+        random: &mut dyn FnMut() -> u64,
+        wall_ms: i64,
+    ) -> Result<Answer, String> {
         self.recover(wall_ms)?;
-        let proposal = self.controller.handle(call, random);
-        if !proposal.records.is_empty() {
-            self.log.append(&proposal.records, wall_ms).map_err(|error| {
-                tracing::error!(%error, "a change of the cluster could not be written");
-                error.to_string()
-            })?;
-            self.controller.stand_on(proposal.image);
+        let changes_partitions = !matches!(call, Call::ProducerIds(_));
+        let Proposal { records, outcome, image } = self.controller.handle(call, random);
+        if records.is_empty() {
+            return Ok(Answer { asker, outcome, version: None });
         }
-        Ok(proposal.outcome)
+        self.log.append(&records, wall_ms).map_err(|error| {
+            tracing::error!(%error, "a change of the cluster could not be written");
+            error.to_string()
+        })?;
+        let version = changes_partitions.then(|| image.version());
+        self.controller.stand_on(image);
+        Ok(Answer { asker, outcome, version })
     }
 
-    fn wait_for_disk(&mut self, answer: Option<(Asker, Outcome)>) {
+    fn wait_for_disk(&mut self, answer: Option<Answer>) {
         let image = Arc::clone(self.controller.image());
         self.pending.push_back(Pending { end_offset: self.log.end_offset(), image, answer });
     }
@@ -143,7 +161,7 @@ impl Changes {
 
     fn refuse_pending(&mut self, reason: &str) {
         let lost = self.pending.drain(..).filter_map(|pending| pending.answer);
-        self.answers.extend(lost.map(|(asker, _)| (asker, refused(reason.to_owned()))));
+        self.answers.extend(lost.map(|answer| refused(answer.asker, reason.to_owned())));
     }
 
     fn release(&mut self) {
@@ -160,7 +178,7 @@ impl Changes {
     }
 
     /// Answers that are ready. The image that they tell of must be published before they are sent.
-    pub(crate) fn take_answers(&mut self) -> Vec<(Asker, Outcome)> {
+    pub(crate) fn take_answers(&mut self) -> Vec<Answer> {
         std::mem::take(&mut self.answers)
     }
 
@@ -175,8 +193,9 @@ impl Changes {
     }
 }
 
-fn refused(reason: String) -> Outcome {
-    Outcome::Failed(Refusal::new(ErrorCode::KAFKA_STORAGE_ERROR, reason))
+fn refused(asker: Asker, reason: String) -> Answer {
+    let refusal = Refusal::new(ErrorCode::KAFKA_STORAGE_ERROR, reason);
+    Answer { asker, outcome: Outcome::Failed(refusal), version: None }
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Rig {
         if let Some(image) = self.changes.take_published() {
             self.published = image;
         }
-        self.answers.extend(self.changes.take_answers().into_iter().map(|((_, call), outcome)| (call, outcome)));
+        self.answers.extend(self.changes.take_answers().into_iter().map(|answer| (answer.asker.1, answer.outcome)));
     }
 
     /// The error and message of a call's answer; `None` while it waits. Twice would be a fault.

@@ -74,6 +74,11 @@ impl GroupCoordinator {
         self.partitions.insert(partition, Ownership::Loading);
     }
 
+    /// Whether the groups of `partition` are served.
+    pub(crate) fn is_active(&self, partition: i32) -> bool {
+        self.partitions.get(&partition) == Some(&Ownership::Active)
+    }
+
     /// Replays whole batches, in the order of the log. Gives how many of the bytes it used: a batch that is cut off at
     /// the end is for the next call.
     pub(crate) fn load_part(&mut self, partition: i32, bytes: &[u8]) -> Result<usize, LoadError> {

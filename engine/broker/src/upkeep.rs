@@ -1,0 +1,201 @@
+//! Folders follow the image: partitions that became this shard's are opened, deleted ones are removed. In slices: thousands
+//! of them take seconds, and other clients are served meanwhile.
+//!
+//! ```text
+//!   enqueue --> queue --a slice each turn--> opened, removed
+//!                ^          | cannot be opened (no descriptor, no room, damaged)
+//!                +- later --+ failed: clients get KAFKA_STORAGE_ERROR, NOT_COORDINATOR
+//! ```
+//!
+//! In the queue stand names only: what is to be done is decided when it is done, against the image of that turn. What came
+//! first is done first, so that a topic that is made again finds the folder of the one before it gone. A failure is tried
+//! again until it succeeds, at once where the last try of another did.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringlog_io::Nanos;
+use ringlog_storage::{Checkpointed, Startup};
+use ringlog_wire::ErrorCode;
+
+use crate::broker::Broker;
+use crate::group_desk;
+use crate::metadata::image::{OFFSETS_TOPIC, Owner, Topic};
+use crate::replicas::{Opening, PartitionKey};
+use crate::settings::topic_config;
+use crate::timers::Timer;
+
+/// Partitions of one turn: each makes or removes a folder with its files, a millisecond or two.
+const SLICE: usize = 4;
+/// The time to the next try after one that failed; it doubles up to the second.
+const RETRY_NS_MIN: u64 = 250_000_000;
+const RETRY_NS_MAX: u64 = 4_000_000_000;
+
+/// How a log is to be opened that was not opened yet in this run.
+type Known = (Startup, Checkpointed);
+
+/// See the head of the file.
+#[derive(Debug, Default)]
+pub(crate) struct Upkeep {
+    queue: VecDeque<PartitionKey>,
+    /// What could not be opened, and why.
+    failed: BTreeMap<PartitionKey, String>,
+    /// The last of them that was tried again.
+    last_retry: Option<PartitionKey>,
+    retry_ns: u64,
+    /// What the last run left of logs that could not be opened at start.
+    unread: BTreeMap<PartitionKey, Known>,
+}
+
+impl Upkeep {
+    /// Whether the folders are as the image of the last turn has them, but for those that failed.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether every log that the last run left was opened: otherwise this run cannot vouch for them.
+    pub(crate) fn has_read_all(&self) -> bool {
+        self.unread.is_empty()
+    }
+
+    /// Why a partition of ours has no log.
+    pub(crate) fn error(&self, key: PartitionKey) -> ErrorCode {
+        if self.failed.contains_key(&key) { ErrorCode::KAFKA_STORAGE_ERROR } else { ErrorCode::LEADER_NOT_AVAILABLE }
+    }
+
+    fn note(&mut self, key: PartitionKey, name: &str, result: Result<(), String>) {
+        match result {
+            Ok(()) => {
+                self.unread.remove(&key);
+                if self.failed.remove(&key).is_some() {
+                    tracing::info!(name, "is served again");
+                    self.retry_ns = 0;
+                }
+            }
+            Err(reason) => {
+                if self.failed.get(&key) != Some(&reason) {
+                    tracing::error!(name, reason, "cannot be served; it is tried again");
+                }
+                self.failed.insert(key, reason);
+            }
+        }
+    }
+
+    /// Puts a slice of what failed back into the queue, in turn.
+    fn retry(&mut self) {
+        let from = self.last_retry.map_or(Bound::Unbounded, Bound::Excluded);
+        let round = self.failed.range((from, Bound::Unbounded)).chain(&self.failed).map(|(key, _)| *key);
+        self.queue.extend(round.take(SLICE.min(self.failed.len())));
+        self.last_retry = self.queue.back().copied();
+        self.retry_ns = (self.retry_ns * 2).clamp(RETRY_NS_MIN, RETRY_NS_MAX);
+    }
+}
+
+/// A partition that this shard leads and has no log of, or has a log of and that is gone.
+pub(crate) fn enqueue(broker: &mut Broker, key: PartitionKey) {
+    broker.upkeep.queue.push_back(key);
+    set_timer(broker);
+}
+
+/// At start nobody is served yet: opens it here and now.
+pub(crate) fn open_at_start(broker: &mut Broker, key: PartitionKey, known: Known) {
+    broker.upkeep.unread.insert(key, known);
+    settle(broker, key);
+    set_timer(broker);
+}
+
+/// The time of [`Timer::Upkeep`] has come: the next slice.
+pub(crate) fn work(broker: &mut Broker) {
+    if broker.upkeep.queue.is_empty() {
+        broker.upkeep.retry();
+    }
+    for _ in 0..SLICE {
+        let Some(key) = broker.upkeep.queue.pop_front() else { break };
+        settle(broker, key);
+    }
+    set_timer(broker);
+}
+
+fn set_timer(broker: &mut Broker) {
+    let upkeep = &broker.upkeep;
+    let wait_ns = match (upkeep.queue.is_empty(), upkeep.failed.is_empty()) {
+        // The next turn, after whatever came in.
+        (false, _) => Some(1),
+        (true, false) => Some(upkeep.retry_ns.max(1)),
+        (true, true) => None,
+    };
+    broker.timers.set(Timer::Upkeep, wait_ns.map(|ns| Nanos(broker.now.0 + ns)));
+}
+
+/// Makes a partition's folder what the image says.
+fn settle(broker: &mut Broker, key: PartitionKey) {
+    let image = Arc::clone(&broker.image);
+    match image.topic_by_id(key.topic_id) {
+        Some(topic) if image.owner(topic, key.partition, broker.shard) == Owner::Local => {
+            let result = serve(broker, topic, key);
+            broker.upkeep.note(key, &format!("{}-{}", topic.name, key.partition), result);
+        }
+        Some(_) => drop(broker.upkeep.failed.remove(&key)),
+        None => {
+            broker.upkeep.failed.remove(&key);
+            broker.upkeep.unread.remove(&key);
+            remove(broker, key);
+        }
+    }
+}
+
+fn serve(broker: &mut Broker, topic: &Topic, key: PartitionKey) -> Result<(), String> {
+    if broker.replicas.find(key).is_none() {
+        open(broker, topic, key)?;
+    }
+    if &*topic.name == OFFSETS_TOPIC && !broker.groups.leads(key.partition) {
+        group_desk::load(broker, key.partition)?;
+    }
+    Ok(())
+}
+
+fn open(broker: &mut Broker, topic: &Topic, key: PartitionKey) -> Result<(), String> {
+    let (how, checkpointed) =
+        broker.upkeep.unread.get(&key).copied().unwrap_or((Startup::SameBoot, Default::default()));
+    let opening = Opening {
+        topic: Rc::from(&*topic.name),
+        key,
+        leader_epoch: topic.partition(key.partition).map_or(0, |partition| partition.leader_epoch),
+        config: topic_config::log_config(&topic.configs, &broker.settings),
+        rules: topic_config::rules(&topic.configs, &broker.settings),
+        in_sync_replicas_missing: missing_replicas(broker, topic, key.partition),
+        how,
+        checkpointed,
+    };
+    let report = broker.replicas.open(opening, broker.wall_ms).map_err(|error| error.to_string())?;
+    if let Some(report) = report.filter(|report| !report.is_quiet()) {
+        tracing::warn!(topic = %topic.name, partition = key.partition, ?report, "the log was repaired");
+    }
+    Ok(())
+}
+
+/// How many in-sync replicas are missing to `min.insync.replicas`.
+pub(crate) fn missing_replicas(broker: &Broker, topic: &Topic, number: i32) -> usize {
+    topic.min_insync_replicas(&broker.settings).saturating_sub(topic.in_sync_replicas(number))
+}
+
+/// Forgets a deleted partition, and removes its folder.
+fn remove(broker: &mut Broker, key: PartitionKey) {
+    let Some(place) = broker.replicas.find(key) else { return };
+    let topic = Rc::clone(&broker.replicas.at(place).topic);
+    if &*topic == OFFSETS_TOPIC {
+        group_desk::unload(broker, key.partition);
+    }
+    match broker.replicas.remove(key) {
+        Ok(waiters) => waiters.into_iter().for_each(|id| broker.fetches.disturb(id)),
+        Err(error) => {
+            tracing::error!(%topic, partition = key.partition, %error, "a deleted partition's folder was left behind");
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "upkeep_tests.rs"]
+mod tests;
