@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-from lib import brokers, peers, versus, wire
+from lib import accounts, brokers, peers, wire
 from lib.report import need
 
 # kafka-run-class.sh and kafka-producer-perf-test.sh, 4.3: what a user gets who sets nothing.
@@ -49,7 +49,7 @@ class Bench:
         self.options, self.folder = options, folder
         self.binary = str(brokers.ringlog_binary(options.bin))
         self.broker = brokers.new("ringlog", folder / "ringlog", binary=options.bin, cpus=options.broker_cpu,
-                                  overrides={**versus.OVERRIDES, "num.partitions": 1})
+                                  overrides={**accounts.OVERRIDES, "num.partitions": 1})
         self.librdkafka = build_librdkafka(folder)
         self.payload_file = folder / "payload.txt"
         self.payload_file.write_text("RINGLOG!" * (CEILING_BYTES // 8))
@@ -97,12 +97,12 @@ class Bench:
     def measured(self, command, records, pid):
         """(seconds as the tool says, CPU seconds, CPU seconds of others meanwhile) of one run."""
         command = [str(word) for word in ["taskset", "-c", self.options.client_cpu, *command]]
-        before = versus.machine_cpu_s(), cpu_of(pid), versus.kernel_cpu_s(), os.times().elapsed
+        before = accounts.machine_cpu_s(), cpu_of(pid), accounts.kernel_cpu_s(), os.times().elapsed
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         said = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        after = versus.machine_cpu_s(), cpu_of(pid), versus.kernel_cpu_s(), os.times().elapsed
+        after = accounts.machine_cpu_s(), cpu_of(pid), accounts.kernel_cpu_s(), os.times().elapsed
         machine, broker, kernel, seconds = (b - a for a, b in zip(before, after))
         own = usage.ru_utime + usage.ru_stime
         need(process.returncode == 0 and "Exception" not in said and "failed, such as" not in said,
@@ -157,7 +157,7 @@ def warm_up(bench):
     job = JOBS[1]
     topic = bench.new_topic()
     bench.measured(bench.command("ringlog", job, topic, 1_000_000), 1_000_000, bench.broker.process.pid)
-    versus.delete(bench.broker, topic)
+    accounts.delete(bench.broker, topic)
 
 
 def fill(bench):
@@ -190,7 +190,7 @@ def one(bench, number, job, client, filled):
     command = bench.command(client, job, topic, records)
     spent = bench.measured(command, records, bench.broker.process.pid)
     if job.verb == "produce":
-        versus.delete(bench.broker, topic)
+        accounts.delete(bench.broker, topic)
     return row(bench, number, "ringlog", job.name, client, (records, job.bytes), spent, bench.starts[client, job.verb], FEW)
 
 

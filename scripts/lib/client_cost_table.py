@@ -8,7 +8,7 @@ import platform
 import statistics
 import sys
 
-from lib import client_cost, peers, versus
+from lib import accounts, client_cost, peers
 
 GB = 1e9
 # What is aimed at: (job, client to compare with, factor).
@@ -65,7 +65,7 @@ def aims(rows):
 def noise(rows):
     """A sentence where others used the machine meanwhile."""
     share = sum(max(row.foreign_s, 0) for row in rows) / sum(row.seconds for row in rows)
-    calm = share < versus.QUIET_SHARE
+    calm = share < accounts.QUIET_SHARE
     return "" if calm else f"Other processes used {share:.0%} of a core meanwhile: figures to be taken again on a quiet machine."
 
 
@@ -81,7 +81,7 @@ def page(options, rows, version):
 
 def keep(options, argv, began, rows, version):
     """results/<date>-<hardware>-client-cost/{manifest.toml, rows.csv, table.md}, never over an older one."""
-    stem = f"{began[:10]}-{versus.hardware_name(options.results)}-client-cost"
+    stem = f"{began[:10]}-{accounts.hardware_name(options.results)}-client-cost"
     names = [stem, *(f"{stem}-{number}" for number in range(2, 1000))]
     out = next(options.results / name for name in names if not (options.results / name).exists())
     out.mkdir()
@@ -98,10 +98,10 @@ def manifest(options, argv, began, version):
     cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo", encoding="utf-8")
                 if line.startswith("model name")), platform.processor())
     facts = {
-        "schema": 1, "began": began, "ended": versus.now(), "target": "client-cost", "commit": versus.commit(),
-        "command": [pathlib.Path(argv[0]).name, *versus.without_paths(argv[1:])], "rounds": options.rounds,
+        "schema": 1, "began": began, "ended": accounts.now(), "target": "client-cost", "commit": accounts.commit(),
+        "command": [pathlib.Path(argv[0]).name, *accounts.without_paths(argv[1:])], "rounds": options.rounds,
         "broker_cpu": options.broker_cpu, "client_cpu": options.client_cpu, "kafka": peers.DEFAULT,
-        "kafka_jvm": client_cost.JVM, "java": versus.java_version(), "librdkafka": version, "cpu": cpu,
+        "kafka_jvm": client_cost.JVM, "java": accounts.java_version(), "librdkafka": version, "cpu": cpu,
         "cores": os.cpu_count(), "kernel": platform.release(), "start_records": client_cost.FEW,
         "producer": list(client_cost.PRODUCER), "librdkafka_producer": list(client_cost.PRODUCER_RD),
         "librdkafka_consumer": list(client_cost.CONSUMER_RD),

@@ -6,7 +6,7 @@ import contextlib
 import statistics
 import sys
 
-from lib import brokers, client_cost, secure, versus
+from lib import accounts, brokers, client_cost, secure
 
 LISTENERS = ("PLAINTEXT", "SSL")
 CLIENTS = ("ringlog", "kafka")
@@ -21,7 +21,7 @@ class Bench(client_cost.Bench):
         self.options, self.folder = options, folder
         self.binary = str(brokers.ringlog_binary(options.bin))
         self.broker = secure.SecureKafka(folder / "kafka", brokers.free_ports(secure.PORTS), light=False,
-                                         cpus=options.broker_cpu, overrides={**versus.OVERRIDES, "num.partitions": 1})
+                                         cpus=options.broker_cpu, overrides={**accounts.OVERRIDES, "num.partitions": 1})
         self.topics = 0
 
     @contextlib.contextmanager
@@ -68,7 +68,7 @@ def one(bench, which, filled, starts):
     records = job.records[client]
     seconds, cpu_s, foreign_s = bench.spent(listener, client, job, topic, records=records)
     if job.verb == "produce":
-        versus.delete(bench.broker, topic)
+        accounts.delete(bench.broker, topic)
     mb = (records - client_cost.FEW) * job.bytes / 1e6
     cost = Cost(number, job.name, client, listener, (cpu_s - starts[start]) * 1000 / mb, records * job.bytes / 1e6 / seconds)
     print(f"round {number} {job.name:13} {listener:10} {client:8} {cost.cpu_ms_per_mb:8.2f} ms CPU/MB, {cost.mb_per_s:7.1f} MB/s, "

@@ -19,6 +19,7 @@
 
 pub mod buf;
 pub mod clock;
+pub mod cpu_time;
 pub mod driver;
 mod epoll;
 pub mod error;

@@ -1,16 +1,21 @@
-//! Topics, made over the same connections that records go over: TLS and SASL as `security.protocol` says.
+//! Topics, made, deleted and described over the same connections that records go over: TLS and SASL as `security.protocol` says.
 //!
 //! ```text
-//!   Metadata (any broker) --> the controller --> CreateTopics --> made, or why not
+//!   Metadata (any broker) --> the controller --> CreateTopics, DeleteTopics --> done, or why not
 //!        ^                                          |
 //!        '---- it is not the controller any more ---'
 //! ```
+//!
+//! A topic gets the settings that its maker names and no others: there are brokers that refuse one that they do not know.
 
 use std::time::Duration;
 
 use ringlog_io::Driver;
-use ringlog_wire::messages::create_topics::{CreatableTopic, CreateTopicsRequest};
-use ringlog_wire::messages::metadata::MetadataRequest;
+use ringlog_wire::messages::create_topics::{
+    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, CreateTopicsResponse,
+};
+use ringlog_wire::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse};
+use ringlog_wire::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use ringlog_wire::{ErrorCode, Request};
 
 use super::accumulator::nanos;
@@ -21,6 +26,30 @@ use super::{ClientError, NodeId};
 
 /// How long one wait for the network is: a broker that rests after a refusal is tried again no later than that.
 const TURN: Duration = Duration::from_millis(50);
+
+/// A topic to make.
+#[derive(Clone, Copy, Debug)]
+pub struct NewTopic<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its partitions.
+    pub partitions: i32,
+    /// Replicas of each; -1 leaves it to the broker's default.
+    pub replication_factor: i16,
+    /// Its settings, name and value.
+    pub configs: &'a [(String, String)],
+}
+
+/// What the cluster knows of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicDescription {
+    /// Its partitions.
+    pub partitions: usize,
+    /// Those that have a leader.
+    pub led_partitions: usize,
+    /// Replicas of the first one.
+    pub replicas: usize,
+}
 
 /// Asks brokers for what changes the cluster.
 pub struct Admin {
@@ -37,29 +66,125 @@ impl Admin {
         Ok(Self { network: Network::new(driver, config)?, timeout, deadline_ns: 0, last_down: None })
     }
 
-    /// Makes a topic of so many partitions and replicas. Its partitions may still be without leaders.
-    pub fn create_topic(
+    /// Makes a topic. Its partitions may still be without leaders.
+    pub fn create_topic(&mut self, topic: &NewTopic<'_>) -> Result<(), ClientError> {
+        self.begin();
+        let config = |(name, value): &(String, String)| CreatableTopicConfig {
+            name: name.clone(),
+            value: Some(value.clone()),
+            ..CreatableTopicConfig::default()
+        };
+        let creatable = CreatableTopic {
+            name: topic.name.to_owned(),
+            num_partitions: topic.partitions,
+            replication_factor: topic.replication_factor,
+            configs: topic.configs.iter().map(config).collect(),
+            ..CreatableTopic::default()
+        };
+        let timeout_ms = self.timeout_ms();
+        let request = CreateTopicsRequest { topics: vec![creatable], timeout_ms, ..CreateTopicsRequest::default() };
+        let answer = |it: CreateTopicsResponse| {
+            it.topics.into_iter().map(|made| (made.error_code, made.error_message)).collect()
+        };
+        self.change(&format!("creating topic {}", topic.name), &request, answer)
+    }
+
+    /// Deletes a topic. The broker may keep its files a little longer.
+    pub fn delete_topic(&mut self, name: &str) -> Result<(), ClientError> {
+        self.begin();
+        let state = DeleteTopicState { name: Some(name.to_owned()), ..DeleteTopicState::default() };
+        let request = DeleteTopicsRequest {
+            topics: vec![state],
+            topic_names: vec![name.to_owned()],
+            timeout_ms: self.timeout_ms(),
+            ..DeleteTopicsRequest::default()
+        };
+        let answer = |it: DeleteTopicsResponse| {
+            it.responses.into_iter().map(|gone| (gone.error_code, gone.error_message)).collect()
+        };
+        self.change(&format!("deleting topic {name}"), &request, answer)
+    }
+
+    /// What the cluster knows of a topic; `None` where there is none of this name.
+    pub fn describe_topic(&mut self, name: &str) -> Result<Option<TopicDescription>, ClientError> {
+        self.begin();
+        self.described(name)
+    }
+
+    /// Waits until each of a topic's partitions has a leader.
+    pub fn wait_for_leaders(&mut self, name: &str, partitions: i32) -> Result<(), ClientError> {
+        self.begin();
+        loop {
+            let led = self.described(name)?.map_or(0, |it| it.led_partitions);
+            if i32::try_from(led).is_ok_and(|led| led >= partitions) {
+                return Ok(());
+            }
+            if self.is_over() {
+                let what = format!("{partitions} partitions of topic {name} had leaders ({led} have)");
+                return Err(ClientError::Timeout { what, waited_ms: self.timeout.as_millis() });
+            }
+            self.rest()?;
+        }
+    }
+
+    /// Asks the controller to change something, again where it is not the controller any more. `answer` gives the error of
+    /// each thing that was to be changed, with the broker's words.
+    fn change<R: Request>(
         &mut self,
-        name: &str,
-        (num_partitions, replication_factor): (i32, i16),
+        what: &str,
+        request: &R,
+        answer: impl Fn(R::Response) -> Vec<(i16, Option<String>)>,
     ) -> Result<(), ClientError> {
-        self.deadline_ns = self.network.now_ns().saturating_add(nanos(self.timeout));
-        let topic =
-            CreatableTopic { name: name.to_owned(), num_partitions, replication_factor, ..CreatableTopic::default() };
-        let timeout_ms = i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX);
-        let request = CreateTopicsRequest { topics: vec![topic], timeout_ms, ..CreateTopicsRequest::default() };
         loop {
             let controller = self.controller()?;
-            let answer = self.ask(controller, &request)?;
-            let Some(made) = answer.topics.into_iter().find(|made| made.error_code != 0) else { return Ok(()) };
-            let error = ErrorCode(made.error_code);
-            if error == ErrorCode::NOT_CONTROLLER {
-                continue;
+            let answers = answer(self.ask(controller, request)?);
+            let Some((code, message)) = answers.into_iter().find(|it| it.0 != 0) else { return Ok(()) };
+            let error = ErrorCode(code);
+            if error != ErrorCode::NOT_CONTROLLER || self.is_over() {
+                let message = message.map(|words| format!(": {words}")).unwrap_or_default();
+                return Err(ClientError::Broker { what: what.to_owned(), code, name: error.name(), message });
             }
-            let message = made.error_message.map(|words| format!(": {words}")).unwrap_or_default();
-            let what = format!("creating topic {name}");
-            return Err(ClientError::Broker { what, code: error.0, name: error.name(), message });
+            self.rest()?;
         }
+    }
+
+    fn described(&mut self, name: &str) -> Result<Option<TopicDescription>, ClientError> {
+        let topic = MetadataRequestTopic { name: Some(name.to_owned()), ..MetadataRequestTopic::default() };
+        let topics = Some(vec![topic]);
+        let request = MetadataRequest { topics, allow_auto_topic_creation: false, ..MetadataRequest::default() };
+        let answer = self.ask(None, &request)?;
+        let Some(topic) = answer.topics.into_iter().next() else { return Ok(None) };
+        match ErrorCode(topic.error_code) {
+            ErrorCode::NONE | ErrorCode::LEADER_NOT_AVAILABLE => {
+                let led = topic.partitions.iter().filter(|it| it.error_code == 0 && it.leader_id >= 0).count();
+                let replicas = topic.partitions.first().map_or(0, |it| it.replica_nodes.len());
+                let (partitions, led_partitions) = (topic.partitions.len(), led);
+                Ok(Some(TopicDescription { partitions, led_partitions, replicas }))
+            }
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => Ok(None),
+            error => {
+                let (what, code) = (format!("describing topic {name}"), topic.error_code);
+                Err(ClientError::Broker { what, code, name: error.name(), message: String::new() })
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        self.deadline_ns = self.network.now_ns().saturating_add(nanos(self.timeout));
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.network.driver().read().0 >= self.deadline_ns
+    }
+
+    /// A pause before the same is asked again.
+    fn rest(&mut self) -> Result<(), ClientError> {
+        self.network.turn(Some(TURN))?;
+        Ok(())
+    }
+
+    fn timeout_ms(&self) -> i32 {
+        i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX)
     }
 
     /// The controller's node, known to the network. A KRaft broker names any broker, which forwards what it is asked.
@@ -98,7 +223,7 @@ impl Admin {
         if let Some(refusal) = self.network.refusal() {
             return Err(ClientError::Authentication(refusal.clone()));
         }
-        if self.network.driver().read().0 >= self.deadline_ns {
+        if self.is_over() {
             let reason = self.last_down.as_deref().unwrap_or("no answer");
             let what = format!("{what} was answered ({reason})");
             return Err(ClientError::Timeout { what, waited_ms: self.timeout.as_millis() });
@@ -130,7 +255,10 @@ mod tests {
         let config = ProducerConfig::parse(&properties).unwrap().config.common;
         let driver = driver::open(DriverOptions::default()).unwrap();
         let mut admin = Admin::open(&config, driver, Duration::from_millis(300)).unwrap();
-        let error = admin.create_topic("t", (1, 1)).unwrap_err().to_string();
+        let error = admin
+            .create_topic(&NewTopic { name: "t", partitions: 1, replication_factor: 1, configs: &[] })
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("Timeout of 300 ms expired before Metadata was answered (127.0.0.1:1: "), "{error}");
     }
 }

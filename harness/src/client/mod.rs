@@ -65,7 +65,7 @@ mod texts;
 mod transactions;
 mod versions;
 
-pub use admin::Admin;
+pub use admin::{Admin, NewTopic, TopicDescription};
 pub use consumer::{Consumer, ConsumerStats, OffsetAndTimestamp};
 pub use network::NetworkStats;
 pub use producer::{Acked, Producer, ProducerStats};

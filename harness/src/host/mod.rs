@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   facts    once a run: processor, memory, kernel, limits, the file system of a path      -> manifest.toml
-//!   usage    before and after: processor time of a process and of the machine, pressure    -> rows.csv
+//!   usage    before and after: processor time of processes and of the machine, pressure    -> rows.csv
+//!            (process, cgroup, network: where its counters come from)
 //!   memory   before the first run: pages touched, so that nobody pays for the first touch
 //! ```
 //!
@@ -14,9 +15,13 @@
     reason = "reads /proc and /sys and the clock; this is the instrument, not the broker"
 )]
 
+mod cgroup;
 pub mod facts;
 pub mod memory;
+mod network;
+pub mod process;
 pub mod usage;
 
 pub use facts::{HostFacts, PathFacts};
-pub use usage::{Meter, Usage, own_thread_ns};
+pub use process::{CoreShare, ProcessUsage, has_ended};
+pub use usage::{Meter, Usage};

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use crate::client::config::ConsumerConfig;
 use crate::client::{ConsumedRecord, Consumer, RecordSink};
 use crate::measure::ledger::{ReadLedger, WriteLedger};
-use crate::run::kafka::{Place, Window, open_driver, properties};
-use crate::run::{Consumed, Reading, RunError};
+use crate::run::kafka::{Window, counts, open_driver, properties, settings};
+use crate::run::{ClientCounts, Consumed, Reading, RunError};
 use crate::spec::Workload;
+use crate::target::Place;
 
 /// How long one poll waits.
 const POLL: Duration = Duration::from_millis(100);
@@ -35,16 +36,18 @@ pub(crate) struct Load<'a> {
 impl Load<'_> {
     pub(crate) fn run(&self) -> Result<Consumed, RunError> {
         let fail = |error: &dyn std::fmt::Display| RunError::client(&self.workload.name, error);
-        let mut settings = properties(self.place, &self.workload.consumer);
-        settings.set_default("auto.offset.reset", "earliest");
-        let config = ConsumerConfig::parse(&settings).map_err(|error| fail(&error))?.config;
-        let mut consumer = Consumer::open(config, open_driver()?).map_err(|error| fail(&error))?;
+        let mut given = properties(self.place, &self.workload.consumer);
+        given.set_default("auto.offset.reset", "earliest");
+        let parsed = ConsumerConfig::parse(&given).map_err(|error| fail(&error))?;
+        let settings = settings(parsed.effective);
+        let mut consumer = Consumer::open(parsed.config, open_driver()?).map_err(|error| fail(&error))?;
         consumer.assign_all(self.topic).map_err(|error| fail(&error))?;
 
         let mut sink = Sink::new(self.reading);
         self.poll_until(&mut consumer, &mut sink, |sink, quiet| sink.records > 0 || quiet > SILENCE_MAX)?;
         let window = Window::open(self.place, self.began)?;
         let (records, bytes) = (sink.records, sink.bytes);
+        let begin = counts_of(&mut consumer);
         let opened = Instant::now();
         match self.reading {
             Reading::For(time) => self.poll_until(&mut consumer, &mut sink, |_, _| opened.elapsed() >= time)?,
@@ -54,7 +57,9 @@ impl Load<'_> {
             }
         }
         let usage = window.close()?;
-        let measured = window.measured(usage, sink.records - records, sink.bytes - bytes);
+        let counts = begin.until(counts_of(&mut consumer));
+        let mut measured = window.measured(usage, sink.records - records, sink.bytes - bytes);
+        (measured.counts, measured.settings) = (counts, settings);
         if matches!(self.reading, Reading::Back(_)) {
             self.poll_until(&mut consumer, &mut sink, |_, quiet| quiet > SILENCE_AT_END)?;
         }
@@ -85,6 +90,10 @@ impl Load<'_> {
     fn partitions(&self) -> i32 {
         i32::try_from(self.workload.partitions).unwrap_or(i32::MAX)
     }
+}
+
+fn counts_of(consumer: &mut Consumer) -> ClientCounts {
+    counts(consumer.network_stats(), consumer.driver().counters().syscalls, 0)
 }
 
 fn acknowledged(written: &WriteLedger, partitions: i32) -> u64 {

@@ -18,9 +18,10 @@ use crate::client::config::ProducerConfig;
 use crate::client::{ClientError, Delivered, DeliverySink, Failed, Mark, NewRecord, Producer, Topic};
 use crate::measure::ledger::WriteLedger;
 use crate::measure::{Latencies, Sample, SampleSink};
-use crate::run::kafka::{Place, Window, open_driver, properties};
-use crate::run::{Produced, RunError};
+use crate::run::kafka::{Window, counts, open_driver, properties, settings};
+use crate::run::{ClientCounts, Produced, RunError};
 use crate::spec::Workload;
+use crate::target::Place;
 
 /// Different values that records take in turn, so that no broker or disk sees one value only.
 const VALUES: usize = 256;
@@ -45,11 +46,12 @@ pub(crate) struct Load<'a> {
 impl Load<'_> {
     pub(crate) fn run(&self) -> Result<Produced, RunError> {
         let fail = |error: &dyn std::fmt::Display| RunError::client(&self.workload.name, error);
-        let mut settings = properties(self.place, &self.workload.producer);
+        let mut given = properties(self.place, &self.workload.producer);
         for (key, value) in GIVE_UP_SOON {
-            settings.set_default(key, value);
+            given.set_default(key, value);
         }
-        let config = ProducerConfig::parse(&settings).map_err(|error| fail(&error))?.config;
+        let parsed = ProducerConfig::parse(&given).map_err(|error| fail(&error))?;
+        let (config, settings) = (parsed.config, settings(parsed.effective));
         let driver = open_driver()?;
         let writer = u32::try_from(driver.random() >> 32).unwrap_or(1);
         let sink = Sink::new(writer, self.workload.measured_s);
@@ -62,10 +64,12 @@ impl Load<'_> {
 
         source.pump(&mut producer, self.workload.warmup_s).map_err(|error| fail(&error))?;
         let window = Window::open(self.place, self.began)?;
+        let begin = counts_of(&mut producer);
         let start_ns = producer.driver().read().0;
         producer.sink().open(start_ns);
         source.pump(&mut producer, self.workload.measured_s).map_err(|error| fail(&error))?;
         let usage = window.close()?;
+        let counts = begin.until(counts_of(&mut producer));
         let end_ns = producer.driver().read().0;
         producer.sink().close(end_ns);
         if self.stop.load(Ordering::Relaxed) {
@@ -82,8 +86,15 @@ impl Load<'_> {
         let mut measured = window.measured(usage, sink.records, sink.bytes);
         measured.seconds = sink.seconds;
         measured.retried_records = retried_records;
+        measured.counts = counts;
+        measured.settings = settings;
         Ok(Produced { measured, ledger: sink.ledger })
     }
+}
+
+fn counts_of(producer: &mut Producer<Sink>) -> ClientCounts {
+    let (network, waited_ns) = (producer.network_stats(), producer.stats().memory_wait_ns);
+    counts(network, producer.driver().counters().syscalls, waited_ns)
 }
 
 /// Where records come from: prepared values, and for a fixed rate the schedule.

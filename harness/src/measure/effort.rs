@@ -1,9 +1,8 @@
 //! How long a client's thread worked, and how much of a core it took.
 
-use ringlog_io::{Clock as _, SystemClock};
+use ringlog_io::{Clock as _, SystemClock, cpu_time};
 
-use crate::host::own_thread_ns;
-use crate::run::rows::CLIENT_SHARE_MAX;
+use crate::run::bottleneck::CORE_SHARE_MIN;
 
 /// A client's work that began.
 #[derive(Clone, Copy, Debug)]
@@ -15,12 +14,12 @@ pub(crate) struct Begun {
 impl Begun {
     /// Of the thread that calls, at a time of the monotonic clock.
     pub(crate) fn at(began_ns: u64) -> Self {
-        Self { began_ns, cpu_ns: own_thread_ns() }
+        Self { began_ns, cpu_ns: cpu_time::thread_ns().ok() }
     }
 
     /// The work until now; the same thread calls.
     pub(crate) fn end(self, done_ns: u64) -> Effort {
-        let cpu_ns = own_thread_ns().zip(self.cpu_ns).map(|(end, begin)| end.saturating_sub(begin));
+        let cpu_ns = cpu_time::thread_ns().ok().zip(self.cpu_ns).map(|(end, begin)| end.saturating_sub(begin));
         Effort { began_ns: self.began_ns, done_ns, cpu_ns }
     }
 }
@@ -58,7 +57,7 @@ impl Efforts {
 
     /// Whether a client's thread was near all of a core.
     pub(crate) fn is_busy(&self) -> bool {
-        self.busiest().is_some_and(|share| share >= CLIENT_SHARE_MAX)
+        self.busiest().is_some_and(|share| share >= CORE_SHARE_MIN)
     }
 
     /// Processor time of all clients, in seconds.

@@ -1,11 +1,12 @@
-//! The short table that `ringlog bench` prints.
+//! The short table that `ringlog bench` prints: the middle of each figure, and below it the least and the greatest.
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
-use crate::run::rows::Summary;
+use crate::run::spread::Spread;
+use crate::run::summary::Summary;
 
 /// Column heads. MB are 10^6 bytes.
-const HEADS: [&str; 10] = [
+const HEADS: [&str; 11] = [
     "workload",
     "MB/s",
     "records/s",
@@ -14,8 +15,9 @@ const HEADS: [&str; 10] = [
     "p99.9 ms",
     "broker CPU\nms/MB",
     "client CPU\nms/MB",
-    "of null\nreceive",
-    "of null\nappend",
+    "of a ceiling",
+    "bottleneck",
+    "rounds",
 ];
 /// What stands where nothing is known.
 const UNKNOWN: &str = "-";
@@ -25,8 +27,9 @@ const UNKNOWN: &str = "-";
 pub fn render(summaries: &[Summary]) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(HEADS);
+    let several = summaries.iter().any(|it| it.target != summaries[0].target);
     for summary in summaries {
-        table.add_row(cells(summary));
+        table.add_row(cells(summary, several));
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -34,31 +37,54 @@ pub fn render(summaries: &[Summary]) -> String {
     table.to_string()
 }
 
-fn cells(summary: &Summary) -> Vec<Cell> {
-    let name = if summary.client_bound { format!("{} *", summary.workload) } else { summary.workload.clone() };
-    let [p50, p99, p999] = summary.response_us.map(|it| known(it.map(|us| us / 1000.0), 2));
-    let [receive, append] = summary.of_null.map(share);
+fn cells(summary: &Summary, several: bool) -> Vec<Cell> {
+    let name = if several { format!("{}\n{}", summary.workload, summary.target) } else { summary.workload.clone() };
+    let ms = |us: f64| format!("{:.2}", us / 1000.0);
+    let [p50, p99, p999] = summary.response_us.map(|it| spread(it, ms));
+    let cost = |it: f64| format!("{it:.3}");
     let texts = [
         name,
-        grouped(summary.mb_s),
-        grouped(summary.records_s),
+        spread(summary.mb_s, grouped),
+        spread(summary.records_s, grouped),
         p50,
         p99,
         p999,
-        known(summary.broker_ms_mb, 3),
-        known(summary.client_ms_mb, 3),
-        receive,
-        append,
+        spread(summary.broker_ms_mb, cost),
+        spread(summary.client_ms_mb, cost),
+        ceiling(summary),
+        bottleneck(summary),
+        rounds(summary),
     ];
     texts.into_iter().map(Cell::new).collect()
 }
 
-fn known(value: Option<f64>, digits: usize) -> String {
-    value.map_or_else(|| UNKNOWN.to_owned(), |it| format!("{it:.digits$}"))
+/// `middle`, and below it `least..greatest`; of a single round the middle alone.
+fn spread(value: Option<Spread>, text: impl Fn(f64) -> String) -> String {
+    match value {
+        None => UNKNOWN.to_owned(),
+        Some(it) if it.rounds == 1 => text(it.middle),
+        Some(it) => format!("{}\n{}..{}", text(it.middle), text(it.least), text(it.greatest)),
+    }
 }
 
-fn share(value: Option<f64>) -> String {
-    value.map_or_else(|| UNKNOWN.to_owned(), |it| format!("{:.0} %", it * 100.0))
+fn ceiling(summary: &Summary) -> String {
+    match summary.ceiling_share {
+        None => UNKNOWN.to_owned(),
+        Some(share) => format!("{}\nof {}", spread(Some(share), |it| format!("{:.0} %", it * 100.0)), summary.ceiling),
+    }
+}
+
+fn bottleneck(summary: &Summary) -> String {
+    match (summary.bottleneck.as_str(), summary.bottleneck_rounds, summary.rounds) {
+        ("", _, _) => UNKNOWN.to_owned(),
+        (name, own, all) if own == all => name.to_owned(),
+        (name, own, all) => format!("{name}\n{own} of {all}"),
+    }
+}
+
+fn rounds(summary: &Summary) -> String {
+    let width = summary.mb_s.and_then(|it| it.half_width).map(|it| format!("\n±{:.0} %", it * 100.0));
+    format!("{}{}", summary.rounds, width.unwrap_or_default())
 }
 
 /// A whole number with its thousands apart; one digit more below ten.
@@ -81,30 +107,41 @@ fn grouped(value: f64) -> String {
 mod tests {
     use super::*;
 
+    fn of(values: &[f64]) -> Option<Spread> {
+        Spread::of(values.iter().copied())
+    }
+
     #[test]
-    fn the_table_has_a_line_for_each_workload_and_a_dash_for_what_is_not_known() {
+    fn every_figure_has_its_least_and_greatest_and_a_dash_stands_for_what_is_not_known() {
         let produce = Summary {
             workload: "produce-1k".to_owned(),
             target: "ringlog".to_owned(),
-            mb_s: 812.345,
-            records_s: 812_345.0,
-            response_us: [Some(1234.0), Some(20_500.0), None],
-            broker_ms_mb: Some(0.9876),
-            client_ms_mb: Some(1.1),
-            of_null: [Some(0.456), Some(0.9)],
-            client_bound: true,
+            mb_s: of(&[277.2, 505.8, 512.1]),
+            records_s: of(&[277_206.0, 505_831.0, 512_140.0]),
+            response_us: [of(&[1234.0, 1300.0, 1400.0]), of(&[20_500.0]), None],
+            broker_ms_mb: of(&[0.9876, 1.0, 1.1]),
+            ceiling: "null-append".to_owned(),
+            ceiling_share: of(&[0.456, 0.5, 0.6]),
+            bottleneck: "disk".to_owned(),
+            bottleneck_rounds: 2,
+            rounds: 3,
+            ..Summary::default()
         };
-        let consume = Summary { workload: "consume".to_owned(), mb_s: 9.96, records_s: 9960.0, ..Summary::default() };
-        let expected = "\
-────────────────────────────────────────────────────────────────────────────────────────────────────────────
- workload       MB/s   records/s   p50 ms   p99 ms   p99.9 ms   broker CPU   client CPU   of null   of null 
-                                                                     ms/MB        ms/MB   receive    append 
-════════════════════════════════════════════════════════════════════════════════════════════════════════════
- produce-1k *    812     812,345     1.23    20.50          -        0.988        1.100      46 %      90 % 
-────────────────────────────────────────────────────────────────────────────────────────────────────────────
- consume        10.0       9,960        -        -          -            -            -         -         - 
-────────────────────────────────────────────────────────────────────────────────────────────────────────────";
-        assert_eq!(render(&[produce, consume]), expected);
+        let text = render(&[produce, Summary { workload: "consume".to_owned(), ..Summary::default() }]);
+        for part in ["506", "277..512", "277,206..512,140", "1.30", "1.23..1.40", "20.50", "0.988..1.100", "50 %"] {
+            assert!(text.contains(part), "{part}:\n{text}");
+        }
+        for part in ["46 %..60 %", "of null-append", "disk", "2 of 3", "±77 %", " - "] {
+            assert!(text.contains(part), "{part}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn targets_are_named_where_there_are_several() {
+        let of = |target: &str| Summary { workload: "w".to_owned(), target: target.to_owned(), ..Summary::default() };
+        assert!(!render(&[of("ringlog")]).contains("ringlog"));
+        let text = render(&[of("ringlog"), of("kafka")]);
+        assert!(text.contains("ringlog") && text.contains("kafka"), "{text}");
     }
 
     #[test]

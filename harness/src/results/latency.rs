@@ -3,8 +3,9 @@
 //! HdrHistogram log V2. Values are nanoseconds, the printed maximum too (no divisor). Tags name workload, target, round
 //! and kind: `produce-1k.ringlog.1.response`. `response` counts from the intended moment, `service` from the sending.
 
+use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use hdrhistogram::Histogram;
@@ -29,25 +30,60 @@ pub struct Interval {
     pub histogram: Histogram<u64>,
 }
 
-/// Writes all intervals, ordered by their beginning, into a new file.
-pub fn write(folder: &RunFolder, began: SystemTime, intervals: &[Interval]) -> Result<(), ResultsError> {
-    let (path, file) = folder.new_file(FILE)?;
-    let mut file = std::io::BufWriter::new(file);
-    let mut ordered: Vec<&Interval> = intervals.iter().collect();
-    ordered.sort_by_key(|it| it.start);
-    let mut serializer = V2DeflateSerializer::new();
-    let mut builder = IntervalLogWriterBuilder::new();
-    builder.add_comment("values in nanoseconds").with_start_time(began).with_base_time(began);
-    let mut log = builder.begin_log_with(&mut file, &mut serializer).map_err(ResultsError::io(&path))?;
-    for interval in ordered {
-        let fail = |reason: String| ResultsError::Histogram { path: path.clone(), reason };
-        let tag = Tag::new(&interval.tag).ok_or_else(|| fail(format!("not a tag: {:?}", interval.tag)))?;
-        log.write_histogram(&interval.histogram, interval.start, interval.length, Some(tag))
-            .map_err(|error| fail(format!("{}: {error:?}", interval.tag)))?;
-    }
-    drop(log);
-    file.flush().map_err(ResultsError::io(&path))
+/// Appends intervals to a run's log.
+pub struct LatencyWriter {
+    path: PathBuf,
+    file: File,
+    serializer: V2DeflateSerializer,
 }
+
+impl LatencyWriter {
+    /// A new log of a run that began then.
+    pub fn create(folder: &RunFolder, began: SystemTime) -> Result<Self, ResultsError> {
+        let (path, file) = folder.new_file(FILE)?;
+        let mut writer = Self { path, file, serializer: V2DeflateSerializer::new() };
+        let mut builder = IntervalLogWriterBuilder::new();
+        builder.add_comment("values in nanoseconds").with_start_time(began).with_base_time(began);
+        let mut header = Vec::new();
+        let begun = builder.begin_log_with(&mut header, &mut writer.serializer).map(drop);
+        begun.map_err(ResultsError::io(&writer.path))?;
+        writer.put(&header)?;
+        Ok(writer)
+    }
+
+    /// Goes on with the log of a run that was stopped. A line that was cut goes.
+    pub fn resume(folder: &RunFolder) -> Result<Self, ResultsError> {
+        let path = folder.path().join(FILE);
+        let file = super::open_at_last_line(&path)?.0;
+        Ok(Self { path, file, serializer: V2DeflateSerializer::new() })
+    }
+
+    /// Appends intervals; they are on the disk when this returns.
+    pub fn append(&mut self, intervals: &[Interval]) -> Result<(), ResultsError> {
+        let mut lines = Vec::new();
+        let mut log = IntervalLogWriterBuilder::new()
+            .begin_log_with(&mut lines, &mut self.serializer)
+            .map_err(ResultsError::io(&self.path))?;
+        for interval in intervals {
+            let fail = |reason: String| ResultsError::Histogram { path: self.path.clone(), reason };
+            let tag = Tag::new(&interval.tag).ok_or_else(|| fail(format!("not a tag: {:?}", interval.tag)))?;
+            log.write_histogram(&interval.histogram, interval.start, interval.length, Some(tag))
+                .map_err(|error| fail(format!("{}: {error:?}", interval.tag)))?;
+        }
+        drop(log);
+        // What comes before the first interval is the header, which the file has.
+        let at = lines.windows(TAG.len()).position(|it| it == TAG).unwrap_or(lines.len());
+        self.put(&lines[at..])
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), ResultsError> {
+        let done = self.file.write_all(bytes).and_then(|()| self.file.sync_data());
+        done.map_err(ResultsError::io(&self.path))
+    }
+}
+
+/// What every line of ours begins with.
+const TAG: &[u8] = b"Tag=";
 
 /// Reads the log back and merges the intervals of each tag, in order of their first line.
 pub fn read_merged(path: &Path) -> Result<Vec<(String, Histogram<u64>)>, ResultsError> {
@@ -116,7 +152,12 @@ mod tests {
             interval("latency.ringlog.1.response", 0, 1..501),
             interval("latency.ringlog.1.service", 0, 1..11),
         ];
-        write(&folder, SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000), &log).unwrap();
+        let began = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        LatencyWriter::create(&folder, began).unwrap().append(&log[..2]).unwrap();
+        let path = folder.path().join(FILE);
+        let whole = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{whole}Tag=cut,0.0,1.0")).unwrap();
+        LatencyWriter::resume(&folder).unwrap().append(&log[2..]).unwrap();
         let merged = read_merged(&folder.path().join(FILE)).unwrap();
         assert_eq!(merged.len(), 2);
         let (tag, response) = &merged[0];
@@ -130,7 +171,8 @@ mod tests {
     fn a_tag_with_a_comma_is_refused() {
         let dir = scratch("tag");
         let folder = RunFolder::create(&dir, "d", "h", "t").unwrap();
-        let error = write(&folder, SystemTime::UNIX_EPOCH, &[interval("a,b", 0, 1..2)]).unwrap_err();
+        let mut writer = LatencyWriter::create(&folder, SystemTime::UNIX_EPOCH).unwrap();
+        let error = writer.append(&[interval("a,b", 0, 1..2)]).unwrap_err();
         assert!(error.to_string().contains("a,b"));
         std::fs::remove_dir_all(dir).unwrap();
     }

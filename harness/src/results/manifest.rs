@@ -14,6 +14,7 @@ pub const FILE: &str = "manifest.toml";
 
 /// The story of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Manifest {
     /// Version of this file's keys.
     pub schema: u32,
@@ -35,8 +36,10 @@ pub struct Manifest {
     pub command: Vec<String>,
     /// What is wrong or unusual about this run.
     pub warnings: Vec<String>,
-    /// The broker: address, shards, kind of io, its ready line, its overrides.
+    /// Who sat where. Schema 1 had here what was known of the one broker.
     pub broker: BTreeMap<String, String>,
+    /// What is known of each target: address, ready line, settings that were asked for.
+    pub targets: BTreeMap<String, BTreeMap<String, String>>,
     /// The machine.
     pub host: HostFacts,
     /// The file system below the broker's folder, where we started it.
@@ -46,14 +49,28 @@ pub struct Manifest {
 }
 
 /// Version of the keys above.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
-/// Writes it into a new file.
-pub fn write(folder: &RunFolder, manifest: &Manifest) -> Result<(), ResultsError> {
-    let (path, mut file) = folder.new_file(FILE)?;
+/// Writes it, whole or not at all: when the run begins, and with what is known at its end.
+pub fn replace(folder: &RunFolder, manifest: &Manifest) -> Result<(), ResultsError> {
+    let path = folder.path().join(FILE);
     let text =
         toml::to_string_pretty(manifest).map_err(|source| ResultsError::Manifest { path: path.clone(), source })?;
-    file.write_all(text.as_bytes()).map_err(ResultsError::io(&path))
+    let new = folder.path().join(format!("{FILE}.new"));
+    let write = || {
+        let mut file = std::fs::File::create(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_data()?;
+        std::fs::rename(&new, &path)
+    };
+    write().map_err(ResultsError::io(&path))
+}
+
+/// Reads one, of this version or an older one.
+pub fn read(path: &Path) -> Result<Manifest, ResultsError> {
+    let text = std::fs::read_to_string(path).map_err(ResultsError::io(path))?;
+    toml::from_str(&text)
+        .map_err(|source| ResultsError::ManifestRead { path: path.to_owned(), source: Box::new(source) })
 }
 
 /// The commit that the folder's repository stands at, read from its files: no git is started. `None` outside of one.
@@ -96,9 +113,10 @@ mod tests {
             workloads: BTreeMap::from([("produce-1k".to_owned(), toml::Table::new())]),
             ..Manifest::default()
         };
-        write(&folder, &manifest).unwrap();
-        let text = std::fs::read_to_string(folder.path().join(FILE)).unwrap();
-        assert_eq!(toml::from_str::<Manifest>(&text).unwrap(), manifest);
+        replace(&folder, &Manifest::default()).unwrap();
+        replace(&folder, &manifest).unwrap();
+        assert_eq!(read(&folder.path().join(FILE)).unwrap(), manifest);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         std::fs::remove_dir_all(dir).unwrap();
     }
 

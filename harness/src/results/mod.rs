@@ -3,26 +3,28 @@
 //! ```text
 //!   results/<date>-<hardware>-<target>[-2]/
 //!     manifest.toml   what ran where: version, commit, command line, host, settings, warnings
-//!     rows.csv        a row per measured round, numbers as they came
+//!     rows.csv        a row per trial, appended and synced when it ends: columns
 //!     latency.hlog    whole histograms, HdrHistogram log V2, a line per second, kind and round
 //! ```
 //!
-//! Invariants: a run gets a new folder (`-2`, `-3`, ..); a file is created, never opened for writing again; a report can
-//! be made from these files alone.
+//! Invariants: a run gets a new folder (`-2`, `-3`, ..); what was written of a trial is never rewritten, only appended to;
+//! a run that is killed keeps every trial that ended; a report can be made from these files alone.
 
 #![allow(clippy::disallowed_methods, reason = "writes the result files; this is the instrument, not the broker")]
 
+pub mod columns;
 pub mod latency;
 pub mod manifest;
+mod older;
 pub mod rows;
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
+pub use columns::Row;
 pub use latency::Interval;
 pub use manifest::Manifest;
-pub use rows::Row;
 
 /// More runs than this of one kind on one day is a mistake in a loop.
 const FOLDERS_A_DAY_MAX: u32 = 10_000;
@@ -63,6 +65,14 @@ pub enum ResultsError {
         path: PathBuf,
         /// The serializer's words.
         source: toml::ser::Error,
+    },
+    /// A manifest that is not TOML, or has a key of another kind.
+    #[error("{path}: {source}")]
+    ManifestRead {
+        /// Which file.
+        path: PathBuf,
+        /// Line and column.
+        source: Box<toml::de::Error>,
     },
     /// A histogram that cannot be written or read.
     #[error("{path}: {reason}")]
@@ -106,6 +116,12 @@ impl RunFolder {
         Err(ResultsError::TooMany(parent.join(stem)))
     }
 
+    /// The folder of a run that was stopped.
+    pub fn open(path: &Path) -> Result<Self, ResultsError> {
+        let path = path.canonicalize().map_err(ResultsError::io(path))?;
+        Ok(Self { path })
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -119,6 +135,19 @@ impl RunFolder {
         let file = file.map_err(ResultsError::io(&path))?;
         Ok((path, file))
     }
+}
+
+/// Opens a file of lines to go on after its last whole one; gives its text. A line that was cut is cut off.
+fn open_at_last_line(path: &Path) -> Result<(fs::File, String), ResultsError> {
+    let fail = || ResultsError::io(path);
+    let mut file = fs::OpenOptions::new().read(true).write(true).open(path).map_err(fail())?;
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).map_err(fail())?;
+    let whole = text.iter().rposition(|it| *it == b'\n').map_or(0, |it| it + 1);
+    text.truncate(whole);
+    file.set_len(whole as u64).map_err(fail())?;
+    file.seek(io::SeekFrom::End(0)).map_err(fail())?;
+    Ok((file, String::from_utf8_lossy(&text).into_owned()))
 }
 
 #[cfg(test)]

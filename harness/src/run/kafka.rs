@@ -1,7 +1,7 @@
-//! The executor that meets real brokers: our own clients on one thread, a plain socket for topics.
+//! The executor that meets real brokers: our own clients on one thread, over whatever `security.protocol` says.
 //!
 //! ```text
-//!   create_topic -> admin                      (a socket, a request, an answer)
+//!   create_topic -> admin
 //!   produce      -> thread "load", pinned      write: Producer, WriteLedger, histograms
 //!   consume      -> thread "load", pinned      read:  Consumer, ReadLedger
 //!   delete_topic -> admin
@@ -10,6 +10,7 @@
 //! Each load gets a thread of its own, so that the thread's processor time is the client's and nothing else.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,26 +18,23 @@ use std::time::{Duration, Instant};
 use ringlog_io::driver::{self, DriverOptions};
 use ringlog_io::{Driver, threads};
 
-use super::{Consumed, Executor, Measured, Produced, Reading, RunError, Target};
+use super::{ClientCounts, Consumed, Executor, Measured, Produced, Reading, RunError, Trial};
 use crate::client::properties::Properties;
-use crate::host::{Meter, Usage};
+use crate::client::{Admin, ClientError, NetworkStats, NewTopic};
+use crate::host::{Meter, Usage, has_ended};
 use crate::load::{read, write};
 use crate::spec::Workload;
-use crate::target::topics::Admin;
+use crate::target::{self, Place, Target, start};
 
-/// A broker that the run meets.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// `host:port`, several separated by commas.
-    pub bootstrap: String,
-    /// Its process, where known.
-    pub pid: Option<u32>,
-}
+/// Longest time that making, describing or deleting a topic takes.
+const ADMIN_MAX: Duration = Duration::from_secs(30);
 
 /// Executes loads against brokers.
 pub struct KafkaExecutor {
-    places: BTreeMap<Target, Place>,
+    places: BTreeMap<String, Place>,
     client_core: Option<usize>,
+    /// Folder of the logs of those that we started.
+    dir: PathBuf,
     began: Instant,
     stop: Arc<AtomicBool>,
     topics: u32,
@@ -44,31 +42,49 @@ pub struct KafkaExecutor {
 }
 
 impl KafkaExecutor {
-    /// An executor for these brokers. `client_core` is where the client runs, `stop` ends a load early, `run_id` makes
-    /// the topics' names unique.
+    /// An executor for these targets, by their names, whose logs are in `dir`. `client_core` is where the client runs,
+    /// `stop` ends a load early, `run_id` makes the topics' names unique.
     #[must_use]
     pub fn new(
-        places: BTreeMap<Target, Place>,
+        places: BTreeMap<String, Place>,
         client_core: Option<usize>,
+        dir: PathBuf,
         stop: Arc<AtomicBool>,
         run_id: u32,
     ) -> Self {
-        Self { places, client_core, began: Instant::now(), stop, topics: 0, run_id }
+        Self { places, client_core, dir, began: Instant::now(), stop, topics: 0, run_id }
     }
 
-    /// When the run began; the start of every interval is counted from here.
-    #[must_use]
-    pub fn began(&self) -> Instant {
-        self.began
+    fn place(&self, target: &Target) -> Result<&Place, RunError> {
+        self.places.get(&target.name).ok_or_else(|| RunError::client("run", format!("{} was not started", target.name)))
     }
 
-    fn place(&self, target: Target) -> Result<&Place, RunError> {
-        self.places.get(&target).ok_or_else(|| RunError::client("run", format!("no broker for {target:?}")))
-    }
-
-    fn admin(&self, target: Target) -> Result<Admin, RunError> {
+    /// Asks a target for a change of its topics.
+    fn ask(
+        &self,
+        target: &Target,
+        what: String,
+        change: impl FnOnce(&mut Admin) -> Result<(), ClientError>,
+    ) -> Result<(), RunError> {
         let place = self.place(target)?;
-        Admin::connect(&place.bootstrap).map_err(|error| RunError::client("connecting", error))
+        let done = target::admin(place, ADMIN_MAX).and_then(|mut admin| change(&mut admin));
+        done.map_err(|error| self.judged(target, RunError::client(what, error)))
+    }
+
+    /// A broker whose process has ended is the reason for whatever its client says.
+    fn judged(&self, target: &Target, error: RunError) -> RunError {
+        let pids = self.places.get(&target.name).map_or(&[][..], |it| &it.pids);
+        let gone = matches!(error, RunError::BrokerGone(_)) || pids.iter().any(|pid| has_ended(*pid));
+        if !gone || matches!(error, RunError::Interrupted) {
+            return error;
+        }
+        let words = start::last_words(target, &self.dir);
+        let said = if words.is_empty() { String::new() } else { format!("; its log ends with: {words}") };
+        let inner = match error {
+            RunError::BrokerGone(how) => how,
+            other => other.to_string(),
+        };
+        RunError::BrokerGone(format!("{}: {inner}{said}", target.name))
     }
 
     /// Runs a load on a thread of its own.
@@ -93,37 +109,45 @@ impl KafkaExecutor {
 }
 
 impl Executor for KafkaExecutor {
-    fn create_topic(&mut self, target: Target, workload: &Workload) -> Result<String, RunError> {
+    fn create_topic(&mut self, target: &Target, workload: &Workload) -> Result<String, RunError> {
         self.topics += 1;
-        let topic = format!("ringlog-bench-{:08x}-{}", self.run_id, self.topics);
+        let name = format!("ringlog-bench-{:08x}-{}", self.run_id, self.topics);
         let partitions = i32::try_from(workload.partitions).unwrap_or(i32::MAX);
-        self.admin(target)?
-            .create_topic(&topic, partitions)
-            .map_err(|error| RunError::client(format!("creating topic {topic}"), error))?;
-        Ok(topic)
+        let (replication_factor, configs) = (target.replication_factor, &target.topic_configs);
+        let topic = NewTopic { name: &name, partitions, replication_factor, configs };
+        self.ask(target, format!("making topic {name}"), |admin| {
+            admin.create_topic(&topic)?;
+            admin.wait_for_leaders(&name, partitions)
+        })?;
+        Ok(name)
     }
 
-    fn produce(&mut self, target: Target, workload: &Workload, topic: &str) -> Result<Produced, RunError> {
-        let place = self.place(target)?;
+    fn produce(&mut self, trial: &Trial<'_>, workload: &Workload, topic: &str) -> Result<Produced, RunError> {
+        let place = self.place(trial.target)?;
         let load = write::Load { workload, topic, place, began: self.began, stop: &self.stop };
-        self.on_client_core(&workload.name, || load.run())
+        let done = self.on_client_core(&workload.name, || load.run());
+        done.map_err(|error| self.judged(trial.target, error))
     }
 
     fn consume(
         &mut self,
-        target: Target,
+        trial: &Trial<'_>,
         workload: &Workload,
         topic: &str,
         reading: Reading<'_>,
     ) -> Result<Consumed, RunError> {
-        let place = self.place(target)?;
+        let place = self.place(trial.target)?;
         let load = read::Load { workload, topic, place, reading, began: self.began, stop: &self.stop };
-        self.on_client_core(&workload.name, || load.run())
+        let done = self.on_client_core(&workload.name, || load.run());
+        done.map_err(|error| self.judged(trial.target, error))
     }
 
-    fn delete_topic(&mut self, target: Target, topic: &str) -> Result<(), RunError> {
-        let deleted = self.admin(target)?.delete_topic(topic);
-        deleted.map_err(|error| RunError::client(format!("deleting topic {topic}"), error))
+    fn delete_topic(&mut self, target: &Target, topic: &str) -> Result<(), RunError> {
+        self.ask(target, format!("deleting topic {topic}"), |admin| admin.delete_topic(topic))
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.began.elapsed()
     }
 }
 
@@ -132,15 +156,24 @@ pub(crate) fn open_driver() -> Result<Box<dyn Driver>, RunError> {
     driver::open(DriverOptions::default()).map_err(|error| RunError::client("opening the client's driver", error))
 }
 
-/// A profile's settings with the servers before them.
+/// What a client needs to get there, and a profile's settings over it.
 pub(crate) fn properties(place: &Place, settings: &BTreeMap<String, String>) -> Properties {
-    let mut properties = Properties::new();
-    properties.set("bootstrap.servers", &place.bootstrap);
-    properties.set("client.id", "ringlog-bench");
+    let mut properties = place.properties.clone();
+    properties.set_default("client.id", "ringlog-bench");
     for (key, value) in settings {
         properties.set(key, value);
     }
     properties
+}
+
+/// Settings with their defaults, as rows and manifests have them.
+pub(crate) fn settings(effective: Vec<(&'static str, String)>) -> BTreeMap<String, String> {
+    effective.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// What a client counted until now.
+pub(crate) fn counts(network: NetworkStats, syscalls: u64, buffer_wait_ns: u64) -> ClientCounts {
+    ClientCounts { buffer_wait_ns, wire_bytes: network.sent_bytes + network.received_bytes, syscalls }
 }
 
 /// The measured time of a load.
@@ -153,7 +186,7 @@ pub(crate) struct Window {
 impl Window {
     pub(crate) fn open(place: &Place, began: Instant) -> Result<Self, RunError> {
         let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
-        let meter = Meter::start(place.pid).map_err(|error| RunError::BrokerGone(error.to_string()))?;
+        let meter = Meter::start(&place.pids).map_err(|error| RunError::BrokerGone(error.to_string()))?;
         Ok(Self { time, start: began.elapsed(), meter })
     }
 
@@ -162,6 +195,6 @@ impl Window {
     }
 
     pub(crate) fn measured(self, usage: Usage, records: u64, bytes: u64) -> Measured {
-        Measured { time: self.time, start: self.start, records, bytes, usage, seconds: Vec::new(), retried_records: 0 }
+        Measured { time: self.time, start: self.start, records, bytes, usage, ..Measured::default() }
     }
 }

@@ -1,44 +1,102 @@
-//! An executor that measures nothing and remembers what it was asked to do.
+//! An executor that measures nothing and remembers what it was asked to do, and a keeper that keeps in memory.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Consumed, Executor, Measured, Plan, Produced, Reading, RunError, Target, Watch};
-use crate::host::Usage;
+use super::{Cell, Consumed, Executor, Keep, Measured, Plan, Produced, Reading, RunError, Stopping, Trial, Watch};
+use crate::client::properties::Properties;
+use crate::host::{CoreShare, ProcessUsage, Usage};
 use crate::measure::ledger::{ReadLedger, WriteLedger};
 use crate::measure::{Latencies, Sample, SampleSink};
+use crate::results::ResultsError;
+use crate::results::columns::Row;
+use crate::results::latency::Interval;
 use crate::spec::{Kind, Workload};
+use crate::target::{Start, Target};
+use crate::yardstick::Mode;
 
-/// What goes wrong with the records of a round.
-#[derive(Clone, Copy, Debug)]
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
+    /// A record is not read back.
     Lose,
+    /// A record is read twice.
     Double,
+    /// Two records are read in the wrong order.
     Swap,
+    /// Nothing is acknowledged.
+    Silence,
+    /// The client gives up.
+    Refuse,
+    /// The broker's process ends.
+    Die,
+    /// The topic cannot be deleted.
+    Keep,
+    /// The person presses Ctrl-C.
+    Interrupt,
 }
 
-/// Gives ten records a round, 1000 bytes each, in one second.
-#[derive(Default)]
+/// Gives ten records a round, 1000 bytes each: in one second, or what `seconds` says.
 pub(crate) struct Mock {
     /// What was asked, in order.
     pub(crate) calls: Vec<String>,
-    /// A fault, and the read-back (from 1) that has it.
+    /// A fault, and the trial against the subject (from 1) that has it.
     pub(crate) fault: Option<(u32, Fault)>,
-    /// Acknowledges nothing.
-    pub(crate) silent: bool,
-    /// What was written last.
+    /// Seconds of the subject's rounds, the first round's first; the last one holds for all others.
+    pub(crate) seconds: Vec<f64>,
+    /// What every trial adds to the clock.
+    pub(crate) trial_s: f64,
+    pub(crate) elapsed_s: f64,
+    pub(crate) trials: u32,
     pub(crate) values: Vec<Vec<u8>>,
-    /// Read-backs so far.
-    pub(crate) read_backs: u32,
 }
 
-/// Hears and says nothing.
-pub(crate) struct Silent;
+impl Default for Mock {
+    fn default() -> Self {
+        let (calls, values) = (Vec::new(), Vec::new());
+        Self { calls, fault: None, seconds: vec![1.0], trial_s: 1.0, elapsed_s: 0.0, trials: 0, values }
+    }
+}
+
+/// Keeps rows in memory, as long as it can.
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) intervals: usize,
+    /// Fails once so many rows are there.
+    pub(crate) full_at: Option<usize>,
+}
+
+/// Hears and says nothing, but counts.
+#[derive(Default)]
+pub(crate) struct Silent {
+    pub(crate) steps: u64,
+    pub(crate) refused: Vec<String>,
+}
+
+impl Keep for Memory {
+    fn keep(&mut self, rows: &[Row], intervals: &[Interval]) -> Result<(), ResultsError> {
+        if self.full_at.is_some_and(|it| self.rows.len() >= it) {
+            return Err(ResultsError::TooMany("full".into()));
+        }
+        self.rows.extend_from_slice(rows);
+        self.intervals += intervals.len();
+        Ok(())
+    }
+}
 
 impl Watch for Silent {
-    fn step(&mut self, _: Target, _: &str, _: u32, _: Duration) {}
+    fn step(&mut self, _: &str, _: &str, _: u32, _: Duration) {
+        self.steps += 1;
+    }
+
+    fn refused(&mut self, target: &str, what: &str, round: u32, why: &str) {
+        self.refused.push(format!("{target} {what} {round}: {why}"));
+    }
 }
 
-/// A workload `w` of some rounds, its reader `r`, and a fixed-rate workload of one round.
+/// A workload `w` of so many rounds at least, its reader `r`, and a fixed-rate workload of one round, against one subject and
+/// both null brokers.
 pub(crate) fn plan(rounds: u32) -> Plan {
     let mut workloads = crate::spec::workload::load(None).unwrap();
     workloads.retain(|it| it.name != "produce-large");
@@ -48,81 +106,129 @@ pub(crate) fn plan(rounds: u32) -> Plan {
     workloads[1].of = Some("w".to_owned());
     workloads[2].name = "fixed".to_owned();
     assert_eq!(workloads[2].kind, Kind::Latency);
-    let targets = vec![Target::Subject, Target::NullReceive, Target::NullAppend];
-    Plan { workloads, targets, subject: "ringlog".to_owned() }
+    let fixed = Cell { workload: workloads.remove(2), reader: None };
+    let written = Cell { reader: workloads.pop(), workload: workloads.remove(0) };
+    let targets = vec![Target::null(Mode::Receive), Target::null(Mode::Append), subject("ringlog")];
+    let stopping = Stopping { half_width_max: 0.05, rounds_max: rounds + 2, time_max: Duration::from_secs(1000) };
+    Plan { cells: vec![written, fixed], targets, stopping, seed: 7 }
+}
+
+/// A subject that runs already.
+pub(crate) fn subject(name: &str) -> Target {
+    Target::new(name, Start::Remote { client: Properties::new(), pids: Vec::new() })
+}
+
+/// A process that used so much and half of a core.
+pub(crate) fn process(cpu_ms: u64) -> ProcessUsage {
+    let busiest = CoreShare { thread: "mock".to_owned(), ran: 0.5, waited: 0.0 };
+    ProcessUsage { cpu_ns: cpu_ms * 1_000_000, busiest, ..ProcessUsage::default() }
 }
 
 impl Mock {
-    fn measured(&self, target: Target) -> Measured {
-        let records = if self.silent { 0 } else { 10 };
+    fn has(&self, trial: &Trial<'_>, fault: Fault) -> bool {
+        let of_subject = trial.target.keeps_reading() && !trial.target.name.starts_with("null-");
+        of_subject && self.fault == Some((self.trials, fault))
+    }
+
+    fn measured(&self, trial: &Trial<'_>) -> Measured {
+        let records = if self.has(trial, Fault::Silence) { 0 } else { 10 };
         let mut latencies = Latencies::new();
         for at in 1..=records {
             latencies.sample(&Sample { intended_ns: 0, sent_ns: 500, done_ns: at * 1000, bytes: 1000 });
         }
-        let subject = target == Target::Subject;
-        let usage = Usage {
-            wall_s: if subject { 1.0 } else { 0.5 },
-            broker_cpu_ms: Some(20),
-            client_cpu_ms: 10,
-            client_core_share: 0.5,
-            ..Usage::default()
-        };
-        let time = "2026-01-02T03:04:05Z".to_owned();
+        let is_null = trial.target.name.starts_with("null-");
+        let at = (trial.round as usize - 1).min(self.seconds.len() - 1);
+        let mut target = process(20);
+        // A null broker whose core is used up is a ceiling.
+        target.busiest.ran = if is_null { 1.0 } else { 0.5 };
         Measured {
-            time,
-            start: Duration::ZERO,
+            time: "2026-01-02T03:04:05Z".to_owned(),
             records,
             bytes: records * 1000,
-            usage,
+            usage: Usage {
+                wall_s: if is_null { 0.5 } else { self.seconds[at] },
+                target: Some(target),
+                client: process(10),
+                ..Usage::default()
+            },
             seconds: vec![latencies],
-            retried_records: 0,
+            settings: BTreeMap::from([("acks".to_owned(), "1".to_owned())]),
+            ..Measured::default()
+        }
+    }
+
+    fn check(&self, trial: &Trial<'_>) -> Result<(), RunError> {
+        match self.fault {
+            _ if self.has(trial, Fault::Refuse) => Err(RunError::client("w", "TOPIC_AUTHORIZATION_FAILED")),
+            _ if self.has(trial, Fault::Die) => Err(RunError::BrokerGone("killed by signal 9".to_owned())),
+            _ if self.has(trial, Fault::Interrupt) => Err(RunError::Interrupted),
+            _ => Ok(()),
         }
     }
 }
 
 impl Executor for Mock {
-    fn create_topic(&mut self, target: Target, _: &Workload) -> Result<String, RunError> {
-        self.calls.push(format!("create({target:?})"));
+    fn create_topic(&mut self, target: &Target, _: &Workload) -> Result<String, RunError> {
+        self.trials += u32::from(!target.name.starts_with("null-"));
+        self.elapsed_s += self.trial_s;
+        self.calls.push(format!("create({})", target.name));
         Ok("topic".to_owned())
     }
 
-    fn produce(&mut self, target: Target, _: &Workload, _: &str) -> Result<Produced, RunError> {
-        self.calls.push(format!("produce({target:?})"));
+    fn produce(&mut self, trial: &Trial<'_>, _: &Workload, _: &str) -> Result<Produced, RunError> {
+        self.calls.push(format!("produce({})", trial.target.name));
+        self.check(trial)?;
         let mut ledger = WriteLedger::new(1);
         self.values = (0..10).map(|_| vec![b'x'; 1000]).collect();
         for value in &mut self.values {
             let sequence = ledger.stamp(0, value).unwrap();
             ledger.acknowledged(0, sequence);
         }
-        Ok(Produced { measured: self.measured(target), ledger })
+        Ok(Produced { measured: self.measured(trial), ledger })
     }
 
-    fn consume(&mut self, target: Target, _: &Workload, _: &str, reading: Reading<'_>) -> Result<Consumed, RunError> {
+    fn consume(
+        &mut self,
+        trial: &Trial<'_>,
+        _: &Workload,
+        _: &str,
+        reading: Reading<'_>,
+    ) -> Result<Consumed, RunError> {
         let mut ledger = ReadLedger::new();
         match reading {
             Reading::Back(_) => {
-                self.calls.push(format!("read-back({target:?})"));
-                self.read_backs += 1;
-                if let Some((_, fault)) = self.fault.filter(|it| it.0 == self.read_backs) {
-                    spoil(&mut self.values, fault);
+                self.calls.push(format!("read-back({})", trial.target.name));
+                if self.fault.is_some_and(|(_, fault)| self.has(trial, fault)) {
+                    self.spoil();
                 }
                 self.values.iter().for_each(|it| ledger.record(0, it));
             }
-            Reading::For(_) => self.calls.push(format!("read-for({target:?})")),
+            Reading::For(_) => self.calls.push(format!("read-for({})", trial.target.name)),
         }
-        Ok(Consumed { measured: self.measured(target), ledger })
+        Ok(Consumed { measured: self.measured(trial), ledger })
     }
 
-    fn delete_topic(&mut self, target: Target, _: &str) -> Result<(), RunError> {
-        self.calls.push(format!("delete({target:?})"));
+    fn delete_topic(&mut self, target: &Target, _: &str) -> Result<(), RunError> {
+        self.calls.push(format!("delete({})", target.name));
+        let of_subject = !target.name.starts_with("null-");
+        if of_subject && self.fault == Some((self.trials, Fault::Keep)) {
+            return Err(RunError::client("deleting topic", "CLUSTER_AUTHORIZATION_FAILED"));
+        }
         Ok(())
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_secs_f64(self.elapsed_s)
     }
 }
 
-fn spoil(values: &mut Vec<Vec<u8>>, fault: Fault) {
-    match fault {
-        Fault::Lose => drop(values.remove(3)),
-        Fault::Double => values.insert(3, values[3].clone()),
-        Fault::Swap => values.swap(3, 4),
+impl Mock {
+    fn spoil(&mut self) {
+        match self.fault.map(|it| it.1) {
+            Some(Fault::Lose) => drop(self.values.remove(3)),
+            Some(Fault::Double) => self.values.insert(3, self.values[3].clone()),
+            Some(Fault::Swap) => self.values.swap(3, 4),
+            _ => {}
+        }
     }
 }

@@ -17,6 +17,18 @@ pub enum Kind {
     Latency,
 }
 
+impl Kind {
+    /// Its name in profiles and rows.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Produce => "produce",
+            Self::Consume => "consume",
+            Self::Latency => "latency",
+        }
+    }
+}
+
 /// One workload. profiles/README.md has every key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

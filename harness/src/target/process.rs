@@ -5,12 +5,14 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ringlog_io::threads;
 
 /// How long a broker may take until it is ready.
 const READY_MAX: Duration = Duration::from_secs(30);
+/// Why one is not ready whose process is gone.
+const ENDED: &str = "it ended";
 /// Lines of a broker's log that are shown when it does not start.
 const LOG_LINES_SHOWN: usize = 12;
 
@@ -58,28 +60,44 @@ pub struct Launch<'a> {
     pub core: Option<usize>,
     /// Where its standard error goes.
     pub log: PathBuf,
+    /// How long it may take until it is ready.
+    pub ready_max: Duration,
 }
 
 impl Server {
     /// Starts it and waits for its ready line. Its standard input is a pipe that ends with us.
     pub fn start(launch: &Launch<'_>) -> Result<Self, StartError> {
-        let spawn = |source| StartError::Spawn { program: launch.name(), source };
-        let program = launch.program.map_or_else(std::env::current_exe, |it| Ok(it.to_owned())).map_err(spawn)?;
-        let log = File::create(&launch.log).map_err(spawn)?;
-        let mut command = Command::new(program);
-        command.args(&launch.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
-        let mut child = spawn_on(command, launch.core).map_err(spawn)?;
-        let lines = child.stdout.take().map(lines_of);
-        let ready = lines.ok_or("it has no output").and_then(|lines| wait_for(&lines, launch.ready));
-        let mut server = Self { child, ready: String::new() };
+        let log = launch.new_log()?;
+        let mut server = launch.spawn(Stdio::piped(), log.into())?;
+        let lines = server.child.stdout.take().map(lines_of);
+        let ready = lines.ok_or("it has no output").and_then(|lines| wait_for(&lines, launch));
         match ready {
             Ok(line) => server.ready = line,
-            Err(reason) => {
-                server.kill();
-                return Err(StartError::NotReady { program: launch.name(), reason, log: tail(&launch.log) });
+            Err(reason) => return Err(server.not_ready(launch, reason)),
+        }
+        Ok(server)
+    }
+
+    /// Starts one that says nothing, and waits until `answers`.
+    pub fn start_until(launch: &Launch<'_>, mut answers: impl FnMut() -> bool) -> Result<Self, StartError> {
+        let log = launch.new_log()?;
+        let errors = log.try_clone().map_err(launch.failed())?;
+        let mut server = launch.spawn(log.into(), errors.into())?;
+        let begin = Instant::now();
+        while !answers() {
+            if server.child.try_wait().map_err(launch.failed())?.is_some() {
+                return Err(server.not_ready(launch, ENDED));
+            }
+            if begin.elapsed() > launch.ready_max {
+                return Err(server.not_ready(launch, "it does not answer"));
             }
         }
         Ok(server)
+    }
+
+    fn not_ready(mut self, launch: &Launch<'_>, reason: &'static str) -> StartError {
+        self.kill();
+        StartError::NotReady { program: launch.name(), reason, log: tail(&launch.log) }
     }
 
     /// Its process id.
@@ -101,7 +119,29 @@ impl Drop for Server {
     }
 }
 
-impl Launch<'_> {
+impl<'a> Launch<'a> {
+    /// This program without arguments, on any core.
+    #[must_use]
+    pub fn new(ready: &'a str, log: PathBuf) -> Self {
+        Self { program: None, arguments: Vec::new(), ready, core: None, log, ready_max: READY_MAX }
+    }
+
+    fn new_log(&self) -> Result<File, StartError> {
+        File::create(&self.log).map_err(self.failed())
+    }
+
+    fn spawn(&self, output: Stdio, errors: Stdio) -> Result<Server, StartError> {
+        let program = self.program.map_or_else(std::env::current_exe, |it| Ok(it.to_owned())).map_err(self.failed())?;
+        let mut command = Command::new(program);
+        command.args(&self.arguments).stdin(Stdio::piped()).stdout(output).stderr(errors);
+        let child = spawn_on(command, self.core).map_err(self.failed())?;
+        Ok(Server { child, ready: String::new() })
+    }
+
+    fn failed(&self) -> impl FnOnce(io::Error) -> StartError + '_ {
+        |source| StartError::Spawn { program: self.name(), source }
+    }
+
     fn name(&self) -> String {
         let program = self.program.map_or("ringlog".to_owned(), |it| it.display().to_string());
         format!("`{program} {}`", self.arguments.first().map_or("", String::as_str))
@@ -129,13 +169,13 @@ fn lines_of(output: std::process::ChildStdout) -> mpsc::Receiver<String> {
     receiver
 }
 
-fn wait_for(lines: &mpsc::Receiver<String>, begin: &str) -> Result<String, &'static str> {
+fn wait_for(lines: &mpsc::Receiver<String>, launch: &Launch<'_>) -> Result<String, &'static str> {
     loop {
-        match lines.recv_timeout(READY_MAX) {
-            Ok(line) if line.starts_with(begin) => return Ok(line),
+        match lines.recv_timeout(launch.ready_max) {
+            Ok(line) if line.starts_with(launch.ready) => return Ok(line),
             Ok(_) => {}
-            Err(mpsc::RecvTimeoutError::Timeout) => return Err("it said nothing for 30 seconds"),
-            Err(mpsc::RecvTimeoutError::Disconnected) => return Err("it ended"),
+            Err(mpsc::RecvTimeoutError::Timeout) => return Err("it said nothing for too long"),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(ENDED),
         }
     }
 }
@@ -155,7 +195,7 @@ mod tests {
     fn shell(dir: &Path, script: &str) -> Result<Server, StartError> {
         let arguments = vec!["-c".to_owned(), script.to_owned()];
         let log = dir.join("log");
-        Server::start(&Launch { program: Some(Path::new("/bin/sh")), arguments, ready: "ready", core: None, log })
+        Server::start(&Launch { program: Some(Path::new("/bin/sh")), arguments, ..Launch::new("ready", log) })
     }
 
     #[test]

@@ -2,10 +2,9 @@
 //!
 //! ```text
 //!   options -> host facts -> seats            what is this machine, who sits where
-//!   touch memory -> start brokers             a fresh folder, free ports, processes of their own
-//!   run::run(plan, KafkaExecutor)             rounds in turn; the ledger of each is settled before the next
-//!   rows -> results/<run>/                    only if every ledger adds up
-//!   summaries -> table, warnings -> exit code
+//!   targets -> start::start                   a fresh folder, free ports, processes of their own; or one that runs already
+//!   Run::new(plan, KafkaExecutor, Keeper)     trials in turn; each is kept in results/<run>/ before the next begins
+//!   rows -> summaries -> table, warnings      exit code
 //! ```
 
 #![allow(
@@ -13,10 +12,13 @@
     reason = "makes folders and processes, reads the clock: the instrument, not the broker"
 )]
 
+mod keeper;
 pub mod options;
 mod progress;
 pub(crate) mod session;
 mod signals;
+mod story;
+mod targets;
 pub mod verdict;
 
 use std::process::ExitCode;

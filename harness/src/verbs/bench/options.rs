@@ -1,8 +1,9 @@
 //! Options of `ringlog bench`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-/// Measures a broker on this machine in about a minute. Without arguments: our own, in a fresh folder.
+/// Measures brokers on this machine in a minute or two. Without arguments: our own, in a fresh folder.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "ringlog bench", after_help = EXIT_CODES)]
 pub struct Options {
@@ -10,27 +11,64 @@ pub struct Options {
     #[arg(long, value_name = "SERVERS")]
     pub bootstrap_server: Option<String>,
 
-    /// Process of that broker, for its processor time (same machine only).
-    #[arg(long, value_name = "PID", requires = "bootstrap_server")]
-    pub broker_pid: Option<u32>,
+    /// Properties file of a client of that broker: security.protocol, ssl.*, sasl.*, as Kafka's tools take it.
+    #[arg(long, value_name = "FILE", requires = "bootstrap_server")]
+    pub command_config: Option<PathBuf>,
+
+    /// Process of that broker, for its processor time (same machine only); several separated by commas.
+    #[arg(long, value_name = "PID", requires = "bootstrap_server", value_delimiter = ',')]
+    pub broker_pid: Vec<u32>,
 
     /// What that broker is called in results.
     #[arg(long, value_name = "NAME", default_value = "kafka", requires = "bootstrap_server")]
-    pub target: String,
+    pub name: String,
+
+    /// Start and measure this: ringlog, ringlog:PATH (another binary), kafka:VERSION, kafka:FOLDER (of jars); NAME= before it
+    /// gives it another name. Given several times, targets take turns.
+    #[arg(long, value_name = "TARGET")]
+    pub target: Vec<String>,
+
+    /// A setting of each broker that is started; given several times.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub r#override: Vec<(String, String)>,
+
+    /// Replicas of each topic. By default 1, and on a broker that runs already its own default.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(1..=32767))]
+    pub replication_factor: Option<i16>,
+
+    /// A setting of each topic; given several times. None is set unless it is asked for here.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub topic_config: Vec<(String, String)>,
+
+    /// Megabytes (10^6) written to each broker before the first round. By default none, and 2000 to a JVM that is started.
+    #[arg(long, value_name = "MB")]
+    pub warm_up_mb: Option<u64>,
 
     /// About a quarter of the time: one round of each, for a look and not for the record.
     #[arg(long)]
     pub quick: bool,
 
-    /// Measured seconds of all rounds together, about. The profiles' times are scaled to it.
+    /// Measured seconds of the least rounds together, about. The profiles' times are scaled to it.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub duration: Option<u32>,
 
-    /// Shards of the broker that is started. By default one fewer than there are cores: the client keeps one.
+    /// Rounds go on until the interval of each rate (95 %) is this wide to either side at most, in percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 10.0, value_parser = percent)]
+    pub interval: f64,
+
+    /// Or until so many seconds are over; each workload has its share. Least rounds are always run.
+    #[arg(long, value_name = "SECONDS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=604_800))]
+    pub time_max: u32,
+
+    /// Or until there were so many rounds of a workload.
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds_max: u32,
+
+    /// Shards of a ringlog broker that is started. By default one fewer than there are cores: the client keeps one.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256), conflicts_with = "bootstrap_server")]
     pub shards: Option<u32>,
 
-    /// How the started broker asks the kernel.
+    /// How a started ringlog broker asks the kernel.
     #[arg(long, value_parser = ["auto", "uring", "epoll"], conflicts_with = "bootstrap_server")]
     pub io: Option<String>,
 
@@ -42,6 +80,10 @@ pub struct Options {
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub results: PathBuf,
 
+    /// Go on with a run that was stopped: its folder. The other options must be those that it was started with.
+    #[arg(long, value_name = "FOLDER")]
+    pub resume: Option<PathBuf>,
+
     /// Folder with workload profiles that take the place of built-in ones of the same name.
     #[arg(long, value_name = "DIR")]
     pub workloads: Option<PathBuf>,
@@ -49,6 +91,10 @@ pub struct Options {
     /// Run only these workloads (a consume workload runs with the one that it reads).
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub only: Vec<String>,
+
+    /// Seed of what is random.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
 
     /// Leave the null broker out.
     #[arg(long)]
@@ -64,8 +110,8 @@ pub struct Options {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 measured; 1 could not be measured; 2 wrong usage; 3 acknowledged records are missing, doubled, out of
-order or changed (no number is given out then); 130 interrupted.";
+Exit codes: 0 measured; 1 could not be measured, or ended before its last trial (rows before that are kept); 2 wrong usage;
+3 acknowledged records are missing, doubled, out of order or changed (such a trial has no figures); 130 interrupted.";
 
 /// The rate in a quick run: this share of every time.
 const QUICK_FACTOR: f64 = 0.6;
@@ -82,6 +128,29 @@ impl Options {
         };
         (factor, rounds)
     }
+
+    /// When there are enough rounds. A quick run has one of each.
+    #[must_use]
+    pub fn stopping(&self) -> crate::run::Stopping {
+        crate::run::Stopping {
+            half_width_max: self.interval / 100.0,
+            rounds_max: if self.quick { 1 } else { self.rounds_max },
+            time_max: Duration::from_secs(u64::from(self.time_max)),
+        }
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not KEY=VALUE"))?;
+    if key.is_empty() {
+        return Err(format!("{text:?} has no key before its ="));
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    if value > 0.0 && value <= 100.0 { Ok(value) } else { Err(format!("{value} is not above 0 and at most 100")) }
 }
 
 #[cfg(test)]
@@ -105,6 +174,7 @@ mod tests {
         assert!(parse("--shards 2").is_ok());
         assert!(parse("--shards 2 --bootstrap-server a:1").is_err());
         assert!(parse("--broker-pid 7").is_err(), "a pid belongs to a broker that runs already");
+        assert!(parse("--command-config x").is_err(), "a client's file belongs to one too");
     }
 
     #[test]
@@ -112,5 +182,16 @@ mod tests {
         assert_eq!(parse("").unwrap().scale(40.0), (1.0, None));
         assert_eq!(parse("--duration 80").unwrap().scale(40.0), (2.0, None));
         assert_eq!(parse("--quick").unwrap().scale(40.0), (QUICK_FACTOR, Some(1)));
+        assert_eq!(parse("--quick").unwrap().stopping().rounds_max, 1);
+    }
+
+    #[test]
+    fn settings_are_pairs_and_an_interval_is_a_percentage() {
+        let options = parse("--override a=b=c --topic-config x=").unwrap();
+        assert_eq!(options.r#override, [("a".to_owned(), "b=c".to_owned())]);
+        assert_eq!(options.topic_config, [("x".to_owned(), String::new())]);
+        assert!(parse("--override a").unwrap_err().to_string().contains("not KEY=VALUE"));
+        assert!(parse("--interval 0").unwrap_err().to_string().contains("above 0"));
+        assert_eq!(parse("--interval 2.5").unwrap().stopping().half_width_max, 0.025);
     }
 }

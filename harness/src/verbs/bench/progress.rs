@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::run::{Plan, Target, Watch};
+use crate::run::{Plan, Watch};
 
 /// How often the bar is drawn.
 const TICK: Duration = Duration::from_millis(200);
@@ -17,14 +17,12 @@ pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     done: u64,
     total: u64,
-    names: Vec<(Target, String)>,
 }
 
 impl Progress {
     /// For the steps of a plan and one for the preparation.
     #[must_use]
     pub(crate) fn new(plan: &Plan) -> Self {
-        let names = plan.targets.iter().map(|it| (*it, plan.name_of(*it).to_owned())).collect();
         let total = plan.steps() + 1;
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total);
@@ -33,7 +31,7 @@ impl Progress {
             bar.enable_steady_tick(TICK);
             bar
         });
-        Self { bar, done: 0, total, names }
+        Self { bar, done: 0, total }
     }
 
     /// A step that is not a round.
@@ -41,6 +39,7 @@ impl Progress {
         self.done += 1;
         match &self.bar {
             Some(bar) => {
+                bar.set_length(self.total);
                 bar.set_position(self.done.saturating_sub(1));
                 bar.set_message(what.to_owned());
             }
@@ -57,9 +56,15 @@ impl Progress {
 }
 
 impl Watch for Progress {
-    fn step(&mut self, target: Target, what: &str, round: u32, about: Duration) {
-        let name = self.names.iter().find(|it| it.0 == target).map_or("", |it| it.1.as_str());
-        let text = format!("{what}, round {round}: {name}, about {:.1} s", about.as_secs_f64());
-        self.say(&text);
+    fn step(&mut self, target: &str, what: &str, round: u32, about: Duration) {
+        self.say(&format!("{what}, round {round}: {target}, about {:.1} s", about.as_secs_f64()));
+    }
+
+    fn refused(&mut self, target: &str, what: &str, round: u32, why: &str) {
+        let line = format!("{what}, round {round}, against {target} has no figures: {why}");
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => errln!("{line}"),
+        }
     }
 }

@@ -7,23 +7,28 @@ use serde::Serialize;
 
 use super::options::Options;
 use crate::report::table;
-use crate::results::ResultsError;
-use crate::run::RunError;
-use crate::run::rows::Summary;
+use crate::results::{ResultsError, Row};
+use crate::run::End;
+use crate::run::bottleneck::Bottleneck;
+use crate::run::spread::Spread;
+use crate::run::summary::Summary;
 use crate::spec::workload::WorkloadError;
 use crate::target::process::StartError;
+use crate::target::spec::TargetError;
 
-/// A run that measured.
-#[derive(Clone, Debug)]
+/// A run that began to measure.
+#[derive(Debug)]
 pub struct Done {
-    /// A line for each workload.
+    /// A line for each workload and subject.
     pub summaries: Vec<Summary>,
-    /// Records that were acknowledged, read back and checked.
-    pub verified_records: u64,
     /// What is wrong or unusual.
     pub warnings: Vec<String>,
     /// Where it is kept.
     pub folder: PathBuf,
+    /// Every row.
+    pub rows: Vec<Row>,
+    /// Whether it came to its last trial, or what ended it.
+    pub end: Result<(), End>,
 }
 
 /// Why nothing was measured.
@@ -35,12 +40,20 @@ pub enum BenchError {
     /// `--only` names nothing.
     #[error("--only {0}: no such workload")]
     Only(String),
+    /// A target that is none.
+    #[error("--target: {0}")]
+    Target(#[from] TargetError),
+    /// A client's properties file.
+    #[error("{what}: {reason}")]
+    CommandConfig {
+        /// Which.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A broker did not start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The run.
-    #[error(transparent)]
-    Run(#[from] RunError),
     /// The results.
     #[error(transparent)]
     Results(#[from] ResultsError),
@@ -55,7 +68,7 @@ pub enum BenchError {
 }
 
 /// Names what was under way when the system refused something.
-pub(crate) fn io(what: &str) -> impl FnOnce(std::io::Error) -> BenchError + '_ {
+pub(super) fn io(what: &str) -> impl FnOnce(std::io::Error) -> BenchError + '_ {
     move |source| BenchError::Io { what: what.to_owned(), source }
 }
 
@@ -70,48 +83,107 @@ pub fn tell(options: &Options, outcome: Result<Done, BenchError>) -> ExitCode {
     match outcome {
         Ok(done) => {
             outln!("{}", if options.json { json(&done) } else { text(&done) });
-            ExitCode::SUCCESS
+            if let Err(end) = &done.end {
+                errln!("ringlog bench: {end}");
+            }
+            ExitCode::from(code(&done))
         }
         Err(error) => {
             errln!("ringlog bench: {error}");
-            if code(&error) == LEDGER {
-                errln!("No number of this run is given out: a broker that loses or doubles records is not fast.");
-            }
-            ExitCode::from(code(&error))
+            ExitCode::from(FAILED)
         }
     }
 }
 
-fn code(error: &BenchError) -> u8 {
-    match error {
-        BenchError::Run(RunError::Ledger { .. }) => LEDGER,
-        BenchError::Run(RunError::Interrupted) => INTERRUPTED,
-        _ => FAILED,
+fn code(done: &Done) -> u8 {
+    let is_nothing_measured = done.summaries.iter().all(|it| it.rounds == 0);
+    match () {
+        () if done.is_interrupted() => INTERRUPTED,
+        () if done.has_ledger_fault() => LEDGER,
+        () if !done.is_whole() || is_nothing_measured => FAILED,
+        () => 0,
     }
 }
 
 fn text(done: &Done) -> String {
-    let mut lines = vec![table::render(&done.summaries)];
-    if done.summaries.iter().any(|it| it.client_bound) {
-        lines.push("* the client used up its core: the broker may be faster than this".to_owned());
+    let mut lines = Vec::new();
+    // No number of a target whose ledger does not add up is given out: a broker that loses records is not fast.
+    let told: Vec<Summary> = done.summaries.iter().filter(|it| !is_at_fault(done, &it.target)).cloned().collect();
+    if !told.is_empty() {
+        lines.push(table::render(&told));
+        lines.extend(explanations(&told));
     }
-    lines.push(format!(
-        "{} records were acknowledged, read back and checked: none lost, doubled, out of order or changed.",
-        done.verified_records
-    ));
+    for target in faulty(done) {
+        let words = "No number of it is given out: a broker that loses or doubles records is not fast.";
+        lines.push(format!("{target}: its ledger does not add up. {words}"));
+    }
+    let verified = done.verified_records();
+    if verified > 0 && !done.has_ledger_fault() {
+        let words = "were acknowledged, read back and checked: none lost, doubled, out of order or changed.";
+        lines.push(format!("{verified} records {words}"));
+    }
     lines.extend(done.warnings.iter().map(|it| format!("warning: {it}")));
     lines.push(format!("Kept in {}", done.folder.display()));
     lines.join("\n")
+}
+
+/// What the words of the table mean, each once.
+fn explanations(summaries: &[Summary]) -> Vec<String> {
+    let mut lines = vec![
+        "Below each figure stand the least and the greatest round; ± is the 95 % interval of the rate.".to_owned(),
+    ];
+    for bottleneck in Bottleneck::ALL {
+        if summaries.iter().any(|it| it.bottleneck == bottleneck.name()) {
+            lines.push(format!("bottleneck {}: {}", bottleneck.name(), bottleneck.words()));
+        }
+    }
+    for summary in summaries {
+        let name = format!("{} ({})", summary.workload, summary.target);
+        if !summary.ceiling_why.is_empty() {
+            lines.push(format!("{name}: no share of a ceiling: {}", summary.ceiling_why));
+        }
+        let end = match summary.rounds_end.as_str() {
+            "time" => "the time was over before its interval was narrow enough (--time-max)",
+            "most" => "there were the most rounds before its interval was narrow enough (--rounds-max)",
+            _ => continue,
+        };
+        lines.push(format!("{name}: {end}"));
+    }
+    lines
+}
+
+fn is_at_fault(done: &Done, target: &str) -> bool {
+    done.rows.iter().any(|it| it.target == target && it.why.starts_with(crate::run::LEDGER_FAULT))
+}
+
+/// The targets whose ledger does not add up, each once.
+fn faulty(done: &Done) -> Vec<String> {
+    let mut names: Vec<String> = done.summaries.iter().map(|it| it.target.clone()).collect();
+    names.dedup();
+    names.retain(|it| is_at_fault(done, it));
+    names
 }
 
 /// The document of `--json`. Units are in the names; MB are 10^6 bytes.
 #[derive(Serialize)]
 struct Document<'a> {
     schema: u32,
+    end: Option<String>,
     verified_records: u64,
     warnings: &'a [String],
     folder: String,
     workloads: Vec<Line<'a>>,
+    rows: &'a [Row],
+}
+
+/// A figure of several rounds.
+#[derive(Serialize)]
+struct Figure {
+    middle: f64,
+    least: f64,
+    greatest: f64,
+    rounds: usize,
+    half_width_share: Option<f64>,
 }
 
 /// A workload of the document.
@@ -119,87 +191,134 @@ struct Document<'a> {
 struct Line<'a> {
     workload: &'a str,
     target: &'a str,
-    mb_s: f64,
-    records_s: f64,
-    response_us_p50: Option<f64>,
-    response_us_p99: Option<f64>,
-    response_us_p999: Option<f64>,
-    broker_cpu_ms_per_mb: Option<f64>,
-    client_cpu_ms_per_mb: Option<f64>,
-    of_null_receive: Option<f64>,
-    of_null_append: Option<f64>,
-    client_bound: bool,
+    mb_s: Option<Figure>,
+    records_s: Option<Figure>,
+    response_us_p50: Option<Figure>,
+    response_us_p99: Option<Figure>,
+    response_us_p999: Option<Figure>,
+    broker_cpu_ms_per_mb: Option<Figure>,
+    client_cpu_ms_per_mb: Option<Figure>,
+    ceiling: Option<&'a str>,
+    ceiling_share: Option<Figure>,
+    ceiling_why: &'a str,
+    bottleneck: &'a str,
+    bottleneck_rounds: usize,
+    rounds: usize,
+    rounds_end: &'a str,
+    refused_rounds: usize,
 }
 
 fn json(done: &Done) -> String {
     let document = Document {
-        schema: 1,
-        verified_records: done.verified_records,
+        schema: 2,
+        end: done.end.as_ref().err().map(ToString::to_string),
+        verified_records: done.verified_records(),
         warnings: &done.warnings,
         folder: done.folder.display().to_string(),
-        workloads: done.summaries.iter().map(line_of).collect(),
+        workloads: done.summaries.iter().filter(|it| !is_at_fault(done, &it.target)).map(line_of).collect(),
+        rows: &done.rows,
     };
     // Plain numbers and strings: there is nothing in it that JSON could refuse.
     serde_json::to_string_pretty(&document).unwrap_or_default()
 }
 
+fn figure(spread: Option<Spread>) -> Option<Figure> {
+    let Spread { middle, least, greatest, rounds, half_width } = spread?;
+    Some(Figure { middle, least, greatest, rounds, half_width_share: half_width })
+}
+
 fn line_of(summary: &Summary) -> Line<'_> {
-    let [response_us_p50, response_us_p99, response_us_p999] = summary.response_us;
-    let [of_null_receive, of_null_append] = summary.of_null;
+    let [response_us_p50, response_us_p99, response_us_p999] = summary.response_us.map(figure);
     Line {
         workload: &summary.workload,
         target: &summary.target,
-        mb_s: summary.mb_s,
-        records_s: summary.records_s,
+        mb_s: figure(summary.mb_s),
+        records_s: figure(summary.records_s),
         response_us_p50,
         response_us_p99,
         response_us_p999,
-        broker_cpu_ms_per_mb: summary.broker_ms_mb,
-        client_cpu_ms_per_mb: summary.client_ms_mb,
-        of_null_receive,
-        of_null_append,
-        client_bound: summary.client_bound,
+        broker_cpu_ms_per_mb: figure(summary.broker_ms_mb),
+        client_cpu_ms_per_mb: figure(summary.client_ms_mb),
+        ceiling: Some(summary.ceiling.as_str()).filter(|it| !it.is_empty()),
+        ceiling_share: figure(summary.ceiling_share),
+        ceiling_why: &summary.ceiling_why,
+        bottleneck: &summary.bottleneck,
+        bottleneck_rounds: summary.bottleneck_rounds,
+        rounds: summary.rounds,
+        rounds_end: &summary.rounds_end,
+        refused_rounds: summary.refused,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::ledger::Verdict;
+    use crate::results::columns::validity;
+    use crate::run::summary;
 
-    fn done() -> Done {
-        let summary = Summary { workload: "w".to_owned(), mb_s: 5.0, client_bound: true, ..Summary::default() };
-        Done {
-            summaries: vec![summary],
-            verified_records: 70,
-            warnings: vec!["a debug build".to_owned()],
-            folder: PathBuf::from("results/x"),
+    fn row(round: u32) -> Row {
+        Row {
+            workload: "w".to_owned(),
+            target: "t".to_owned(),
+            role: "subject".to_owned(),
+            kind: "produce".to_owned(),
+            validity: validity::MEASURED.to_owned(),
+            round,
+            mb_s: Some(5.0),
+            ledger_verified_records: Some(70),
+            bottleneck: "client-core".to_owned(),
+            ceiling_why: "null-receive limited by the client".to_owned(),
+            rounds_end: "time".to_owned(),
+            ..Row::default()
         }
     }
 
-    #[test]
-    fn a_ledger_that_does_not_add_up_has_an_exit_code_of_its_own() {
-        let verdict = Verdict { lost: 1, ..Verdict::default() };
-        let ledger =
-            RunError::Ledger { workload: "w".to_owned(), round: 1, verdict: Box::new(verdict), retried_records: 0 };
-        assert_eq!(code(&ledger.into()), 3);
-        assert_eq!(code(&RunError::Interrupted.into()), 130);
-        assert_eq!(code(&RunError::client("x", "y").into()), 1);
+    fn done(rows: Vec<Row>, end: Result<(), End>) -> Done {
+        let summaries = summary::summaries(&rows);
+        Done { summaries, warnings: vec!["a debug build".to_owned()], folder: PathBuf::from("results/x"), rows, end }
+    }
+
+    fn lost(round: u32) -> Row {
+        let (validity, why) = (validity::INVALID.to_owned(), format!("{}: 1 lost", crate::run::LEDGER_FAULT));
+        Row { validity, why, mb_s: None, ledger_verified_records: None, ..row(round) }
     }
 
     #[test]
-    fn the_text_names_the_bottleneck_the_ledger_and_the_folder() {
-        let text = text(&done());
+    fn each_way_to_end_has_its_exit_code() {
+        assert_eq!(code(&done(vec![row(1)], Ok(()))), 0);
+        assert_eq!(code(&done(vec![row(1), lost(2)], Ok(()))), LEDGER);
+        assert_eq!(code(&done(vec![row(1)], Err(End::Interrupted))), INTERRUPTED);
+        assert_eq!(code(&done(vec![row(1)], Err(End::NobodyLeft("killed".to_owned())))), FAILED);
+        assert_eq!(code(&done(Vec::new(), Ok(()))), FAILED, "nothing was measured");
+    }
+
+    #[test]
+    fn the_text_names_the_bottleneck_the_ledger_the_folder_and_why_there_is_no_ceiling() {
+        let text = text(&done(vec![row(1)], Ok(())));
         for part in ["the client used up its core", "70 records", "warning: a debug build", "results/x"] {
             assert!(text.contains(part), "{part}: {text}");
         }
+        assert!(text.contains("no share of a ceiling: null-receive limited by the client"), "{text}");
+        assert!(text.contains("the time was over before its interval was narrow enough"), "{text}");
     }
 
     #[test]
-    fn the_document_has_null_where_nothing_is_known() {
-        let document: serde_json::Value = serde_json::from_str(&json(&done())).unwrap();
-        assert_eq!(document["workloads"][0]["mb_s"], 5.0);
-        assert!(document["workloads"][0]["broker_cpu_ms_per_mb"].is_null());
-        assert_eq!(document["verified_records"], 70);
+    fn no_number_of_a_target_is_told_whose_ledger_does_not_add_up() {
+        let done = done(vec![row(1), lost(2)], Ok(()));
+        let text = text(&done);
+        assert!(text.contains("t: its ledger does not add up") && !text.contains("MB/s"), "{text}");
+        let document: serde_json::Value = serde_json::from_str(&json(&done)).unwrap();
+        assert_eq!(document["workloads"].as_array().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn the_document_has_figures_with_their_spread_and_null_where_nothing_is_known() {
+        let document: serde_json::Value = serde_json::from_str(&json(&done(vec![row(1), row(2)], Ok(())))).unwrap();
+        assert_eq!(document["workloads"][0]["mb_s"]["greatest"], 5.0);
+        assert!(document["workloads"][0]["broker_cpu_ms_per_mb"].is_null() && document["end"].is_null());
+        assert_eq!(
+            (document["verified_records"].as_u64(), document["rows"][1]["round"].as_u64()),
+            (Some(140), Some(2))
+        );
     }
 }

@@ -22,7 +22,7 @@ use ringlog_io::{Clock as _, SystemClock, driver};
 use crate::cli::{PerfError, warn_unused};
 use crate::client::config::{ConsumerConfig, ProducerConfig};
 use crate::client::{
-    Admin, ClientError, ConsumedRecord, Consumer, Delivered, DeliverySink, Failed, NewRecord, Producer, Topic,
+    Admin, ClientError, ConsumedRecord, Consumer, Delivered, DeliverySink, Failed, NewRecord, NewTopic, Producer, Topic,
 };
 use crate::load::signals;
 use content::{Content, Contents};
@@ -117,8 +117,14 @@ impl Pair {
         );
         let config = self.consumer.config();
         let driver = driver::open(driver::DriverOptions::default())?;
-        let made = Admin::open(&config.common, driver, config.default_api_timeout)
-            .and_then(|mut admin| admin.create_topic(&options.topic, NEW_TOPIC));
+        let made = Admin::open(&config.common, driver, config.default_api_timeout).and_then(|mut admin| {
+            admin.create_topic(&NewTopic {
+                name: &options.topic,
+                partitions,
+                replication_factor: replicas,
+                configs: &[],
+            })
+        });
         made.map_err(|error| {
             outln!("Creation of topic {} failed", options.topic);
             error.into()

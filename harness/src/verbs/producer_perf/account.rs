@@ -13,7 +13,7 @@ use crate::load::sender::{Lateness, Report};
 use crate::measure::effort::Efforts;
 use crate::measure::ledger::{AcknowledgedBy, LedgerFile};
 use crate::measure::series::Series;
-use crate::run::rows::RATE_SHARE_MIN;
+use crate::run::bottleneck::RATE_SHARE_MIN;
 use crate::verbs::extras::document::{self, latency, latency_line};
 
 /// More late records than this share mean that the schedule was not kept.

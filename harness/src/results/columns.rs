@@ -1,0 +1,299 @@
+//! The one table of columns: rows.csv, the JSON of a row, the dictionary in results/README.md and the reader come from it.
+//!
+//! A column is a line of the table: its words, its name (units are last), its type, its unit, where its value comes from.
+//! MB are 10^6 bytes. An empty cell means: not known here, or not so for this kind of trial.
+//!
+//! - A column that is added is empty in older files: raise [`SCHEMA`], and nothing else has to change.
+//! - A column is never renamed and never changes its meaning: a new one takes its place.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the columns below.
+pub const SCHEMA: u32 = 2;
+
+/// What a column is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name in the header.
+    pub name: &'static str,
+    /// Its unit; empty for names, counts of things that the name says, and shares (0 to 1).
+    pub unit: &'static str,
+    /// What it says.
+    pub words: &'static str,
+    /// Where the value comes from.
+    pub source: &'static str,
+}
+
+macro_rules! columns {
+    ($($(#[doc = $words:literal])+ $name:ident: $kind:ty, $unit:literal, $source:literal;)+) => {
+        /// One trial's row, or one of its two where what was written is read back as a workload of its own.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct Row {
+            $($(#[doc = $words])+ pub $name: $kind,)+
+        }
+
+        /// Every column, in the order of the file.
+        pub const COLUMNS: &[Column] = &[
+            $(Column { name: stringify!($name), unit: $unit, words: concat!($($words),+), source: $source },)+
+        ];
+    };
+}
+
+columns! {
+    /// Version of these columns.
+    schema: u32, "", "this program";
+    /// When the measured time began, ISO 8601 in UTC.
+    time: String, "", "system clock";
+    /// Commit of this program's source; `-dirty` where files were changed.
+    commit: String, "", "git";
+    /// Branch of this program's source.
+    branch: String, "", "git";
+    /// `release` or `debug`.
+    build: String, "", "this program";
+    /// Hardware profile: cores, memory, file system.
+    profile: String, "", "probed";
+    /// How the profile was had: `native`, or how it was emulated.
+    fidelity: String, "", "this program";
+    /// Seed of what is random in the trial: values, and the order of targets.
+    seed: u64, "", "options";
+    /// Number of the round, from 1. Trials of a round ran one after the other.
+    round: u32, "", "run";
+    /// Name of the workload.
+    workload: String, "", "workload";
+    /// `produce`, `latency` or `consume`.
+    kind: String, "", "workload";
+    /// Name of the target.
+    target: String, "", "target";
+    /// `subject`, or `ceiling` for a null broker.
+    role: String, "", "target";
+    /// `measured`, `invalid` or `skipped`. Only a measured row has figures to believe.
+    validity: String, "", "run";
+    /// Why a row is invalid or was skipped.
+    why: String, "", "run";
+    /// Whether more rounds were due after this one: empty, or why none was: `interval` (narrow enough), `time` (over), `most` (rounds).
+    rounds_end: String, "", "run";
+
+    /// Size of a record's value, or its mean.
+    record_bytes: u32, "bytes", "workload";
+    /// Distribution of that size.
+    record_size_dist: String, "", "workload";
+    /// Partitions of the topic.
+    partitions: u32, "", "workload";
+    /// Replicas of each partition.
+    replication_factor: i16, "", "options";
+    /// Producers or consumers at once.
+    clients: u32, "", "workload";
+    /// Consumer groups at once; 0 where partitions are assigned by hand.
+    groups: u32, "", "workload";
+    /// Records a second that were asked for; empty where it was as fast as possible.
+    rate_records_s: Option<f64>, "1/s", "workload";
+    /// `acks`.
+    acks: String, "", "client's settings";
+    /// `batch.size`.
+    batch_size_bytes: Option<u64>, "bytes", "client's settings";
+    /// `linger.ms`.
+    linger_ms: Option<f64>, "ms", "client's settings";
+    /// `compression.type`.
+    compression_type: String, "", "client's settings";
+    /// Level of the compression; empty is the codec's own default.
+    compression_level: Option<i32>, "", "client's settings";
+    /// `buffer.memory`.
+    buffer_memory_bytes: Option<u64>, "bytes", "client's settings";
+    /// `max.in.flight.requests.per.connection`.
+    max_in_flight: Option<u64>, "", "client's settings";
+    /// `enable.idempotence`, as it took effect.
+    idempotence: String, "", "client's settings";
+    /// `fetch.min.bytes`.
+    fetch_min_bytes: Option<u64>, "bytes", "client's settings";
+    /// `fetch.max.wait.ms`.
+    fetch_max_wait_ms: Option<u64>, "ms", "client's settings";
+    /// `fetch.max.bytes`.
+    fetch_max_bytes: Option<u64>, "bytes", "client's settings";
+    /// `max.partition.fetch.bytes`.
+    max_partition_fetch_bytes: Option<u64>, "bytes", "client's settings";
+    /// `max.poll.records`.
+    max_poll_records: Option<u64>, "", "client's settings";
+    /// `security.protocol`.
+    security_protocol: String, "", "client's settings";
+    /// When the broker's log is flushed: `os`, or its `flush.messages` and `flush.ms`; empty where we did not start it.
+    flush: String, "", "target";
+    /// Shards of a ringlog broker that we started.
+    shards: Option<u32>, "", "target";
+    /// How a ringlog broker talks to the kernel.
+    io: Option<String>, "", "target";
+
+    /// Records acknowledged (written) or read in the measured time.
+    records: Option<u64>, "", "client";
+    /// Their values' bytes.
+    bytes: Option<u64>, "bytes", "client";
+    /// The measured time.
+    seconds: Option<f64>, "s", "monotonic clock";
+    /// Bytes a second in units of 10^6.
+    mb_s: Option<f64>, "MB/s", "bytes / seconds";
+    /// Records a second.
+    records_s: Option<f64>, "1/s", "records / seconds";
+    /// Response time, from the moment a record was due: half of the records stayed below.
+    response_us_p50: Option<f64>, "us", "latency.hlog";
+    /// 90 of 100.
+    response_us_p90: Option<f64>, "us", "latency.hlog";
+    /// 99 of 100.
+    response_us_p99: Option<f64>, "us", "latency.hlog";
+    /// 999 of 1000.
+    response_us_p999: Option<f64>, "us", "latency.hlog";
+    /// The worst.
+    response_us_max: Option<f64>, "us", "latency.hlog";
+    /// Service time, from the moment a record was sent: half of the records stayed below.
+    service_us_p50: Option<f64>, "us", "latency.hlog";
+    /// 90 of 100.
+    service_us_p90: Option<f64>, "us", "latency.hlog";
+    /// 99 of 100.
+    service_us_p99: Option<f64>, "us", "latency.hlog";
+    /// 999 of 1000.
+    service_us_p999: Option<f64>, "us", "latency.hlog";
+    /// The worst.
+    service_us_max: Option<f64>, "us", "latency.hlog";
+    /// Records whose response time was above an hour: counted at the hour.
+    saturated_records: Option<u64>, "", "latency.hlog";
+
+    /// Records acknowledged, warm-up included; every one of them was read back once, in order, unchanged.
+    ledger_verified_records: Option<u64>, "", "ledger";
+    /// Records that the client gave up.
+    failed_records: Option<u64>, "", "ledger";
+    /// Records that the client sent again.
+    retried_records: Option<u64>, "", "client";
+
+    /// Processor time of our process.
+    client_cpu_ms: Option<f64>, "ms", "CPU clock of the process";
+    /// Processor time of the broker's processes, kernel workers of their rings included.
+    broker_cpu_ms: Option<f64>, "ms", "CPU clocks of the processes";
+    /// Of that, the kernel workers of rings.
+    broker_ring_workers_cpu_ms: Option<f64>, "ms", "schedstat of iou-* tasks";
+    /// Processor time of the broker's control group, where it has one that is not ours too.
+    broker_cgroup_cpu_ms: Option<f64>, "ms", "cpuacct.usage, cpu.stat";
+    /// Processor time of the whole machine: what its cores were not idle, kernel threads and interrupts included.
+    machine_cpu_ms: Option<f64>, "ms", "cores * seconds - idle - iowait - steal of /proc/stat";
+    /// Processor time of our process for each MB.
+    client_cpu_ms_per_mb: Option<f64>, "ms/MB", "client_cpu_ms / bytes";
+    /// Processor time of the broker's processes for each MB.
+    broker_cpu_ms_per_mb: Option<f64>, "ms/MB", "broker_cpu_ms / bytes";
+    /// Share of a core that our busiest thread ran.
+    client_core_share: Option<f64>, "", "schedstat";
+    /// Share of the time in which it could have run and another thread had the core.
+    client_core_waited_share: Option<f64>, "", "schedstat";
+    /// Share of a core that the broker's busiest thread ran.
+    broker_core_share: Option<f64>, "", "schedstat";
+    /// Share of the time in which it could have run and another thread had the core.
+    broker_core_waited_share: Option<f64>, "", "schedstat";
+    /// The broker's busiest thread.
+    broker_thread: String, "", "comm";
+    /// Time the hypervisor gave to others.
+    steal_ms: Option<u64>, "ms", "/proc/stat";
+    /// Share of the time in which some task waited for a core.
+    pressure_cpu_share: Option<f64>, "", "/proc/pressure/cpu";
+    /// Share of the time in which some task waited for a disk.
+    pressure_io_share: Option<f64>, "", "/proc/pressure/io";
+    /// Share of the time in which sends waited for `buffer.memory`.
+    buffer_wait_share: Option<f64>, "", "client";
+    /// Share of its speed that the busiest network interface used; empty where none says its speed.
+    network_share: Option<f64>, "", "/sys/class/net";
+    /// System calls of the client's driver for each MB.
+    client_syscalls_per_mb: Option<f64>, "1/MB", "driver's counters";
+    /// Bytes of requests and answers for each record.
+    wire_bytes_per_record: Option<f64>, "bytes", "client's network";
+    /// Bytes that the broker made the storage write, for each byte of a value.
+    write_amplification: Option<f64>, "", "write_bytes of /proc/PID/io / bytes";
+    /// Share of the bytes read that storage did not have to give.
+    page_cache_hit_share: Option<f64>, "", "1 - read_bytes of /proc/PID/io / bytes";
+    /// Resident memory of the broker's processes at the end.
+    broker_resident_bytes: Option<u64>, "bytes", "VmRSS";
+    /// The most resident memory that they ever had.
+    broker_resident_bytes_max: Option<u64>, "bytes", "VmHWM";
+
+    /// The ceiling that the share is of; empty where none counts.
+    ceiling: String, "", "run";
+    /// Rate as a share of that ceiling's, in the same round.
+    ceiling_share: Option<f64>, "", "run";
+    /// Why no ceiling counts.
+    ceiling_why: String, "", "run";
+    /// What limited: `client-core`, `broker-core`, `disk`, `buffer-memory`, `schedule`, `network`, `none`.
+    bottleneck: String, "", "run";
+    /// What else disturbed, joined with `+`.
+    disturbances: String, "", "run";
+}
+
+/// Values of [`Row::validity`].
+pub mod validity {
+    /// The figures are to be believed.
+    pub const MEASURED: &str = "measured";
+    /// Something was wrong: `why` says what. There are no figures.
+    pub const INVALID: &str = "invalid";
+    /// It did not run: `why` says why.
+    pub const SKIPPED: &str = "skipped";
+}
+
+impl Row {
+    /// Whether the figures are to be believed.
+    #[must_use]
+    pub fn is_measured(&self) -> bool {
+        self.validity == validity::MEASURED
+    }
+}
+
+/// The header line of rows.csv.
+#[must_use]
+pub fn header() -> String {
+    COLUMNS.iter().map(|it| it.name).collect::<Vec<_>>().join(",")
+}
+
+/// The dictionary as a Markdown table: what results/README.md has between its marks.
+#[must_use]
+pub fn dictionary() -> String {
+    let line = |it: &Column| format!("| `{}` | {} | {} | {} |\n", it.name, it.unit, it.words.trim(), it.source);
+    let lines: String = COLUMNS.iter().map(line).collect();
+    format!("| column | unit | meaning | from |\n|---|---|---|---|\n{lines}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// results/README.md, which holds the dictionary between two marks.
+    const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../results/README.md");
+    const MARKS: [&str; 2] = ["<!-- columns -->\n", "<!-- /columns -->"];
+
+    #[test]
+    fn the_dictionary_in_the_readme_is_the_table() {
+        let readme = std::fs::read_to_string(README).unwrap();
+        let (before, rest) = readme.split_once(MARKS[0]).expect("the first mark");
+        let (found, after) = rest.split_once(MARKS[1]).expect("the second mark");
+        if found != dictionary() && std::env::var_os("RINGLOG_WRITE_DICTIONARY").is_some() {
+            let text = format!("{before}{}{}{}{after}", MARKS[0], dictionary(), MARKS[1]);
+            return std::fs::write(README, text).unwrap();
+        }
+        let words = "results/README.md is not the table of columns: RINGLOG_WRITE_DICTIONARY=1 cargo test -p ringlog-harness dictionary writes it";
+        assert!(found == dictionary(), "{words}");
+    }
+
+    #[test]
+    fn names_are_unique_have_their_units_last_and_no_cell_of_the_dictionary_breaks_it() {
+        let mut names: Vec<&str> = COLUMNS.iter().map(|it| it.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), COLUMNS.len());
+        for column in COLUMNS {
+            assert!(!column.words.trim().is_empty() && !column.source.is_empty(), "{column:?}");
+            assert!(!format!("{}{}", column.words, column.source).contains(['|', '\n']), "{column:?}");
+        }
+    }
+
+    #[test]
+    fn csv_and_json_have_the_columns_of_the_table() {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.serialize(Row::default()).unwrap();
+        let text = String::from_utf8(writer.into_inner().unwrap()).unwrap();
+        assert_eq!(text.lines().next(), Some(header().as_str()));
+        let json = serde_json::to_value(Row::default()).unwrap();
+        assert_eq!(json.as_object().unwrap().len(), COLUMNS.len());
+    }
+}

@@ -1,0 +1,147 @@
+//! What a load gives, what a trial gives, and what can go wrong.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::host::Usage;
+use crate::measure::Latencies;
+use crate::measure::ledger::{ReadLedger, Verdict, WriteLedger};
+use crate::spec::Workload;
+
+/// What one executed load gave.
+#[derive(Clone, Debug, Default)]
+pub struct Measured {
+    /// When it began, ISO 8601 in UTC.
+    pub time: String,
+    /// Beginning of the measured time, counted from the run's beginning.
+    pub start: Duration,
+    /// Records acknowledged or read in the measured time.
+    pub records: u64,
+    /// Their values' bytes.
+    pub bytes: u64,
+    /// Processor time and pressure of the measured time.
+    pub usage: Usage,
+    /// A pair of histograms for each second; empty for a consumer.
+    pub seconds: Vec<Latencies>,
+    /// Records that were sent more than once, warm-up included but not the first of each partition: the broker or the
+    /// connection refused them at first.
+    pub retried_records: u64,
+    /// What the client counted in the measured time.
+    pub counts: ClientCounts,
+    /// The client's settings under Kafka's names, every default resolved.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// What a client counts beside records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientCounts {
+    /// Time in which sends waited for `buffer.memory`, in nanoseconds.
+    pub buffer_wait_ns: u64,
+    /// Bytes of requests and answers.
+    pub wire_bytes: u64,
+    /// System calls of its driver.
+    pub syscalls: u64,
+}
+
+impl ClientCounts {
+    /// What was counted from `self` on.
+    #[must_use]
+    pub fn until(self, end: Self) -> Self {
+        Self {
+            buffer_wait_ns: end.buffer_wait_ns.saturating_sub(self.buffer_wait_ns),
+            wire_bytes: end.wire_bytes.saturating_sub(self.wire_bytes),
+            syscalls: end.syscalls.saturating_sub(self.syscalls),
+        }
+    }
+}
+
+/// What writing gave: numbers, and the account of all that was written, warm-up included.
+#[derive(Clone, Debug)]
+pub struct Produced {
+    /// The numbers.
+    pub measured: Measured,
+    /// The account.
+    pub ledger: WriteLedger,
+}
+
+/// What is read.
+#[derive(Clone, Copy, Debug)]
+pub enum Reading<'a> {
+    /// Everything that was acknowledged (the broker keeps records).
+    Back(&'a WriteLedger),
+    /// Whatever comes, for a time (the null broker's one batch).
+    For(Duration),
+}
+
+/// What reading gave.
+#[derive(Clone, Debug)]
+pub struct Consumed {
+    /// The numbers.
+    pub measured: Measured,
+    /// What was seen of every record; empty where the null broker was read.
+    pub ledger: ReadLedger,
+}
+
+/// One executed load of a trial.
+#[derive(Clone, Debug)]
+pub struct Round {
+    /// The workload as it ran.
+    pub workload: Workload,
+    /// The numbers.
+    pub measured: Measured,
+    /// The account of the trial's records, where they were read back.
+    pub verdict: Option<Verdict>,
+}
+
+/// What a trial gave.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Figures.
+    Measured {
+        /// The load, and the one that read it back as a workload of its own.
+        rounds: Vec<Round>,
+        /// The topic that could not be deleted afterwards, and why.
+        topic_stays: Option<(String, String)>,
+    },
+    /// No figures: something was wrong.
+    Invalid(Invalid),
+    /// It did not run.
+    Skipped(String),
+}
+
+/// Why a trial gave no figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Invalid {
+    /// In words.
+    pub why: String,
+    /// Whether acknowledged records are missing, doubled, out of order or changed.
+    pub is_ledger: bool,
+    /// Whether the target's process has ended: it is not asked again.
+    pub is_target_gone: bool,
+}
+
+/// Why a load could not be executed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The client could not go on.
+    #[error("{what}: {reason}")]
+    Client {
+        /// What was under way.
+        what: String,
+        /// The client's words.
+        reason: String,
+    },
+    /// The broker's process ended.
+    #[error("the broker's process ended: {0}")]
+    BrokerGone(String),
+    /// The person pressed Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl RunError {
+    /// An error of the client while something was under way.
+    pub fn client(what: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Self::Client { what: what.into(), reason: reason.to_string() }
+    }
+}

@@ -1,0 +1,184 @@
+use super::mock::{Fault, Memory, Mock, Silent, plan, subject};
+use super::*;
+
+/// Runs a plan with a mock; gives the rows, how it ended, and what was asked.
+fn ran(plan: &Plan, mock: &mut Mock) -> (Vec<Row>, Result<(), End>) {
+    let (mut memory, mut silent) = (Memory::default(), Silent::default());
+    let (rows, end) = Run::new(plan, &Common::default(), mock, (&mut memory, &mut silent), Vec::new()).run();
+    assert_eq!(rows, memory.rows, "what is given is what was kept");
+    (rows, end)
+}
+
+fn of<'a>(rows: &'a [Row], target: &str, workload: &str) -> Vec<&'a Row> {
+    rows.iter().filter(|it| it.target == target && it.workload == workload).collect()
+}
+
+#[test]
+fn ceilings_come_first_and_the_subject_is_read_back_each_time() {
+    let mut mock = Mock::default();
+    let (rows, end) = ran(&plan(2), &mut mock);
+    end.unwrap();
+    let turn = "create(null-receive) produce(null-receive) read-for(null-receive) delete(null-receive) \
+                create(null-append) produce(null-append) delete(null-append) \
+                create(ringlog) produce(ringlog) read-back(ringlog) delete(ringlog)";
+    let last = "create(ringlog) produce(ringlog) read-back(ringlog) delete(ringlog)";
+    assert_eq!(mock.calls.join(" "), format!("{turn} {turn} {last}"));
+    let names: Vec<(&str, &str, u32)> =
+        rows.iter().map(|it| (it.target.as_str(), it.workload.as_str(), it.round)).collect();
+    let of_turn = |n| {
+        [
+            ("null-receive", "w", n),
+            ("null-receive", "r", n),
+            ("null-append", "w", n),
+            ("ringlog", "w", n),
+            ("ringlog", "r", n),
+        ]
+    };
+    assert_eq!(names, [of_turn(1).as_slice(), &of_turn(2), &[("ringlog", "fixed", 1)]].concat());
+}
+
+#[test]
+fn subjects_take_turns_in_being_first() {
+    let mut two = plan(2);
+    two.targets = vec![subject("a"), subject("b")];
+    two.cells.truncate(1);
+    let mut mock = Mock::default();
+    ran(&two, &mut mock).1.unwrap();
+    let made: Vec<&String> = mock.calls.iter().filter(|it| it.starts_with("create")).collect();
+    assert_eq!(made, ["create(a)", "create(b)", "create(b)", "create(a)"]);
+}
+
+#[test]
+fn the_steps_that_are_announced_are_those_that_come() {
+    let (plan, mut silent) = (plan(3), Silent::default());
+    let (mut mock, mut memory) = (Mock::default(), Memory::default());
+    let common = Common::default();
+    Run::new(&plan, &common, &mut mock, (&mut memory, &mut silent), Vec::new()).run().1.unwrap();
+    assert_eq!(silent.steps, plan.steps());
+}
+
+#[test]
+fn a_trial_that_went_wrong_is_a_row_that_says_why_and_the_run_goes_on() {
+    let rows = [
+        (Fault::Lose, "1 lost"),
+        (Fault::Double, "1 doubled"),
+        (Fault::Swap, "1 out of order"),
+        (Fault::Silence, "no record was acknowledged"),
+        (Fault::Refuse, "TOPIC_AUTHORIZATION_FAILED"),
+    ];
+    for (fault, wanted) in rows {
+        let mut mock = Mock { fault: Some((2, fault)), ..Mock::default() };
+        let (rows, end) = ran(&plan(3), &mut mock);
+        end.unwrap();
+        let own = of(&rows, "ringlog", "w");
+        assert!(own.len() >= 3 && own[0].is_measured() && own[2].is_measured(), "{fault:?}");
+        assert_eq!((own[1].validity.as_str(), own[1].mb_s), ("invalid", None), "{fault:?}: no figure is given out");
+        assert!(own[1].why.contains(wanted), "{fault:?}: {}", own[1].why);
+        let read = of(&rows, "ringlog", "r");
+        assert_eq!(read[1].validity, "invalid", "{fault:?}: what was read has no figures either");
+        assert!(mock.calls.iter().filter(|it| *it == "delete(ringlog)").count() >= 4, "{fault:?}: its topic goes");
+    }
+}
+
+#[test]
+fn a_broker_that_died_is_not_asked_again_and_every_row_before_is_kept() {
+    let mut mock = Mock { fault: Some((2, Fault::Die)), ..Mock::default() };
+    let (rows, end) = ran(&plan(3), &mut mock);
+    let told = end.unwrap_err().to_string();
+    assert!(told.contains("no broker is left to measure") && told.contains("signal 9"), "{told}");
+    let own = of(&rows, "ringlog", "w");
+    assert_eq!(own.iter().map(|it| it.validity.as_str()).collect::<Vec<_>>(), ["measured", "invalid"]);
+
+    let mut two = plan(2);
+    two.targets = vec![subject("a"), subject("b")];
+    let mut mock = Mock { fault: Some((1, Fault::Die)), ..Mock::default() };
+    let (rows, end) = ran(&two, &mut mock);
+    end.unwrap();
+    let of_a: Vec<&str> = of(&rows, "a", "w").iter().map(|it| it.validity.as_str()).collect();
+    assert_eq!(of_a[..2], ["invalid", "skipped"]);
+    assert!(of(&rows, "b", "w").iter().all(|it| it.is_measured()), "the other one goes on");
+}
+
+#[test]
+fn what_ends_a_run_keeps_the_rows_before() {
+    let mut mock = Mock { fault: Some((2, Fault::Keep)), ..Mock::default() };
+    let (rows, end) = ran(&plan(3), &mut mock);
+    let told = end.unwrap_err().to_string();
+    assert!(told.contains("does not delete topic topic") && told.contains("CLUSTER_AUTHORIZATION_FAILED"), "{told}");
+    assert_eq!(of(&rows, "ringlog", "w").len(), 2, "the trial itself was measured");
+
+    let mut mock = Mock { fault: Some((2, Fault::Interrupt)), ..Mock::default() };
+    let (rows, end) = ran(&plan(3), &mut mock);
+    assert!(matches!(end, Err(End::Interrupted)));
+    assert_eq!(of(&rows, "ringlog", "w").len(), 1);
+    assert_eq!(mock.calls.last().unwrap(), "delete(ringlog)");
+
+    let (plan, mut memory) = (plan(3), Memory { full_at: Some(5), ..Memory::default() });
+    let (mut mock, mut silent, common) = (Mock::default(), Silent::default(), Common::default());
+    let (_, end) = Run::new(&plan, &common, &mut mock, (&mut memory, &mut silent), Vec::new()).run();
+    assert!(matches!(end, Err(End::Results(_))));
+    assert_eq!(memory.rows.len(), 5);
+}
+
+#[test]
+fn a_run_goes_on_where_it_was_stopped() {
+    let plan = plan(3);
+    let mut mock = Mock { fault: Some((2, Fault::Interrupt)), ..Mock::default() };
+    let (before, _) = ran(&plan, &mut mock);
+    let (mut mock, mut memory, mut silent) = (Mock::default(), Memory::default(), Silent::default());
+    let common = Common::default();
+    let (rows, end) = Run::new(&plan, &common, &mut mock, (&mut memory, &mut silent), before.clone()).run();
+    end.unwrap();
+    assert_eq!(rows.len(), before.len() + memory.rows.len());
+    let (whole, _) = ran(&plan, &mut Mock::default());
+    let names = |rows: &[Row]| -> Vec<String> {
+        let mut names: Vec<String> =
+            rows.iter().map(|it| format!("{} {} {}", it.target, it.workload, it.round)).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&rows), names(&whole), "each trial once");
+}
+
+#[test]
+fn rounds_go_on_until_the_interval_is_narrow_the_time_over_or_there_are_too_many() {
+    let ends = |mock: &mut Mock, time_s: u64| {
+        let mut plan = plan(3);
+        plan.cells.truncate(1);
+        plan.stopping.time_max = Duration::from_secs(time_s);
+        let (rows, end) = ran(&plan, mock);
+        end.unwrap();
+        of(&rows, "ringlog", "w").iter().map(|it| it.rounds_end.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(ends(&mut Mock::default(), 1000), ["", "", "interval"], "alike: the least rounds are enough");
+    let apart = || Mock { seconds: vec![1.0, 2.0, 1.0, 2.0, 1.0], ..Mock::default() };
+    assert_eq!(ends(&mut apart(), 1000), ["", "", "", "", "most"]);
+    assert_eq!(ends(&mut apart(), 10), ["", "", "", "time"], "three trials a round, a second each");
+}
+
+#[test]
+fn a_subjects_row_has_its_share_of_the_ceiling_of_its_round() {
+    let (rows, _) = ran(&plan(1), &mut Mock::default());
+    let own = of(&rows, "ringlog", "w")[0];
+    assert_eq!((own.ceiling.as_str(), own.ceiling_share, own.ceiling_why.as_str()), ("null-receive", Some(0.5), ""));
+    let read = of(&rows, "ringlog", "r")[0];
+    assert_eq!((read.ceiling.as_str(), read.ceiling_share), ("null-receive", Some(0.5)));
+    let fixed = of(&rows, "ringlog", "fixed")[0];
+    assert_eq!((fixed.ceiling_share, fixed.ceiling_why.as_str()), (None, ""), "a share of a fixed rate says nothing");
+    assert_eq!(fixed.disturbances, "rate-not-reached");
+}
+
+#[test]
+fn rows_carry_the_rates_of_their_measured_time_and_the_settings_of_their_client() {
+    let (rows, _) = ran(&plan(1), &mut Mock::default());
+    let own = of(&rows, "ringlog", "w")[0];
+    assert_eq!((own.records, own.bytes, own.seconds), (Some(10), Some(10_000), Some(1.0)));
+    assert_eq!((own.mb_s, own.records_s, own.acks.as_str()), (Some(0.01), Some(10.0), "1"));
+    assert_eq!((own.client_cpu_ms_per_mb, own.broker_cpu_ms_per_mb), (Some(1000.0), Some(2000.0)));
+    assert_eq!((own.ledger_verified_records, own.round, own.seed), (Some(10), 1, 8));
+    let near = |value: Option<f64>, wanted: f64| (value.unwrap() - wanted).abs() < wanted * 0.002;
+    assert!(near(own.response_us_p50, 5.0) && near(own.response_us_max, 10.0), "{own:?}");
+    assert!(near(own.service_us_p50, 4.5), "{own:?}");
+    let null = of(&rows, "null-receive", "w")[0];
+    assert_eq!((null.mb_s, null.role.as_str(), null.ledger_verified_records), (Some(0.02), "ceiling", None));
+}

@@ -1,0 +1,118 @@
+//! A target from a word of the command line.
+//!
+//! | word | what it is |
+//! |---|---|
+//! | `ringlog` | this binary's broker |
+//! | `ringlog:PATH` | another binary's |
+//! | `kafka:VERSION` | Apache Kafka, from `$RINGLOG_PEERS/kafka-VERSION/libs` (else `.peers/..`; `scripts/peers fetch`) |
+//! | `kafka:PATH` | the same, from a folder of jars |
+//! | `NAME=WORD` | one of these under another name |
+
+use std::path::{Path, PathBuf};
+
+use super::{Start, Target};
+use crate::host::facts::sanitized;
+
+/// Megabytes that a JVM is given before its first round: below that its code is still being compiled.
+const KAFKA_WARM_UP_MB: u64 = 2000;
+
+/// Why a word names no target.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// No kind.
+    #[error(
+        "{0:?} is no target: use ringlog, ringlog:PATH, kafka:VERSION or kafka:FOLDER, or NAME= before one of these"
+    )]
+    Unknown(String),
+    /// A file or a folder that is not there.
+    #[error("{word}: there is no {path}; {advice}")]
+    Missing {
+        /// The word.
+        word: String,
+        /// What was looked for.
+        path: PathBuf,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Two targets of one name.
+    #[error("two targets are called {0}: give one of them another name with NAME= before it")]
+    SameName(String),
+}
+
+/// The target of a word.
+pub fn parse(word: &str, peers: &Path) -> Result<Target, TargetError> {
+    let (name, kind) = match word.split_once('=') {
+        Some((name, kind)) => (Some(sanitized(name)), kind),
+        None => (None, word),
+    };
+    let (kind, rest) = kind.split_once(':').map_or((kind, None), |(kind, rest)| (kind, Some(rest)));
+    match (kind, rest) {
+        ("ringlog", None) => Ok(Target::new(name.unwrap_or_else(|| kind.to_owned()), Start::Ringlog { program: None })),
+        ("ringlog", Some(path)) => {
+            let program = there(word, Path::new(path), "name a binary that was built")?;
+            Ok(Target::new(name.unwrap_or_else(|| sanitized(path)), Start::Ringlog { program: Some(program) }))
+        }
+        ("kafka", Some(version)) => {
+            let libs = if version.contains('/') { PathBuf::from(version) } else { libs_of(version, peers) };
+            let libs = there(word, &libs, "`scripts/peers fetch` gets Kafka's jars, RINGLOG_PEERS names their folder")?;
+            let name = name.unwrap_or_else(|| sanitized(&format!("kafka-{}", version.trim_matches('/'))));
+            Ok(Target { warm_up_mb: KAFKA_WARM_UP_MB, ..Target::new(name, Start::Kafka { libs }) })
+        }
+        _ => Err(TargetError::Unknown(word.to_owned())),
+    }
+}
+
+/// Refuses two targets of one name.
+pub fn distinct(targets: &[Target]) -> Result<(), TargetError> {
+    let twice = targets.iter().enumerate().find(|(at, it)| targets[..*at].iter().any(|other| other.name == it.name));
+    twice.map_or(Ok(()), |(_, it)| Err(TargetError::SameName(it.name.clone())))
+}
+
+/// Where other people's software is: RINGLOG_PEERS, or `.peers` of the working directory.
+#[must_use]
+pub fn peers() -> PathBuf {
+    std::env::var_os("RINGLOG_PEERS").map_or_else(|| PathBuf::from(".peers"), PathBuf::from)
+}
+
+fn libs_of(version: &str, peers: &Path) -> PathBuf {
+    peers.join(format!("kafka-{version}")).join("libs")
+}
+
+fn there(word: &str, path: &Path, advice: &'static str) -> Result<PathBuf, TargetError> {
+    path.canonicalize().map_err(|_| TargetError::Missing { word: word.to_owned(), path: path.to_owned(), advice })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::tests::scratch;
+
+    #[test]
+    fn words_name_targets() {
+        let dir = scratch("targets");
+        std::fs::create_dir_all(dir.join("kafka-4.3.1/libs")).unwrap();
+        let own = parse("ringlog", &dir).unwrap();
+        assert_eq!((own.name.as_str(), own.start), ("ringlog", Start::Ringlog { program: None }));
+        let kafka = parse("kafka:4.3.1", &dir).unwrap();
+        assert_eq!((kafka.name.as_str(), kafka.warm_up_mb), ("kafka-4.3.1", KAFKA_WARM_UP_MB));
+        let other = parse(&format!("before=ringlog:{}", dir.display()), &dir).unwrap();
+        assert_eq!(other.name, "before");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_word_that_names_nothing_says_what_would() {
+        let refused = |word: &str| parse(word, Path::new("/nowhere")).unwrap_err().to_string();
+        assert!(refused("redpanda").contains("use ringlog"));
+        assert!(refused("kafka").contains("kafka:VERSION"));
+        assert!(refused("kafka:4.3.1").contains("scripts/peers fetch"));
+        assert!(refused("ringlog:/no/such").contains("/no/such"));
+    }
+
+    #[test]
+    fn two_targets_of_one_name_are_refused() {
+        let two = [Target::null(crate::yardstick::Mode::Receive), Target::null(crate::yardstick::Mode::Receive)];
+        assert!(distinct(&two).unwrap_err().to_string().contains("null-receive"));
+        assert_eq!(distinct(&two[..1]), Ok(()));
+    }
+}

@@ -1,0 +1,244 @@
+//! The targets of a run, running, and the folder that they live in: made fresh, gone afterwards.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::kafka::Node;
+use super::machine::Seats;
+use super::process::{Launch, Server, StartError, tail};
+use super::{Place, Start, Target};
+use crate::client::properties::Properties;
+use crate::results::columns::Row;
+use crate::yardstick::{self, Mode};
+
+/// What our broker's ready line begins with, and the words before its figures.
+const BROKER_READY: &str = "ringlog broker ready: ";
+const LISTENING: &str = "listening on ";
+const IO: &str = ", io ";
+const LOG: &str = ", log ";
+/// A broker that we start removes the files of a deleted topic soon, not after Kafka's minute: rounds would fill the disk.
+const DELETE_SOON: (&str, &str) = ("log.segment.delete.delay.ms", "500");
+/// A JVM loads some thousand classes first.
+const KAFKA_READY_MAX: Duration = Duration::from_secs(90);
+
+/// How long one look at whether a broker answers may take.
+const ANSWER_MAX: Duration = Duration::from_millis(500);
+
+/// A folder that nobody else has, removed when the run is over.
+pub struct DataFolder {
+    /// Where it is, absolute.
+    pub path: PathBuf,
+    made_parent: bool,
+}
+
+impl DataFolder {
+    /// Makes `<parent>/bench-<process id>`.
+    pub fn create(parent: &Path) -> std::io::Result<Self> {
+        let path = parent.join(format!("bench-{}", std::process::id()));
+        let named =
+            |error: std::io::Error| std::io::Error::new(error.kind(), format!("making {}: {error}", path.display()));
+        let made_parent = !parent.exists();
+        std::fs::create_dir_all(&path).map_err(named)?;
+        Ok(Self { path: path.canonicalize().map_err(named)?, made_parent })
+    }
+}
+
+impl Drop for DataFolder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            errln!("ringlog bench: could not remove {}: {error}", self.path.display());
+        }
+        // Its parent goes too where we made it; it stays where somebody else uses it by now.
+        if let Some(parent) = self.path.parent().filter(|_| self.made_parent) {
+            let _ = std::fs::remove_dir(parent);
+        }
+    }
+}
+
+/// What a target is started with besides its own data.
+#[derive(Clone, Debug)]
+pub struct Ground<'a> {
+    /// Who sits where.
+    pub seats: &'a Seats,
+    /// Folder of the run.
+    pub dir: &'a Path,
+    /// Most partitions of a topic of the run.
+    pub partitions: u32,
+}
+
+/// A target that runs. Dropping it ends what we started.
+pub struct Running {
+    _server: Option<Server>,
+    /// Where it is.
+    pub place: Place,
+    /// What it said of itself, as a row has it: shards, kind of io, flush policy.
+    pub said: Row,
+    /// What the manifest says of it.
+    pub facts: BTreeMap<String, String>,
+}
+
+/// Starts a target, or finds it.
+pub fn start(target: &Target, ground: &Ground<'_>) -> Result<Running, StartError> {
+    match &target.start {
+        Start::Ringlog { program } => start_ringlog(target, program.as_deref(), ground),
+        Start::Kafka { libs } => start_kafka(target, libs, ground),
+        Start::Null(mode) => start_null(*mode, ground),
+        Start::Remote { client, pids } => Ok(remote(client, pids)),
+    }
+}
+
+/// What the log of a target that ended says last. Its folder goes with the run.
+#[must_use]
+pub fn last_words(target: &Target, dir: &Path) -> String {
+    tail(&log_of(&target.name, dir))
+}
+
+fn log_of(name: &str, dir: &Path) -> PathBuf {
+    dir.join(format!("{name}.log"))
+}
+
+fn remote(client: &Properties, pids: &[u32]) -> Running {
+    let bootstrap = client.get("bootstrap.servers").unwrap_or_default().to_owned();
+    let protocol = client.get("security.protocol").unwrap_or("PLAINTEXT").to_owned();
+    Running {
+        _server: None,
+        place: Place { properties: client.clone(), pids: pids.to_vec() },
+        said: Row::default(),
+        facts: facts([("bootstrap_servers", bootstrap), ("security_protocol", protocol)]),
+    }
+}
+
+fn start_ringlog(target: &Target, program: Option<&Path>, ground: &Ground<'_>) -> Result<Running, StartError> {
+    let own = [
+        ("listeners".to_owned(), "PLAINTEXT://127.0.0.1:0".to_owned()),
+        ("log.dirs".to_owned(), ground.dir.join(&target.name).display().to_string()),
+        ("ringlog.shards".to_owned(), ground.seats.shards.to_string()),
+        (DELETE_SOON.0.to_owned(), DELETE_SOON.1.to_owned()),
+    ];
+    let settings: BTreeMap<String, String> = own.into_iter().chain(target.settings.clone()).collect();
+    let mut arguments = vec!["broker".to_owned()];
+    for (key, value) in &settings {
+        arguments.extend(["--override".to_owned(), format!("{key}={value}")]);
+    }
+    let log = log_of(&target.name, ground.dir);
+    let core = ground.seats.broker;
+    let server = Server::start(&Launch { program, arguments, core, ..Launch::new(BROKER_READY, log) })?;
+    let bootstrap = between(&server.ready, LISTENING, " ").unwrap_or_default().to_owned();
+    let io = between(&server.ready, IO, ",").map(str::to_owned);
+    // Without the folder: it is gone when anybody reads this.
+    let ready = server.ready.split(LOG).next().unwrap_or_default().to_owned();
+    let shards = settings.get("ringlog.shards").and_then(|it| it.parse().ok());
+    let facts = facts([("bootstrap_servers", bootstrap.clone()), ("ready", ready), ("settings", in_words(target))]);
+    let said = Row { shards, io, flush: flush_of(&settings), ..Row::default() };
+    Ok(running(server, &bootstrap, said, facts))
+}
+
+fn start_kafka(target: &Target, libs: &Path, ground: &Ground<'_>) -> Result<Running, StartError> {
+    let spawn = |source| StartError::Spawn { program: target.name.clone(), source };
+    let (node, controller) = Node::new(libs, ground.dir.join(&target.name)).map_err(spawn)?;
+    let soon = (DELETE_SOON.0.to_owned(), DELETE_SOON.1.to_owned());
+    let settings: BTreeMap<String, String> = [soon].into_iter().chain(target.settings.clone()).collect();
+    node.prepare(&node.settings(controller, &settings.clone().into_iter().collect::<Vec<_>>()))?;
+    let launch = Launch {
+        program: Some(Path::new("java")),
+        arguments: node.command(),
+        core: ground.seats.broker,
+        ready_max: KAFKA_READY_MAX,
+        ..Launch::new("", log_of(&target.name, ground.dir))
+    };
+    let bootstrap = format!("127.0.0.1:{}", node.port);
+    let server = Server::start_until(&launch, || answers(&bootstrap))?;
+    let jars = libs.parent().and_then(Path::file_name).map(|it| it.to_string_lossy().into_owned());
+    let words =
+        [("jars", jars.unwrap_or_default()), ("bootstrap_servers", bootstrap.clone()), ("settings", in_words(target))];
+    let said = Row { flush: flush_of(&settings), ..Row::default() };
+    Ok(running(server, &bootstrap, said, facts(words)))
+}
+
+/// Whether a broker answers there. It says nothing of its own: its jars come without a logger.
+fn answers(bootstrap: &str) -> bool {
+    let mut properties = Properties::new();
+    properties.set("bootstrap.servers", bootstrap);
+    let admin = super::admin(&Place { properties, pids: Vec::new() }, ANSWER_MAX);
+    admin.and_then(|mut admin| admin.describe_topic("ringlog-bench")).is_ok()
+}
+
+fn start_null(mode: Mode, ground: &Ground<'_>) -> Result<Running, StartError> {
+    let mut arguments: Vec<String> =
+        ["null-broker", "--end-with-stdin", "--mode", mode.name()].map(str::to_owned).into();
+    arguments.extend(["--dir".to_owned(), ground.dir.display().to_string()]);
+    arguments.extend(["--partitions".to_owned(), ground.partitions.to_string()]);
+    if let Some(core) = ground.seats.null_broker {
+        arguments.extend(["--core".to_owned(), core.to_string()]);
+    }
+    let log = log_of(mode.target(), ground.dir);
+    let server = Server::start(&Launch { arguments, ..Launch::new(yardstick::READY, log) })?;
+    let bootstrap = format!("127.0.0.1:{}", server.ready.trim_start_matches(yardstick::READY));
+    Ok(running(server, &bootstrap, Row::default(), BTreeMap::new()))
+}
+
+fn running(server: Server, bootstrap: &str, said: Row, facts: BTreeMap<String, String>) -> Running {
+    let mut properties = Properties::new();
+    properties.set("bootstrap.servers", bootstrap);
+    let pids = vec![server.pid()];
+    Running { _server: Some(server), place: Place { properties, pids }, said, facts }
+}
+
+fn facts<const N: usize>(words: [(&str, String); N]) -> BTreeMap<String, String> {
+    words.into_iter().filter(|it| !it.1.is_empty()).map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// The settings that were asked for, in one line.
+fn in_words(target: &Target) -> String {
+    target.settings.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+/// When a broker of these settings flushes its log.
+fn flush_of(settings: &BTreeMap<String, String>) -> String {
+    let of = |key: &str| settings.get(&format!("log.flush.interval.{key}")).cloned();
+    let (messages, ms) = (of("messages"), of("ms"));
+    match (messages, ms) {
+        (None, None) => "os".to_owned(),
+        (messages, ms) => {
+            let part = |name: &str, value: Option<String>| value.map(|it| format!("{name}={it}"));
+            let parts = [part("flush.messages", messages), part("flush.ms", ms)];
+            parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+/// The text between two marks.
+fn between<'a>(text: &'a str, from: &str, to: &str) -> Option<&'a str> {
+    let rest = text.split_once(from)?.1;
+    Some(rest.split_once(to).map_or(rest, |it| it.0))
+}
+
+/// A core in words.
+#[must_use]
+pub fn seat(core: Option<usize>) -> String {
+    core.map_or_else(|| "not pinned".to_owned(), |it| it.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flush_policy_is_the_operating_systems_unless_it_is_asked_for() {
+        let of = |settings: &[(&str, &str)]| {
+            flush_of(&settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+        };
+        assert_eq!(of(&[]), "os");
+        assert_eq!(of(&[("log.flush.interval.messages", "1")]), "flush.messages=1");
+        let both = of(&[("log.flush.interval.messages", "9"), ("log.flush.interval.ms", "50")]);
+        assert_eq!(both, "flush.messages=9 flush.ms=50");
+    }
+
+    #[test]
+    fn a_ready_line_is_cut_at_its_marks() {
+        let line = "ringlog broker ready: listening on 127.0.0.1:39671 (1 shard), io io_uring, log /data";
+        assert_eq!(between(line, LISTENING, " "), Some("127.0.0.1:39671"));
+        assert_eq!(between(line, IO, ","), Some("io_uring"));
+    }
+}

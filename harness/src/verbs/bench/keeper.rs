@@ -1,0 +1,36 @@
+//! Keeps a run on the disk: a trial's rows and histograms before the next one begins.
+
+use std::time::SystemTime;
+
+use crate::results::columns::Row;
+use crate::results::latency::{Interval, LatencyWriter};
+use crate::results::rows::RowWriter;
+use crate::results::{ResultsError, RunFolder};
+use crate::run::Keep;
+
+/// The files of a run's folder.
+pub(super) struct Keeper {
+    rows: RowWriter,
+    latencies: LatencyWriter,
+}
+
+impl Keeper {
+    /// For a new run that began then.
+    pub(super) fn create(folder: &RunFolder, began: SystemTime) -> Result<Self, ResultsError> {
+        Ok(Self { rows: RowWriter::create(folder)?, latencies: LatencyWriter::create(folder, began)? })
+    }
+
+    /// For one that was stopped; gives its rows.
+    pub(super) fn resume(folder: &RunFolder) -> Result<(Self, Vec<Row>), ResultsError> {
+        let (rows, kept) = RowWriter::resume(folder)?;
+        Ok((Self { rows, latencies: LatencyWriter::resume(folder)? }, kept))
+    }
+}
+
+impl Keep for Keeper {
+    /// Histograms first: a row whose histograms are missing would be half a row.
+    fn keep(&mut self, rows: &[Row], intervals: &[Interval]) -> Result<(), ResultsError> {
+        self.latencies.append(intervals)?;
+        self.rows.append(rows)
+    }
+}

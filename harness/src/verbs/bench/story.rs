@@ -1,0 +1,162 @@
+//! What is told of a run beside its figures: the machine's line, warnings, the manifest, what each row repeats.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use crate::host::{HostFacts, PathFacts};
+use crate::results::columns::Row;
+use crate::results::manifest::{self, Manifest};
+use crate::run::Plan;
+use crate::run::bottleneck::DISTURBANCES;
+use crate::target::machine::Seats;
+use crate::target::start::{Running, seat};
+use crate::target::{Role, Start, Target};
+
+/// Nothing about the machine was emulated.
+const NATIVE: &str = "native";
+/// What stands between the subjects' names in a folder's.
+const VERSUS: &str = "-vs-";
+
+pub(super) fn machine_line(host: &HostFacts, storage: &PathFacts, seats: &Seats, plan: &Plan) -> String {
+    let cpu = host.cpu_model.as_deref().unwrap_or("unknown processor");
+    let what = format!("{}; the client on core {}", target_name(plan), seat(seats.client));
+    format!("{}: {cpu}, {}; {what}", host.hardware_name(storage), host.virtualisation)
+}
+
+fn subjects(plan: &Plan) -> impl Iterator<Item = &Target> {
+    plan.targets.iter().filter(|it| it.role == Role::Subject)
+}
+
+/// The subjects' names as one.
+fn target_name(plan: &Plan) -> String {
+    subjects(plan).map(|it| it.name.as_str()).collect::<Vec<_>>().join(VERSUS)
+}
+
+fn build() -> &'static str {
+    if cfg!(debug_assertions) { "debug" } else { "release" }
+}
+
+pub(super) fn warnings_of(host: &HostFacts, seats: &Seats, plan: &Plan) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if build() == "debug" {
+        warnings.push("this is a debug build: run with `cargo run --release -- bench`".to_owned());
+    }
+    if seats.shared {
+        warnings.push(format!("{} shard(s) and the client share {} core(s)", seats.shards, host.cores));
+    }
+    for target in subjects(plan) {
+        if matches!(&target.start, Start::Remote { pids, .. } if pids.is_empty()) {
+            let name = &target.name;
+            warnings.push(format!("{name}: its processor time is not known: give --broker-pid where it runs here"));
+        }
+    }
+    if host.cgroup.cpu_quota_cores.is_some_and(|quota| quota < host.cores as f64) {
+        warnings.push("a control group limits processor time: expect stalls of tens of milliseconds".to_owned());
+    }
+    if host.free_page_reporting {
+        let words = "the hypervisor takes freed pages back: appends pay for first touches, so broker CPU per MB is above \
+                     what a machine that keeps its pages shows";
+        warnings.push(words.to_owned());
+    }
+    warnings
+}
+
+/// A disturbance in words.
+pub(super) fn meaning(note: &str) -> &'static str {
+    let known = DISTURBANCES.iter().find(|it| it.0 == note).map(|it| it.1);
+    known.unwrap_or(match note {
+        "debug-build" => "numbers of a debug build are not worth keeping",
+        "retries" => "records were sent again after a refusal",
+        "failed-sends" => "records were given up",
+        _ => "see harness/docs/method.md",
+    })
+}
+
+/// What every row of a run repeats.
+pub(super) fn template(host: &HostFacts, storage: &PathFacts) -> Row {
+    let source = Source::of_this_program();
+    Row {
+        commit: source.commit.unwrap_or_default(),
+        branch: source.branch.unwrap_or_default(),
+        build: build().to_owned(),
+        profile: host.hardware_name(storage),
+        fidelity: NATIVE.to_owned(),
+        ..Row::default()
+    }
+}
+
+/// What a manifest says before the first trial.
+pub(super) fn manifest(
+    plan: &Plan,
+    host: HostFacts,
+    storage: PathFacts,
+    seats: &Seats,
+    running: &BTreeMap<String, Running>,
+    began: jiff::Timestamp,
+) -> Manifest {
+    Manifest {
+        schema: manifest::SCHEMA,
+        began: began.to_string(),
+        target: target_name(plan),
+        hardware: host.hardware_name(&storage),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: Source::of_this_program().commit,
+        build: build().to_owned(),
+        command: command(),
+        broker: cores(seats),
+        targets: running.iter().map(|(name, it)| (name.clone(), it.facts.clone())).collect(),
+        workloads: workload_tables(plan),
+        host,
+        storage,
+        ..Manifest::default()
+    }
+}
+
+fn cores(seats: &Seats) -> BTreeMap<String, String> {
+    let cores = [("client_core", seats.client), ("broker_core", seats.broker), ("null_broker_core", seats.null_broker)];
+    cores.into_iter().map(|(key, core)| (key.to_owned(), seat(core))).collect()
+}
+
+/// The command line; of the program's path only its name, which is all that means something elsewhere.
+fn command() -> Vec<String> {
+    let name = |path: String| Path::new(&path).file_name().map_or(path.clone(), |it| it.to_string_lossy().into_owned());
+    std::env::args().enumerate().map(|(at, it)| if at == 0 { name(it) } else { it }).collect()
+}
+
+fn workload_tables(plan: &Plan) -> BTreeMap<String, toml::Table> {
+    let all = plan.cells.iter().flat_map(|it| std::iter::once(&it.workload).chain(&it.reader));
+    all.map(|it| (it.name.clone(), toml::Table::try_from(it).unwrap_or_default())).collect()
+}
+
+/// Where this program's source stands.
+#[derive(Default)]
+struct Source {
+    commit: Option<String>,
+    branch: Option<String>,
+}
+
+impl Source {
+    /// The tree that holds this program, or else the working directory where that is this project.
+    fn of_this_program() -> Self {
+        let built_in = option_env!("RINGLOG_COMMIT").map(str::to_owned);
+        let ours = |dir: &&Path| dir.join("harness/bin/ringlog.rs").exists();
+        let program = std::env::current_exe().unwrap_or_default();
+        let here = std::env::current_dir().unwrap_or_default();
+        let Some(root) = program.ancestors().find(ours).or_else(|| here.ancestors().find(ours)) else {
+            return Self { commit: built_in, branch: None };
+        };
+        let dirty = git(root, &["status", "--porcelain", "--untracked-files=no"]).is_some_and(|it| !it.is_empty());
+        let commit = manifest::commit_of(root).map(|it| if dirty { format!("{it}-dirty") } else { it });
+        Self {
+            commit: built_in.or(commit),
+            branch: git(root, &["branch", "--show-current"]).filter(|it| !it.is_empty()),
+        }
+    }
+}
+
+/// What git says; `None` where there is none.
+fn git(root: &Path, arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").arg("-C").arg(root).args(arguments).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
