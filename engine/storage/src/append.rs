@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Nothing of a batch is visible before the write ended well. A write that fails, or falls short, may have left bytes at
-//! the end of the file: the partition takes no more appends, and the next open cuts them off.
+//! the end of the file: the partition is offline, and cuts them off before it takes the next append (`health.rs`).
 
 use std::io::IoSlice;
 
@@ -14,7 +14,7 @@ use crate::marker::Marker;
 use crate::names::{Kind, LEADER_EPOCHS, file_name};
 use crate::partition::{RECENT_MAX, Recent};
 use crate::producers::Verdict;
-use crate::{AppendError, Appended, NewBatch, Partition};
+use crate::{AppendError, Appended, NewBatch, Partition, StorageError};
 use ringlog_wire::batch::{BatchHeader, HEADER_LEN, NO_PRODUCER_ID, Origin};
 
 /// Batches in one write whose parts fit on the stack.
@@ -38,6 +38,9 @@ impl Partition {
     /// Appends batches in order: one answer for each, all that are accepted in one vectored write (one for each segment
     /// where a roll falls between them). Visible when [`Partition::high_watermark`] is above an answer's last offset.
     pub fn append(&mut self, batches: &[NewBatch<'_>], leader_epoch: i32, wall_ms: i64) -> Vec<Answer> {
+        if let Err(error) = self.come_back(wall_ms) {
+            return vec![Err(error); batches.len()];
+        }
         let mut answers = Vec::with_capacity(batches.len());
         let mut next_offset = self.end_offset;
         for (index, batch) in batches.iter().enumerate() {
@@ -61,9 +64,7 @@ impl Partition {
 
     /// Decides what becomes of a batch that would begin at `base_offset`. Changes nothing.
     fn accept(&self, batch: &NewBatch<'_>, base_offset: i64, wall_ms: i64) -> Result<Accepted, AppendError> {
-        if let Some(reason) = &self.offline {
-            return Err(AppendError::Storage { reason: reason.clone() });
-        }
+        self.check_append()?;
         let header = &batch.validated.header;
         self.check_shape(batch, header)?;
         if header.producer_id != NO_PRODUCER_ID
@@ -109,15 +110,21 @@ impl Partition {
     }
 
     fn roll_for_append(&mut self, wall_ms: i64) -> Result<(), AppendError> {
-        if let Some(reason) = &self.offline {
-            return Err(AppendError::Storage { reason: reason.clone() });
-        }
-        self.roll(wall_ms).map_err(|error| self.storage_failed(error.to_string()))
+        self.check_append()?;
+        self.roll(wall_ms).map_err(|error| self.storage_failed(&error))
     }
 
-    fn storage_failed(&mut self, reason: String) -> AppendError {
-        self.go_offline(reason.clone());
-        AppendError::Storage { reason }
+    /// A write of this call may have failed before.
+    fn check_append(&self) -> Result<(), AppendError> {
+        match self.offline_reason() {
+            Some(reason) => Err(AppendError::Storage { reason: reason.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    fn storage_failed(&mut self, error: &StorageError) -> AppendError {
+        self.go_offline(error);
+        AppendError::Storage { reason: error.to_string() }
     }
 
     /// Gives the batch its place, notes what it means for producers and epochs, and puts it in line for the write.
@@ -127,7 +134,7 @@ impl Partition {
         header.partition_leader_epoch = leader_epoch;
         if self.epochs.assign(leader_epoch, appended.base_offset) {
             let written = self.folder.write(LEADER_EPOCHS, &self.epochs.encode());
-            written.map_err(|error| self.storage_failed(error.to_string()))?;
+            written.map_err(|error| self.storage_failed(&error))?;
             self.flush.wrote_small(LEADER_EPOCHS);
         }
         let aborted = self.note_producer(&header, batch.bytes);
@@ -153,7 +160,7 @@ impl Partition {
         }
         let pending = std::mem::take(&mut self.pending);
         if let Err(error) = self.write(&pending, batches) {
-            let error = self.storage_failed(error);
+            let error = self.storage_failed(&error);
             for staged in &pending {
                 answers[staged.index] = Err(error.clone());
             }
@@ -168,14 +175,18 @@ impl Partition {
         self.pending.clear();
     }
 
-    fn write(&mut self, pending: &[Pending], batches: &[NewBatch<'_>]) -> Result<(), String> {
-        self.write_parts(pending, batches).map_err(|error| format!("write {}: {error}", self.active_name()))?;
+    fn write(&mut self, pending: &[Pending], batches: &[NewBatch<'_>]) -> Result<(), StorageError> {
+        let written = self.write_parts(pending, batches);
+        written.map_err(|error| StorageError::io("write", &self.folder.path(&self.active_name()))(error))?;
         for staged in pending {
             self.wrote(staged);
         }
-        self.producers.visible_below(self.high_watermark());
+        self.show();
         for aborted in pending.iter().filter_map(|staged| staged.aborted) {
-            self.append_aborted(aborted).map_err(|error| error.to_string())?;
+            // The marker is in the log: what the list lacks is read out of it before the next append.
+            if let Err(error) = self.append_aborted(aborted) {
+                self.go_offline(&error);
+            }
         }
         self.save_indexes_if_due();
         Ok(())
@@ -222,7 +233,7 @@ impl Partition {
     }
 
     /// Adds an aborted transaction to the active segment's index.
-    pub(crate) fn append_aborted(&mut self, aborted: Aborted) -> Result<(), crate::StorageError> {
+    pub(crate) fn append_aborted(&mut self, aborted: Aborted) -> Result<(), StorageError> {
         let name = file_name(self.active.base_offset, Kind::TxnIndex);
         let at = self.aborted.len() * crate::aborted::ENTRY_LEN;
         // First in memory: the marker is in the log, so readers must know of it, whatever becomes of the file.

@@ -69,6 +69,20 @@ pub(crate) fn encode_offsets(offsets: &BTreeMap<PartitionName, i64>) -> Vec<u8> 
     write_lines(offsets.iter().map(|(name, offset)| format!("{} {} {offset}", name.topic, name.partition)))
 }
 
+/// Ids of topics, by name: ours, in the shape of Kafka's checkpoints.
+pub(crate) fn parse_topic_ids(bytes: &[u8]) -> Result<BTreeMap<String, Uuid>, CheckpointError> {
+    let entries = read_lines(bytes, |words| match words {
+        [topic, id] => Some(((*topic).to_owned(), id.parse().ok()?)),
+        _ => None,
+    })?;
+    Ok(entries.into_iter().collect())
+}
+
+/// The same, written.
+pub(crate) fn encode_topic_ids(ids: &BTreeMap<String, Uuid>) -> Vec<u8> {
+    write_lines(ids.iter().map(|(topic, id)| format!("{topic} {id}")))
+}
+
 /// Reads `key<separator>value` lines; comments and empty lines are passed over.
 pub(crate) fn parse_pairs(bytes: &[u8], separator: char) -> Result<BTreeMap<String, String>, CheckpointError> {
     let text = std::str::from_utf8(bytes).map_err(|_| CheckpointError::new("not text"))?;

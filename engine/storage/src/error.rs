@@ -3,8 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ringlog_wire::ErrorCode;
+use ringlog_wire::{ErrorCode, Uuid};
 use thiserror::Error;
+
+/// errno(3): no descriptor, or no memory for one.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+const ENOMEM: i32 = 12;
 
 /// Opening, closing, rolling: the folder or a file in it did not do what it must.
 #[derive(Debug, Error)]
@@ -18,6 +23,28 @@ pub enum StorageError {
         path: PathBuf,
         /// The kernel's answer.
         source: io::Error,
+    },
+    /// fdatasync failed. The kernel may have dropped what was to be written: a second try could succeed without the bytes
+    /// being anywhere, so none is made.
+    #[error("sync {}: {source}", path.display())]
+    Sync {
+        /// Which file or folder.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The folder belongs to another topic of the same name.
+    #[error(
+        "{} belongs to the topic with id {found}, not to {expected}: move it away; the topic that is there now gets a new one",
+        path.display()
+    )]
+    OtherTopic {
+        /// The folder.
+        path: PathBuf,
+        /// What partition.metadata says.
+        found: Uuid,
+        /// The topic that is to be served from it.
+        expected: Uuid,
     },
     /// A file says something that it cannot mean.
     #[error("{}: {reason}", path.display())]
@@ -46,7 +73,7 @@ pub enum StorageError {
         expected: String,
     },
     /// The partition is offline: an earlier write or flush failed.
-    #[error("{} is offline since {reason}: restart the broker when the disk is well", path.display())]
+    #[error("{} is offline: {reason}", path.display())]
     Offline {
         /// The partition's folder.
         path: PathBuf,
@@ -59,6 +86,20 @@ impl StorageError {
     /// Wraps an error of a call on a path.
     pub(crate) fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
         move |source| Self::Io { action, path: path.to_path_buf(), source }
+    }
+
+    /// Wraps an error of a sync. Where no descriptor could be had nothing was tried, and nothing is lost.
+    pub(crate) fn sync(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        move |source| match ringlog_io::errno(&source) {
+            Some(EMFILE | ENFILE | ENOMEM) => Self::Io { action: "sync", path: path.to_path_buf(), source },
+            _ => Self::Sync { path: path.to_path_buf(), source },
+        }
+    }
+
+    /// Whether trying again is of no use, and forbidden: what was written may be lost although the page cache shows it.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Sync { .. })
     }
 
     /// A file that says something it cannot mean.
@@ -122,7 +163,7 @@ pub enum AppendError {
         /// Length that the header names.
         header_bytes: usize,
     },
-    /// The write failed, or an earlier write or flush did: this partition takes no more appends.
+    /// The write failed, or an earlier write or flush did and the partition has not come back.
     #[error("storage failed: {reason}")]
     Storage {
         /// What failed first.

@@ -3,7 +3,8 @@
 //! One job at a time and partition: the folder where a file in it is new, the small files that recovery trusts below the
 //! recovery point, then the log in its order: sealed segments that are not on the disk, then the active one. A job covers everything that was written before it began; what arrives
 //! meanwhile waits for the next. A failed job is final: the kernel may have dropped the dirty pages, so a second fdatasync
-//! could succeed without the bytes being anywhere.
+//! could succeed without the bytes being anywhere (`suspect.rs`). A job that cannot begin, for want of a descriptor, has
+//! lost nothing (`health.rs`).
 
 use std::io;
 
@@ -79,6 +80,17 @@ impl Flush {
         self.flushed
     }
 
+    /// Takes over from the same partition before it was opened again: a job may be under way, whose numbers are the old
+    /// ones, and what was flushed stays flushed.
+    pub(crate) fn carry_on(&mut self, before: &Self) {
+        self.entries_made += before.entries_made;
+        self.entries_synced += before.entries_made;
+        self.under_way = before.under_way;
+        if before.flushed.offset > self.flushed.offset {
+            self.flushed = before.flushed;
+        }
+    }
+
     /// A small file was put in place.
     pub(crate) fn wrote_small(&mut self, name: &str) {
         self.entries_made += 1;
@@ -103,7 +115,7 @@ impl Partition {
     #[must_use]
     pub fn flush_due(&self, wall_ms: i64) -> bool {
         let unflushed = self.end_offset - self.flush.flushed.offset;
-        if unflushed == 0 || self.flush.under_way || self.offline.is_some() {
+        if unflushed == 0 || self.flush.under_way || self.failure.is_some() {
             return false;
         }
         let waited_ms = self.flush.waiting_since_ms.map_or(0, |since_ms| wall_ms.saturating_sub(since_ms));
@@ -114,7 +126,7 @@ impl Partition {
 
     /// The next file to sync. `None` where all is flushed or a job is under way: ask again after [`Partition::flush_done`].
     pub fn flush_begin(&mut self) -> Option<FlushJob> {
-        if self.flush.under_way || self.offline.is_some() {
+        if self.flush.under_way || self.failure.is_some() {
             return None;
         }
         match self.next_job() {
@@ -123,7 +135,7 @@ impl Partition {
                 job
             }
             Err(error) => {
-                self.go_offline(error.to_string());
+                self.go_offline(&error);
                 None
             }
         }
@@ -137,7 +149,7 @@ impl Partition {
         if self.flush.entries_synced < self.flush.entries_made {
             return self.entries_job(flushed.offset);
         }
-        if let Some(file) = self.next_small_file() {
+        if let Some(file) = self.next_small_file()? {
             return Ok(Some(FlushJob { file, up_to: flushed.offset, covers: Covers::SmallFile }));
         }
         if flushed.offset < self.active.base_offset {
@@ -147,26 +159,33 @@ impl Partition {
         Ok(Some(job(self.active.file.clone(), self.end_spot())))
     }
 
-    /// A folder is synced through a descriptor like a file; where that cannot be had, here and now.
+    /// A folder is synced through a descriptor like a file; where a folder cannot be opened like one, here and now.
     fn entries_job(&mut self, up_to: i64) -> Result<Option<FlushJob>, StorageError> {
         let made = self.flush.entries_made;
-        if let Ok(file) = self.folder.files.open(&self.folder.dir, OpenMode::Read) {
-            return Ok(Some(FlushJob { file, up_to, covers: Covers::Entries(made) }));
+        match self.folder.files.open(&self.folder.dir, OpenMode::Read) {
+            Ok(file) => return Ok(Some(FlushJob { file, up_to, covers: Covers::Entries(made) })),
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => self.folder.sync_dir()?,
+            Err(error) => return Err(StorageError::io("open", &self.folder.dir)(error)),
         }
-        self.folder.sync_dir()?;
         self.flush.entries_synced = made;
         self.next_job()
     }
 
     /// Snapshots that were replaced meanwhile are gone, and need no sync.
-    fn next_small_file(&mut self) -> Option<File> {
-        let files = &self.folder.files;
-        while let Some(name) = self.flush.small_files.pop() {
-            if let Ok(file) = files.open(&self.folder.path(&name), OpenMode::Read) {
-                return Some(file);
+    fn next_small_file(&mut self) -> Result<Option<File>, StorageError> {
+        while let Some(name) = self.flush.small_files.last() {
+            let path = self.folder.path(name);
+            let opened = match self.folder.files.open(&path, OpenMode::Read) {
+                Ok(file) => Some(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(StorageError::io("open", &path)(error)),
+            };
+            self.flush.small_files.pop();
+            if opened.is_some() {
+                return Ok(opened);
             }
         }
-        None
+        Ok(None)
     }
 
     fn sealed_job(&self, offset: i64) -> Result<FlushJob, StorageError> {
@@ -181,12 +200,14 @@ impl Partition {
     pub fn flush_done(&mut self, job: FlushJob, result: io::Result<()>) {
         self.flush.under_way = false;
         match (result, job.covers) {
-            (Err(error), _) => self.go_offline(format!("fdatasync: {error}")),
-            (Ok(()), Covers::Entries(made)) => self.flush.entries_synced = made,
+            (Err(source), _) => self.go_offline(&StorageError::Sync { path: self.folder.dir.clone(), source }),
+            (Ok(()), Covers::Entries(made)) => self.flush.entries_synced = self.flush.entries_synced.max(made),
             (Ok(()), Covers::SmallFile) => {}
             (Ok(()), Covers::Log(spot)) => {
-                self.flush.flushed = spot;
-                self.producers.visible_below(self.high_watermark());
+                if spot.offset > self.flush.flushed.offset {
+                    self.flush.flushed = spot;
+                }
+                self.show();
             }
         }
     }

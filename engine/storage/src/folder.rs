@@ -83,14 +83,15 @@ impl Folder {
     /// Makes a file durable, waiting for the disk; one that is missing is fine.
     pub(crate) fn sync(&self, name: &str) -> Result<(), StorageError> {
         let path = self.path(name);
-        match self.files.open(&path, OpenMode::Read).and_then(|file| self.files.sync(&file)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StorageError::io("sync", &path)(error)),
-            _ => Ok(()),
+        match self.files.open(&path, OpenMode::Read) {
+            Ok(file) => self.files.sync(&file).map_err(StorageError::sync(&path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(StorageError::io("open", &path)(error)),
         }
     }
 
     /// Makes the folder's entries durable, waiting for the disk.
     pub(crate) fn sync_dir(&self) -> Result<(), StorageError> {
-        self.files.sync_dir(&self.dir).map_err(StorageError::io("sync", &self.dir))
+        self.files.sync_dir(&self.dir).map_err(StorageError::sync(&self.dir))
     }
 }

@@ -8,23 +8,27 @@
 //!       00000000000000000000.timeindex  timestamp -> relative offset
 //!       00000000000000000000.txnindex   aborted transactions
 //!       00000000000000000000.snapshot   producers as they were when the segment began
-//!       leader-epoch-checkpoint, partition.metadata
+//!       leader-epoch-checkpoint, partition.metadata, flush-failed.*
 //! ```
 //!
 //! Invariants:
-//! - `log_start <= visible <= written <= end`; under `flush.messages=1` also `visible <= flushed`.
+//! - `log_start <= stable <= visible <= end`, `flushed <= end`; none goes back; under `flush.messages=1` only what is
+//!   flushed becomes visible.
 //! - Appended offsets are contiguous; an appended batch's bytes never change in place.
-//! - A failed write or flush is final: the partition takes no more appends, and acknowledges nothing that it may have lost.
+//! - A failed flush is final, also over a restart in the same boot; any other failure passes (`health.rs`, `suspect.rs`).
+//! - A folder is a partition's only if its topic id is the topic's (`claim.rs`).
 //! - Nothing here waits for the driver: what must not block goes out as a job ([`FlushJob`], [`Writeback`]).
 
 mod aborted;
 mod append;
 mod checkpoint;
+mod claim;
 mod config;
 mod epochs;
 mod error;
 mod flush;
 mod folder;
+mod health;
 mod index;
 mod log_dir;
 mod marker;
@@ -37,6 +41,7 @@ mod restore;
 mod sealed_files;
 mod segment;
 mod snapshot;
+mod suspect;
 mod timestamps;
 mod types;
 mod walk;
@@ -48,6 +53,6 @@ pub use log_dir::{LogDir, LogDirOptions, PartitionName};
 pub use partition::Partition;
 pub use ringlog_wire::batch::Origin;
 pub use types::{
-    AbortedTransaction, Appended, Checkpointed, Cut, EpochEnd, Isolation, LogRange, NewBatch, RecoveryReport, Startup,
-    TimestampOffset,
+    AbortedTransaction, Appended, Checkpointed, Cut, EpochEnd, Isolation, Known, LogRange, NewBatch, Offsets,
+    RecoveryReport, Startup, TimestampOffset,
 };

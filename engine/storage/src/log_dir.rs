@@ -5,6 +5,7 @@
 //!   meta.properties                    version=1, cluster.id, node.id, directory.id
 //!   recovery-point-offset-checkpoint   <topic> <partition> <everything below is on the disk>
 //!   log-start-offset-checkpoint        <topic> <partition> <everything below was deleted>
+//!   .ringlog_topic_ids                 <topic> <id>: of which topics both files speak, names being used again
 //!   .kafka_cleanshutdown               there only after a clean stop; taken away at start
 //!   .ringlog_boot                      the boot in which everything here was checked
 //! ```
@@ -14,10 +15,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use ringlog_io::{File, Files};
+use ringlog_io::{File, Files, Job};
 use ringlog_wire::Uuid;
 
-use crate::checkpoint::{encode_offsets, parse_offsets, parse_pairs};
+use crate::checkpoint::{encode_offsets, encode_topic_ids, parse_offsets, parse_pairs, parse_topic_ids};
+use crate::claim::{self, DELETE_SUFFIX};
+use crate::folder::Folder;
 use crate::{Checkpointed, Startup, StorageError};
 
 const LOCK: &str = ".lock";
@@ -27,8 +30,7 @@ const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const LOG_START_OFFSETS: &str = "log-start-offset-checkpoint";
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 const BOOT_NOTE: &str = ".ringlog_boot";
-/// Ending of a folder whose topic is being deleted.
-const DELETE_SUFFIX: &str = "-delete";
+const TOPIC_IDS: &str = ".ringlog_topic_ids";
 
 /// A partition folder's name, `<topic>-<partition>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +82,8 @@ pub struct LogDir {
     boot_id: String,
     recovery_points: BTreeMap<PartitionName, i64>,
     log_start_offsets: BTreeMap<PartitionName, i64>,
+    /// `None` in a folder that only Kafka has written to.
+    topic_ids: Option<BTreeMap<String, Uuid>>,
     _lock: File,
 }
 
@@ -102,6 +106,7 @@ impl LogDir {
             boot_id: options.boot_id.clone(),
             recovery_points,
             log_start_offsets,
+            topic_ids: read_topic_ids(&**files, &path.join(TOPIC_IDS))?,
             _lock: lock,
         })
     }
@@ -136,20 +141,41 @@ impl LogDir {
         note_boot(&*self.files, &self.path, &self.boot_id)
     }
 
-    /// The partition folders that are there, sorted. Folders of deleted topics that were left behind are removed.
+    /// The partition folders that are there, sorted.
     pub fn partitions(&self) -> Result<Vec<PartitionName>, StorageError> {
-        let entries = self.files.list(&self.path).map_err(StorageError::io("list", &self.path))?;
-        let mut names = Vec::new();
-        for entry in entries.into_iter().filter(|entry| entry.is_dir) {
-            if entry.name.ends_with(DELETE_SUFFIX) {
-                let doomed = self.path.join(&entry.name);
-                self.files.remove_dir_all(&doomed).map_err(StorageError::io("remove", &doomed))?;
-            } else {
-                names.extend(PartitionName::parse(&entry.name));
-            }
-        }
+        let mut names: Vec<_> = self.folders()?.iter().filter_map(|name| PartitionName::parse(name)).collect();
         names.sort();
         Ok(names)
+    }
+
+    fn folders(&self) -> Result<Vec<String>, StorageError> {
+        let entries = self.files.list(&self.path).map_err(StorageError::io("list", &self.path))?;
+        Ok(entries.into_iter().filter(|entry| entry.is_dir).map(|entry| entry.name).collect())
+    }
+
+    /// Takes every partition folder out of the way whose topic is not there any more, or is another one of its name:
+    /// `topic_id` says which topic a partition belongs to now. Call it at start, when that is known. The jobs remove the
+    /// folders of topics that were deleted.
+    pub fn sweep(&self, topic_id: impl Fn(&PartitionName) -> Option<Uuid>) -> Result<Vec<Job>, StorageError> {
+        let mut jobs = Vec::new();
+        for folder in self.folders()? {
+            let dir = self.path.join(&folder);
+            if folder.ends_with(DELETE_SUFFIX) {
+                jobs.push(Job::RemoveDir { dir });
+            } else if let Some(name) = PartitionName::parse(&folder)
+                && let Err(error) = self.sweep_one(&dir, topic_id(&name))
+            {
+                // Nothing is served from it all the same: opening compares.
+                tracing::error!(dir = %dir.display(), %error, "a folder that is nobody's could not be set aside");
+            }
+        }
+        Ok(jobs)
+    }
+
+    fn sweep_one(&self, dir: &Path, topic_id: Option<Uuid>) -> Result<(), StorageError> {
+        let found = claim::read_topic_id(&Folder::new(&self.files, dir))?;
+        let is_current = topic_id.is_some_and(|topic_id| found.is_zero() || found == topic_id);
+        if is_current { Ok(()) } else { claim::set_aside(&*self.files, dir, found).map(drop) }
     }
 
     /// The folder of a partition.
@@ -158,21 +184,47 @@ impl LogDir {
         self.path.join(name.to_string())
     }
 
-    /// What the checkpoint files said at open.
+    /// What the checkpoint files said at open, and of which topic. Nothing, where they speak of a topic that
+    /// [`TOPIC_IDS`] does not know: it was made after the last checkpoint.
     #[must_use]
     pub fn checkpointed(&self, name: &PartitionName) -> Checkpointed {
+        let topic_id = match &self.topic_ids {
+            None => Uuid::ZERO,
+            Some(ids) => match ids.get(&name.topic) {
+                Some(id) => *id,
+                None => return Checkpointed::default(),
+            },
+        };
         let of = |offsets: &BTreeMap<PartitionName, i64>| offsets.get(name).copied().unwrap_or(0);
-        Checkpointed { recovery_point: of(&self.recovery_points), log_start_offset: of(&self.log_start_offsets) }
+        let (recovery_point, log_start_offset) = (of(&self.recovery_points), of(&self.log_start_offsets));
+        Checkpointed { topic_id, recovery_point, log_start_offset }
     }
 
-    /// Writes both checkpoint files, durably. All partitions of the directory, from every shard, are named in `all`.
-    pub fn write_checkpoints(&self, all: &BTreeMap<PartitionName, Checkpointed>) -> Result<(), StorageError> {
+    /// What writes the checkpoints durably, one job after the other: the ids last, so that an offset of a new topic never
+    /// stands beside the id of the one before it and counts. All partitions of the directory, from every shard, are named
+    /// in `all`.
+    #[must_use]
+    pub fn checkpoint_jobs(&self, all: &BTreeMap<PartitionName, Checkpointed>) -> [Job; 3] {
         let recovery_points = all.iter().map(|(name, at)| (name.clone(), at.recovery_point)).collect();
         // As Kafka: only logs that lost their beginning are named.
         let cut = all.iter().filter(|(_, at)| at.log_start_offset > 0);
         let log_start_offsets = cut.map(|(name, at)| (name.clone(), at.log_start_offset)).collect();
-        self.replace(RECOVERY_POINTS, &encode_offsets(&recovery_points))?;
-        self.replace(LOG_START_OFFSETS, &encode_offsets(&log_start_offsets))
+        let ids = all.iter().filter(|(_, at)| !at.topic_id.is_zero());
+        let ids = ids.map(|(name, at)| (name.topic.clone(), at.topic_id)).collect();
+        let job = |name, bytes| Job::Replace { path: self.path.join(name), bytes };
+        [
+            job(RECOVERY_POINTS, encode_offsets(&recovery_points)),
+            job(LOG_START_OFFSETS, encode_offsets(&log_start_offsets)),
+            job(TOPIC_IDS, encode_topic_ids(&ids)),
+        ]
+    }
+
+    /// Writes the checkpoints, waiting for the disk.
+    pub fn write_checkpoints(&self, all: &BTreeMap<PartitionName, Checkpointed>) -> Result<(), StorageError> {
+        for job in self.checkpoint_jobs(all) {
+            job.perform(&*self.files).map_err(StorageError::io("write the checkpoints of", &self.path))?;
+        }
+        Ok(())
     }
 
     /// Notes a clean stop. Only after every partition's `close_clean` succeeded.
@@ -254,6 +306,15 @@ fn read_offsets(files: &dyn Files, path: &Path) -> Result<BTreeMap<PartitionName
         tracing::warn!(path = %path.display(), %error, "checkpoint is not readable: logs are checked from their start");
         Ok(BTreeMap::new())
     })
+}
+
+fn read_topic_ids(files: &dyn Files, path: &Path) -> Result<Option<BTreeMap<String, Uuid>>, StorageError> {
+    let Some(bytes) = read_optional(files, path)? else { return Ok(None) };
+    let ids = parse_topic_ids(&bytes).unwrap_or_else(|error| {
+        tracing::warn!(path = %path.display(), %error, "topic ids are not readable: logs are checked from their start");
+        BTreeMap::new()
+    });
+    Ok(Some(ids))
 }
 
 fn read_optional(files: &dyn Files, path: &Path) -> Result<Option<Vec<u8>>, StorageError> {

@@ -6,6 +6,8 @@
 //! | SameBoot | every byte after the last index entry of the last segment   | trusted if they fit         |
 //! | NewBoot  | every byte from the recovery point on                       | made again                  |
 //!
+//! Where a flush had failed (`suspect.rs`), what it should have covered is written again, and checked as for NewBoot.
+//!
 //! The first batch that is not whole ends the log: it and everything after it is cut off, segments that follow are
 //! removed, and both are durable before the first append, lest a later power cut brings the old bytes back between new
 //! ones. Producers come from the newest snapshot that is not younger than what is trusted, and the headers after it.
@@ -15,6 +17,7 @@ use std::rc::Rc;
 
 use ringlog_io::{File, Files, OpenMode};
 
+use crate::claim::{check_claim, read_topic_id};
 use crate::flush::Flush;
 use crate::folder::{Folder, UNFINISHED};
 use crate::index::{IndexBuilder, NO_TIMESTAMP, OffsetIndex, TimeIndex};
@@ -22,7 +25,9 @@ use crate::names::{self, Kind, LEADER_EPOCHS, NEXT_SEGMENT, PARTITION_METADATA, 
 use crate::partition::Spot;
 use crate::segment::{Active, Saved, Sealed, build_index, log_error, replace_indexes};
 use crate::walk::{Check, Step, Walk};
-use crate::{Checkpointed, Cut, LogConfig, Partition, RecoveryReport, Startup, StorageError, checkpoint};
+use crate::{
+    Checkpointed, Cut, Known, LogConfig, Partition, RecoveryReport, Startup, StorageError, checkpoint, suspect,
+};
 use ringlog_wire::Uuid;
 
 impl Partition {
@@ -34,39 +39,73 @@ impl Partition {
         how: Startup,
         wall_ms: i64,
     ) -> Result<(Self, RecoveryReport), StorageError> {
-        Self::open_at(files, dir, config, how, Checkpointed::default(), wall_ms)
+        let known = Known { topic_id: Uuid::ZERO, startup: how, checkpointed: Checkpointed::default() };
+        Self::open_at(files, dir, config, known, wall_ms)
     }
 
-    /// Opens a folder, ours or Kafka's, and checks as much as `how` asks for.
+    /// Opens a folder, ours or Kafka's, and checks as much as is asked for. A folder of another topic is refused.
     pub fn open_at(
         files: &Rc<dyn Files>,
         dir: &Path,
         config: LogConfig,
-        how: Startup,
-        checkpointed: Checkpointed,
+        known: Known,
         wall_ms: i64,
     ) -> Result<(Self, RecoveryReport), StorageError> {
         let folder = Folder::new(files, dir);
+        let found = check_claim(&folder, known.topic_id)?;
+        let topic_id = if found.is_zero() { known.topic_id } else { found };
+        let known = Known { topic_id, checkpointed: known.checkpointed.of_topic(topic_id), ..known };
+        let opened = Self::open_claimed(folder.clone(), config, known, wall_ms);
+        if let Err(error) = &opened
+            && error.is_final()
+        {
+            suspect::leave_note(&folder, known.checkpointed.recovery_point);
+        }
+        opened
+    }
+
+    fn open_claimed(
+        folder: Folder,
+        config: LogConfig,
+        known: Known,
+        wall_ms: i64,
+    ) -> Result<(Self, RecoveryReport), StorageError> {
+        let Known { topic_id, startup: mut how, mut checkpointed } = known;
         let listing = Listing::read(&folder)?;
+        if let Some(flushed_offset) = listing.flushed_before {
+            suspect::write_again(&folder, &listing, flushed_offset)?;
+            checkpointed.recovery_point =
+                if how == Startup::NewBoot { flushed_offset.min(checkpointed.recovery_point) } else { flushed_offset };
+            how = Startup::NewBoot;
+        }
         let report = RecoveryReport { segments: listing.logs.len(), ..RecoveryReport::default() };
         let mut recovery = Recovery { folder: &folder, config: &config, how, wall_ms, report };
         let checked = recovery.check_segments(&listing.logs, checkpointed)?;
         let mut report = recovery.report;
 
-        let topic_id = read_topic_id(&folder)?;
         let Checked { sealed, active, end_offset, first_checked } = checked;
         let mut partition = Self::assemble(folder, config, topic_id, sealed, active, wall_ms);
         partition.end_offset = end_offset;
         partition.log_start_offset = partition.log_start_offset.max(checkpointed.log_start_offset.min(end_offset));
         report.producers_replayed_from = partition.restore(&listing.snapshots, first_checked, wall_ms)?;
-        partition.settle(how, checkpointed)?;
+        partition.name_topic()?;
+        partition.settle(how, checkpointed, listing.flushed_before.is_some())?;
         partition.log_report(&report);
         Ok((partition, report))
     }
 
+    /// A folder that names no topic (Kafka's before 2.8, or one whose file a power cut took) is from now on this topic's.
+    fn name_topic(&self) -> Result<(), StorageError> {
+        if self.topic_id.is_zero() || !read_topic_id(&self.folder)?.is_zero() {
+            return Ok(());
+        }
+        self.folder.write(PARTITION_METADATA, &checkpoint::encode_partition_metadata(self.topic_id))
+    }
+
     /// What is on the disk: everything after a clean stop, otherwise what the checkpoint says. A partition that
-    /// acknowledges flushed records only shows nothing that is not flushed: it is flushed here.
-    fn settle(&mut self, how: Startup, checkpointed: Checkpointed) -> Result<(), StorageError> {
+    /// acknowledges flushed records only shows nothing that is not flushed: it is flushed here. So is one whose flush
+    /// failed in the last run.
+    fn settle(&mut self, how: Startup, checkpointed: Checkpointed, suspect: bool) -> Result<(), StorageError> {
         let end = self.end_spot();
         let flushed = match how {
             Startup::Clean => end,
@@ -81,9 +120,13 @@ impl Partition {
             }
             self.flush.wrote_small(&file_name(self.active.base_offset, Kind::Snapshot));
         }
-        if self.config.acknowledges_flushed() {
+        if suspect || self.config.acknowledges_flushed() {
             self.flush_waiting()?;
         }
+        if suspect {
+            suspect::forget(&self.folder)?;
+        }
+        self.show();
         Ok(())
     }
 
@@ -110,21 +153,12 @@ impl Partition {
     }
 }
 
-fn read_topic_id(folder: &Folder) -> Result<Uuid, StorageError> {
-    let Some(bytes) = folder.read(PARTITION_METADATA)? else { return Ok(Uuid::default()) };
-    match checkpoint::parse_partition_metadata(&bytes) {
-        Ok(id) => Ok(id),
-        Err(error) => {
-            tracing::warn!(dir = %folder.dir.display(), %error, "partition.metadata is not readable");
-            Ok(Uuid::default())
-        }
-    }
-}
-
 /// What lies in the folder, sorted.
-struct Listing {
-    logs: Vec<i64>,
-    snapshots: Vec<i64>,
+pub(crate) struct Listing {
+    pub(crate) logs: Vec<i64>,
+    pub(crate) snapshots: Vec<i64>,
+    /// A flush had failed: what was flushed before.
+    flushed_before: Option<i64>,
 }
 
 impl Listing {
@@ -147,7 +181,9 @@ impl Listing {
         }
         logs.sort_unstable();
         snapshots.sort_unstable();
-        Ok(Self { logs, snapshots })
+        let folders = entries.iter().filter(|entry| entry.is_dir);
+        let flushed_before = suspect::flushed_before(folders.map(|entry| entry.name.as_str()));
+        Ok(Self { logs, snapshots, flushed_before })
     }
 }
 
@@ -321,7 +357,8 @@ impl Recovery<'_> {
         let (name, position) = (file_name(base_offset, Kind::Log), outcome.size);
         let path = self.folder.path(&name);
         let cut = self.folder.files.truncate(&outcome.file, position);
-        cut.and_then(|()| self.folder.files.sync(&outcome.file)).map_err(StorageError::io("cut", &path))?;
+        cut.map_err(StorageError::io("cut", &path))?;
+        self.folder.files.sync(&outcome.file).map_err(StorageError::sync(&path))?;
         self.report.cuts.push(Cut { file: name, position, bytes: old_size - position, reason });
         outcome.cut = true;
         Ok(())

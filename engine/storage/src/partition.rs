@@ -1,7 +1,7 @@
 //! A partition: the public face of a folder of segments.
 //!
 //! ```text
-//!   log_start            high watermark      end
+//!   log_start        stable   visible      end
 //!      |  sealed | sealed |     active        |
 //!      '---- flushed -----------'
 //! ```
@@ -17,11 +17,12 @@ use crate::append::Pending;
 use crate::epochs::Epochs;
 use crate::flush::Flush;
 use crate::folder::Folder;
+use crate::health::Failure;
 use crate::names::{Kind, LEADER_EPOCHS, NEXT_SEGMENT, PARTITION_METADATA, file_name};
 use crate::producers::Producers;
 use crate::sealed_files::Owner;
 use crate::segment::{Active, Sealed, View, open_sealed};
-use crate::{Checkpointed, EpochEnd, LogConfig, StorageError, checkpoint, snapshot};
+use crate::{Checkpointed, EpochEnd, LogConfig, Offsets, StorageError, checkpoint, snapshot};
 use ringlog_wire::Uuid;
 
 /// Batches at the end whose place is remembered, so that a reader at the tail is answered without a call.
@@ -32,8 +33,6 @@ const PREPARE_ROOM_BYTES: u64 = 64 << 20;
 const PREPARE_ROOM_PART: u64 = 8;
 /// Log bytes after which a checkpoint writes a new snapshot, even where no producer changed.
 const SNAPSHOT_BYTES: u64 = 64 << 20;
-/// Bytes of a file's name (NAME_MAX).
-const FILE_NAME_MAX: usize = 255;
 /// Time between two looks for silent producers (`producer.id.expiration.check.interval.ms`).
 const EXPIRE_INTERVAL_MS: i64 = 10 * 60 * 1000;
 
@@ -71,12 +70,16 @@ pub struct Partition {
     pub(crate) next_segment: Option<File>,
     pub(crate) log_start_offset: i64,
     pub(crate) end_offset: i64,
+    /// What readers have been shown: it never goes back, whatever becomes of the settings.
+    pub(crate) visible: Spot,
     pub(crate) epochs: Epochs,
     pub(crate) producers: Producers,
     /// Aborted transactions whose marker lies in the active segment.
     pub(crate) aborted: Vec<Aborted>,
     pub(crate) flush: Flush,
-    pub(crate) offline: Option<String>,
+    pub(crate) failure: Option<Failure>,
+    /// When it came back from a failure the last time.
+    pub(crate) back_at_ms: i64,
     pub(crate) recent: VecDeque<Recent>,
     pub(crate) pending: Vec<Pending>,
     pub(crate) snapshotted: Snapshotted,
@@ -126,12 +129,14 @@ impl Partition {
             next_segment: None,
             log_start_offset: first_offset,
             end_offset: active.base_offset,
+            visible: Spot { offset: first_offset, base_offset: first_offset, position: 0 },
             active,
             epochs: Epochs::default(),
             producers: Producers::default(),
             aborted: Vec::new(),
             flush: Flush::at(end),
-            offline: None,
+            failure: None,
+            back_at_ms: i64::MIN,
             recent: VecDeque::new(),
             pending: Vec::new(),
             snapshotted: Snapshotted { offset: -1, log_bytes: 0 },
@@ -142,7 +147,7 @@ impl Partition {
 
     fn sync_parent(&self) -> Result<(), StorageError> {
         let Some(parent) = self.folder.dir.parent() else { return Ok(()) };
-        self.folder.files.sync_dir(parent).map_err(StorageError::io("sync", parent))
+        self.folder.files.sync_dir(parent).map_err(StorageError::sync(parent))
     }
 
     /// The first offset there is.
@@ -151,14 +156,33 @@ impl Partition {
         self.log_start_offset
     }
 
-    /// Readers see nothing at or above. The end offset, or what is flushed under `flush.messages=1`.
+    /// Readers see what is below, and acknowledgements leave for it. It follows the end offset, or what is flushed under
+    /// `flush.messages=1`, and never goes back.
     #[must_use]
     pub fn high_watermark(&self) -> i64 {
-        self.high_watermark_spot().offset
+        self.visible.offset
     }
 
-    pub(crate) fn high_watermark_spot(&self) -> Spot {
-        if self.config.acknowledges_flushed() { self.flush.flushed() } else { self.end_spot() }
+    /// Shows readers what they may see by now.
+    pub(crate) fn show(&mut self) {
+        let reached = if self.config.acknowledges_flushed() { self.flush.flushed() } else { self.end_spot() };
+        if reached.offset > self.visible.offset {
+            self.visible = reached;
+            self.producers.visible_below(reached.offset);
+        }
+        self.offsets().check();
+    }
+
+    /// All offsets at once.
+    #[must_use]
+    pub fn offsets(&self) -> Offsets {
+        Offsets {
+            log_start: self.log_start_offset,
+            stable: self.last_stable_offset(),
+            visible: self.visible.offset,
+            flushed: self.flushed_offset(),
+            end: self.end_offset,
+        }
     }
 
     pub(crate) fn end_spot(&self) -> Spot {
@@ -202,12 +226,6 @@ impl Partition {
         self.sealed.len() + 1
     }
 
-    /// Why no append is taken any more, where that is so.
-    #[must_use]
-    pub fn offline_reason(&self) -> Option<&str> {
-        self.offline.as_deref()
-    }
-
     /// Where `epoch` ends (OffsetForLeaderEpoch).
     #[must_use]
     pub fn end_offset_for_epoch(&self, epoch: i32) -> EpochEnd {
@@ -226,10 +244,12 @@ impl Partition {
         &self.config
     }
 
-    /// Takes changed topic settings; they hold from the next append on.
+    /// Takes changed topic settings; they hold from the next append on. What readers were shown stays visible; where
+    /// acknowledgements do not wait for flushes any more, everything is.
     pub fn set_config(&mut self, config: LogConfig) {
         self.active.index.set_interval(config.index_interval_bytes);
         self.config = config;
+        self.show();
     }
 
     /// The segment that holds `offset`, or the last one before it.
@@ -252,21 +272,6 @@ impl Partition {
         match self.sealed.get(after) {
             Some(segment) => Some(segment.base_offset),
             None => (base_offset < self.active.base_offset).then_some(self.active.base_offset),
-        }
-    }
-
-    /// Takes no more appends: what is in memory may not be what is on the disk.
-    pub(crate) fn go_offline(&mut self, reason: String) {
-        if self.offline.is_none() {
-            tracing::error!(dir = %self.folder.dir.display(), reason, "partition goes offline");
-            self.offline = Some(reason);
-        }
-    }
-
-    pub(crate) fn check_online(&self) -> Result<(), StorageError> {
-        match &self.offline {
-            None => Ok(()),
-            Some(reason) => Err(StorageError::Offline { path: self.folder.dir.clone(), reason: reason.clone() }),
         }
     }
 
@@ -352,7 +357,11 @@ impl Partition {
     }
 
     pub(crate) fn checkpointed(&self) -> Checkpointed {
-        Checkpointed { recovery_point: self.flushed_offset(), log_start_offset: self.log_start_offset }
+        Checkpointed {
+            topic_id: self.topic_id,
+            recovery_point: self.flushed_offset(),
+            log_start_offset: self.log_start_offset,
+        }
     }
 
     /// Flushes everything, waiting for the disk, and writes what a clean start trusts.
@@ -387,47 +396,14 @@ impl Partition {
     }
 
     /// Gives back the active segment's blocks beyond its end, those too that were allocated before a kill.
-    fn cut_to_size(&self) -> Result<(), StorageError> {
+    pub(crate) fn cut_to_size(&self) -> Result<(), StorageError> {
         let path = self.folder.path(&file_name(self.active.base_offset, Kind::Log));
         self.folder.files.truncate(&self.active.file, self.active.size).map_err(StorageError::io("cut", &path))
     }
-
-    /// Closes and removes the folder: renamed first, as Kafka does (`<name>.<id>-delete`), so that a crash in between
-    /// leaves nothing that looks like a partition.
-    pub fn delete(self) -> Result<(), StorageError> {
-        let name = self.folder.dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let doomed = self.folder.dir.with_file_name(doomed_name(name, self.topic_id));
-        let files = &self.folder.files;
-        files.rename(&self.folder.dir, &doomed).map_err(StorageError::io("rename", &self.folder.dir))?;
-        files.remove_dir_all(&doomed).map_err(StorageError::io("remove", &doomed))
-    }
-}
-
-/// A folder's name once it is to be removed (`LocalLog.logDeleteDirName`): a long topic is cut, to fit 255 bytes.
-fn doomed_name(name: &str, topic_id: Uuid) -> String {
-    let (topic, partition) = name.rsplit_once('-').unwrap_or((name, "0"));
-    let id: String = topic_id.0.iter().map(|byte| format!("{byte:02x}")).collect();
-    let ending = format!("-{partition}.{id}-delete");
-    let kept = topic.len().min(FILE_NAME_MAX.saturating_sub(ending.len()));
-    format!("{}{ending}", topic.get(..kept).unwrap_or_default())
 }
 
 impl Drop for Partition {
     fn drop(&mut self) {
         self.owner.forget();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn folders_that_go_have_kafkas_names_and_fit() {
-        let id = Uuid([0xab; 16]);
-        assert_eq!(doomed_name("a-b-7", id), format!("a-b-7.{}-delete", "ab".repeat(16)));
-        let long = doomed_name(&format!("{}-12", "t".repeat(249)), id);
-        assert_eq!(long.len(), 255);
-        assert!(long.ends_with(&format!("t-12.{}-delete", "ab".repeat(16))));
     }
 }

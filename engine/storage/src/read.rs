@@ -44,13 +44,12 @@ impl Partition {
 
     /// The first place that a reader does not see.
     fn limit(&self, isolation: Isolation) -> Result<Spot, StorageError> {
-        let high_watermark = self.high_watermark_spot();
         match isolation {
             Isolation::LogEnd => Ok(self.end_spot()),
-            Isolation::ReadUncommitted => Ok(high_watermark),
+            Isolation::ReadUncommitted => Ok(self.visible),
             Isolation::ReadCommitted => match self.last_stable_offset() {
-                stable if stable < high_watermark.offset => self.spot_of(stable),
-                _ => Ok(high_watermark),
+                stable if stable < self.visible.offset => self.spot_of(stable),
+                _ => Ok(self.visible),
             },
         }
     }

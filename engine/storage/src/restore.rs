@@ -42,8 +42,11 @@ impl Partition {
         if stored_epochs != Some(encoded.clone()) {
             self.folder.write(LEADER_EPOCHS, &encoded)?;
         }
-        if from < self.end_offset {
-            self.write_snapshot()?;
+        if from < self.end_offset
+            && let Err(error) = self.write_snapshot()
+        {
+            // A full disk: the next open reads the same headers again.
+            tracing::warn!(dir = %self.folder.dir.display(), %error, "no snapshot of the producers");
         }
         Ok(from)
     }

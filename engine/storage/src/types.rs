@@ -1,7 +1,7 @@
 //! What goes into a partition's calls and comes out of them.
 
 use ringlog_io::File;
-
+use ringlog_wire::Uuid;
 use ringlog_wire::batch::{Origin, Validated};
 
 /// What the last stop of this host's broker left behind: decides how much of a log is checked at open.
@@ -15,13 +15,67 @@ pub enum Startup {
     NewBoot,
 }
 
+impl Startup {
+    /// Whether records that were acknowledged without a flush may be missing, so that an offset may name another record
+    /// than before: leader epochs have to rise (KIP-320).
+    #[must_use]
+    pub fn is_unclean(self) -> bool {
+        self != Self::Clean
+    }
+}
+
+/// What is known of a partition's folder before it is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// The topic that is to be served from it; [`Uuid::ZERO`] takes whichever is there.
+    pub topic_id: Uuid,
+    /// How the last run ended.
+    pub startup: Startup,
+    /// What the checkpoint files say.
+    pub checkpointed: Checkpointed,
+}
+
 /// What the checkpoint files of the log directory say of one partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checkpointed {
+    /// The topic that it was said of: offsets do not outlive their topic. Zero where nobody noted it (Kafka does not).
+    pub topic_id: Uuid,
     /// `recovery-point-offset-checkpoint`: everything below is on the disk.
     pub recovery_point: i64,
     /// `log-start-offset-checkpoint`: records below were deleted.
     pub log_start_offset: i64,
+}
+
+impl Checkpointed {
+    /// What is said of this topic: nothing, where another one of its name was meant.
+    pub(crate) fn of_topic(self, topic_id: Uuid) -> Self {
+        let other = self.topic_id != Uuid::ZERO && topic_id != Uuid::ZERO && self.topic_id != topic_id;
+        if other { Self::default() } else { self }
+    }
+}
+
+/// A partition's offsets at one moment: `log_start <= stable <= visible <= end`, `flushed <= end`. None of them goes back
+/// while the partition is open; under `flush.messages=1` only what is flushed becomes visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offsets {
+    /// The first offset there is.
+    pub log_start: i64,
+    /// Readers of committed data see what is below: the first open transaction, or `visible`.
+    pub stable: i64,
+    /// Readers see, and acknowledgements leave for, what is below.
+    pub visible: i64,
+    /// What is below is on the disk.
+    pub flushed: i64,
+    /// The offset that the next record will get.
+    pub end: i64,
+}
+
+impl Offsets {
+    /// Panics where the order does not hold: something would be shown or acknowledged that is not there.
+    pub(crate) fn check(&self) {
+        let Self { log_start, stable, visible, flushed, end } = *self;
+        assert!(log_start <= stable && stable <= visible && visible <= end && flushed <= end, "{self:?}");
+    }
 }
 
 /// Bytes that recovery took away.

@@ -349,7 +349,7 @@ fn write_back_is_asked_for_in_pieces() {
 #[test]
 fn a_partition_is_deleted_whole() {
     let (_, files, dir, partition) = create(&LogConfig::default());
-    partition.delete().unwrap();
+    partition.delete().unwrap().perform(&*files).unwrap();
     assert!(!files.exists(&dir));
     assert_eq!(files.list(Path::new("/log")).unwrap(), []);
 }

@@ -8,12 +8,13 @@ use std::rc::Rc;
 
 use ringlog_io::Files;
 use ringlog_io::sim::{Fault, Op, SimFiles};
-use ringlog_storage::{AppendError, Isolation, LogConfig, Partition, Startup, StorageError};
+use ringlog_storage::{AppendError, Checkpointed, Isolation, Known, LogConfig, Partition, Startup, StorageError};
 use ringlog_wire::Uuid;
-use support::{WALL_MS, append, append_all, batch, disk, flush, open, producer_batch, put, read_records};
+use support::{WALL_MS, append, append_all, append_at, batch, disk, flush, open, producer_batch, put, read_records};
 
 /// errno(3).
 const EIO: i32 = 5;
+const EMFILE: i32 = 24;
 const ENOSPC: i32 = 28;
 
 fn create(config: &LogConfig) -> (Rc<SimFiles>, Rc<dyn Files>, PathBuf, Partition) {
@@ -42,7 +43,7 @@ fn refused(answer: Result<ringlog_storage::Appended, AppendError>) {
 }
 
 #[test]
-fn a_torn_write_is_not_visible_ends_appends_and_is_cut_at_the_next_open() {
+fn a_torn_write_is_not_visible_and_is_cut_off_before_the_next_append() {
     for torn in [0, 1, 30, 61, 80, 145] {
         let (sim, files, dir, mut partition) = create(&LogConfig::default());
         append_many(&mut partition, 3);
@@ -50,8 +51,27 @@ fn a_torn_write_is_not_visible_ends_appends_and_is_cut_at_the_next_open() {
         let answers = append_all(&mut partition, &[&batch(1, &[b"lost"]), &batch(2, &[b"lost too"])]);
         answers.into_iter().for_each(refused);
         assert_eq!((partition.end_offset(), count(&files, &partition)), (3, 3));
-        refused(append(&mut partition, &batch(3, &[b"after"])));
         assert!(partition.offline_reason().unwrap().contains("write"), "{:?}", partition.offline_reason());
+        assert_eq!(
+            append(&mut partition, &batch(3, &[b"after"])).unwrap().base_offset,
+            3,
+            "what was refused is not there"
+        );
+        assert_eq!(partition.offline_reason(), None);
+        drop(partition);
+        let (partition, report) = open(&files, &dir, &LogConfig::default(), Startup::NewBoot);
+        assert_eq!((partition.end_offset(), count(&files, &partition), report.cuts.len()), (4, 4, 0));
+    }
+}
+
+#[test]
+fn a_torn_write_before_a_kill_is_cut_at_the_next_open() {
+    for torn in [0, 1, 30, 61, 80, 145] {
+        let (sim, files, dir, mut partition) = create(&LogConfig::default());
+        append_many(&mut partition, 3);
+        sim.fail(Fault::torn_write(1, torn, EIO));
+        let answers = append_all(&mut partition, &[&batch(1, &[b"lost"]), &batch(2, &[b"lost too"])]);
+        answers.into_iter().for_each(refused);
         assert!(partition.checkpoint().is_err() && partition.close_clean().is_err());
         drop(partition);
 
@@ -72,11 +92,74 @@ fn a_full_disk_is_a_storage_error_and_keeps_what_was_there() {
     append_many(&mut partition, 3);
     sim.set_space_bytes(Some(40));
     refused(append(&mut partition, &batch(1, &[b"lost"])));
-    sim.set_space_bytes(None);
-    refused(append(&mut partition, &batch(1, &[b"room again, but nobody trusts the end of the file"])));
+    refused(append(&mut partition, &batch(1, &[b"lost too"])));
     assert_eq!(count(&files, &partition), 3);
+    sim.set_space_bytes(None);
+    assert_eq!(append_at(&mut partition, &batch(1, &[b"room again"]), WALL_MS + 1000).unwrap().base_offset, 3);
+    append_many(&mut partition, 2);
+    assert_eq!((partition.offline_reason(), count(&files, &partition)), (None, 6));
+    drop(partition);
     let (partition, report) = open(&files, &dir, &LogConfig::default(), Startup::SameBoot);
-    assert_eq!((partition.end_offset(), report.cuts[0].bytes), (3, 40));
+    assert_eq!((partition.end_offset(), report.is_quiet()), (6, true));
+}
+
+#[test]
+fn every_call_that_an_append_makes_may_fail_once_and_the_next_append_is_well() {
+    for (op, errno) in [(Op::Open, EMFILE), (Op::Write, ENOSPC), (Op::Rename, ENOSPC), (Op::Truncate, EIO)] {
+        for nth in 1..12 {
+            let (sim, files, dir, mut partition) = create(&small_segments());
+            sim.fail(Fault::nth(op, nth, errno));
+            let mut sequence = 0;
+            for _ in 0..60 {
+                if append(&mut partition, &producer_batch(9, 0, sequence, 1, false)).is_ok() {
+                    sequence += 1;
+                }
+                let _ = partition.maintain(WALL_MS);
+            }
+            assert!(sequence >= 59 && partition.offline_reason().is_none(), "{op:?} {nth}: {sequence}");
+            assert_eq!(count(&files, &partition), sequence as usize, "{op:?} {nth}");
+            drop(partition);
+            sim.heal();
+            let (partition, report) = open(&files, &dir, &small_segments(), Startup::SameBoot);
+            assert_eq!((partition.end_offset(), report.cuts.len()), (i64::from(sequence), 0), "{op:?} {nth}");
+        }
+    }
+}
+
+#[test]
+fn a_partition_that_cannot_come_back_is_not_tried_at_every_append() {
+    let (sim, _, _, mut partition) = create(&small_segments());
+    append_many(&mut partition, 3);
+    sim.fail(Fault::nth(Op::Write, 1, ENOSPC));
+    sim.fail(Fault::nth(Op::Truncate, 1, EIO).for_ever());
+    refused(append(&mut partition, &batch(1, &[b"x"])));
+    refused(append(&mut partition, &batch(1, &[b"x"])));
+    let before = sim.counters();
+    for _ in 0..100 {
+        refused(append(&mut partition, &batch(1, &[b"x"])));
+    }
+    assert_eq!(sim.counters(), before);
+    sim.heal();
+    assert_eq!(append_at(&mut partition, &batch(1, &[b"x"]), WALL_MS + 1000).unwrap().base_offset, 3);
+}
+
+#[test]
+fn a_flush_that_cannot_begin_loses_nothing_and_is_begun_again() {
+    let config = LogConfig { flush_messages: 1, ..small_segments() };
+    let (sim, files, dir, mut partition) = create(&config);
+    append_many(&mut partition, 30);
+    sim.fail(Fault::nth(Op::Open, 1, EMFILE).for_ever());
+    flush(&files, &mut partition);
+    assert!(partition.offline_reason().is_some() && partition.high_watermark() < 30);
+    sim.heal();
+    append_many(&mut partition, 1);
+    flush(&files, &mut partition);
+    assert_eq!((partition.offline_reason(), partition.high_watermark()), (None, 31));
+    drop(partition);
+    sim.crash();
+    sim.power_on();
+    let (partition, _) = open(&files, &dir, &config, Startup::NewBoot);
+    assert_eq!(count(&files, &partition), 31);
 }
 
 #[test]
@@ -93,8 +176,125 @@ fn a_failed_flush_is_final() {
     refused(append(&mut partition, &batch(1, &[b"x"])));
 }
 
+/// What was acknowledged before and after a failed flush is on the disk, whatever the page cache pretends.
 #[test]
-fn a_failed_roll_takes_the_partition_offline() {
+fn a_failed_flush_is_not_forgotten_by_a_restart_in_the_same_boot() {
+    for failing in 1..8 {
+        let config = LogConfig { flush_messages: 1, ..small_segments() };
+        let (sim, files, dir, mut partition) = create(&config);
+        sim.settle();
+        for i in 0..30 {
+            append(&mut partition, &producer_batch(9, 0, i, 1, false)).unwrap();
+        }
+        sim.fail(Fault::nth(Op::Sync, failing, EIO));
+        flush(&files, &mut partition);
+        if partition.offline_reason().is_none() {
+            assert!(failing > 4, "a log of two segments, and the small files beside it");
+            return;
+        }
+        refused(append(&mut partition, &producer_batch(9, 0, 30, 1, false)));
+        drop(partition);
+
+        let (mut partition, _) = open(&files, &dir, &config, Startup::SameBoot);
+        let again = append(&mut partition, &producer_batch(9, 0, 29, 1, false)).unwrap();
+        assert!(again.duplicate && partition.high_watermark() == 30, "acknowledged");
+        drop(partition);
+        sim.crash();
+        sim.power_on();
+        let (partition, report) = open(&files, &dir, &config, Startup::NewBoot);
+        assert_eq!(count(&files, &partition), 30, "flush {failing}: {report:?}");
+    }
+}
+
+#[test]
+fn a_disk_that_goes_on_failing_keeps_the_partition_closed() {
+    let config = LogConfig { flush_messages: 1, ..LogConfig::default() };
+    let (sim, files, dir, mut partition) = create(&config);
+    append_many(&mut partition, 3);
+    sim.fail(Fault::nth(Op::Sync, 1, EIO).for_ever());
+    flush(&files, &mut partition);
+    drop(partition);
+    for _ in 0..2 {
+        let error = Partition::open(&files, &dir, config.clone(), Startup::SameBoot, WALL_MS).err().unwrap();
+        assert!(error.is_final() && error.to_string().contains("/log/topic-0"), "{error}");
+    }
+    sim.heal();
+    let (partition, _) = open(&files, &dir, &config, Startup::SameBoot);
+    assert_eq!((partition.end_offset(), partition.flushed_offset()), (3, 3));
+    let names: Vec<String> = files.list(&dir).unwrap().into_iter().map(|entry| entry.name).collect();
+    assert!(!names.iter().any(|name| name.starts_with("flush-failed")), "{names:?}");
+}
+
+#[test]
+fn a_sync_that_fails_while_a_log_is_opened_is_remembered_too() {
+    let config = LogConfig { flush_messages: 1, ..LogConfig::default() };
+    let (sim, files, dir, mut partition) = create(&config);
+    sim.settle();
+    append_many(&mut partition, 3);
+    drop(partition);
+    sim.fail(Fault::nth(Op::Sync, 3, EIO));
+    Partition::open(&files, &dir, config.clone(), Startup::SameBoot, WALL_MS).err().unwrap();
+    let (partition, _) = open(&files, &dir, &config, Startup::SameBoot);
+    assert_eq!(partition.high_watermark(), 3);
+    drop(partition);
+    sim.crash();
+    sim.power_on();
+    let (partition, _) = open(&files, &dir, &config, Startup::NewBoot);
+    assert_eq!(partition.end_offset(), 3);
+}
+
+#[test]
+fn a_folder_of_another_topic_is_never_served() {
+    let (_, files, dir, mut partition) = create(&LogConfig::default());
+    append_many(&mut partition, 3);
+    drop(partition);
+    let known = |id| Known { topic_id: Uuid([id; 16]), startup: Startup::Clean, checkpointed: Checkpointed::default() };
+    let error = Partition::open_at(&files, &dir, LogConfig::default(), known(8), WALL_MS).err().unwrap();
+    assert!(matches!(error, StorageError::OtherTopic { .. }), "{error}");
+    let open = |id| Partition::open_or_create(&files, &dir, LogConfig::default(), known(id), WALL_MS).unwrap();
+    assert_eq!(open(7).0.end_offset(), 3, "its own");
+    let (new, report) = open(8);
+    assert_eq!((new.end_offset(), new.topic_id(), report), (0, Uuid([8; 16]), None));
+    assert_eq!(open(8).0.topic_id(), Uuid([8; 16]));
+    let names: Vec<String> = files.list(Path::new("/log")).unwrap().into_iter().map(|entry| entry.name).collect();
+    assert!(names.contains(&format!("topic-0.{}-stray", "07".repeat(16))), "{names:?}");
+}
+
+#[test]
+fn a_folder_that_lost_its_id_gets_it_again() {
+    let (_, files, dir, mut partition) = create(&LogConfig::default());
+    append_many(&mut partition, 3);
+    drop(partition);
+    put(&files, &dir.join("partition.metadata"), b"");
+    let known =
+        |id| Known { topic_id: Uuid([id; 16]), startup: Startup::SameBoot, checkpointed: Checkpointed::default() };
+    let (partition, _) = Partition::open_at(&files, &dir, LogConfig::default(), known(7), WALL_MS).unwrap();
+    assert_eq!(partition.topic_id(), Uuid([7; 16]));
+    drop(partition);
+    assert!(Partition::open_at(&files, &dir, LogConfig::default(), known(8), WALL_MS).is_err());
+}
+
+#[test]
+fn what_readers_have_seen_is_never_taken_back_by_a_setting() {
+    let (_, files, _, mut partition) = create(&LogConfig::default());
+    append_many(&mut partition, 50);
+    assert_eq!(partition.high_watermark(), 50);
+    partition.set_config(LogConfig { flush_messages: 1, ..LogConfig::default() });
+    assert_eq!(partition.high_watermark(), 50);
+    assert_eq!(read_records(&files, &partition, 0, 1 << 20, Isolation::ReadUncommitted).len(), 50);
+    append_many(&mut partition, 1);
+    assert_eq!(partition.high_watermark(), 50, "what comes from now on waits for its flush");
+    flush(&files, &mut partition);
+    assert_eq!(partition.high_watermark(), 51);
+    append_many(&mut partition, 1);
+    partition.set_config(LogConfig::default());
+    assert_eq!(partition.high_watermark(), 52);
+    let offsets = partition.offsets();
+    assert_eq!((offsets.log_start, offsets.stable, offsets.flushed, offsets.end), (0, 52, 51, 52));
+}
+
+#[test]
+fn a_failed_roll_is_made_up_for_at_the_next_append() {
     let (sim, files, dir, mut partition) = create(&small_segments());
     while partition.size_bytes() < 1900 {
         append_many(&mut partition, 1);
@@ -103,10 +303,12 @@ fn a_failed_roll_takes_the_partition_offline() {
     sim.fail(Fault::nth(Op::Rename, 1, ENOSPC));
     refused(append_all(&mut partition, &[&batch(1, &[&[b'x'; 200]])]).remove(0));
     assert_eq!((partition.end_offset(), count(&files, &partition) as i64), (before, before));
+    append_many(&mut partition, 50);
+    assert_eq!(count(&files, &partition) as i64, before + 50);
     drop(partition);
     let (mut partition, _) = open(&files, &dir, &small_segments(), Startup::SameBoot);
     append_many(&mut partition, 50);
-    assert_eq!(count(&files, &partition) as i64, before + 50);
+    assert_eq!(count(&files, &partition) as i64, before + 100);
 }
 
 #[test]
@@ -130,13 +332,16 @@ fn an_index_that_cannot_be_written_stops_nobody() {
 
 #[test]
 fn a_marker_whose_list_cannot_be_written_is_known_to_readers() {
-    let (sim, _, _, mut partition) = create(&LogConfig::default());
+    let (sim, files, dir, mut partition) = create(&LogConfig::default());
     append(&mut partition, &producer_batch(1, 0, 0, 2, true)).unwrap();
     sim.fail(Fault::nth(Op::Open, 1, EIO));
     let marker = ringlog_wire::batch::BatchBuilder::marker(WALL_MS, 1, 0, false, 0);
-    refused(support::append_as(&mut partition, &[&marker], ringlog_storage::Origin::Coordinator, 0).remove(0));
+    support::append_as(&mut partition, &[&marker], ringlog_storage::Origin::Coordinator, 0).remove(0).unwrap();
     assert!(partition.offline_reason().is_some());
     assert_eq!(partition.aborted_transactions(0, 3).unwrap().len(), 1);
+    append_many(&mut partition, 1);
+    assert_eq!((partition.offline_reason(), partition.aborted_transactions(0, 3).unwrap().len()), (None, 1));
+    assert!(!files.read(&dir.join("00000000000000000000.txnindex")).unwrap().is_empty());
 }
 
 #[test]

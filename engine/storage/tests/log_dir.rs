@@ -7,10 +7,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
-use ringlog_io::{Files, OsFiles};
-use ringlog_storage::{Checkpointed, LogDir, LogDirOptions, PartitionName, Startup, StorageError};
+use ringlog_io::sim::{Fault, Op};
+use ringlog_io::{Files, Job, OsFiles};
+use ringlog_storage::{
+    Checkpointed, Known, LogConfig, LogDir, LogDirOptions, Partition, PartitionName, Startup, StorageError,
+};
 use ringlog_wire::Uuid;
-use support::{copy_golden, disk, golden, put};
+use support::{WALL_MS, append, batch, copy_golden, disk, golden, put};
 
 fn options() -> LogDirOptions {
     LogDirOptions {
@@ -92,8 +95,8 @@ fn checkpoints_are_kafkas_text() {
     let (_, files) = disk(1);
     let dir = open(&files, &options()).unwrap();
     let all = BTreeMap::from([
-        (name("b-c", 1), Checkpointed { recovery_point: 7, log_start_offset: 3 }),
-        (name("a", 0), Checkpointed { recovery_point: 9, log_start_offset: 0 }),
+        (name("b-c", 1), Checkpointed { topic_id: Uuid([1; 16]), recovery_point: 7, log_start_offset: 3 }),
+        (name("a", 0), Checkpointed { topic_id: Uuid([2; 16]), recovery_point: 9, log_start_offset: 0 }),
     ]);
     dir.write_checkpoints(&all).unwrap();
     drop(dir);
@@ -122,14 +125,85 @@ fn a_directory_of_kafkas_is_ours() {
     assert_eq!(dir.checkpointed(&name("t2", 0)).recovery_point, 645);
 }
 
+fn partition(files: &Rc<dyn Files>, folder: &str, topic_id: Uuid) {
+    let dir = Path::new("/log").join(folder);
+    Partition::create(files, &dir, topic_id, LogConfig::default(), WALL_MS).unwrap();
+}
+
 #[test]
-fn folders_of_deleted_topics_are_removed_and_others_are_left_alone() {
+fn a_sweep_takes_what_is_no_topics_out_of_the_way_and_leaves_the_rest_alone() {
     let (_, files) = disk(1);
     let dir = open(&files, &options()).unwrap();
-    for folder in ["a-0", "b-1.0505-delete", "not a partition", "c-x"] {
+    let (now, before) = (Uuid([0xaa; 16]), Uuid([0xbb; 16]));
+    for (folder, topic_id) in [("a-0", now), ("a-1", before), ("gone-0", before), ("gone-1", Uuid::ZERO)] {
+        partition(&files, folder, topic_id);
+    }
+    for folder in ["unnamed-0", "b-1.0505-delete", "b-2.0505-stray", "not a partition", "c-x"] {
         files.create_dir_all(&Path::new("/log").join(folder)).unwrap();
     }
-    assert_eq!(dir.partitions().unwrap(), [name("a", 0)]);
-    assert!(!files.exists(Path::new("/log/b-1.0505-delete")));
-    assert!(files.exists(Path::new("/log/not a partition")) && files.exists(Path::new("/log/c-x")));
+    let there = |name: &PartitionName| ["a", "unnamed"].contains(&name.topic.as_str()).then_some(now);
+    let jobs = dir.sweep(there).unwrap();
+    assert_eq!(dir.partitions().unwrap(), [name("a", 0), name("unnamed", 0)]);
+    assert_eq!(jobs, [Job::RemoveDir { dir: "/log/b-1.0505-delete".into() }]);
+    let kept = format!("/log/a-1.{}-stray/00000000000000000000.log", "bb".repeat(16));
+    assert!(files.exists(Path::new(&kept)), "no byte is lost");
+    for folder in ["b-2.0505-stray", "not a partition", "c-x"] {
+        assert!(files.exists(&Path::new("/log").join(folder)), "{folder}");
+    }
+    partition(&files, "a-1", before);
+    dir.sweep(there).unwrap();
+    assert_eq!(dir.partitions().unwrap(), [name("a", 0), name("unnamed", 0)], "a second one finds a free name");
+}
+
+#[test]
+fn a_folder_that_cannot_be_set_aside_stops_nobody() {
+    let (sim, files) = disk(1);
+    let dir = open(&files, &options()).unwrap();
+    partition(&files, "gone-0", Uuid([1; 16]));
+    partition(&files, "gone-1", Uuid([1; 16]));
+    sim.fail(Fault::nth(Op::Rename, 1, 5));
+    dir.sweep(|_| None).unwrap();
+    assert_eq!(dir.partitions().unwrap(), [name("gone", 0)]);
+}
+
+#[test]
+fn what_a_checkpoint_says_does_not_outlive_its_topic() {
+    let (_, files) = disk(1);
+    let dir = open(&files, &options()).unwrap();
+    let (old, new) = (Uuid([1; 16]), Uuid([2; 16]));
+    let said = Checkpointed { topic_id: old, recovery_point: 2, log_start_offset: 0 };
+    dir.write_checkpoints(&BTreeMap::from([(name("t", 0), said)])).unwrap();
+    drop(dir);
+
+    // The topic was deleted and made again; its second record reached the file, but not the disk.
+    let path = Path::new("/log/t-0");
+    let mut log = Partition::create(&files, path, new, LogConfig::default(), WALL_MS).unwrap();
+    append(&mut log, &batch(1, &[b"first"])).unwrap();
+    append(&mut log, &batch(2, &[b"second"])).unwrap();
+    drop(log);
+    let name_of_log = path.join("00000000000000000000.log");
+    let mut bytes = files.read(&name_of_log).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    put(&files, &name_of_log, &bytes);
+
+    let checkpointed = open(&files, &options()).unwrap().checkpointed(&name("t", 0));
+    assert_eq!(checkpointed, said);
+    let known = Known { topic_id: new, startup: Startup::NewBoot, checkpointed };
+    let (log, report) = Partition::open_at(&files, path, LogConfig::default(), known, WALL_MS).unwrap();
+    assert_eq!((log.end_offset(), report.cuts.len()), (1, 1), "everything is checked");
+}
+
+#[test]
+fn what_is_said_of_a_topic_that_was_made_after_the_last_checkpoint_does_not_count() {
+    let (_, files) = disk(1);
+    let dir = open(&files, &options()).unwrap();
+    let at = |id| Checkpointed { topic_id: Uuid([id; 16]), recovery_point: 7, log_start_offset: 3 };
+    dir.write_checkpoints(&BTreeMap::from([(name("a", 0), at(1))])).unwrap();
+    // A kill between the files: the offsets speak of a topic that the ids do not know yet.
+    let both = BTreeMap::from([(name("a", 0), at(1)), (name("b", 0), at(2))]);
+    dir.checkpoint_jobs(&both)[..2].iter().for_each(|job| drop(job.perform(&*files).unwrap()));
+    drop(dir);
+    let dir = open(&files, &options()).unwrap();
+    assert_eq!(dir.checkpointed(&name("a", 0)), at(1));
+    assert_eq!(dir.checkpointed(&name("b", 0)), Checkpointed::default());
 }

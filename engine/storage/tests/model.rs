@@ -10,12 +10,19 @@ use std::rc::Rc;
 
 use proptest::prelude::*;
 use ringlog_io::Files;
-use ringlog_io::sim::SimFiles;
-use ringlog_storage::{AbortedTransaction, Checkpointed, Isolation, LogConfig, Origin, Partition, Startup};
+use ringlog_io::sim::{Fault, Op, SimFiles};
+use ringlog_storage::{AbortedTransaction, Checkpointed, Isolation, Known, LogConfig, Origin, Partition, Startup};
 use ringlog_wire::Uuid;
 use ringlog_wire::batch::{Batch, BatchBuilder};
 use ringlog_wire::compression::Scratch;
-use support::{Seen, WALL_MS, append_all, append_as, batch, flush, producer_batch, read_bytes, read_records};
+use support::{
+    Seen, WALL_MS, append_all, append_as, append_at, batch, flush, producer_batch, read_bytes, read_records,
+};
+
+/// errno(3).
+const EIO: i32 = 5;
+const EMFILE: i32 = 24;
+const ENOSPC: i32 = 28;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -27,6 +34,12 @@ enum Step {
     End { producer: i64, commit: bool },
     /// Runs all flush jobs.
     Flush,
+    /// The disk fails at a flush, and the broker is started again in the same boot.
+    FlushFails,
+    /// Some call fails once, now or a few calls later, in the middle of appends.
+    Fail { op: Op, nth: u64, torn_bytes: usize },
+    /// The topic's setting changes: acknowledgements wait for flushes, or do so no more.
+    FlushMessages(i64),
     /// Writes snapshots, indexes and the checkpoint.
     Checkpoint,
     /// Makes the next segment ahead.
@@ -46,6 +59,10 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..3_i64, 1..4_usize).prop_map(|(producer, records)| Step::Transact { producer, records }),
         3 => (0..3_i64, any::<bool>()).prop_map(|(producer, commit)| Step::End { producer, commit }),
         3 => Just(Step::Flush),
+        1 => Just(Step::FlushFails),
+        2 => (prop_oneof![Just(Op::Open), Just(Op::Write), Just(Op::Rename), Just(Op::Truncate)], 1..6_u64, 0..400_usize)
+            .prop_map(|(op, nth, torn_bytes)| Step::Fail { op, nth, torn_bytes }),
+        1 => prop_oneof![Just(1), Just(i64::MAX)].prop_map(Step::FlushMessages),
         2 => Just(Step::Checkpoint),
         1 => Just(Step::Maintain),
         1 => Just(Step::CloseAndOpen),
@@ -63,8 +80,11 @@ struct Life {
     partition: Option<Partition>,
     appended: Vec<Seen>,
     flushed: i64,
+    /// What readers have seen since the partition was opened.
+    shown: i64,
     checkpointed: Checkpointed,
     clock_ms: i64,
+    wall_ms: i64,
 }
 
 impl Life {
@@ -83,8 +103,10 @@ impl Life {
             partition: Some(partition),
             appended: Vec::new(),
             flushed: 0,
+            shown: 0,
             checkpointed: Checkpointed::default(),
             clock_ms: 1000,
+            wall_ms: WALL_MS,
         }
     }
 
@@ -101,6 +123,21 @@ impl Life {
                 self.append_one(&marker, Origin::Coordinator);
             }
             Step::Flush => self.flush(),
+            Step::FlushFails => {
+                self.sim.fail(Fault::nth(Op::Sync, 1, EIO));
+                self.flush();
+                self.sim.heal();
+                self.open(Startup::SameBoot);
+            }
+            Step::Fail { op: Op::Write, nth, torn_bytes } => self.sim.fail(Fault::torn_write(nth, torn_bytes, ENOSPC)),
+            Step::Fail { op, nth, .. } => self.sim.fail(Fault::nth(op, nth, EMFILE)),
+            Step::FlushMessages(flush_messages) => {
+                let visible = self.partition().high_watermark();
+                self.config.flush_messages = flush_messages;
+                let config = self.config.clone();
+                self.partition().set_config(config);
+                assert!(self.partition().high_watermark() >= visible, "what was shown stays");
+            }
             Step::Checkpoint => {
                 if let Ok(checkpointed) = self.partition().checkpoint() {
                     self.checkpointed = checkpointed;
@@ -198,7 +235,8 @@ impl Life {
 
     fn open(&mut self, how: Startup) {
         self.partition = None;
-        let opened = Partition::open_at(&self.files, &self.dir, self.config.clone(), how, self.checkpointed, WALL_MS);
+        let known = Known { topic_id: Uuid([7; 16]), startup: how, checkpointed: self.checkpointed };
+        let opened = Partition::open_at(&self.files, &self.dir, self.config.clone(), known, WALL_MS);
         let (partition, report) = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -220,16 +258,33 @@ impl Life {
             self.appended.extend(extra);
         }
         self.appended.truncate(usize::try_from(end).unwrap());
+        self.flushed = self.flushed.max(partition.flushed_offset());
+        self.shown = 0;
         self.partition = Some(partition);
+    }
+
+    /// What failed works again, and the partition is asked to append: it comes back.
+    fn heal(&mut self) {
+        self.sim.heal();
+        if self.partition().offline_reason().is_none() {
+            return;
+        }
+        self.wall_ms += 1000;
+        let (wall_ms, base_offset) = (self.wall_ms, self.appended.len() as i64);
+        let bytes = batch(self.clock_ms, &[b"back again"]);
+        if let Ok(appended) = append_at(self.partition(), &bytes, wall_ms) {
+            assert_eq!(appended.base_offset, base_offset);
+            self.appended.extend(records_of(&bytes, base_offset));
+        }
     }
 
     fn check(&mut self) {
         let partition = self.partition.as_ref().unwrap();
         assert_eq!(partition.offline_reason(), None);
-        let (log_start, visible, end) =
-            (partition.log_start_offset(), partition.high_watermark(), partition.end_offset());
-        assert!(log_start <= visible && visible <= end);
-        assert!(self.config.flush_messages > 1 || visible <= partition.flushed_offset());
+        let visible = partition.high_watermark();
+        assert!(visible >= self.shown, "{visible} of {} that readers have seen", self.shown);
+        assert!(self.config.flush_messages > 1 || visible <= self.shown.max(partition.flushed_offset()));
+        self.shown = visible;
         let seen = read_records(&self.files, partition, 0, 1 << 20, Isolation::LogEnd);
         assert_eq!(seen, self.appended);
         let seen = read_records(&self.files, partition, 0, 400, Isolation::ReadUncommitted);
@@ -316,6 +371,13 @@ fn live(seed: u64, flush_messages: i64, steps: &[Step]) {
     let mut life = Life::begin(seed, flush_messages);
     for step in steps {
         life.run(step);
+        if matches!(step, Step::Fail { .. }) {
+            continue;
+        }
+        if life.files.list(&life.dir).is_err() {
+            life.power_cut();
+        }
+        life.heal();
         if life.files.list(&life.dir).is_err() {
             life.power_cut();
         }

@@ -93,6 +93,12 @@ pub(crate) fn append(partition: &mut Partition, bytes: &[u8]) -> Result<Appended
     append_all(partition, &[bytes]).remove(0)
 }
 
+/// Appends one batch of a client at a time of the clock.
+pub(crate) fn append_at(partition: &mut Partition, bytes: &[u8], wall_ms: i64) -> Result<Appended, AppendError> {
+    let validated = validated(bytes, Origin::Client);
+    partition.append(&[NewBatch { validated: &validated, bytes, origin: Origin::Client }], 0, wall_ms).remove(0)
+}
+
 /// Bytes of one read.
 pub(crate) fn read_bytes(
     files: &Rc<dyn Files>,
