@@ -135,8 +135,7 @@ impl Desk {
         }
         let mut all: BTreeMap<_, _> =
             self.checkpoints.values().flatten().map(|(name, at)| (name.clone(), *at)).collect();
-        let metadata = Checkpointed { recovery_point: self.changes.flushed_offset(), log_start_offset: 0 };
-        all.insert(log::name(), metadata);
+        all.insert(log::name(), log::checkpointed(self.changes.flushed_offset()));
         if all == self.written {
             return;
         }

@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use ringlog_io::{Files, Slice};
 use ringlog_storage::{
-    Appended, Checkpointed, FlushJob, Isolation, LogConfig, NewBatch, Origin, Partition, PartitionName, RecoveryReport,
-    Startup, StorageError,
+    Appended, Checkpointed, FlushJob, Isolation, Known, LogConfig, NewBatch, Origin, Partition, PartitionName,
+    RecoveryReport, Startup, StorageError,
 };
 use ringlog_wire::batch::{Batches, Rules, Validated};
 use ringlog_wire::{ErrorCode, Uuid};
@@ -158,16 +158,12 @@ impl Replicas {
         self.log_dir.join(format!("{topic}-{partition}"))
     }
 
-    /// Opens the partition's folder, or makes it.
+    /// Opens the partition's folder, or makes it. One that another topic of that name left behind is set aside.
     pub(crate) fn open(&mut self, opening: Opening, wall_ms: i64) -> Result<Option<RecoveryReport>, StorageError> {
         let Opening { topic, key, leader_epoch, config, rules, in_sync_replicas_missing, how, checkpointed } = opening;
         let folder = self.folder(&topic, key.partition);
-        let (log, report) = if self.files.exists(&folder) {
-            let (log, report) = Partition::open_at(&self.files, &folder, config, how, checkpointed, wall_ms)?;
-            (log, Some(report))
-        } else {
-            (Partition::create(&self.files, &folder, key.topic_id, config, wall_ms)?, None)
-        };
+        let known = Known { topic_id: key.topic_id, startup: how, checkpointed };
+        let (log, report) = Partition::open_or_create(&self.files, &folder, config, known, wall_ms)?;
         self.insert(Replica {
             topic,
             key,
@@ -200,7 +196,9 @@ impl Replicas {
         self.free.push(place);
         let Some(replica) = self.places[place].take() else { return Ok(Vec::new()) };
         let Replica { log, waiters, .. } = replica;
-        log.delete()?;
+        let job = log.delete()?;
+        let removed = job.perform(&*self.files);
+        removed.map_err(|source| StorageError::Io { action: "remove", path: self.log_dir.clone(), source })?;
         Ok(waiters)
     }
 
@@ -343,3 +341,7 @@ impl Replicas {
         (checkpoints, clean)
     }
 }
+
+#[cfg(test)]
+#[path = "replicas_claim_tests.rs"]
+mod claim_tests;

@@ -25,8 +25,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ringlog_io::driver::{self, DriverOptions};
-use ringlog_io::{Driver, Kind, Listener, host, threads};
-use ringlog_storage::{Checkpointed, LogDir, LogDirOptions, PartitionName, Startup};
+use ringlog_io::{Driver, Job, Kind, Listener, host, threads};
+use ringlog_storage::{Checkpointed, LogDir, LogDirOptions, PartitionName, Startup, StorageError};
 use ringlog_wire::Uuid;
 
 use crate::apply_image;
@@ -37,6 +37,7 @@ use crate::front::Front;
 use crate::limits::{self, Budget};
 use crate::mail::{Address, Mailbox, Newest};
 use crate::metadata::image::{Image, ShardId};
+use crate::metadata::log;
 use crate::settings::Settings;
 use crate::shard::Shard;
 
@@ -291,6 +292,11 @@ impl Context {
         }
         let startup = dir.startup();
         let desk = Desk::open(&files, dir, &self.settings, ports, addresses, driver)?;
+        sweep(desk.dir(), &desk.newest().latest()).map_err(|error| error.to_string())?.iter().for_each(|job| {
+            if let Err(error) = job.perform(&*files) {
+                tracing::warn!(%error, "the folder of a deleted topic is still there");
+            }
+        });
         self.say(Said::Loaded(Loaded {
             newest: desk.newest(),
             image: desk.newest().latest(),
@@ -345,6 +351,17 @@ fn note_stop(all_closed: &Receiver<Closed>, desk: Desk) -> Result<(), StartError
         clean += usize::from(was_clean);
     }
     desk.close(all, clean == shards).map_err(|error| error.to_string())
+}
+
+/// Takes folders out of the way that belong to no topic of the image. Gives what removes those of deleted ones.
+fn sweep(dir: &LogDir, image: &Image) -> Result<Vec<Job>, StorageError> {
+    dir.sweep(|name| {
+        if *name == log::name() {
+            return Some(Uuid::METADATA_TOPIC);
+        }
+        let topic = image.topic(&name.topic).filter(|topic| topic.partitions.contains_key(&name.partition));
+        topic.map(|topic| topic.id)
+    })
 }
 
 fn random_uuid(driver: &dyn Driver) -> Uuid {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use ringlog_io::Files;
 use ringlog_storage::{
-    AppendError, Checkpointed, FlushJob, LogConfig, LogDir, NewBatch, Origin, Partition, PartitionName, Startup,
+    AppendError, Checkpointed, FlushJob, Known, LogConfig, LogDir, NewBatch, Origin, Partition, PartitionName, Startup,
     StorageError,
 };
 use ringlog_wire::Uuid;
@@ -135,7 +135,7 @@ pub(crate) fn lead(
         directory_id: dir.directory_id(),
         ports,
         end_offset: log.end_offset(),
-        unclean: dir.startup() != Startup::Clean,
+        unclean: dir.startup().is_unclean(),
     };
     let (mut controller, proposal) = Controller::start(start, random)?;
     log.append(&proposal.records, wall_ms)?;
@@ -147,6 +147,15 @@ pub(crate) fn lead(
 /// The log's name among the partitions.
 pub(crate) fn name() -> PartitionName {
     PartitionName { topic: TOPIC.to_owned(), partition: 0 }
+}
+
+/// What the checkpoint files should say of the log.
+pub(crate) fn checkpointed(recovery_point: i64) -> Checkpointed {
+    Checkpointed { topic_id: Uuid::METADATA_TOPIC, recovery_point, log_start_offset: 0 }
+}
+
+fn known(startup: Startup, checkpointed: Checkpointed) -> Known {
+    Known { topic_id: Uuid::METADATA_TOPIC, startup, checkpointed }
 }
 
 fn folder(dir: &LogDir) -> PathBuf {
@@ -161,8 +170,8 @@ impl MetadataLog {
             let partition = Partition::create(files, &path, Uuid::METADATA_TOPIC, config(), wall_ms)?;
             return Ok((Self::of(files, path, partition, 0), empty));
         }
-        let checkpointed = dir.checkpointed(&name());
-        let (partition, report) = Partition::open_at(files, &path, config(), dir.startup(), checkpointed, wall_ms)?;
+        let known = known(dir.startup(), dir.checkpointed(&name()));
+        let (partition, report) = Partition::open_at(files, &path, config(), known, wall_ms)?;
         if !report.cuts.is_empty() {
             tracing::warn!(cuts = ?report.cuts, "the metadata log ended in a change that was not written whole");
         }
@@ -181,9 +190,8 @@ impl MetadataLog {
         let files = self.files.as_ref();
         // Flushing goes through the ring as before: nothing waits for the disk here.
         let config = LogConfig { flush_messages: LogConfig::default().flush_messages, ..config() };
-        let (how, at) =
-            (Startup::SameBoot, Checkpointed { recovery_point: self.flushed_offset(), log_start_offset: 0 });
-        let (partition, report) = Partition::open_at(&self.files, &self.path, config, how, at, wall_ms)?;
+        let known = known(Startup::SameBoot, checkpointed(self.flushed_offset()));
+        let (partition, report) = Partition::open_at(&self.files, &self.path, config, known, wall_ms)?;
         let image = read::log(files, &partition, read::snapshot(files, &self.path, empty)?)?.finish();
         tracing::info!(cuts = ?report.cuts, "the metadata log is well again");
         self.partition = partition;
