@@ -22,6 +22,7 @@ use crate::group_desk::Groups;
 use crate::handlers::fetch::WaitingFetch;
 use crate::handlers::init_producer_id::{self, Stock};
 use crate::handlers::produce::PendingProduce;
+use crate::jobs::Jobs;
 use crate::limits::Budget;
 use crate::metadata::controller::{Call, Outcome as Decided};
 use crate::metadata::image::{Image, Owner, ShardId, Topic};
@@ -107,6 +108,7 @@ pub(crate) struct Broker {
     pub(crate) budget: Budget,
     pub(crate) image: Arc<Image>,
     pub(crate) replicas: Replicas,
+    pub(crate) jobs: Jobs,
     pub(crate) upkeep: Upkeep,
     pub(crate) sessions: SessionCache,
     pub(crate) groups: Groups,
@@ -153,6 +155,7 @@ impl Broker {
         Self {
             shard,
             replicas: Replicas::new(files, settings.log_dir().to_path_buf()),
+            jobs: Jobs::default(),
             upkeep: Upkeep::default(),
             sessions: SessionCache::new(
                 settings.max_incremental_fetch_session_cache_slots(),

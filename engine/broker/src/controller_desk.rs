@@ -9,17 +9,18 @@
 //! An answer that tells of partitions is held back until it is true on every shard: who was told that a topic is there can
 //! use it anywhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ringlog_io::{Driver, File, Files};
+use ringlog_io::{Driver, File, Files, Job};
 use ringlog_storage::{Checkpointed, LogDir, PartitionName, StorageError};
+use ringlog_wire::Uuid;
 
 use crate::mail::{Address, Mail, Newest};
 use crate::metadata::changes::{Answer, Changes};
 use crate::metadata::controller::Call;
-use crate::metadata::image::ShardId;
+use crate::metadata::image::{Image, ShardId};
 use crate::metadata::log;
 use crate::random::Random;
 use crate::settings::Settings;
@@ -30,6 +31,11 @@ pub(crate) struct Desk {
     /// What each shard last said of its partitions, and what the files say.
     checkpoints: BTreeMap<ShardId, BTreeMap<PartitionName, Checkpointed>>,
     written: BTreeMap<PartitionName, Checkpointed>,
+    /// What removes the folders of topics that were deleted when the last run ended.
+    removals: Vec<Job>,
+    /// Checkpoint files that are to be replaced, one after the other.
+    writing: VecDeque<Job>,
+    is_writing: bool,
     changes: Changes,
     /// The version of the image up to which each shard has its folders so.
     settled: Vec<i64>,
@@ -41,7 +47,8 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// Opens the metadata log, registers this start's brokers, and waits until that is on the disk.
+    /// Opens the metadata log, registers this start's brokers, and waits until that is on the disk. Folders that are no
+    /// topic's are then out of the way.
     pub(crate) fn open(
         files: &Rc<dyn Files>,
         dir: LogDir,
@@ -53,10 +60,14 @@ impl Desk {
         let mut random = Random::new(driver.random());
         let leading = log::lead(files, &dir, settings, ports, &mut || random.next(), driver.wall_ms())
             .map_err(|error| error.to_string())?;
+        let removals = sweep(&dir, &leading.image).map_err(|error| error.to_string())?;
         Ok(Self {
             dir,
+            removals,
             checkpoints: BTreeMap::new(),
             written: BTreeMap::new(),
+            writing: VecDeque::new(),
+            is_writing: false,
             settled: vec![-1; addresses.len()],
             held: Vec::new(),
             addresses,
@@ -126,22 +137,35 @@ impl Desk {
         &self.dir
     }
 
-    /// A shard says how far its partitions are. The files are written, and waited for, when that is news: recovery points
-    /// move with flushes, so a broker that leaves flushing to the operating system seldom waits here.
+    /// A shard says how far its partitions are: the checkpoint files are written when that is news.
     pub(crate) fn take_checkpoints(&mut self, from: ShardId, partitions: BTreeMap<PartitionName, Checkpointed>) {
         self.checkpoints.insert(from, partitions);
-        if self.checkpoints.len() < self.shards() {
-            return;
+    }
+
+    /// What removes what the last run left behind, once.
+    pub(crate) fn take_removals(&mut self) -> Vec<Job> {
+        std::mem::take(&mut self.removals)
+    }
+
+    /// The next checkpoint file to be replaced, where one is due and none is under way.
+    pub(crate) fn checkpoint_due(&mut self) -> Option<Job> {
+        if self.writing.is_empty() && self.checkpoints.len() == self.shards() {
+            let mut all: BTreeMap<_, _> = std::mem::take(&mut self.checkpoints).into_values().flatten().collect();
+            all.insert(log::name(), log::checkpointed(self.changes.flushed_offset()));
+            if all != self.written {
+                self.writing.extend(self.dir.checkpoint_jobs(&all));
+                self.written = all;
+            }
         }
-        let mut all: BTreeMap<_, _> =
-            self.checkpoints.values().flatten().map(|(name, at)| (name.clone(), *at)).collect();
-        all.insert(log::name(), log::checkpointed(self.changes.flushed_offset()));
-        if all == self.written {
-            return;
-        }
-        match self.dir.write_checkpoints(&all) {
-            Ok(()) => self.written = all,
-            Err(error) => tracing::warn!(%error, "the checkpoints could not be written"),
+        if self.is_writing { None } else { self.writing.pop_front().inspect(|_| self.is_writing = true) }
+    }
+
+    /// A file was replaced, or could not be: then the next checkpoint writes all of them.
+    pub(crate) fn checkpoint_written(&mut self, is_well: bool) {
+        self.is_writing = false;
+        if !is_well {
+            self.writing.clear();
+            self.written.clear();
         }
     }
 
@@ -150,4 +174,15 @@ impl Desk {
         all.insert(log::name(), self.changes.close()?);
         if clean { self.dir.close_clean(&all) } else { self.dir.write_checkpoints(&all) }
     }
+}
+
+/// Takes folders out of the way that belong to no topic of the image. Gives what removes those of deleted ones.
+fn sweep(dir: &LogDir, image: &Image) -> Result<Vec<Job>, StorageError> {
+    dir.sweep(|name| {
+        if *name == log::name() {
+            return Some(Uuid::METADATA_TOPIC);
+        }
+        let topic = image.topic(&name.topic).filter(|topic| topic.partitions.contains_key(&name.partition));
+        topic.map(|topic| topic.id)
+    })
 }

@@ -17,7 +17,7 @@ const TURNS_PER_WAIT: usize = 4;
 pub(crate) struct EventLoop {
     driver: Box<dyn Driver>,
     listener: Listener,
-    pub(crate) shard: Shard,
+    shard: Shard,
     came: Came,
 }
 
@@ -49,6 +49,12 @@ impl EventLoop {
             self.submit();
         }
         Ok(!self.shard.is_stopping())
+    }
+
+    /// Lets go of the driver, and waits for the jobs that are under way: what follows writes the same files.
+    pub(crate) fn into_shard(self) -> Shard {
+        drop(self.driver);
+        self.shard
     }
 
     /// How long there is nothing to do unless something comes.

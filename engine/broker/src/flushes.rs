@@ -10,6 +10,7 @@ use ringlog_io::{Nanos, Token};
 use ringlog_storage::FlushJob;
 
 use crate::broker::Broker;
+use crate::jobs;
 use crate::replicas::PartitionKey;
 use crate::submission::{Submission, Submissions};
 use crate::timers::Timer;
@@ -43,7 +44,7 @@ impl Flushes {
     fn begin_one(&mut self, broker: &mut Broker, key: PartitionKey, out: &mut Submissions) {
         let wall_ms = broker.wall_ms;
         let Some(place) = broker.replicas.find(key) else { return };
-        broker.replicas.maintain(place, wall_ms);
+        jobs::keep_up(broker, key, place);
         let Some(job) = broker.replicas.flush_due(place, wall_ms) else {
             if broker.replicas.flushes(place) {
                 self.later.insert(key);

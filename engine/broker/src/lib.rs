@@ -21,6 +21,7 @@ mod flushes;
 mod front;
 mod group_desk;
 mod handlers;
+mod jobs;
 mod limits;
 mod mail;
 mod metadata;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use ringlog_io::{Files, Slice};
+use ringlog_io::{Files, Job, Slice};
 use ringlog_storage::{
     Appended, Checkpointed, FlushJob, Isolation, Known, LogConfig, NewBatch, Origin, Partition, PartitionName,
     RecoveryReport, Startup, StorageError,
@@ -189,17 +189,13 @@ impl Replicas {
         self.by_key.insert(key, place);
     }
 
-    /// Forgets a partition and removes its folder. Who waits for it is given back.
-    pub(crate) fn remove(&mut self, key: PartitionKey) -> Result<Vec<FetchId>, StorageError> {
-        let Some(place) = self.by_key.remove(&key) else { return Ok(Vec::new()) };
+    /// Forgets a partition. Who waits for it is given back, and the job that removes its folder.
+    pub(crate) fn remove(&mut self, key: PartitionKey) -> Option<(Vec<FetchId>, Result<Job, StorageError>)> {
+        let place = self.by_key.remove(&key)?;
         self.dirty.retain(|dirty| *dirty != place);
         self.free.push(place);
-        let Some(replica) = self.places[place].take() else { return Ok(Vec::new()) };
-        let Replica { log, waiters, .. } = replica;
-        let job = log.delete()?;
-        let removed = job.perform(&*self.files);
-        removed.map_err(|source| StorageError::Io { action: "remove", path: self.log_dir.clone(), source })?;
-        Ok(waiters)
+        let Replica { log, waiters, .. } = self.places[place].take()?;
+        Some((waiters, log.delete()))
     }
 
     /// Where a partition is, if this shard leads it.
@@ -294,20 +290,6 @@ impl Replicas {
             offset = next;
         }
         Ok(bytes)
-    }
-
-    /// Starts write-back where much is dirty, and prepares what an append should not have to wait for.
-    pub(crate) fn maintain(&mut self, place: Place, wall_ms: i64) {
-        let files = Rc::clone(&self.files);
-        let replica = self.at_mut(place);
-        if let Some(due) = replica.log.writeback_due()
-            && let Err(error) = files.start_writeback(&due.file, due.offset, due.len)
-        {
-            tracing::warn!(topic = %replica.topic, partition = replica.key.partition, %error, "write-back could not be started");
-        }
-        if let Err(error) = replica.log.maintain(wall_ms) {
-            tracing::warn!(topic = %replica.topic, partition = replica.key.partition, %error, "the next segment could not be prepared");
-        }
     }
 
     /// Puts what recovery needs into small files, and gives what the checkpoints should say.

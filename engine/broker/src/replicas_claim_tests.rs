@@ -63,6 +63,10 @@ fn a_deleted_partition_leaves_nothing_behind() {
     let mut replicas = Replicas::new(Rc::clone(&files), "/log".into());
     replicas.open(opening(1, Startup::NewBoot), WALL_MS).expect("made");
     append(&mut replicas, 1);
-    replicas.remove(PartitionKey { topic_id: Uuid([1; 16]), partition: 0 }).expect("removed");
+    let key = PartitionKey { topic_id: Uuid([1; 16]), partition: 0 };
+    let (_, job) = replicas.remove(key).expect("it was led here");
+    let names: Vec<String> = files.list(Path::new("/log")).expect("a list").into_iter().map(|it| it.name).collect();
+    assert!(names[0].ends_with("-delete"), "from now on it is no partition's: {names:?}");
+    job.expect("renamed").perform(&*files).expect("removed");
     assert!(files.list(Path::new("/log")).expect("a list").is_empty());
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use ringlog_io::{Event, Nanos, Token};
+use ringlog_io::{Event, File, Nanos, Token};
 use ringlog_storage::{Checkpointed, PartitionName};
 use ringlog_wire::ApiKey;
 use ringlog_wire::codec::Reader;
@@ -29,6 +29,7 @@ use crate::flushes::Flushes;
 use crate::front::{Asking, Front};
 use crate::group_desk;
 use crate::handlers::{self, api_versions};
+use crate::jobs::{self, Purpose};
 use crate::mail::{Address, Mail, Mailbox, Newest};
 use crate::response::Asked;
 use crate::submission::{Came, Submission, Submissions};
@@ -97,6 +98,7 @@ impl Shard {
         self.flushes.begin(&mut self.broker, &mut self.front.out);
         self.tell_settled();
         self.visit_desk();
+        self.front.out.append(&mut self.broker.jobs.take_asked());
         self.broker.timers.set(Timer::Groups, self.broker.groups.next_deadline());
         self.broker.timers.set(Timer::Fetches, self.broker.fetches.next_deadline());
     }
@@ -136,9 +138,10 @@ impl Shard {
             Event::Read { token, result } => self.front.cold_read(token, result),
             Event::Writable { token, result } => self.front.writable(token, result),
             Event::Synced { token, result } => self.synced(token, result),
+            Event::JobDone { token, result } => self.job_done(token, result),
             Event::Signal(signal) => self.signalled(signal),
             // Mail is read and the image looked at in every turn.
-            Event::Woken | Event::Connected { .. } | Event::JobDone { .. } => {}
+            Event::Woken | Event::Connected { .. } => {}
         }
     }
 
@@ -204,11 +207,28 @@ impl Shard {
         }
     }
 
+    fn job_done(&mut self, token: Token, result: io::Result<Option<File>>) {
+        let Some(ended) = self.broker.jobs.ended(token, result) else { return };
+        match ended.purpose {
+            Purpose::NextSegment(key) => jobs::next_segment_made(&mut self.broker, key, ended.result),
+            Purpose::Checkpoint => {
+                if let Some(desk) = &mut self.desk {
+                    desk.checkpoint_written(ended.result.is_ok());
+                }
+            }
+            Purpose::Writeback(_) | Purpose::Removal => {}
+        }
+    }
+
     /// Shard 0: flushes what the controller decided, and sends the answers that are ready.
     fn visit_desk(&mut self) {
         let Some(desk) = &mut self.desk else { return };
         if let Some(file) = desk.flush_due(self.broker.wall_ms) {
             self.front.out.push(Submission::Sync { file, token: tokens::METADATA_FLUSH });
+        }
+        desk.take_removals().into_iter().for_each(|job| self.broker.jobs.run(Purpose::Removal, job));
+        if let Some(job) = desk.checkpoint_due() {
+            self.broker.jobs.run(Purpose::Checkpoint, job);
         }
         // A shard looks for the newest image before it reads its mail: who gets an answer finds what it tells of.
         desk.deliver();

@@ -25,8 +25,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ringlog_io::driver::{self, DriverOptions};
-use ringlog_io::{Driver, Job, Kind, Listener, host, threads};
-use ringlog_storage::{Checkpointed, LogDir, LogDirOptions, PartitionName, Startup, StorageError};
+use ringlog_io::{Driver, Kind, Listener, host, threads};
+use ringlog_storage::{Checkpointed, LogDir, LogDirOptions, PartitionName, Startup};
 use ringlog_wire::Uuid;
 
 use crate::apply_image;
@@ -37,7 +37,6 @@ use crate::front::Front;
 use crate::limits::{self, Budget};
 use crate::mail::{Address, Mailbox, Newest};
 use crate::metadata::image::{Image, ShardId};
-use crate::metadata::log;
 use crate::settings::Settings;
 use crate::shard::Shard;
 
@@ -292,11 +291,6 @@ impl Context {
         }
         let startup = dir.startup();
         let desk = Desk::open(&files, dir, &self.settings, ports, addresses, driver)?;
-        sweep(desk.dir(), &desk.newest().latest()).map_err(|error| error.to_string())?.iter().for_each(|job| {
-            if let Err(error) = job.perform(&*files) {
-                tracing::warn!(%error, "the folder of a deleted topic is still there");
-            }
-        });
         self.say(Said::Loaded(Loaded {
             newest: desk.newest(),
             image: desk.newest().latest(),
@@ -331,10 +325,10 @@ impl Context {
         let shard = Shard::new(broker, front, mailbox, (controller, desk), loaded.newest);
         let mut event_loop = EventLoop::new(driver, listener, settings.socket_options(), shard);
         event_loop.run().map_err(|error| format!("shard {}: {error}", self.shard))?;
-        let closed = event_loop.shard.close_partitions();
-        drop(self.closed.send(closed));
+        let mut shard = event_loop.into_shard();
+        drop(self.closed.send(shard.close_partitions()));
         drop(self.closed);
-        match (self.all_closed, event_loop.shard.take_desk()) {
+        match (self.all_closed, shard.take_desk()) {
             (Some(all_closed), Some(desk)) => note_stop(&all_closed, desk),
             _ => Ok(()),
         }
@@ -351,17 +345,6 @@ fn note_stop(all_closed: &Receiver<Closed>, desk: Desk) -> Result<(), StartError
         clean += usize::from(was_clean);
     }
     desk.close(all, clean == shards).map_err(|error| error.to_string())
-}
-
-/// Takes folders out of the way that belong to no topic of the image. Gives what removes those of deleted ones.
-fn sweep(dir: &LogDir, image: &Image) -> Result<Vec<Job>, StorageError> {
-    dir.sweep(|name| {
-        if *name == log::name() {
-            return Some(Uuid::METADATA_TOPIC);
-        }
-        let topic = image.topic(&name.topic).filter(|topic| topic.partitions.contains_key(&name.partition));
-        topic.map(|topic| topic.id)
-    })
 }
 
 fn random_uuid(driver: &dyn Driver) -> Uuid {

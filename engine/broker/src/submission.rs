@@ -8,7 +8,7 @@
 
 use std::io;
 
-use ringlog_io::{Buf, Cache, Driver, Event, File, Slice, Socket, Token};
+use ringlog_io::{Buf, Cache, Driver, Event, File, Job, Slice, Socket, Token};
 
 /// One thing to be asked of the kernel.
 #[derive(Debug)]
@@ -27,6 +27,10 @@ pub(crate) enum Submission {
     ReadCold { file: File, offset: u64, len: usize, token: Token },
     /// fdatasync: [`Event::Synced`].
     Sync { file: File, token: Token },
+    /// Start write-back of a range: [`Event::JobDone`].
+    StartWriteback { file: File, offset: u64, len: u64, token: Token },
+    /// Do a job beside the thread: [`Event::JobDone`].
+    Run { job: Job, token: Token },
     /// Close a connection.
     Close { socket: Socket },
 }
@@ -63,6 +67,8 @@ impl Submission {
             Self::AwaitRoom { socket, token } => driver.writable(socket, token),
             Self::ReadCold { file, offset, len, token } => driver.read_file(&file, offset, len, Cache::Drop, token),
             Self::Sync { file, token } => driver.sync(&file, token),
+            Self::StartWriteback { file, offset, len, token } => driver.start_writeback(&file, offset, len, token),
+            Self::Run { job, token } => driver.run(job, token),
             Self::Close { socket } => driver.close(socket),
         }
     }

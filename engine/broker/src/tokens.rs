@@ -13,11 +13,22 @@ const PLACE_MASK: u64 = (1 << (KIND_SHIFT - PLACE_SHIFT)) - 1;
 
 const CLIENT: u64 = 2;
 const FLUSH: u64 = 3;
+const JOB: u64 = 5;
 
 /// Accepting, which has no place.
 pub(crate) const ACCEPT: Token = 1 << KIND_SHIFT;
 /// The metadata log's flush: there is one at a time.
 pub(crate) const METADATA_FLUSH: Token = 4 << KIND_SHIFT;
+
+/// A job, by number.
+pub(crate) fn job(number: u32) -> Token {
+    JOB << KIND_SHIFT | u64::from(number)
+}
+
+/// The number of a job.
+pub(crate) fn job_of(token: Token) -> u32 {
+    token as u32
+}
 
 /// An operation on a client's socket.
 pub(crate) fn client(place: u32, generation: u32) -> Token {
@@ -48,8 +59,8 @@ mod tests {
         for (place, generation) in [(0, 0), (8_191, u32::MAX), (7, 1)] {
             let token = client(place, generation);
             assert_eq!(client_of(token), (place, generation));
-            assert!(![ACCEPT, METADATA_FLUSH, flush(generation)].contains(&token));
+            assert!(![ACCEPT, METADATA_FLUSH, flush(generation), job(generation)].contains(&token));
         }
-        assert_eq!(flush_of(flush(u32::MAX)), u32::MAX);
+        assert_eq!((flush_of(flush(u32::MAX)), job_of(job(u32::MAX))), (u32::MAX, u32::MAX));
     }
 }

@@ -22,6 +22,7 @@ use ringlog_wire::ErrorCode;
 
 use crate::broker::Broker;
 use crate::group_desk;
+use crate::jobs::Purpose;
 use crate::metadata::image::{OFFSETS_TOPIC, Owner, Topic};
 use crate::replicas::{Opening, PartitionKey};
 use crate::settings::topic_config;
@@ -181,15 +182,17 @@ pub(crate) fn missing_replicas(broker: &Broker, topic: &Topic, number: i32) -> u
     topic.min_insync_replicas(&broker.settings).saturating_sub(topic.in_sync_replicas(number))
 }
 
-/// Forgets a deleted partition, and removes its folder.
+/// Forgets a deleted partition. Its folder gets the name of one that goes, and goes beside the thread.
 fn remove(broker: &mut Broker, key: PartitionKey) {
     let Some(place) = broker.replicas.find(key) else { return };
     let topic = Rc::clone(&broker.replicas.at(place).topic);
     if &*topic == OFFSETS_TOPIC {
         group_desk::unload(broker, key.partition);
     }
-    match broker.replicas.remove(key) {
-        Ok(waiters) => waiters.into_iter().for_each(|id| broker.fetches.disturb(id)),
+    let Some((waiters, removal)) = broker.replicas.remove(key) else { return };
+    waiters.into_iter().for_each(|id| broker.fetches.disturb(id));
+    match removal {
+        Ok(job) => broker.jobs.run(Purpose::Removal, job),
         Err(error) => {
             tracing::error!(%topic, partition = key.partition, %error, "a deleted partition's folder was left behind");
         }

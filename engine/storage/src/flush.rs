@@ -35,17 +35,6 @@ enum Covers {
     Log(Spot),
 }
 
-/// Dirty bytes whose write-back is due (`Files::start_writeback`).
-#[derive(Clone, Debug)]
-pub struct Writeback {
-    /// Which file.
-    pub file: File,
-    /// First byte.
-    pub offset: u64,
-    /// How many.
-    pub len: u64,
-}
-
 /// How far a partition is on the disk.
 #[derive(Clone, Debug)]
 pub(crate) struct Flush {
@@ -103,6 +92,15 @@ impl Flush {
     pub(crate) fn rolled(&mut self) {
         self.entries_made += 1;
         self.written_back = 0;
+    }
+
+    /// Where write-back of the active segment was started up to.
+    pub(crate) fn written_back(&self) -> u64 {
+        self.written_back
+    }
+
+    pub(crate) fn wrote_back(&mut self, position: u64) {
+        self.written_back = position;
     }
 
     pub(crate) fn appended(&mut self, wall_ms: i64) {
@@ -220,16 +218,6 @@ impl Partition {
             self.flush_done(job, result);
         }
         self.check_online()
-    }
-
-    /// A range whose write-back should start now, so that the kernel never has to throttle us.
-    pub fn writeback_due(&mut self) -> Option<Writeback> {
-        let (from, size) = (self.flush.written_back, self.active.size);
-        if size.saturating_sub(from) < self.config.writeback_bytes {
-            return None;
-        }
-        self.flush.written_back = size;
-        Some(Writeback { file: self.active.file.clone(), offset: from, len: size - from })
     }
 
     /// The name under which the active segment stands, for messages.

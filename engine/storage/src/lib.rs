@@ -17,7 +17,8 @@
 //! - Appended offsets are contiguous; an appended batch's bytes never change in place.
 //! - A failed flush is final, also over a restart in the same boot; any other failure passes (`health.rs`, `suspect.rs`).
 //! - A folder is a partition's only if its topic id is the topic's (`claim.rs`).
-//! - Nothing here waits for the driver: what must not block goes out as a job ([`FlushJob`], [`Writeback`]).
+//! - Nothing here waits for the driver: what must not block goes out as a job ([`FlushJob`], [`Writeback`],
+//!   [`ringlog_io::Job`]).
 
 mod aborted;
 mod append;
@@ -44,11 +45,12 @@ mod snapshot;
 mod suspect;
 mod timestamps;
 mod types;
+mod upkeep;
 mod walk;
 
 pub use config::LogConfig;
 pub use error::{AppendError, ReadError, StorageError};
-pub use flush::{FlushJob, Writeback};
+pub use flush::FlushJob;
 pub use log_dir::{LogDir, LogDirOptions, PartitionName};
 pub use partition::Partition;
 pub use ringlog_wire::batch::Origin;
@@ -56,3 +58,4 @@ pub use types::{
     AbortedTransaction, Appended, Checkpointed, Cut, EpochEnd, Isolation, Known, LogRange, NewBatch, Offsets,
     RecoveryReport, Startup, TimestampOffset,
 };
+pub use upkeep::Writeback;

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::rc::Rc;
 
-use ringlog_io::{File, Files, OpenMode};
+use ringlog_io::Files;
 
 use crate::aborted::Aborted;
 use crate::append::Pending;
@@ -22,19 +22,14 @@ use crate::names::{Kind, LEADER_EPOCHS, NEXT_SEGMENT, PARTITION_METADATA, file_n
 use crate::producers::Producers;
 use crate::sealed_files::Owner;
 use crate::segment::{Active, Sealed, View, open_sealed};
+use crate::upkeep::NextSegment;
 use crate::{Checkpointed, EpochEnd, LogConfig, Offsets, StorageError, checkpoint, snapshot};
 use ringlog_wire::Uuid;
 
 /// Batches at the end whose place is remembered, so that a reader at the tail is answered without a call.
 pub(crate) const RECENT_MAX: usize = 32;
-/// Rolled segments need the next file when the active one has less room than this left ...
-const PREPARE_ROOM_BYTES: u64 = 64 << 20;
-/// ... or less than this part of it.
-const PREPARE_ROOM_PART: u64 = 8;
 /// Log bytes after which a checkpoint writes a new snapshot, even where no producer changed.
 const SNAPSHOT_BYTES: u64 = 64 << 20;
-/// Time between two looks for silent producers (`producer.id.expiration.check.interval.ms`).
-const EXPIRE_INTERVAL_MS: i64 = 10 * 60 * 1000;
 
 /// A place in the log: an offset, and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +62,7 @@ pub struct Partition {
     pub(crate) owner: Owner,
     pub(crate) sealed: Vec<Sealed>,
     pub(crate) active: Active,
-    pub(crate) next_segment: Option<File>,
+    pub(crate) next_segment: NextSegment,
     pub(crate) log_start_offset: i64,
     pub(crate) end_offset: i64,
     /// What readers have been shown: it never goes back, whatever becomes of the settings.
@@ -126,7 +121,7 @@ impl Partition {
             topic_id,
             owner: Owner::new(),
             sealed,
-            next_segment: None,
+            next_segment: NextSegment::None,
             log_start_offset: first_offset,
             end_offset: active.base_offset,
             visible: Spot { offset: first_offset, base_offset: first_offset, position: 0 },
@@ -308,39 +303,6 @@ impl Partition {
         if last.offset >= 0 && last.offset != self.active.base_offset && !self.sealed.iter().any(begins) {
             self.folder.remove(&file_name(last.offset, Kind::Snapshot))?;
         }
-        Ok(())
-    }
-
-    /// Work that need not wait for an append: allocates blocks ahead of the active segment, makes the next one when it is
-    /// nearly full, forgets expired producers. Call after appends, and every second or so.
-    pub fn maintain(&mut self, wall_ms: i64) -> Result<(), StorageError> {
-        self.check_online()?;
-        self.active.make_room(&self.folder, self.config.segment_bytes_max());
-        if self.next_segment.is_none() && self.next_segment_due() {
-            self.prepare_next_segment()?;
-        }
-        if wall_ms.saturating_sub(self.expired_ms) >= EXPIRE_INTERVAL_MS {
-            self.producers.expire(wall_ms, self.config.producer_id_expiration_ms);
-            self.expired_ms = wall_ms;
-        }
-        Ok(())
-    }
-
-    fn next_segment_due(&self) -> bool {
-        let segment_bytes = self.config.segment_bytes_max();
-        let room = segment_bytes.saturating_sub(self.active.size);
-        room < PREPARE_ROOM_BYTES.min(segment_bytes / PREPARE_ROOM_PART)
-    }
-
-    fn prepare_next_segment(&mut self) -> Result<(), StorageError> {
-        let file = self.folder.open(NEXT_SEGMENT, OpenMode::Create)?;
-        let path = self.folder.path(NEXT_SEGMENT);
-        self.folder.files.truncate(&file, 0).map_err(StorageError::io("cut", &path))?;
-        if self.config.preallocate || self.config.flushes() {
-            let segment_bytes = self.config.segment_bytes_max();
-            self.folder.files.allocate(&file, 0, segment_bytes).map_err(StorageError::io("allocate", &path))?;
-        }
-        self.next_segment = Some(file);
         Ok(())
     }
 

@@ -14,7 +14,8 @@ use ringlog_storage::{
 use ringlog_wire::Uuid;
 use ringlog_wire::batch::BatchBuilder;
 use support::{
-    WALL_MS, append, append_all, append_as, batch, disk, flush, open, producer_batch, read_bytes, read_records,
+    WALL_MS, append, append_all, append_as, batch, disk, flush, maintain, open, producer_batch, read_bytes,
+    read_records,
 };
 
 const TOPIC_ID: Uuid = Uuid([7; 16]);
@@ -315,10 +316,10 @@ fn flushes_are_due_by_count_by_time_and_after_a_roll() {
 fn the_next_segment_is_made_before_it_is_needed() {
     let (sim, files, dir, mut partition) = create(&LogConfig { preallocate: true, ..small_segments() });
     while partition.size_bytes() < 1800 {
-        partition.maintain(WALL_MS).unwrap();
+        maintain(&files, &mut partition);
         append(&mut partition, &batch(1, &[b"a"])).unwrap();
     }
-    partition.maintain(WALL_MS).unwrap();
+    maintain(&files, &mut partition);
     assert!(files.exists(&dir.join("next-segment")));
     let before = sim.counters();
     while partition.segment_count() == 1 {

@@ -10,7 +10,9 @@ use ringlog_io::Files;
 use ringlog_io::sim::{Fault, Op, SimFiles};
 use ringlog_storage::{AppendError, Checkpointed, Isolation, Known, LogConfig, Partition, Startup, StorageError};
 use ringlog_wire::Uuid;
-use support::{WALL_MS, append, append_all, append_at, batch, disk, flush, open, producer_batch, put, read_records};
+use support::{
+    WALL_MS, append, append_all, append_at, batch, disk, flush, maintain, open, producer_batch, put, read_records,
+};
 
 /// errno(3).
 const EIO: i32 = 5;
@@ -114,7 +116,7 @@ fn every_call_that_an_append_makes_may_fail_once_and_the_next_append_is_well() {
                 if append(&mut partition, &producer_batch(9, 0, sequence, 1, false)).is_ok() {
                     sequence += 1;
                 }
-                let _ = partition.maintain(WALL_MS);
+                maintain(&files, &mut partition);
             }
             assert!(sequence >= 59 && partition.offline_reason().is_none(), "{op:?} {nth}: {sequence}");
             assert_eq!(count(&files, &partition), sequence as usize, "{op:?} {nth}");
@@ -507,7 +509,7 @@ fn a_disk_that_has_no_blocks_to_give_ahead_still_takes_appends() {
     let value = vec![b'x'; 1 << 20];
     for i in 0..8 {
         append(&mut partition, &batch(i, &[&value])).unwrap();
-        partition.maintain(WALL_MS).unwrap();
+        maintain(&files, &mut partition);
     }
     assert_eq!(partition.offline_reason(), None);
     assert_eq!(read_records(&files, &partition, 0, 16 << 20, Isolation::ReadUncommitted).len(), 8);

@@ -16,7 +16,7 @@ use ringlog_wire::Uuid;
 use ringlog_wire::batch::{Batch, BatchBuilder};
 use ringlog_wire::compression::Scratch;
 use support::{
-    Seen, WALL_MS, append_all, append_as, append_at, batch, flush, producer_batch, read_bytes, read_records,
+    Seen, WALL_MS, append_all, append_as, append_at, batch, flush, maintain, producer_batch, read_bytes, read_records,
 };
 
 /// errno(3).
@@ -143,7 +143,10 @@ impl Life {
                     self.checkpointed = checkpointed;
                 }
             }
-            Step::Maintain => drop(self.partition().maintain(WALL_MS)),
+            Step::Maintain => {
+                let files = Rc::clone(&self.files);
+                maintain(&files, self.partition());
+            }
             Step::CloseAndOpen => {
                 if let Ok(checkpointed) = self.partition().close_clean() {
                     self.checkpointed = checkpointed;

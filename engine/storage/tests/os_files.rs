@@ -9,7 +9,7 @@ use std::rc::Rc;
 use ringlog_io::{Files, OsFiles};
 use ringlog_storage::{Isolation, LogConfig, Partition, Startup};
 use ringlog_wire::Uuid;
-use support::{WALL_MS, append, batch, flush, open, read_records};
+use support::{WALL_MS, append, batch, flush, maintain, open, read_records};
 
 fn folder(files: &Rc<dyn Files>, name: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("storage-{}-{name}", std::process::id()));
@@ -31,7 +31,7 @@ fn a_flushed_log_is_there_after_a_kill_and_a_clean_stop() {
     let mut partition = Partition::create(&files, &dir.join("t-0"), Uuid([1; 16]), config.clone(), WALL_MS).unwrap();
     for i in 0..100 {
         append(&mut partition, &batch(i, &[&[b'x'; 100]])).unwrap();
-        partition.maintain(WALL_MS).unwrap();
+        maintain(&files, &mut partition);
         flush(&files, &mut partition);
         assert_eq!(partition.high_watermark(), i + 1);
     }
@@ -80,7 +80,7 @@ fn blocks_are_allocated_ahead_of_a_growing_log_and_given_back() {
     let grow = |partition: &mut Partition, to: i64| {
         while partition.end_offset() < to {
             append(partition, &batch(1, &[&value])).unwrap();
-            partition.maintain(WALL_MS).unwrap();
+            maintain(&files, partition);
         }
         files.sync_dir(&dir).unwrap();
     };

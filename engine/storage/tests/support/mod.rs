@@ -156,6 +156,15 @@ pub(crate) fn read_records(
     }
 }
 
+/// What a shard does after appends.
+pub(crate) fn maintain(files: &Rc<dyn Files>, partition: &mut Partition) {
+    // A partition that is offline has nothing to be kept up.
+    let _ = partition.maintain(WALL_MS);
+    if let Some(job) = partition.next_segment_due() {
+        partition.next_segment_made(job.perform(&**files));
+    }
+}
+
 /// Runs every flush that waits.
 pub(crate) fn flush(files: &Rc<dyn Files>, partition: &mut Partition) {
     while let Some(job) = partition.flush_begin() {

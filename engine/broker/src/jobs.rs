@@ -1,0 +1,126 @@
+//! Work on files that would hold the shard's thread: asked of the driver, done beside it.
+//!
+//! | job | asked for by | when it has ended |
+//! |---|---|---|
+//! | write-back of a log | a partition that grew | nothing follows: the kernel's throttling is farther off |
+//! | the next segment | a partition whose segment is nearly full | the partition rolls into it |
+//! | removing a folder | a partition that was deleted | nothing follows: a start removes what was left |
+//! | the checkpoint files | shard 0's desk | the desk asks for the next file |
+
+use std::collections::BTreeMap;
+use std::io;
+
+use ringlog_io::{File, Job, Token};
+use ringlog_storage::Writeback;
+
+use crate::broker::Broker;
+use crate::replicas::{PartitionKey, Place};
+use crate::submission::{Submission, Submissions};
+use crate::tokens;
+
+/// What a job is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Writeback(PartitionKey),
+    NextSegment(PartitionKey),
+    Removal,
+    Checkpoint,
+}
+
+/// A job that ended.
+pub(crate) struct Ended {
+    pub(crate) purpose: Purpose,
+    pub(crate) result: io::Result<Option<File>>,
+}
+
+/// Jobs that are to be asked for, and those that are under way.
+#[derive(Debug, Default)]
+pub(crate) struct Jobs {
+    under_way: BTreeMap<u32, Purpose>,
+    next: u32,
+    asked: Submissions,
+}
+
+impl Jobs {
+    /// Asks for a job at the end of the turn.
+    pub(crate) fn run(&mut self, purpose: Purpose, job: Job) {
+        let token = self.begin(purpose);
+        self.asked.push(Submission::Run { job, token });
+    }
+
+    /// Asks for a write-back at the end of the turn.
+    pub(crate) fn write_back(&mut self, key: PartitionKey, due: Writeback) {
+        let token = self.begin(Purpose::Writeback(key));
+        self.asked.push(Submission::StartWriteback { file: due.file, offset: due.offset, len: due.len, token });
+    }
+
+    fn begin(&mut self, purpose: Purpose) -> Token {
+        let number = self.next;
+        self.next = self.next.wrapping_add(1);
+        self.under_way.insert(number, purpose);
+        tokens::job(number)
+    }
+
+    /// What is asked for since the last turn.
+    pub(crate) fn take_asked(&mut self) -> Submissions {
+        std::mem::take(&mut self.asked)
+    }
+
+    /// A job ended: what it was for. One whose work nobody needs is only told of where it failed.
+    pub(crate) fn ended(&mut self, token: Token, result: io::Result<Option<File>>) -> Option<Ended> {
+        let purpose = self.under_way.remove(&tokens::job_of(token))?;
+        if let Err(error) = &result {
+            tracing::warn!(?purpose, %error, "a job failed");
+        }
+        Some(Ended { purpose, result })
+    }
+}
+
+/// Does, and asks for, what the next appends of a partition that grew should not have to wait for.
+pub(crate) fn keep_up(broker: &mut Broker, key: PartitionKey, place: Place) {
+    let log = &mut broker.replicas.at_mut(place).log;
+    if let Err(error) = log.maintain(broker.wall_ms) {
+        tracing::debug!(?key, %error, "not kept up");
+    }
+    if let Some(due) = log.writeback_due() {
+        broker.jobs.write_back(key, due);
+    }
+    if let Some(job) = log.next_segment_due() {
+        broker.jobs.run(Purpose::NextSegment(key), job);
+    }
+}
+
+/// A segment's file is there, or could not be made.
+pub(crate) fn next_segment_made(broker: &mut Broker, key: PartitionKey, result: io::Result<Option<File>>) {
+    // Of a partition that is gone nothing is left: the file lies in a folder that goes.
+    if let Some(place) = broker.replicas.find(key) {
+        broker.replicas.at_mut(place).log.next_segment_made(result);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_ends_once_and_with_its_own_purpose() {
+        let mut jobs = Jobs::default();
+        jobs.run(Purpose::Removal, Job::RemoveDir { dir: "/log/a-0.1-delete".into() });
+        jobs.run(Purpose::Checkpoint, Job::Replace { path: "/log/x".into(), bytes: Vec::new() });
+        let asked = jobs.take_asked();
+        let tokens: Vec<Token> = asked.iter().map(token_of).collect();
+        assert!(jobs.take_asked().is_empty());
+        let second = jobs.ended(tokens[1], Ok(None)).expect("it was under way");
+        assert_eq!(second.purpose, Purpose::Checkpoint);
+        assert!(jobs.ended(tokens[1], Ok(None)).is_none());
+        let first = jobs.ended(tokens[0], Err(io::ErrorKind::NotFound.into())).expect("it was under way");
+        assert_eq!(first.purpose, Purpose::Removal);
+    }
+
+    fn token_of(submission: &Submission) -> Token {
+        match submission {
+            Submission::Run { token, .. } => *token,
+            other => panic!("not a job: {other:?}"),
+        }
+    }
+}
