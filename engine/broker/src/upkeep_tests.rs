@@ -13,6 +13,7 @@ use crate::metadata::controller::{Call, Controller};
 use crate::metadata::fixtures::{self, topic};
 use crate::metadata::image::{Image, ShardId};
 use crate::settings::Settings;
+use crate::submission::Submission;
 
 const EMFILE: i32 = 24;
 const ENOSPC: i32 = 28;
@@ -84,7 +85,17 @@ impl Rig {
             self.broker.now.0 += 1;
             turns += 1;
         }
+        self.do_jobs();
         turns
+    }
+
+    /// What goes on beside the shard's thread.
+    fn do_jobs(&mut self) {
+        for asked in self.broker.jobs.take_asked() {
+            if let Submission::Run { job, token } = asked {
+                self.broker.jobs.ended(token, job.perform(&*self.sim)).unwrap();
+            }
+        }
     }
 
     fn wait_for_retry(&mut self) {
