@@ -6,8 +6,12 @@ use ringlog_wire::ErrorCode;
 
 use crate::broker::{Broker, Caller};
 use crate::limits;
-use crate::mail::{Address, Mail};
-use crate::metadata::controller::{Outcome as Decided, Refusal};
+use crate::mail::{Bus, Mail};
+use crate::metadata::controller::{Call, Outcome as Decided, Refusal};
+use crate::metadata::image::ShardId;
+
+/// The shard that the controller is on.
+pub(crate) const CONTROLLER: ShardId = ShardId(0);
 
 /// See the head of the file.
 #[derive(Debug, Default)]
@@ -17,19 +21,29 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    /// Posts what handlers want of the controller, within the limit of calls that wait for an answer. A call over it
-    /// fails at once.
-    pub(crate) fn post(&mut self, broker: &mut Broker, controller: &Address) {
+    /// Posts what handlers want of the controller. One that finds no room on the bus stays where it is, with those behind
+    /// it; one over the limit of those that wait, here or there, fails at once.
+    pub(crate) fn post(&mut self, broker: &mut Broker, bus: &Bus) {
         for (caller, call) in std::mem::take(&mut broker.calls) {
-            if self.callers.len() >= limits::CONTROLLER_CALLS {
+            if self.callers.len() + broker.calls.len() >= limits::CONTROLLER_CALLS {
                 let busy = "Too many calls of this shard wait for the controller: try again.";
                 broker.decided(caller, Decided::Failed(Refusal::new(ErrorCode::REQUEST_TIMED_OUT, busy)));
-                continue;
+            } else if broker.calls.is_empty() {
+                self.post_one(broker, bus, caller, call);
+            } else {
+                broker.calls.push((caller, call));
             }
-            let call_id = self.next;
-            self.next += 1;
-            self.callers.insert(call_id, caller);
-            controller.send(Mail::Call { from: broker.shard, call_id, call });
+        }
+    }
+
+    fn post_one(&mut self, broker: &mut Broker, bus: &Bus, caller: Caller, call: Call) {
+        let call_id = self.next;
+        match bus.send(CONTROLLER, Mail::Call { call_id, call }) {
+            Err(Mail::Call { call, .. }) => broker.calls.push((caller, call)),
+            Ok(()) | Err(_) => {
+                self.next += 1;
+                self.callers.insert(call_id, caller);
+            }
         }
     }
 

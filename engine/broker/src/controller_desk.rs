@@ -17,7 +17,7 @@ use ringlog_io::{Driver, File, Files, Job};
 use ringlog_storage::{Checkpointed, LogDir, PartitionName, StorageError};
 use ringlog_wire::Uuid;
 
-use crate::mail::{Address, Mail, Newest};
+use crate::mail::{Bus, Mail, Newest};
 use crate::metadata::changes::{Answer, Changes};
 use crate::metadata::controller::Call;
 use crate::metadata::image::{Image, ShardId};
@@ -41,7 +41,6 @@ pub(crate) struct Desk {
     settled: Vec<i64>,
     /// Answers that wait for that.
     held: Vec<Answer>,
-    addresses: Vec<Address>,
     newest: Arc<Newest>,
     random: Random,
 }
@@ -54,7 +53,6 @@ impl Desk {
         dir: LogDir,
         settings: &Arc<Settings>,
         ports: &[u16],
-        addresses: Vec<Address>,
         driver: &dyn Driver,
     ) -> Result<Self, String> {
         let mut random = Random::new(driver.random());
@@ -68,9 +66,8 @@ impl Desk {
             written: BTreeMap::new(),
             writing: VecDeque::new(),
             is_writing: false,
-            settled: vec![-1; addresses.len()],
+            settled: vec![-1; ports.len()],
             held: Vec::new(),
-            addresses,
             newest: Arc::new(Newest::new(Arc::clone(&leading.image))),
             changes: Changes::new(leading),
             random,
@@ -84,7 +81,7 @@ impl Desk {
 
     /// How many shards there are.
     pub(crate) fn shards(&self) -> usize {
-        self.addresses.len()
+        self.settled.len()
     }
 
     /// Takes a call from a shard.
@@ -103,19 +100,19 @@ impl Desk {
         self.changes.flushed(result);
     }
 
-    /// Publishes what is on the disk, and sends the answers that tell of it.
-    pub(crate) fn deliver(&mut self) {
+    /// Publishes what is on the disk, and sends the answers that are true by now. One that finds no room waits for it.
+    pub(crate) fn deliver(&mut self, bus: &Bus) {
         if let Some(image) = self.changes.take_published() {
             self.newest.publish(image);
-            self.addresses.iter().for_each(Address::wake);
+            bus.wake_all();
         }
         self.held.append(&mut self.changes.take_answers());
         let settled = self.settled.iter().copied().min().unwrap_or(-1);
         let is_true = |answer: &mut Answer| answer.version.is_none_or(|version| version <= settled);
-        for answer in self.held.extract_if(.., is_true) {
-            let (shard, call_id) = answer.asker;
-            if let Some(address) = self.addresses.get(shard.0) {
-                address.send(Mail::Answer { call_id, outcome: answer.outcome });
+        let ready: Vec<Answer> = self.held.extract_if(.., is_true).collect();
+        for Answer { asker: (shard, call_id), outcome, .. } in ready {
+            if let Err(Mail::Answer { outcome, .. }) = bus.send(shard, Mail::Answer { call_id, outcome }) {
+                self.held.push(Answer { asker: (shard, call_id), outcome, version: None });
             }
         }
     }
@@ -125,11 +122,6 @@ impl Desk {
         if let Some(settled) = self.settled.get_mut(from.0) {
             *settled = version.max(*settled);
         }
-    }
-
-    /// Tells every other shard to stop.
-    pub(crate) fn stop_others(&self) {
-        self.addresses.iter().skip(1).for_each(|address| address.send(Mail::Stop));
     }
 
     /// The log directory.

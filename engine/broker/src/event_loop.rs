@@ -28,10 +28,20 @@ impl EventLoop {
         Self { driver, listener, shard, came: Came::default() }
     }
 
-    /// Serves until the shard is told to stop.
+    /// Serves until the shard is told to stop. Where the driver fails, the others are told to stop too: a shard that is gone
+    /// leaves its partitions without a leader.
     pub(crate) fn run(&mut self) -> io::Result<()> {
-        while self.step()? {}
-        Ok(())
+        loop {
+            match self.step() {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(error) => {
+                    tracing::error!(%error, "the event loop cannot go on: the broker stops");
+                    self.shard.stop_all();
+                    return Err(error);
+                }
+            }
+        }
     }
 
     /// Waits for what comes, and does what follows from it. False: the shard stopped, and took its leave of its clients.

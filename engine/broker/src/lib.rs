@@ -4,13 +4,14 @@
 //!   main -> settings -> start: a thread per shard
 //!     event_loop: wait -> shard (a turn) -> submissions
 //!     shard: front (connections) -> handlers/* -> broker (replicas, groups, sessions) -> response -> transfer
-//!     shard 0 also: controller_desk (metadata log, controller)            mail: images, calls, answers
+//!     shard 0 also: controller_desk (metadata log, controller)            bus: calls, answers, stop; the newest image
 //! ```
 //! Start reading at `shard`; `handlers` is the list of APIs. Invariants: a partition is touched by exactly one shard, a
 //! connection belongs to exactly one shard, replies leave in request order, every queue has a limit (`limits`).
 
 mod apply_image;
 mod broker;
+mod bus;
 mod calls;
 mod connection;
 mod controller_desk;

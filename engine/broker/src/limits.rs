@@ -41,6 +41,9 @@ pub(crate) const REFERENCE_BYTES_MIN: usize = 16 << 10;
 /// Parts of one send.
 pub(crate) const SEND_PARTS: usize = 64;
 
+/// Pieces of mail that may wait on their way from one shard to another ([`crate::bus`]).
+pub(crate) const LANE_MAIL: usize = 256;
+
 /// Calls to the controller that one shard may have outstanding.
 pub(crate) const CONTROLLER_CALLS: usize = 1_024;
 

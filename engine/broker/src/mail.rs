@@ -1,32 +1,33 @@
-//! What shards say to each other: the newest metadata image, calls to the controller and its answers, and "stop".
+//! What shards say to each other: the newest metadata image, and mail on the bus ([`crate::bus`]). They share nothing else.
 //!
-//! Shards share nothing else. The image has a slot that always holds the newest one (a reader that is late skips the
-//! ones between); calls and answers go through one bounded channel per shard, and the sum of calls outstanding per shard
-//! is limited, so that a channel never fills.
+//! The image has a slot that always holds the newest one: a reader that is late skips the ones between.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ringlog_io::Waker;
 use ringlog_storage::{Checkpointed, PartitionName};
 
-use crate::limits;
+use crate::bus;
 use crate::metadata::controller::{Call, Outcome};
-use crate::metadata::image::{Image, ShardId};
+use crate::metadata::image::Image;
+
+/// A shard's seat at the bus.
+pub(crate) type Bus = bus::Bus<Mail>;
+/// Where a shard gets its mail.
+pub(crate) type Address = bus::Address<Mail>;
 
 /// One message to a shard.
 #[derive(Debug)]
 pub(crate) enum Mail {
     /// To the controller: `call_id` comes back with the answer.
-    Call { from: ShardId, call_id: u64, call: Call },
+    Call { call_id: u64, call: Call },
     /// From the controller.
     Answer { call_id: u64, outcome: Outcome },
     /// To shard 0: the folders of a shard are as the image of this version says.
-    Settled { from: ShardId, version: i64 },
+    Settled { version: i64 },
     /// To shard 0: what the checkpoint files should say of the partitions of a shard.
-    Checkpoints { from: ShardId, partitions: BTreeMap<PartitionName, Checkpointed> },
+    Checkpoints { partitions: BTreeMap<PartitionName, Checkpointed> },
     /// Finish what is under way, close the partitions, end the thread.
     Stop,
 }
@@ -62,45 +63,5 @@ impl Newest {
         }
         *seen = version;
         Some(self.latest())
-    }
-}
-
-/// Where to send mail for one shard.
-#[derive(Clone, Debug)]
-pub(crate) struct Address {
-    sender: SyncSender<Mail>,
-    waker: Waker,
-}
-
-impl Address {
-    /// Puts mail into the shard's box and wakes it. A shard that has ended takes none.
-    pub(crate) fn send(&self, mail: Mail) {
-        if self.sender.try_send(mail).is_ok() {
-            self.waker.wake();
-        } else {
-            tracing::error!("a shard's mailbox is closed or full: mail lost");
-        }
-    }
-
-    /// Wakes the shard, so that it looks for a newer image.
-    pub(crate) fn wake(&self) {
-        self.waker.wake();
-    }
-}
-
-/// A shard's own box.
-#[derive(Debug)]
-pub(crate) struct Mailbox(Receiver<Mail>);
-
-impl Mailbox {
-    /// A box for one shard of `shards`, and its address.
-    pub(crate) fn new(shards: usize, waker: Waker) -> (Self, Address) {
-        let (sender, receiver) = sync_channel(limits::CONTROLLER_CALLS * (shards + 1));
-        (Self(receiver), Address { sender, waker })
-    }
-
-    /// The next message, if there is one.
-    pub(crate) fn take(&self) -> Option<Mail> {
-        self.0.try_recv().ok()
     }
 }

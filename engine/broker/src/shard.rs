@@ -22,7 +22,7 @@ use ringlog_wire::header::RequestHeader;
 
 use crate::apply_image;
 use crate::broker::{Broker, Incoming, Outcome};
-use crate::calls::Calls;
+use crate::calls::{CONTROLLER, Calls};
 use crate::connection::Refused;
 use crate::controller_desk::Desk;
 use crate::flushes::Flushes;
@@ -30,7 +30,8 @@ use crate::front::{Asking, Front};
 use crate::group_desk;
 use crate::handlers::{self, api_versions};
 use crate::jobs::{self, Purpose};
-use crate::mail::{Address, Mail, Mailbox, Newest};
+use crate::mail::{Bus, Mail, Newest};
+use crate::metadata::image::ShardId;
 use crate::response::Asked;
 use crate::submission::{Came, Submission, Submissions};
 use crate::timers::Timer;
@@ -46,24 +47,19 @@ pub(crate) struct Shard {
     front: Front,
     flushes: Flushes,
     calls: Calls,
-    mailbox: Mailbox,
-    controller: Address,
+    bus: Bus,
     desk: Option<Desk>,
     newest: Arc<Newest>,
     image_seen: u64,
     /// The version of the image up to which the folders here are as it says.
     settled_version: i64,
     stopping: bool,
+    /// Shards that are still to be told so.
+    stop_others: Vec<ShardId>,
 }
 
 impl Shard {
-    pub(crate) fn new(
-        mut broker: Broker,
-        front: Front,
-        mailbox: Mailbox,
-        (controller, desk): (Address, Option<Desk>),
-        newest: Arc<Newest>,
-    ) -> Self {
+    pub(crate) fn new(mut broker: Broker, front: Front, bus: Bus, desk: Option<Desk>, newest: Arc<Newest>) -> Self {
         let now = broker.now;
         broker.timers.set(Timer::IdleConnections, Some(now));
         broker.timers.set(Timer::Checkpoint, Some(now));
@@ -72,13 +68,13 @@ impl Shard {
             front,
             flushes: Flushes::default(),
             calls: Calls::default(),
-            mailbox,
-            controller,
+            bus,
             desk,
             newest,
             image_seen: 0,
             settled_version: -1,
             stopping: false,
+            stop_others: Vec::new(),
         }
     }
 
@@ -88,8 +84,8 @@ impl Shard {
         came.events.drain(..).for_each(|event| self.handle_event(event));
         came.files_sent.drain(..).for_each(|sent| self.front.file_sent(sent));
         self.take_image();
-        while let Some(mail) = self.mailbox.take() {
-            self.take_mail(mail);
+        for (from, mail) in self.bus.receive() {
+            self.take_mail(from, mail);
         }
         while let Some(timer) = self.broker.timers.take_due(now) {
             self.fire(timer);
@@ -97,6 +93,7 @@ impl Shard {
         self.settle();
         self.flushes.begin(&mut self.broker, &mut self.front.out);
         self.tell_settled();
+        self.tell_stop();
         self.visit_desk();
         self.front.out.append(&mut self.broker.jobs.take_asked());
         self.broker.timers.set(Timer::Groups, self.broker.groups.next_deadline());
@@ -113,9 +110,23 @@ impl Shard {
         self.broker.timers.next_deadline()
     }
 
-    /// Whether it was told to stop.
+    /// Whether it was told to stop, and has told who is to stop with it.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping
+        self.stopping && self.stop_others.is_empty()
+    }
+
+    /// Stops this shard, and all others with it.
+    pub(crate) fn stop_all(&mut self) {
+        self.stopping = true;
+        let me = self.bus.me();
+        self.stop_others = self.bus.shards().filter(|shard| *shard != me).collect();
+        self.tell_stop();
+    }
+
+    /// Tells who is still to be told. One whose lane is full is told when it has room.
+    pub(crate) fn tell_stop(&mut self) {
+        let bus = &self.bus;
+        self.stop_others.retain(|shard| bus.send(*shard, Mail::Stop).is_err());
     }
 
     fn handle_event(&mut self, event: Event) {
@@ -182,7 +193,7 @@ impl Shard {
     /// of it is left.
     fn settle(&mut self) {
         loop {
-            self.calls.post(&mut self.broker, &self.controller);
+            self.calls.post(&mut self.broker, &self.bus);
             self.broker.finish_turn();
             while !self.broker.replies.is_empty() {
                 for (reply_to, result) in std::mem::take(&mut self.broker.replies) {
@@ -231,15 +242,17 @@ impl Shard {
             self.broker.jobs.run(Purpose::Checkpoint, job);
         }
         // A shard looks for the newest image before it reads its mail: who gets an answer finds what it tells of.
-        desk.deliver();
+        desk.deliver(&self.bus);
     }
 
     /// Tells shard 0 when the folders here are as the image says: what was asked for there is true now.
     fn tell_settled(&mut self) {
         let version = self.broker.image.version();
-        if version > self.settled_version && self.broker.upkeep.is_settled() {
+        if version > self.settled_version
+            && self.broker.upkeep.is_settled()
+            && self.bus.send(CONTROLLER, Mail::Settled { version }).is_ok()
+        {
             self.settled_version = version;
-            self.controller.send(Mail::Settled { from: self.broker.shard, version });
         }
     }
 
@@ -247,7 +260,9 @@ impl Shard {
     fn checkpoint(&mut self) {
         self.broker.timers.set(Timer::Checkpoint, Some(Nanos(self.broker.now.0 + CHECKPOINT_INTERVAL_NS)));
         let partitions = self.broker.replicas.checkpoint();
-        self.controller.send(Mail::Checkpoints { from: self.broker.shard, partitions });
+        if self.bus.send(CONTROLLER, Mail::Checkpoints { partitions }).is_err() {
+            tracing::warn!("the controller's shard takes no mail: the next checkpoint follows in a minute");
+        }
     }
 
     fn take_image(&mut self) {
@@ -256,20 +271,20 @@ impl Shard {
         }
     }
 
-    fn take_mail(&mut self, mail: Mail) {
+    fn take_mail(&mut self, from: ShardId, mail: Mail) {
         match mail {
-            Mail::Call { from, call_id, call } => {
+            Mail::Call { call_id, call } => {
                 if let Some(desk) = &mut self.desk {
                     desk.take_call(from, call_id, call, self.broker.wall_ms);
                 }
             }
             Mail::Answer { call_id, outcome } => self.calls.answered(&mut self.broker, call_id, outcome),
-            Mail::Settled { from, version } => {
+            Mail::Settled { version } => {
                 if let Some(desk) = &mut self.desk {
                     desk.take_settled(from, version);
                 }
             }
-            Mail::Checkpoints { from, partitions } => {
+            Mail::Checkpoints { partitions } => {
                 if let Some(desk) = &mut self.desk {
                     desk.take_checkpoints(from, partitions);
                 }
@@ -280,10 +295,7 @@ impl Shard {
 
     fn signalled(&mut self, signal: i32) {
         tracing::info!(signal, "stopping");
-        if let Some(desk) = &self.desk {
-            desk.stop_others();
-        }
-        self.stopping = true;
+        self.stop_all();
     }
 
     // --- the end -----------------------------------------------------------------------------------------------------

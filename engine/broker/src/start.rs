@@ -35,7 +35,7 @@ use crate::controller_desk::Desk;
 use crate::event_loop::EventLoop;
 use crate::front::Front;
 use crate::limits::{self, Budget};
-use crate::mail::{Address, Mailbox, Newest};
+use crate::mail::{Address, Bus, Newest};
 use crate::metadata::image::{Image, ShardId};
 use crate::settings::Settings;
 use crate::shard::Shard;
@@ -67,8 +67,8 @@ struct Loaded {
 
 /// What main tells a shard.
 enum Go {
-    Lead { ports: Vec<u16>, addresses: Vec<Address> },
-    Load { loaded: Loaded, controller: Address },
+    Lead { ports: Vec<u16> },
+    Load { loaded: Loaded, addresses: Vec<Address> },
     Serve,
 }
 
@@ -143,14 +143,13 @@ fn bring_up(settings: &Settings, goes: &[Sender<Go>], hear: &Receiver<Said>) -> 
     bound.sort_by_key(|one| one.shard);
     let ports: Vec<u16> = bound.iter().map(|one| one.port).collect();
     let addresses: Vec<Address> = bound.iter().map(|one| one.address.clone()).collect();
-    let controller = addresses[0].clone();
-    tell(0, Go::Lead { ports: ports.clone(), addresses })?;
+    tell(0, Go::Lead { ports: ports.clone() })?;
     let loaded = match hear.recv() {
         Ok(Said::Loaded(loaded)) => loaded,
         other => return Err(failure(other)),
     };
     for shard in 0..goes.len() {
-        tell(shard, Go::Load { loaded: loaded.clone(), controller: controller.clone() })?;
+        tell(shard, Go::Load { loaded: loaded.clone(), addresses: addresses.clone() })?;
     }
     for _ in goes {
         match hear.recv() {
@@ -206,7 +205,7 @@ impl Context {
         let mut driver = self.open_driver()?;
         let (listener, port) = self.bind(driver.as_mut())?;
         let waker = driver.waker().map_err(|error| format!("a waker could not be made: {error}"))?;
-        let (mailbox, address) = Mailbox::new(self.settings.shards(), waker);
+        let address = Address::new(self.settings.shards(), waker);
         self.say(Said::Bound(Bound {
             shard: self.shard,
             port,
@@ -217,12 +216,12 @@ impl Context {
         let mut lead = None;
         let loaded = loop {
             match self.wait.recv() {
-                Ok(Go::Lead { ports, addresses }) => lead = Some(self.lead(driver.as_mut(), &ports, addresses)?),
-                Ok(Go::Load { loaded, controller }) => break (loaded, controller),
+                Ok(Go::Lead { ports }) => lead = Some(self.lead(driver.as_mut(), &ports)?),
+                Ok(Go::Load { loaded, addresses }) => break (loaded, addresses),
                 Ok(Go::Serve) | Err(_) => return Ok(()),
             }
         };
-        self.serve(driver, listener, mailbox, lead, loaded)
+        self.serve(driver, listener, lead, loaded)
     }
 
     fn say(&self, said: Said) -> Result<(), StartError> {
@@ -273,7 +272,7 @@ impl Context {
     }
 
     /// Shard 0: the folder's lock, the metadata log, the first image.
-    fn lead(&self, driver: &mut dyn Driver, ports: &[u16], addresses: Vec<Address>) -> Result<Desk, StartError> {
+    fn lead(&self, driver: &mut dyn Driver, ports: &[u16]) -> Result<Desk, StartError> {
         let files = driver.files();
         let boot_id = host::boot_id().map_err(|error| error.to_string())?;
         let options = LogDirOptions {
@@ -290,7 +289,7 @@ impl Context {
             checkpointed.insert(name, one);
         }
         let startup = dir.startup();
-        let desk = Desk::open(&files, dir, &self.settings, ports, addresses, driver)?;
+        let desk = Desk::open(&files, dir, &self.settings, ports, driver)?;
         self.say(Said::Loaded(Loaded {
             newest: desk.newest(),
             image: desk.newest().latest(),
@@ -305,9 +304,8 @@ impl Context {
         self,
         driver: Box<dyn Driver>,
         listener: Listener,
-        mailbox: Mailbox,
         desk: Option<Desk>,
-        (loaded, controller): (Loaded, Address),
+        (loaded, addresses): (Loaded, Vec<Address>),
     ) -> Result<(), StartError> {
         let (settings, files) = (&self.settings, driver.files());
         let front = Front::new(Arc::clone(settings), Rc::clone(&files), driver.buffers(), self.budget);
@@ -322,16 +320,19 @@ impl Context {
             // Every shard is ready: from here on a kill leaves only unfinished tails.
             desk.dir().recovered().map_err(|error| error.to_string())?;
         }
-        let shard = Shard::new(broker, front, mailbox, (controller, desk), loaded.newest);
+        let shard = Shard::new(broker, front, Bus::new(ShardId(self.shard), addresses), desk, loaded.newest);
         let mut event_loop = EventLoop::new(driver, listener, settings.socket_options(), shard);
-        event_loop.run().map_err(|error| format!("shard {}: {error}", self.shard))?;
+        let served = event_loop.run().map_err(|error| format!("shard {}: {error}", self.shard));
         let mut shard = event_loop.into_shard();
-        drop(self.closed.send(shard.close_partitions()));
+        let (checkpoints, is_clean) = shard.close_partitions();
+        // A driver that failed may not have done what it was asked to.
+        drop(self.closed.send((checkpoints, is_clean && served.is_ok())));
         drop(self.closed);
-        match (self.all_closed, shard.take_desk()) {
+        let noted = match (self.all_closed, shard.take_desk()) {
             (Some(all_closed), Some(desk)) => note_stop(&all_closed, desk),
             _ => Ok(()),
-        }
+        };
+        served.and(noted)
     }
 }
 
