@@ -8,7 +8,7 @@
 use ringlog_io::Nanos;
 
 use super::metrics::{Metrics, average};
-use crate::client::{NetworkStats, Tally};
+use crate::client::{NetworkStats, NodeId, Tally};
 
 /// What is asked of a client for its table.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +74,7 @@ impl Observed<'_> {
 
     fn put_nodes(&self, metrics: &mut Metrics) {
         for (id, stats) in self.tally.nodes() {
-            let tags = format!("{}, node-id=node-{id}", self.tags());
+            let tags = format!("{}, node-id=node-{}", self.tags(), kafka_s_id(id));
             let mut put =
                 |name: &str, value: f64| metrics.number(&format!("{}-node-metrics", self.kind), &tags, name, value);
             put("incoming-byte-rate", stats.received_bytes as f64 / self.elapsed_s());
@@ -117,6 +117,11 @@ impl Observed<'_> {
     }
 }
 
+/// Java's clients number bootstrap servers -1, -2, ..; ours from the lowest number up.
+fn kafka_s_id(id: NodeId) -> NodeId {
+    if id < 0 { NodeId::MIN - id - 1 } else { id }
+}
+
 /// A maximum, NaN of nothing.
 pub(crate) fn maximum(max: u64, count: u64) -> f64 {
     if count == 0 { f64::NAN } else { max as f64 }
@@ -140,6 +145,8 @@ mod tests {
         let network = NetworkStats { requests: 4, answers: 4, sent_bytes: 400, ..NetworkStats::default() };
         let mut tally = Tally::default();
         tally.sent(1, 100);
+        tally.sent(NodeId::MIN, 60);
+        tally.sent(NodeId::MIN + 1, 70);
         let observed = Observed {
             kind: "producer",
             client_id: "c",
@@ -168,6 +175,8 @@ mod tests {
         assert_eq!(of("producer-metrics:request-size-avg:{client-id=c}"), "100.000");
         assert_eq!(of("producer-metrics:select-total:{client-id=c}"), "7.000");
         assert_eq!(of("producer-node-metrics:request-total:{client-id=c, node-id=node-1}"), "1.000");
+        assert_eq!(of("producer-node-metrics:outgoing-byte-total:{client-id=c, node-id=node--1}"), "60.000");
+        assert_eq!(of("producer-node-metrics:outgoing-byte-total:{client-id=c, node-id=node--2}"), "70.000");
         assert_eq!(of("producer-node-metrics:request-latency-max:{client-id=c, node-id=node-1}"), "NaN");
         assert_eq!(of("app-info:start-time-ms:{client-id=c}"), "3000");
         let count = format!("{}.000", table.lines().count() - 2);

@@ -17,10 +17,13 @@
 //!
 //! Invariants:
 //! - Memory: what every batch was charged plus what is free is `buffer.memory` (a batch is charged
-//!   `max(batch.size, its first record)`, as Kafka's BufferPool does).
+//!   `max(batch.size, its first record)`, as Kafka's BufferPool does). A batch that will be compressed takes more while it
+//!   is open, is charged for it, and is packed as soon as it is closed: what is charged is what is held.
 //! - Only the last batch of a queue is open.
 //! - With idempotence the sequences of a partition go out without gaps under one producer epoch; a batch that is tried
-//!   again goes alone, lowest sequence first; a gap ends the epoch (KIP-360) before anything else is sent.
+//!   again goes alone, lowest sequence first; a gap ends the epoch (KIP-360) before anything new is sent.
+//! - A batch that may be written goes out again with its own epoch and sequence alone, whatever happened meanwhile: the
+//!   broker knows it by these. An epoch begins only where no such batch is left.
 //! - In a transaction a partition's batches go out only once the partition is in it, and a gap waits for the
 //!   transaction's end: the epoch is the coordinator's to raise.
 //! - With `max.in.flight = 1` a partition has one batch in flight: order holds without idempotence.
@@ -35,6 +38,7 @@ mod split;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use ringlog_wire::batch::HEADER_LEN;
 use ringlog_wire::compression::{Codec, Scratch};
 
 use super::batch::Sealing;
@@ -269,16 +273,14 @@ impl Accumulator {
         }
     }
 
-    /// Compressed bytes per raw byte, with Kafka's margin; 1 without compression.
-    fn estimation(&self, topic: Topic) -> f32 {
-        if self.limits.compression.codec == Codec::None {
-            return 1.0;
-        }
-        self.topics[topic.0].compression_ratio * COMPRESSION_ESTIMATION_FACTOR
+    /// Compressed bytes per raw byte, as a batch that begins now is guessed; `None` without compression.
+    fn estimation(&self, topic: Topic) -> Option<f32> {
+        (self.limits.compression.codec != Codec::None).then(|| self.topics[topic.0].compression_ratio)
     }
 
+    /// What the records of a batch came to, headers left out (CompressionRatioEstimator.updateEstimation).
     fn learn_ratio(&mut self, topic: Topic, raw_len: usize, len: usize) {
-        let seen = len as f32 / raw_len.max(1) as f32;
+        let seen = (len - HEADER_LEN) as f32 / (raw_len - HEADER_LEN).max(1) as f32;
         let ratio = &mut self.topics[topic.0].compression_ratio;
         *ratio = if seen > *ratio {
             seen.max(*ratio + RATIO_DETERIORATE_STEP)
@@ -292,10 +294,7 @@ impl Accumulator {
     }
 }
 
-/// The bytes that a batch will take, from its raw length.
-fn estimate(raw_len: usize, ratio: f32) -> usize {
-    if ratio == 1.0 { raw_len } else { (raw_len as f32 * ratio) as usize }
-}
-
+#[cfg(test)]
+mod sequences_tests;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   open    | room for the header | record | record | ...        records are written here once, in place
+//!   packed  | room for the header | their compressed form        closed; where a codec is set
 //!   sealed  | header (61 bytes)   | record | record | ...        header and CRC filled in; bytes never change again
 //!                                 '- or their compressed form
 //!   marks   [ Mark, Mark, ... ]                                  one small entry per record, reused
@@ -109,6 +110,10 @@ impl RecordBytes<'_> {
 #[derive(Debug)]
 pub(crate) struct OpenBatch {
     buf: Buf,
+    /// What the records took before they were compressed, header included.
+    packed: Option<usize>,
+    /// The largest record, as [`RecordBytes::batch_len_max`] counts it.
+    record_len_max: usize,
     marks: Vec<Mark>,
     base_timestamp_ms: i64,
     max_timestamp_ms: i64,
@@ -119,7 +124,7 @@ impl OpenBatch {
     pub(crate) fn new(mut buf: Buf, mut marks: Vec<Mark>) -> Self {
         buf.vec().resize(HEADER_LEN, 0);
         marks.clear();
-        Self { buf, marks, base_timestamp_ms: 0, max_timestamp_ms: i64::MIN }
+        Self { buf, packed: None, record_len_max: 0, marks, base_timestamp_ms: 0, max_timestamp_ms: i64::MIN }
     }
 
     /// Records so far.
@@ -129,7 +134,46 @@ impl OpenBatch {
 
     /// Bytes so far, header included, uncompressed.
     pub(crate) fn raw_len(&self) -> usize {
+        self.packed.unwrap_or(self.buf.len())
+    }
+
+    /// Bytes as they lie here, header included.
+    pub(crate) fn len(&self) -> usize {
         self.buf.len()
+    }
+
+    /// The largest record (ProducerBatch.maxRecordSize).
+    pub(crate) fn record_len_max(&self) -> usize {
+        self.record_len_max
+    }
+
+    pub(crate) fn is_packed(&self) -> bool {
+        self.packed.is_some()
+    }
+
+    /// Makes room for so many bytes together.
+    pub(crate) fn reserve(&mut self, len: usize) {
+        let bytes = self.buf.vec();
+        bytes.reserve_exact(len.saturating_sub(bytes.len()));
+    }
+
+    /// Compresses the records where a codec is set, into a buffer that has room for `len_hint` bytes at first.
+    pub(crate) fn pack(
+        &mut self,
+        compression: Compression,
+        len_hint: usize,
+        scratch: &mut Scratch,
+        take_buffer: &mut dyn FnMut(usize) -> Buf,
+    ) -> Result<(), CompressionError> {
+        if compression.codec == Codec::None || self.is_packed() {
+            return Ok(());
+        }
+        let mut packed = take_buffer(len_hint);
+        packed.vec().resize(HEADER_LEN, 0);
+        compression::compress(compression.codec, compression.level, &self.buf[HEADER_LEN..], packed.vec(), scratch)?;
+        self.packed = Some(self.buf.len());
+        self.buf = packed;
+        Ok(())
     }
 
     /// Exact bytes that a record would add.
@@ -160,6 +204,7 @@ impl OpenBatch {
         if self.marks.is_empty() {
             self.base_timestamp_ms = record.timestamp_ms;
         }
+        self.record_len_max = self.record_len_max.max(record.batch_len_max());
         self.max_timestamp_ms = self.max_timestamp_ms.max(record.timestamp_ms);
         let offset_delta = to_i64(self.marks.len());
         let bytes = self.buf.vec();
@@ -190,19 +235,14 @@ impl OpenBatch {
 
     /// Compresses what is to be compressed, fills in the header and gives the bytes that go out.
     pub(crate) fn seal(
-        self,
+        mut self,
         Sealing { compression, transactional }: Sealing,
         stamp: ProducerStamp,
         scratch: &mut Scratch,
         take_buffer: &mut dyn FnMut(usize) -> Buf,
     ) -> Result<(Slice, Vec<Mark>), CompressionError> {
+        self.pack(compression, self.buf.len(), scratch, take_buffer)?;
         let mut buf = self.buf;
-        if compression.codec != Codec::None {
-            let mut packed = take_buffer(buf.len());
-            packed.vec().resize(HEADER_LEN, 0);
-            compression::compress(compression.codec, compression.level, &buf[HEADER_LEN..], packed.vec(), scratch)?;
-            buf = packed;
-        }
         let count = i32::try_from(self.marks.len()).expect("a batch is smaller than 2 GiB");
         let header = BatchHeader {
             batch_length: i32::try_from(buf.len() - LENGTH_OVERHEAD).expect("a batch is smaller than 2 GiB"),

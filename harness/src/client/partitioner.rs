@@ -1,7 +1,7 @@
 //! Which partition a record without one goes to: Kafka's built-in partitioner, and the sticky one of 3.9 and before.
 //!
 //! Keyed records: `toPositive(murmur2(key)) % partitions`. The others stay on one partition until `batch.size` bytes
-//! went there, then move on (KIP-794):
+//! (estimated, after compression) went there, then move on (KIP-794):
 //!
 //! ```text
 //!   appended >= batch.size  and the partition's last batch is closed   -> switch
@@ -54,13 +54,20 @@ impl Sticky {
         self.current = None;
     }
 
-    /// Counts what was appended and says whether the next record goes elsewhere.
-    pub(crate) fn appended(&mut self, bytes: usize, batch_size: usize, all_batches_closed: bool) {
+    /// The current partition, where there is one.
+    pub(crate) fn current(&self) -> Option<usize> {
+        self.current
+    }
+
+    /// Counts what was appended, as its batch is estimated to grow. True where the next record goes elsewhere
+    /// (BuiltInPartitioner.updatePartitionInfo).
+    pub(crate) fn appended(&mut self, bytes: usize, batch_size: usize, all_batches_closed: bool) -> bool {
         self.appended += bytes;
-        let over = self.appended >= batch_size && all_batches_closed;
-        if over || self.appended >= 2 * batch_size.max(1) {
+        let is_over = self.appended >= batch_size && all_batches_closed || self.appended >= 2 * batch_size;
+        if is_over {
             self.reset();
         }
+        is_over
     }
 }
 

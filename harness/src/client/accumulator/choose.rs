@@ -32,6 +32,11 @@ impl Accumulator {
         if let Some(key) = key.filter(|_| !self.limits.ignore_keys) {
             return Some((keyed_partition(key, queues.partitions.len()), false));
         }
+        // RecordAccumulator.partitionChanged: what waited for the partition's batches to be full, or gone.
+        let current = queues.sticky.current().and_then(|current| queues.partitions.get(current));
+        if current.is_some_and(|at| at.queue.back().is_none_or(|last| last.closed)) {
+            queues.sticky.appended(0, self.limits.batch_size, true);
+        }
         let (partitions, times, timeout_ns) =
             (&queues.partitions, &self.node_times, self.limits.availability_timeout_ns);
         let load = |(partition, at): (usize, &Partition)| Load {

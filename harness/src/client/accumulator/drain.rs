@@ -4,7 +4,7 @@ use ringlog_io::Buf;
 
 use super::super::{NodeId, Topic};
 use super::sent::Queued;
-use super::{Accumulator, Partition, SentBatch, estimate};
+use super::{Accumulator, Partition, SentBatch};
 
 enum Drained {
     Nothing,
@@ -46,17 +46,16 @@ impl Accumulator {
             return true;
         }
         let Some(identity) = self.identity else { return false };
-        if at.in_flight > 0 && (at.epoch_is_over || at.identity != Some(identity)) {
-            return false;
-        }
         if self.limits.transactional && !self.may_drain_in_transaction(at, identity) {
             return false;
         }
         match at.again.front() {
-            Some(again) if !at.epoch_is_over => {
-                !again.has_stamp() || at.outstanding.front() == Some(&again.stamp.sequence)
+            // The next in line, and alone: RecordAccumulator.shouldStopDrainBatchesForPartition.
+            Some(again) => {
+                at.outstanding.front() == Some(&again.stamp.sequence) && (at.in_flight == 0 || !at.epoch_is_over)
             }
-            _ => true,
+            // What is new waits for the end of what is old, where another epoch begins between them.
+            None => at.outstanding.is_empty() || (!at.epoch_is_over && at.identity == Some(identity)),
         }
     }
 
@@ -109,24 +108,23 @@ impl Accumulator {
         (room, is_first): (usize, bool),
         take_buffer: &mut dyn FnMut(usize) -> Buf,
     ) -> Drained {
-        let ratio = self.estimation(topic);
         let at = &self.topics[topic.0].partitions[partition];
         if !self.may_drain(at) || at.again.front().is_some_and(|again| rested_at(at, again) > now_ns) {
             return Drained::Nothing;
         }
         let len = match (at.again.front(), at.queue.front()) {
             (Some(again), _) => again.bytes.len(),
-            (None, Some(first)) => estimate(first.batch.raw_len(), ratio),
+            (None, Some(first)) => first.estimated_len(),
             (None, None) => return Drained::Nothing,
         };
         if len > room && !is_first {
             return Drained::DoesNotFit;
         }
-        if !self.renew_epoch(topic, partition) {
+        if self.begins_epoch(topic, partition) && !self.renew_epoch(topic, partition) {
             return Drained::Nothing;
         }
         let mut sent = match self.at(topic, partition).again.pop_front() {
-            Some(again) => self.stamp_again(again),
+            Some(again) => again,
             None => self.seal_first(topic, partition, take_buffer),
         };
         let at = self.at(topic, partition);
@@ -136,15 +134,17 @@ impl Accumulator {
     }
 
     fn seal_first(&mut self, topic: Topic, partition: usize, take_buffer: &mut dyn FnMut(usize) -> Buf) -> SentBatch {
-        let Queued { batch, birth, .. } = self.at(topic, partition).queue.pop_front().expect("the caller saw one");
+        let mut queued = self.at(topic, partition).queue.pop_front().expect("the caller saw one");
+        self.free += queued.pack(self.limits.compression, &mut self.scratch, take_buffer);
+        let Queued { batch, birth, .. } = queued;
         let stamp = self.next_stamp(topic, partition, batch.count());
-        let raw_len = batch.raw_len();
+        let (raw_len, record_len_max) = (batch.raw_len(), batch.record_len_max());
         // Every codec takes any input; only a level that the settings refused before could fail.
         let sealed = batch
             .seal(self.limits.seal(), stamp, &mut self.scratch, take_buffer)
             .expect("a codec that takes any bytes");
         self.learn_ratio(topic, raw_len, sealed.0.len());
-        SentBatch::new(birth, sealed, stamp, raw_len)
+        SentBatch { record_len_max, ..SentBatch::new(birth, sealed, stamp, raw_len) }
     }
 }
 

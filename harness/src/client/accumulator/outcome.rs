@@ -16,9 +16,9 @@ impl Accumulator {
     }
 
     /// A batch was refused, or its connection was lost. Gives it back where it is given up.
-    pub(crate) fn refused(&mut self, mut batch: SentBatch, how: Refusal, now_ns: u64) -> Option<SentBatch> {
+    pub(crate) fn refused(&mut self, mut batch: SentBatch, answer: Refusal, now_ns: u64) -> Option<SentBatch> {
         self.land(&batch);
-        let how = self.resolve(&batch, how);
+        let how = self.resolve(&batch, answer);
         let expired = now_ns >= batch.created_ns().saturating_add(self.limits.delivery_timeout_ns);
         if how == Refusal::Fail || expired || batch.attempts >= self.limits.retries {
             self.give_up(&batch);
@@ -26,6 +26,12 @@ impl Accumulator {
         }
         let pause = self.limits.backoff.jittered(batch.attempts, self.choice.fraction());
         self.at(batch.topic, batch.partition).epoch_is_over |= how == Refusal::NewEpoch;
+        batch.may_be_written = match answer {
+            Refusal::RetryAsIs => true,
+            // The broker speaks of its sequence: it is not there.
+            Refusal::OutOfOrder | Refusal::NewEpoch => false,
+            Refusal::Retry | Refusal::Fail => batch.may_be_written,
+        };
         batch.retry_at_ns = now_ns.saturating_add(nanos(pause));
         batch.attempts += 1;
         self.requeue(batch);

@@ -1,9 +1,15 @@
 //! A batch from its first record to its end.
 
-use ringlog_io::Slice;
+use ringlog_io::{Buf, Slice};
+
+use ringlog_wire::Uuid;
+use ringlog_wire::batch::HEADER_LEN;
+use ringlog_wire::compression::Scratch;
 
 use super::super::batch::{OpenBatch, ProducerStamp};
+use super::super::config::Compression;
 use super::super::{Mark, Topic};
+use super::COMPRESSION_ESTIMATION_FACTOR;
 
 /// Where a batch's records stand among its partition's: batches are numbered as they are begun; the parts of a batch
 /// that was split share its number and go by their first record.
@@ -30,9 +36,31 @@ pub(super) struct Queued {
     pub(super) birth: Birth,
     pub(super) limit: usize,
     pub(super) closed: bool,
+    /// Compressed bytes per raw byte, as they were guessed when the batch was begun; `None` without compression.
+    pub(super) ratio: Option<f32>,
 }
 
 impl Queued {
+    /// The bytes that the batch will take (MemoryRecordsBuilder.estimatedBytesWritten, 32-bit floats and all).
+    pub(super) fn estimated_len(&self) -> usize {
+        let raw_len = self.batch.raw_len();
+        let Some(ratio) = self.ratio else { return raw_len };
+        HEADER_LEN + ((raw_len - HEADER_LEN) as f32 * ratio * COMPRESSION_ESTIMATION_FACTOR) as usize
+    }
+
+    /// Compresses the records where a codec is set. Gives the memory that is free by it.
+    pub(super) fn pack(
+        &mut self,
+        compression: Compression,
+        scratch: &mut Scratch,
+        take_buffer: &mut dyn FnMut(usize) -> Buf,
+    ) -> usize {
+        // Every codec takes any input; only a level that the settings refused before could fail.
+        self.batch.pack(compression, self.limit, scratch, take_buffer).expect("a codec that takes any bytes");
+        let kept = self.limit.max(self.batch.len()).min(self.birth.charged);
+        std::mem::replace(&mut self.birth.charged, kept) - kept
+    }
+
     /// As a batch that never went out: its bytes are gone.
     pub(super) fn unsent(self) -> SentBatch {
         SentBatch::new(self.birth, (Slice::from(Vec::new()), self.batch.into_marks()), ProducerStamp::NONE, 0)
@@ -46,11 +74,16 @@ pub(crate) struct SentBatch {
     pub(crate) partition: usize,
     pub(crate) bytes: Slice,
     pub(crate) marks: Vec<Mark>,
+    /// The topic's id in the request that it last went out with.
+    pub(crate) topic_id: Uuid,
     pub(super) birth: Birth,
     pub(super) stamp: ProducerStamp,
     pub(super) raw_len: usize,
+    pub(super) record_len_max: usize,
     pub(super) attempts: u32,
     pub(super) retry_at_ns: u64,
+    /// It went out, and no answer said whether the broker has it: only its own sequence may go out with it again.
+    pub(super) may_be_written: bool,
     /// The partition's count of leaders when it last went out.
     pub(super) led: u64,
     /// It is a part of a larger one.
@@ -65,14 +98,22 @@ impl SentBatch {
             partition,
             bytes,
             marks,
+            topic_id: Uuid::ZERO,
             birth,
             stamp,
             raw_len,
+            record_len_max: 0,
             attempts: 0,
             retry_at_ns: 0,
+            may_be_written: false,
             led: 0,
             is_part: false,
         }
+    }
+
+    /// The largest of its records as Kafka counts them (ProducerBatch.maxRecordSize).
+    pub(crate) fn record_len_max(&self) -> usize {
+        self.record_len_max
     }
 
     /// Bytes before compression.
@@ -105,8 +146,10 @@ impl SentBatch {
 /// What to do with a batch that the broker refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// Try again, after the backoff.
+    /// Try again, after the backoff: the broker did not take it.
     Retry,
+    /// Try again, as it is: the answer was lost, or leaves open whether the broker has it.
+    RetryAsIs,
     /// Try again under a new epoch: the broker does not know the producer's state any more.
     NewEpoch,
     /// The sequence did not fit: an earlier batch is missing (try again), or the state is lost (a new epoch).

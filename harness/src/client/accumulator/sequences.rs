@@ -31,14 +31,22 @@ impl Accumulator {
         partitions.for_each(|at| at.in_transaction = false);
     }
 
-    /// Where the epoch is over or a newer one is there (and nothing is in flight): sequences begin again at 0.
-    /// False where the epochs are used up: a new producer id is wanted first.
+    /// Whether what goes out next of the partition is the first of another epoch: the last one is over and nothing may be
+    /// written under it, or it is not the producer's any more and all that went out under it is done.
+    pub(super) fn begins_epoch(&self, topic: Topic, partition: usize) -> bool {
+        let at = &self.topics[topic.0].partitions[partition];
+        match at.again.front() {
+            // Sequences are written in order: what stands behind one that is not written is not written either.
+            Some(again) => at.epoch_is_over && at.in_flight == 0 && !again.may_be_written,
+            None => at.outstanding.is_empty() && (at.epoch_is_over || at.identity != self.identity),
+        }
+    }
+
+    /// Begins an epoch: sequences begin again at 0, with what waits to be tried again (TxnPartitionEntry
+    /// .startSequencesAtBeginning). False where the epochs are used up: a new producer id is wanted first.
     pub(super) fn renew_epoch(&mut self, topic: Topic, partition: usize) -> bool {
         let Some((id, epoch)) = self.identity else { return true };
         let at = &mut self.topics[topic.0].partitions[partition];
-        if at.in_flight > 0 || (!at.epoch_is_over && at.identity == Some((id, epoch))) {
-            return true;
-        }
         if at.epoch_is_over && at.identity == Some((id, epoch)) {
             // Kafka bumps the epoch by itself here; at its end the broker gives a new id.
             self.identity = epoch.checked_add(1).filter(|next| *next < i16::MAX).map(|next| (id, next));
@@ -51,8 +59,10 @@ impl Accumulator {
         at.sequence_next = 0;
         at.acked_sequence_next = 0;
         at.outstanding.clear();
-        for again in &mut at.again {
-            again.stamp = ProducerStamp::NONE;
+        for mut again in std::mem::take(&mut at.again) {
+            again.stamp = self.next_stamp(topic, partition, again.marks.len());
+            again.bytes = restamp(&again.bytes, again.stamp).expect("a batch that we sealed");
+            self.at(topic, partition).again.push_back(again);
         }
         true
     }
@@ -67,14 +77,6 @@ impl Accumulator {
         at.sequence_next = add_sequence(sequence, records);
         at.outstanding.push_back(sequence);
         ProducerStamp { id, epoch, sequence }
-    }
-
-    pub(super) fn stamp_again(&mut self, mut batch: SentBatch) -> SentBatch {
-        if self.limits.idempotence && !batch.has_stamp() {
-            batch.stamp = self.next_stamp(batch.topic, batch.partition, batch.marks.len());
-            batch.bytes = restamp(&batch.bytes, batch.stamp).expect("a batch that we sealed");
-        }
-        batch
     }
 
     /// A sequence that was given out is accounted for. False where it was not (or is of another epoch).

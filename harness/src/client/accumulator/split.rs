@@ -88,7 +88,7 @@ impl Accumulator {
         let (last, mut first, mut stamp) = (parts.len() - 1, whole.birth.place.first, whole.stamp);
         let mut out = Vec::with_capacity(parts.len());
         for (at, part) in parts.into_iter().enumerate() {
-            let (count, raw_len) = (part.count(), part.raw_len());
+            let (count, raw_len, record_len_max) = (part.count(), part.raw_len(), part.record_len_max());
             let charged = if at == last { whole.birth.charged } else { 0 };
             let place = Place { first, ..whole.birth.place };
             let sealed = part
@@ -96,6 +96,7 @@ impl Accumulator {
                 .expect("a codec that takes any bytes");
             let mut batch = SentBatch::new(Birth { charged, place, ..whole.birth }, sealed, stamp, raw_len);
             batch.is_part = true;
+            batch.record_len_max = record_len_max;
             batch.led = whole.led;
             out.push(batch);
             first += u32::try_from(count).unwrap_or(0);

@@ -1,6 +1,5 @@
-//! The accumulator against a model of a broker that loses requests and answers.
+//! Batches, memory, partitions: what goes when, and where.
 
-use proptest::prelude::*;
 use ringlog_wire::batch::{Batch, BatchHeader};
 use ringlog_wire::compression::Codec;
 
@@ -9,9 +8,9 @@ use super::*;
 use crate::client::RecordHeader;
 use ringlog_io::Buf;
 
-const NODE: NodeId = 1;
+pub(super) const NODE: NodeId = 1;
 
-fn limits() -> Limits {
+pub(super) fn limits() -> Limits {
     Limits {
         batch_size: 300,
         linger_ns: 1000,
@@ -31,7 +30,7 @@ fn limits() -> Limits {
     }
 }
 
-fn accumulator(limits: Limits, partitions: usize) -> (Accumulator, Topic) {
+pub(super) fn accumulator(limits: Limits, partitions: usize) -> (Accumulator, Topic) {
     let mut accumulator = Accumulator::new(limits, 7);
     let topic = accumulator.topic("t");
     accumulator.set_leaders(topic, &vec![(Some(NODE), 0); partitions]);
@@ -39,17 +38,17 @@ fn accumulator(limits: Limits, partitions: usize) -> (Accumulator, Topic) {
     (accumulator, topic)
 }
 
-fn buffer(len: usize) -> Buf {
+pub(super) fn buffer(len: usize) -> Buf {
     Buf::from(Vec::with_capacity(len))
 }
 
-fn append(accumulator: &mut Accumulator, to: (Topic, Option<usize>), value: &[u8], now_ns: u64) -> Appended {
+pub(super) fn append(accumulator: &mut Accumulator, to: (Topic, Option<usize>), value: &[u8], now_ns: u64) -> Appended {
     let record = RecordBytes { timestamp_ms: 0, key: None, value, headers: &[] };
     let mark = Mark { intended_ns: now_ns, sent_ns: now_ns, tag: 0, bytes: 0 };
     accumulator.append(to, &record, mark, &mut buffer, |_, _| now_ns)
 }
 
-fn values(batch: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn values(batch: &[u8]) -> Vec<Vec<u8>> {
     let batch = Batch::parse(batch).unwrap();
     batch.check_crc().unwrap();
     let mut scratch = Scratch::new();
@@ -57,7 +56,7 @@ fn values(batch: &[u8]) -> Vec<Vec<u8>> {
     records.map(|record| record.unwrap().value.unwrap().to_vec()).collect()
 }
 
-fn no_batches(batches: &[SentBatch]) -> bool {
+pub(super) fn no_batches(batches: &[SentBatch]) -> bool {
     batches.is_empty()
 }
 
@@ -209,104 +208,6 @@ fn in_a_transaction_nothing_goes_before_the_coordinator_knows_the_partition() {
     assert!(!accumulator.is_in_transaction(topic, 1));
 }
 
-/// A partition's log as Kafka's ProducerStateManager keeps it, for one producer.
-#[derive(Default)]
-struct Log {
-    epoch: i16,
-    next: i32,
-    recent: Vec<i32>,
-    values: Vec<Vec<u8>>,
-}
-
-enum Verdict {
-    Taken,
-    OutOfOrder,
-}
-
-impl Log {
-    fn append(&mut self, bytes: &[u8]) -> Verdict {
-        let header = BatchHeader::parse(bytes).unwrap();
-        if header.producer_epoch > self.epoch {
-            (self.epoch, self.next) = (header.producer_epoch, 0);
-            self.recent.clear();
-        }
-        assert_eq!(header.producer_epoch, self.epoch, "an older epoch never comes back");
-        if self.recent.contains(&header.base_sequence) {
-            return Verdict::Taken;
-        }
-        if header.base_sequence != self.next {
-            return Verdict::OutOfOrder;
-        }
-        self.next += header.record_count;
-        self.recent.push(header.base_sequence);
-        if self.recent.len() > 5 {
-            self.recent.remove(0);
-        }
-        self.values.extend(values(bytes));
-        Verdict::Taken
-    }
-}
-
-/// What happens to a request.
-#[derive(Clone, Copy, Debug)]
-enum Fate {
-    Answered,
-    RequestLost,
-    AnswerLost,
-}
-
-fn fate() -> impl Strategy<Value = Fate> {
-    prop_oneof![3 => Just(Fate::Answered), 1 => Just(Fate::RequestLost), 1 => Just(Fate::AnswerLost)]
-}
-
-/// Requests in flight on one connection: a loss takes all that were sent after it too, as a closed socket does.
-fn deliver(accumulator: &mut Accumulator, logs: &mut [Log], flight: Vec<SentBatch>, fate: Fate, lost: &mut bool) {
-    for batch in flight {
-        let reached = !*lost && !matches!(fate, Fate::RequestLost);
-        let verdict = reached.then(|| logs[batch.partition].append(&batch.bytes));
-        *lost |= !matches!(fate, Fate::Answered);
-        let refusal = match verdict {
-            Some(Verdict::Taken) if matches!(fate, Fate::Answered) => {
-                accumulator.done(&batch);
-                continue;
-            }
-            Some(Verdict::OutOfOrder) if matches!(fate, Fate::Answered) => Refusal::OutOfOrder,
-            _ => Refusal::Retry,
-        };
-        assert!(accumulator.refused(batch, refusal, 0).is_none(), "nothing is given up");
-    }
-}
-
-proptest! {
-    #[test]
-    fn idempotence_keeps_every_record_once_and_in_order(
-        sizes in prop::collection::vec((0usize..3, 1usize..400), 1..120),
-        fates in prop::collection::vec((1usize..6, fate()), 1..60),
-    ) {
-        let (mut accumulator, topic) = accumulator(Limits { buffer_memory: 1 << 20, ..limits() }, 3);
-        let (mut logs, mut wanted) = ([Log::default(), Log::default(), Log::default()], vec![Vec::new(); 3]);
-        let mut next = sizes.iter().enumerate();
-        for (in_flight, fate) in fates.iter().chain(std::iter::repeat_n(&(5, Fate::Answered), 400)) {
-            for (number, (partition, size)) in next.by_ref().take(5) {
-                let value: Vec<u8> = number.to_be_bytes().into_iter().cycle().take(*size).collect();
-                append(&mut accumulator, (topic, Some(*partition)), &value, 0);
-                wanted[*partition].push(value);
-            }
-            let requests: Vec<Vec<SentBatch>> = (0..*in_flight).map(|_| accumulator.drain(NODE, 10_000, &mut buffer)).collect();
-            let mut lost = false;
-            for (place, flight) in requests.into_iter().enumerate() {
-                let fate = if place == 0 { *fate } else { Fate::Answered };
-                deliver(&mut accumulator, &mut logs, flight, fate, &mut lost);
-            }
-        }
-        prop_assert_eq!(accumulator.unfinished(), 0);
-        prop_assert_eq!(accumulator.free_bytes(), 1 << 20, "all memory is back");
-        for (log, wanted) in logs.iter().zip(&wanted) {
-            prop_assert_eq!(&log.values, wanted);
-        }
-    }
-}
-
 #[test]
 fn headers_are_kept_in_their_order_null_values_and_doubles_too() {
     let (mut accumulator, topic) = accumulator(limits(), 1);
@@ -328,4 +229,89 @@ fn headers_are_kept_in_their_order_null_values_and_doubles_too() {
         assert_eq!((got.as_slice(), record.value), (&wanted[..], Some(&b"v"[..])));
     }
     assert_eq!(batch.header.record_count, 2);
+}
+
+#[test]
+fn partitions_change_and_batches_begin_where_they_do_in_kafka_s_own_accumulator() {
+    let lines = include_str!("../sticky_vectors.txt").lines().filter(|line| !line.starts_with('#'));
+    let mut count = 0;
+    for line in lines {
+        let parts: Vec<&str> = line.split(' ').collect();
+        let numbers = |text: &str| text.split(',').filter_map(|it| it.parse().ok()).collect::<Vec<usize>>();
+        let codec = match parts[0] {
+            "none" => Codec::None,
+            "gzip" => Codec::Gzip,
+            _ => Codec::Lz4,
+        };
+        let limits = Limits {
+            batch_size: parts[2].parse().unwrap(),
+            buffer_memory: 1 << 30,
+            compression: Compression { codec, level: None },
+            ..limits()
+        };
+        let (mut accumulator, topic) = accumulator(limits, 400);
+        accumulator.topics[0].compression_ratio = parts[1].parse().unwrap();
+        let (mut last, mut switches, mut begun, sizes) = (None::<usize>, Vec::new(), Vec::new(), numbers(parts[3]));
+        for at in 0..300 {
+            let appended = append(&mut accumulator, (topic, None), &vec![0; sizes[at % sizes.len()]], 0);
+            let Appended::Taken { partition, index, .. } = appended else { panic!("{appended:?}") };
+            switches.extend(last.is_some_and(|last| last != partition).then_some(at));
+            // The current partition stays that one without a leader, and is not chosen again: as in Kafka's run.
+            accumulator.topics[0].partitions[partition].leader = None;
+            begun.extend((index == 0).then_some(at));
+            last = Some(partition);
+        }
+        assert_eq!((switches, begun), (numbers(parts[4]), numbers(parts[5])), "{line}");
+        count += 1;
+    }
+    assert_eq!(count, 135);
+}
+
+/// What the batches of an accumulator hold, in bytes of their buffers.
+fn held(accumulator: &Accumulator, sent: &[SentBatch]) -> usize {
+    let queued = accumulator.topics.iter().flat_map(|topic| &topic.partitions).flat_map(|at| &at.queue);
+    let queued: usize = queued.map(|queued| queued.batch.len()).sum();
+    queued + sent.iter().map(|batch| batch.bytes.len()).sum::<usize>()
+}
+
+#[test]
+fn under_compression_no_more_is_held_than_buffer_memory() {
+    for codec in [Codec::Lz4, Codec::Gzip, Codec::Zstd, Codec::Snappy] {
+        let compression = Compression { codec, level: None };
+        let limits = Limits { batch_size: 1000, buffer_memory: 20_000, compression, ..limits() };
+        let (mut accumulator, topic) = accumulator(limits, 4);
+        // What was seen until now compresses well: a batch takes ten times its size before it is full.
+        accumulator.topics[0].compression_ratio = 0.1;
+        let (mut sent, mut refused, mut taken) = (Vec::new(), 0, 0);
+        for number in 0..4000usize {
+            let value: Vec<u8> = (0..90).map(|at| (number * 31 + at * at * 7) as u8).collect();
+            match append(&mut accumulator, (topic, Some(number % 4)), &value, 0) {
+                Appended::Taken { .. } => taken += 1,
+                Appended::NoMemory { .. } => {
+                    refused += 1;
+                    sent.extend(accumulator.drain(NODE, 5000, &mut buffer));
+                    if refused % 3 == 0 {
+                        sent.drain(..).for_each(|batch| accumulator.done(&batch));
+                    }
+                }
+                Appended::NoPartition => panic!("there are partitions"),
+            }
+            let held = held(&accumulator, &sent);
+            assert!(
+                held + accumulator.free_bytes() <= 20_000,
+                "{codec:?}: {held} held, {} free",
+                accumulator.free_bytes()
+            );
+        }
+        assert!(refused > 10 && taken > 1000, "{codec:?}: {taken} taken, {refused} refused");
+        accumulator.set_flushing(true);
+        loop {
+            sent.extend(accumulator.drain(NODE, 5000, &mut buffer));
+            if sent.is_empty() {
+                break;
+            }
+            sent.drain(..).for_each(|batch| accumulator.done(&batch));
+        }
+        assert_eq!((accumulator.free_bytes(), accumulator.unfinished()), (20_000, 0), "{codec:?}: all memory is back");
+    }
 }

@@ -49,7 +49,7 @@ impl<S: DeliverySink> Producer<S> {
             ApiKey::InitProducerId if self.transactions.is_none() => self.identity_failed(now_ns),
             ApiKey::Produce => {
                 for batch in self.sent.remove(&tag).into_iter().flatten() {
-                    self.refused(batch, Refusal::Retry, &SendError::Disconnected, now_ns);
+                    self.refused(batch, Refusal::RetryAsIs, &SendError::Disconnected, now_ns);
                 }
             }
             _ => self.coordinator_lost(now_ns),
@@ -120,11 +120,11 @@ impl<S: DeliverySink> Producer<S> {
         partition: &PartitionProduceResponse,
         version: i16,
     ) -> bool {
-        let name = self.accumulator.name(batch.topic);
+        // By the ids of the request: the topic may have been made anew since.
         let same_topic = if version >= PRODUCE_BY_ID {
-            self.metadata.layout(name).is_some_and(|layout| layout.id == topic.topic_id)
+            batch.topic_id == topic.topic_id
         } else {
-            name == topic.name
+            self.accumulator.name(batch.topic) == topic.name
         };
         same_topic && usize::try_from(partition.index) == Ok(batch.partition)
     }
@@ -155,10 +155,14 @@ impl<S: DeliverySink> Producer<S> {
             ErrorCode::MESSAGE_TOO_LARGE if batch.marks.len() > 1 => return self.split(batch, now_ns),
             ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER => Refusal::OutOfOrder,
             ErrorCode::UNKNOWN_PRODUCER_ID => Refusal::NewEpoch,
+            // The leader may have it, or has it.
+            ErrorCode::REQUEST_TIMED_OUT
+            | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND
+            | ErrorCode::KAFKA_STORAGE_ERROR => Refusal::RetryAsIs,
             error if error.is_retriable() => Refusal::Retry,
             _ => Refusal::Fail,
         };
-        if how == Refusal::Retry {
+        if matches!(how, Refusal::Retry | Refusal::RetryAsIs) {
             self.metadata.want_update();
         }
         let message = text_of(error, partition.error_message.as_deref());
@@ -192,7 +196,11 @@ impl<S: DeliverySink> Producer<S> {
     fn refused(&mut self, batch: SentBatch, how: Refusal, error: &SendError, now_ns: u64) {
         match self.accumulator.refused(batch, how, now_ns) {
             None => self.stats.retries += 1,
-            Some(batch) if how == Refusal::Retry && self.config.retries > batch.attempts() && batch.attempts() > 0 => {
+            Some(batch)
+                if matches!(how, Refusal::Retry | Refusal::RetryAsIs)
+                    && self.config.retries > batch.attempts()
+                    && batch.attempts() > 0 =>
+            {
                 let expiry = self.expiry_of(&batch, now_ns);
                 self.report_failed(batch, &expiry);
             }

@@ -19,6 +19,10 @@ pub struct ProducerStats {
     pub batch_bytes_max: u64,
     /// Bytes of keys and values that went into batches that were sent.
     pub payload_bytes: u64,
+    /// Sum over batches of the largest record of each, as Kafka estimates its size in a batch of its own.
+    pub record_len_max_sum: u64,
+    /// The largest of them.
+    pub record_len_max: u64,
     /// Produce requests sent.
     pub produce_requests: u64,
     /// Records in them.

@@ -1,8 +1,10 @@
 //! The producer over real sockets: single records, partitioners, times.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use ringlog_wire::ErrorCode;
+use ringlog_wire::messages::metadata::{MetadataResponse, MetadataResponsePartition, MetadataResponseTopic};
+use ringlog_wire::{ErrorCode, Uuid};
 
 use super::super::fake_broker::{Age, FakeBroker, Mishap, TOPIC};
 use super::super::partitioner::keyed_partition;
@@ -145,4 +147,25 @@ fn partitions_without_a_leader_are_passed_over_while_another_has_one_and_a_leade
     let heard = producer.close().unwrap();
     let waited: BTreeSet<_> = heard.delivered[100..].iter().copied().collect();
     assert_eq!((waited, heard.failed), (BTreeSet::from([(2, 100), (0, 101)]), Vec::new()));
+}
+
+#[test]
+fn an_answer_belongs_to_the_batch_that_went_out_though_the_topic_has_another_id_since() {
+    let broker = FakeBroker::start(1, Age::Kafka43, &[]);
+    let mut producer = producer(broker.port, "linger.ms=0");
+    put(&mut producer, None, None, 1);
+    producer.flush().unwrap();
+    put(&mut producer, None, None, 2);
+    producer.turn(Duration::ZERO).unwrap();
+    // Before the answer is looked at, metadata shows a topic that was made anew.
+    let partition = MetadataResponsePartition { leader_id: 1, ..Default::default() };
+    let (name, topic_id) = (Some(TOPIC.to_owned()), Uuid([9; 16]));
+    let topic = MetadataResponseTopic { name, topic_id, partitions: vec![partition], ..Default::default() };
+    producer.metadata.update(&MetadataResponse { topics: vec![topic], ..Default::default() }, 0);
+    let deadline_ns = producer.driver().read().0 + 5_000_000_000;
+    while producer.sink().delivered.len() < 2 && producer.sink().failed.is_empty() {
+        assert!(producer.wait_turn(deadline_ns).unwrap(), "the answer is taken for somebody else's");
+    }
+    let heard = producer.close().unwrap();
+    assert_eq!((&heard.delivered[..], heard.failed.len()), (&[(0, 1), (0, 2)][..], 0));
 }

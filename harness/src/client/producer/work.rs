@@ -135,11 +135,15 @@ impl<S: DeliverySink> Producer<S> {
     /// Sends one request to a node. False where there was nothing to send.
     fn drain(&mut self, node: NodeId, now_ns: u64) -> Result<bool, ClientError> {
         let driver = self.network.driver();
-        let batches = self.accumulator.drain(node, now_ns, &mut |len| driver.buffer(len));
+        let mut batches = self.accumulator.drain(node, now_ns, &mut |len| driver.buffer(len));
         if batches.is_empty() {
             return Ok(false);
         }
         self.count_sent(&batches, now_ns);
+        for batch in &mut batches {
+            let layout = self.metadata.layout(self.accumulator.name(batch.topic));
+            batch.topic_id = layout.map_or(Uuid::ZERO, |layout| layout.id);
+        }
         let (request, records, version_max) = self.produce_request(&batches);
         let tag = self.tag_next;
         self.tag_next += 1;
@@ -163,6 +167,8 @@ impl<S: DeliverySink> Producer<S> {
             self.stats.raw_batch_bytes += batch.raw_len() as u64;
             self.stats.batch_bytes_max = self.stats.batch_bytes_max.max(batch.bytes.len() as u64);
             self.stats.payload_bytes += batch.marks.iter().map(|mark| u64::from(mark.bytes)).sum::<u64>();
+            self.stats.record_len_max_sum += batch.record_len_max() as u64;
+            self.stats.record_len_max = self.stats.record_len_max.max(batch.record_len_max() as u64);
             self.stats.queue_ns_sum += queue_ns;
             self.stats.queue_ns_max = self.stats.queue_ns_max.max(queue_ns);
         }
@@ -176,10 +182,9 @@ impl<S: DeliverySink> Producer<S> {
             // The accumulator gives a topic's batches one after the other.
             if last != Some(batch.topic) {
                 last = Some(batch.topic);
-                let name = self.accumulator.name(batch.topic);
-                let topic_id = self.metadata.layout(name).map_or(Uuid::ZERO, |layout| layout.id);
+                let (name, topic_id) = (self.accumulator.name(batch.topic).to_owned(), batch.topic_id);
                 by_id &= topic_id != Uuid::ZERO;
-                topics.push(TopicProduceData { name: name.to_owned(), topic_id, ..TopicProduceData::default() });
+                topics.push(TopicProduceData { name, topic_id, ..TopicProduceData::default() });
             }
             let data = PartitionProduceData {
                 index: i32::try_from(batch.partition).unwrap_or(i32::MAX),

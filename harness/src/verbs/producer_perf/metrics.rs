@@ -56,7 +56,8 @@ fn put_records(metrics: &mut Metrics, producer: &Producer<Outcome>, observed: &O
     put("record-retry-total", stats.retried_records as f64);
     put("record-send-rate", stats.produce_request_records as f64 / elapsed_s);
     put("record-send-total", stats.produce_request_records as f64);
-    put("record-size-avg", average(stats.payload_bytes as f64, stats.records as f64));
+    put("record-size-avg", average(stats.record_len_max_sum as f64, stats.batches_sent as f64));
+    put("record-size-max", maximum(stats.record_len_max, stats.batches_sent));
     put("records-per-request-avg", average(stats.produce_request_records as f64, stats.produce_requests as f64));
     // The one thread that could wait for memory or metadata is here.
     put("waiting-threads", 0.0);
