@@ -145,7 +145,7 @@ impl Consumer {
         now_ns: u64,
     ) -> Result<Outcome, ClientError> {
         let throttle_ms = u64::try_from(response.throttle_time_ms).unwrap_or(0);
-        let outcome = self.fetcher.response(node, response, body, &self.metadata, now_ns)?;
+        let outcome = self.fetcher.response(node, response, body, now_ns)?;
         self.stats.fetches += 1;
         self.stats.fetched_bytes += outcome.bytes;
         self.stats.fetched_bytes_max = self.stats.fetched_bytes_max.max(outcome.bytes);

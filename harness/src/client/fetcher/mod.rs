@@ -313,7 +313,7 @@ impl Fetcher {
 
     /// The fetch to a node was lost: its session too. Who read from it as a follower goes back to the leader.
     pub(crate) fn lost(&mut self, node: NodeId) {
-        self.sessions.remove(&node);
+        self.sessions.entry(node).or_default().begin_anew(false);
         for position in self.assigned.values_mut() {
             position.preferred = position.preferred.filter(|(preferred, _)| *preferred != node);
         }
@@ -325,25 +325,35 @@ impl Fetcher {
         node: NodeId,
         response: FetchResponse,
         body: &Slice,
-        metadata: &Metadata,
         now_ns: u64,
     ) -> Result<Outcome, ClientError> {
         let session = self.sessions.entry(node).or_default();
         let Some(asked) = session.asked.take() else { return Ok(Outcome::default()) };
         let error = ErrorCode(response.error_code);
         if !error.is_none() {
-            // FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH and the like: begin a new one.
-            self.sessions.remove(&node);
-            asked.keys().for_each(|partition| self.rest(partition, now_ns));
-            return Ok(Outcome { stale_metadata: true, ..Outcome::default() });
+            session.begin_anew(error == ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
+            // Of the session alone: there is nothing to rest for (FetchSessionHandler.handleResponse).
+            let is_of_session =
+                matches!(error, ErrorCode::FETCH_SESSION_ID_NOT_FOUND | ErrorCode::INVALID_FETCH_SESSION_EPOCH);
+            let is_of_ids = matches!(error, ErrorCode::FETCH_SESSION_TOPIC_ID_ERROR | ErrorCode::INCONSISTENT_TOPIC_ID);
+            if !is_of_session && !is_of_ids {
+                asked.keys().for_each(|partition| self.rest(partition, now_ns));
+            }
+            return Ok(Outcome { stale_metadata: !is_of_session, ..Outcome::default() });
         }
+        let names: BTreeMap<Uuid, String> = response
+            .responses
+            .iter()
+            .filter_map(|topic| Some((topic.topic_id, session.name_of(topic.topic_id)?.to_owned())))
+            .collect();
         session.answered(response.session_id);
         let mut outcome = Outcome { endpoints: response.node_endpoints, ..Outcome::default() };
         for topic in response.responses {
             let name = if topic.topic_id == Uuid::ZERO {
                 Some(topic.topic)
             } else {
-                metadata.name_of(topic.topic_id).map(str::to_owned)
+                // By the ids of the request: the topic may have been made anew since.
+                names.get(&topic.topic_id).cloned()
             };
             let Some(name) = name else { continue };
             for data in topic.partitions {
@@ -538,3 +548,6 @@ pub(crate) fn broker_error(what: String, error: ErrorCode, message: Option<&str>
     let message = message.map(|message| format!(": {message}")).unwrap_or_default();
     ClientError::Broker { what, code: error.0, name: error.name(), message }
 }
+
+#[cfg(test)]
+mod tests;

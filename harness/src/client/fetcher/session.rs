@@ -42,6 +42,17 @@ impl Session {
         (said, gone)
     }
 
+    /// The next fetch is a full one. A session that the broker may still have is named in it, and so ended
+    /// (FetchMetadata.nextCloseExistingAttemptNew).
+    pub(super) fn begin_anew(&mut self, is_gone: bool) {
+        *self = Self { id: if is_gone { 0 } else { self.id }, ..Self::default() };
+    }
+
+    /// A topic's name by the id that it was asked for under.
+    pub(super) fn name_of(&self, id: Uuid) -> Option<&str> {
+        self.said.iter().find(|(_, said)| said.topic_id == id).map(|((name, _), _)| name.as_str())
+    }
+
     pub(super) fn answered(&mut self, id: i32) {
         if id == 0 {
             // The broker keeps no session for us: the next fetch is a full one again.
