@@ -48,6 +48,8 @@ pub(crate) struct Parser {
     pub(crate) program: &'static str,
     pub(crate) description: &'static str,
     pub(crate) options: &'static [Opt],
+    /// Those of them that a later release has: an abbreviation is theirs only where it is none of the others'.
+    pub(crate) later: &'static [&'static str],
 }
 
 /// What was given.
@@ -123,8 +125,12 @@ impl Parser {
         if let Some(exact) = self.options.iter().find(|option| option.name == name) {
             return Ok(Some(exact));
         }
-        let fits: Vec<&Opt> =
-            self.options.iter().filter(|option| name.len() > 2 && option.name.starts_with(name)).collect();
+        let fits = |is_later: bool| -> Vec<&Opt> {
+            let of_release = |option: &&Opt| self.later.contains(&option.name) == is_later;
+            let options = self.options.iter().filter(of_release);
+            options.filter(|option| name.len() > 2 && option.name.starts_with(name)).collect()
+        };
+        let fits = Some(fits(false)).filter(|fits| !fits.is_empty()).unwrap_or_else(|| fits(true));
         if fits.len() > 1 {
             let names: Vec<&str> = fits.iter().map(|option| option.name).collect();
             return Err(Stop::Error(format!("ambiguous option: {name} could match {}", names.join(", "))));

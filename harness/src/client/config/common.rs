@@ -66,6 +66,11 @@ impl Backoff {
 
 impl<'a> Take<'a> {
     pub(super) fn common(&mut self, client_id: &'a str, send: i64, receive: i64) -> Result<CommonConfig, ConfigError> {
+        self.refuse(
+            "config.providers",
+            "nothing is looked up in other places: a value like ${file:..} would be taken as it is written; write the \
+             values themselves",
+        )?;
         Ok(CommonConfig {
             bootstrap_servers: self.bootstrap_servers()?,
             client_id: self.text("client.id").unwrap_or(client_id).to_owned(),
@@ -120,6 +125,21 @@ fn host_port(url: &str) -> Result<(String, u16), ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn providers_of_settings_are_refused_and_no_literal_goes_to_a_broker() {
+        let mut properties = super::super::super::properties::Properties::new();
+        properties.set("bootstrap.servers", "h:1");
+        properties.set("config.providers", "file");
+        properties.set("sasl.jaas.config", "${file:/etc/secrets:jaas}");
+        let refusal = super::super::ProducerConfig::parse(&properties).err().map(|error| error.to_string());
+        let refusal = refusal.unwrap_or_default();
+        assert!(
+            refusal.starts_with("config.providers=file is not supported by this build yet: nothing is"),
+            "{refusal}"
+        );
+        assert!(super::super::ConsumerConfig::parse(&properties).is_err());
+    }
 
     #[test]
     fn addresses_are_taken_and_refused_as_kafka_s_utils_do() {

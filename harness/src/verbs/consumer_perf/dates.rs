@@ -1,4 +1,4 @@
-//! Times as java.text.SimpleDateFormat prints them, in the local time zone.
+//! Times as java.text.SimpleDateFormat prints them in English, in the local time zone.
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
@@ -16,8 +16,8 @@ enum Part {
     Field(char, usize),
 }
 
-/// The letters that are known. (SimpleDateFormat has more: week numbers, eras.)
-const LETTERS: &str = "yMdHhmsSaEDkKzZX";
+/// The letters that SimpleDateFormat knows.
+const LETTERS: &str = "GyYMLwWdDFEuaHkKhmsSzZX";
 
 impl DateFormat {
     pub(crate) fn new(pattern: &str, zone: TimeZone) -> Result<Self, String> {
@@ -32,6 +32,10 @@ impl DateFormat {
                 (c, Some(Part::Text(text))) => text.push(c),
                 (c, _) => parts.push(Part::Text(c.into())),
             }
+        }
+        let offset = |part: &Part| matches!(part, Part::Field('X', count) if *count > 3);
+        if let Some(Part::Field(_, count)) = parts.iter().find(|part| offset(part)) {
+            return Err(format!("invalid ISO 8601 format: length={count}"));
         }
         Ok(Self { parts, zone })
     }
@@ -67,15 +71,21 @@ fn quoted(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<String
 
 fn field(time: &Zoned, letter: char, count: usize) -> String {
     let number = |value: i64| format!("{value:0count$}");
+    let year = |year: i64| if count == 2 { format!("{:02}", year.rem_euclid(100)) } else { number(year) };
     let hour = i64::from(time.hour());
     match letter {
-        'y' if count == 2 => format!("{:02}", time.year().rem_euclid(100)),
-        'y' => number(time.year().into()),
-        'M' if count >= 4 => time.strftime("%B").to_string(),
-        'M' if count == 3 => time.strftime("%b").to_string(),
-        'M' => number(time.month().into()),
+        'G' => "AD".to_owned(),
+        'y' => year(time.year().into()),
+        'Y' => year(week_of_year(time).0),
+        'M' | 'L' if count >= 4 => time.strftime("%B").to_string(),
+        'M' | 'L' if count == 3 => time.strftime("%b").to_string(),
+        'M' | 'L' => number(time.month().into()),
+        'w' => number(week_of_year(time).1),
+        'W' => number((i64::from(time.day()) - 1 + first_weekday(time, time.day().into())) / 7 + 1),
         'd' => number(time.day().into()),
         'D' => number(time.day_of_year().into()),
+        'F' => number((i64::from(time.day()) - 1) / 7 + 1),
+        'u' => number(time.weekday().to_monday_one_offset().into()),
         'H' => number(hour),
         'k' => number(if hour == 0 { 24 } else { hour }),
         'K' => number(hour % 12),
@@ -86,10 +96,51 @@ fn field(time: &Zoned, letter: char, count: usize) -> String {
         'a' => time.strftime("%p").to_string(),
         'E' if count >= 4 => time.strftime("%A").to_string(),
         'E' => time.strftime("%a").to_string(),
-        'z' => time.strftime("%Z").to_string(),
+        'z' => zone_name(time, count >= 4),
         'Z' => time.strftime("%z").to_string(),
-        _ => time.strftime("%:z").to_string(),
+        _ => iso_offset(time, count),
     }
+}
+
+/// The weekday, Sunday 0, of the first day of a span of which this is the day `day`.
+fn first_weekday(time: &Zoned, day: i64) -> i64 {
+    (i64::from(time.weekday().to_sunday_zero_offset()) - (day - 1)).rem_euclid(7)
+}
+
+/// Java's week year and week: weeks begin on Sunday, and the one that holds the first of January is week 1.
+fn week_of_year(time: &Zoned) -> (i64, i64) {
+    let (day, days) = (i64::from(time.day_of_year()), i64::from(time.days_in_year()));
+    let first = first_weekday(time, day);
+    let next_first = (first + days) % 7;
+    if day > days - next_first {
+        (i64::from(time.year()) + 1, 1)
+    } else {
+        (time.year().into(), (day - 1 + first) / 7 + 1)
+    }
+}
+
+/// What Java calls zones: their short and long name, then those in summer, then the zones that are called so.
+const ZONE_NAMES: &str = include_str!("zone_names.txt");
+
+/// A zone's name; one that Java has no name for is called by its offset.
+fn zone_name(time: &Zoned, is_long: bool) -> String {
+    let named = time.time_zone().iana_name().filter(|name| *name != "Etc/Unknown");
+    // A machine that says nothing of its zone is in UTC to Java too.
+    let zone = named.unwrap_or(if time.offset().seconds() == 0 { "UTC" } else { "" });
+    let is_summer = time.time_zone().to_offset_info(time.timestamp()).dst().is_dst();
+    let place = usize::from(is_long) + if is_summer { 2 } else { 0 };
+    let line = ZONE_NAMES.lines().find(|line| line.split('\t').skip(4).any(|named| named == zone));
+    let name = line.and_then(|line| line.split('\t').nth(place)).map(str::to_owned);
+    name.unwrap_or_else(|| format!("GMT{}", time.strftime("%:z")))
+}
+
+/// `X`: the hours; `XX`, `XXX`: and the minutes; nothing to add to UTC is `Z`.
+fn iso_offset(time: &Zoned, count: usize) -> String {
+    if time.offset().seconds() == 0 {
+        return "Z".into();
+    }
+    let text = time.strftime(if count == 3 { "%:z" } else { "%z" }).to_string();
+    if count == 1 { text[..3].to_owned() } else { text }
 }
 
 #[cfg(test)]
@@ -115,9 +166,23 @@ mod tests {
     }
 
     #[test]
+    fn every_letter_prints_what_java_s_own_class_prints() {
+        let mut count = 0;
+        for line in include_str!("date_vectors.txt").lines().filter(|line| !line.starts_with('#')) {
+            let parts: Vec<&str> = line.split('\t').collect();
+            let zone = TimeZone::get(parts[0]).unwrap();
+            let text = DateFormat::new(parts[2], zone).unwrap().format(parts[1].parse().unwrap());
+            assert_eq!(text, parts[3], "{line}");
+            count += 1;
+        }
+        assert!(count > 1000, "{count}");
+    }
+
+    #[test]
     fn what_is_no_pattern_is_refused_in_java_s_words() {
         let error = |pattern| DateFormat::new(pattern, TimeZone::UTC).unwrap_err();
         assert_eq!(error("yyyy-bb"), "Illegal pattern character 'b'");
         assert_eq!(error("'open"), "Unterminated quote");
+        assert_eq!(error("HH XXXX"), "invalid ISO 8601 format: length=4");
     }
 }

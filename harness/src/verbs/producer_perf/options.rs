@@ -92,6 +92,7 @@ const PARSER_4_3: Parser = Parser {
         PAYLOAD_FILE,
         PAYLOAD_MONOTONIC,
     ],
+    later: &["--record-key-range", "--key-distribution", "--random-seed"],
 };
 
 const PARSER_3_9: Parser = Parser {
@@ -111,6 +112,7 @@ const PARSER_3_9: Parser = Parser {
         PAYLOAD_FILE,
         PAYLOAD_MONOTONIC,
     ],
+    later: &[],
 };
 
 /// Whose options, usage and errors these arguments are held to (`--compat`).

@@ -115,3 +115,26 @@ fn properties_have_kafka_s_precedence() {
         assert_eq!(options.properties().unwrap_err(), format!("Invalid property: {bad}"));
     }
 }
+
+#[test]
+fn an_abbreviation_is_an_option_of_4_3_before_it_is_one_of_4_4() {
+    let line = "--topic t --num 5 --thr -1 --bootstrap-server h:1";
+    assert_eq!(parse_line(&format!("{line} --record 7")).unwrap().payload, PayloadSource::Random(7));
+    let keyed = parse_line(&format!("{line} --record-size 7 --record-k 3 --key range --rand 9")).unwrap();
+    assert_eq!((keyed.keys, keyed.seed), (Keys::Range(3), 9), "those that are nobody else's");
+}
+
+#[test]
+fn a_delimiter_has_a_line_end_put_in_only_where_it_is_the_whole_value() {
+    let of = |given: &str| {
+        let args = "--topic t --num-records 5 --throughput -1 --bootstrap-server h:1 --payload-file f";
+        let mut args: Vec<String> = args.split(' ').map(str::to_owned).collect();
+        args.extend((!given.is_empty()).then(|| format!("--payload-delimiter={given}")));
+        match parse(&args).unwrap().payload {
+            PayloadSource::File { delimiter, .. } => delimiter,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!([of(""), of("\\n")], ["\n", "\n"]);
+    assert_eq!([of("a\\n"), of("[^\\n]"), of("--")], ["a\\n", "[^\\n]", "--"]);
+}
