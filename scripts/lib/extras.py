@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from lib import brokers, extras_ledger, peers, readers, wire
+from lib import brokers, extras_ledger, extras_run, peers, readers, wire
 from lib.extras_ledger import verdict
 from lib.report import need
 
@@ -69,7 +69,7 @@ def run(report, target, binary, version):
         try:
             broker.start()
             ctx = Context(report, broker, binary, folder, label)
-            for name, function in CHECKS + (extras_ledger.TRANSACTION_CHECKS if has_transactions(broker) else []):
+            for name, function in CHECKS + extras_run.CHECKS + (extras_ledger.TRANSACTION_CHECKS if has_transactions(broker) else []):
                 ctx.check(name, function)
         finally:
             broker.kill()

@@ -84,7 +84,7 @@ class Bench:
     def places(self, side):
         """What stands for {name} in a case's arguments; each side has topics that the other does not touch."""
         return {"b": self.broker.bootstrap, "dir": self.folder, "own": f"own-{side}", "new": f"new-{side}",
-                "nobody": "127.0.0.1:1"}
+                "nobody": "127.0.0.1:1", "port": self.broker.port}
 
     def both(self, case):
         """Both sides at the same time."""

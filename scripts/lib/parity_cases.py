@@ -27,6 +27,10 @@ class Case:
     says: str = ""
 
 
+# One in ten is above the 300 bytes of the topic `small`.
+MIXED = "".join(("x" * 400 if at % 10 == 0 else "y" * 50) + "\n" for at in range(300))
+
+
 def prepare(bench):
     """Topics, records to read, files."""
     for name in ("own-theirs", "own-ours", "e2e-theirs", "e2e-ours", "fixed", "empty"):
@@ -39,7 +43,8 @@ def prepare(bench):
              "consumer.properties": "client.id=from-a-file\nmax.poll.records=100\n",
              "quick.properties": "default.api.timeout.ms=1500\nrequest.timeout.ms=1000\n",
              "bad.properties": "acks=7\nmax.poll.records=x\n",
-             "payloads.txt": "one\ntwo\n\nthree\n", "bars.txt": "one|two|three", "empty.txt": ""}
+             "payloads.txt": "one\ntwo\n\nthree\n", "bars.txt": "one|two|three", "empty.txt": "",
+             "ends.txt": "one\r\ntwo\nthr\u00e9e\u2028four five\tsix.7-8-9--\\n-ten_\u0663", "mixed.txt": MIXED}
     for name, text in files.items():
         (bench.folder / name).write_text(text)
     if any(case.dead for case in bench.cases):
@@ -86,6 +91,14 @@ PRODUCER = [
     producer("monotonic payload", f"--payload-monotonic {PROPS}"),
     producer("payload file", f"--payload-file {{dir}}/payloads.txt {PROPS}", exact=True),
     producer("payload delimiter", f"--payload-file {{dir}}/bars.txt --payload-delimiter \\| {PROPS}", exact=True),
+    *(producer(f"payload delimiter {name}", f"--payload-file {{dir}}/ends.txt --payload-delimiter{value} {PROPS}", exact=True)
+      for name, value in [("of line breaks", " \\R"), ("of letters that are no word's", " \\W+"), ("of white space", " \\s"),
+                          ("of words", " \\w+"), ("quoted", " \\Q.\\E"), ("with a line end inside", " five|\\n"),
+                          ("of all but line ends", " [^\\n]+"), ("of dashes", "=--"),
+                          ("a dash", " -"), ("that begins with a dash", " -ten"), ("that is a number", " -8"),
+                          ("of digits", " \\d"), ("of any one", " .."), ("of alternatives with nothing", " |x")]),
+    # Of ASCII alone: before JDK 19 a bound looks at all of Unicode.
+    producer("payload delimiter of bounds", f"--payload-file {{dir}}/bars.txt --payload-delimiter \\b {PROPS}", exact=True),
     producer("payload file missing", f"--payload-file {{dir}}/none.txt {PROPS}", exact=True),
     producer("payload file empty", f"--payload-file {{dir}}/empty.txt {PROPS}", exact=True),
     producer("throughput and windows", f"--record-size 10 --reporting-interval 200 --bootstrap-server {{b}}", NEW,
@@ -100,6 +113,11 @@ PRODUCER = [
     producer("producer.config", "--record-size 100 --producer.config {dir}/producer.properties"),
     producer("command-config", "--record-size 100 --command-config {dir}/producer.properties", NEW),
     producer("both deprecated spellings", f"--record-size 100 {PROPS} --producer.config {{dir}}/producer.properties"),
+    producer("an abbreviation that 4.4 would find ambiguous", f"--record 100 {PROPS}"),
+    producer("a server without a host", "--record-size 100 --producer-props bootstrap.servers=:{port}"),
+    producer("a server with a protocol", "--record-size 100 --producer-props bootstrap.servers=PLAINTEXT://:{port}"),
+    producer("refused batches among healthy ones", f"--payload-file {{dir}}/mixed.txt {PROPS} batch.size=1000",
+             base="--topic small --num-records 100 --throughput -1", exact=True, failures=True, versions=NEW),
     producer("abbreviations and =", f"--record-s=100 {PROPS}", base="--top {own} --num=50 --thr -1"),
     producer("a repeated option", f"--record-size 100 --num-records 7 {PROPS}"),
     producer("keyless properties compression", f"--record-size 100 {PROPS} compression.type=lz4 acks=1"),
@@ -175,6 +193,9 @@ PRODUCER_BAD = [
     producer_bad("delivery timeout too short", GOOD + " --producer-props bootstrap.servers={b} delivery.timeout.ms=5"),
     producer_bad("no bootstrap servers", GOOD + " --producer-props linger.ms=1"),
     producer_bad("bad bootstrap servers", GOOD + " --producer-props bootstrap.servers=nonsense"),
+    producer_bad("a port that is none", GOOD + " --producer-props bootstrap.servers=127.0.0.1:70000"),
+    producer_bad("no server's name resolves", GOOD + " --producer-props bootstrap.servers=a.invalid:9092,b.invalid:1"),
+    producer_bad("an address with a path", GOOD + " --producer-props bootstrap.servers=http://127.0.0.1:9092/"),
 ]
 
 CONSUMER = [
@@ -188,7 +209,10 @@ CONSUMER = [
     consumer("include", "--include fix.*", NEW, base="--bootstrap-server {b} --num-records 1000"),
     consumer("from-latest", "--from-latest --timeout 1200"),
     consumer("date-format", "--date-format yyyyMMdd'T'HH:mm"),
+    consumer("date-format of weeks, eras and zones", "--date-format G,YYYY,ww,W,F,u,L,X,XXX,zzzz"),
     consumer("bad date-format", "--date-format yyyy-bb", exact=True),
+    consumer("date-format with too many X", "--date-format XXXX", exact=True),
+    consumer("a server without a host", "", base="--bootstrap-server PLAINTEXT://:{port} --topic fixed --messages 1000"),
     consumer("group", "--group mine-{own}"),
     consumer("fetch-size", "--fetch-size 1000 --socket-buffer-size 70000"),
     consumer("metrics", "--print-metrics", NEW),
@@ -240,7 +264,12 @@ CONSUMER_BAD = [
     consumer_bad("property without =", "--topic fixed --messages 1 --command-property key", NEW),
     consumer_bad("bad property", "--topic fixed --messages 1 --consumer.config {dir}/bad.properties"),
     consumer_bad("config file missing", "--topic fixed --messages 1 --consumer.config {dir}/none.properties"),
-    consumer_bad("bad include", "--include *bad --messages 1", NEW, code_only=True, says="--include: "),
+    consumer_bad("bad include", "--include *bad --messages 1", NEW, code_only=True, says=r"the topic pattern \*bad: "),
+    Case("consumer: empty include", "consumer-perf", ["--bootstrap-server", "{b}", "--messages", "1", "--include", ""], NEW,
+         exact=True),
+    Case("consumer: empty topic name", "consumer-perf", ["--bootstrap-server", "{b}", "--messages", "1", "--topic", ""],
+         exact=True),
+    consumer_bad("no server's name resolves", "--topic fixed --messages 1", base="--bootstrap-server a.invalid:9092"),
     consumer_bad("an option of 4.2", "--topic fixed --num-records 1", OLD),
     consumer_bad("bad bootstrap servers", "--topic fixed --messages 1", base="--bootstrap-server nonsense"),
 ]
