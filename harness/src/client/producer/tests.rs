@@ -69,12 +69,12 @@ fn keys_and_explicit_partitions_are_kept_whatever_the_partitioner() {
     }
     for class in ["round-robin", "random", "sticky", "murmur2", "null"] {
         let broker = FakeBroker::start(5, Age::Kafka43, &[]);
-        let mut producer = producer(broker.port, &format!("partitioner.class={class} max.block.ms=20"));
+        let mut producer = producer(broker.port, &format!("partitioner.class={class} max.block.ms=600"));
         (0..50).for_each(|number| put(&mut producer, Some(3), Some(b"k"), number));
         put(&mut producer, Some(5), None, 50);
         let heard = producer.close().unwrap();
         assert!(heard.delivered.iter().all(|(partition, _)| *partition == 3), "{class}");
-        let text = "Partition 5 of topic t with partition count 5 is not present in metadata after 20 ms.";
+        let text = "Partition 5 of topic t with partition count 5 is not present in metadata after 600 ms.";
         let texts: Vec<&str> = heard.failed.iter().map(|(_, text)| text.as_str()).collect();
         assert_eq!(texts, [text], "{class}");
     }
