@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ringlog_storage::{Checkpointed, PartitionName, Startup};
+use ringlog_wire::ErrorCode;
 
 use crate::broker::Broker;
 use crate::group_desk;
 use crate::metadata::image::{Image, OFFSETS_TOPIC, Owner, Topic};
-use crate::replicas::PartitionKey;
+use crate::replica::PartitionKey;
 use crate::settings::topic_config;
 use crate::upkeep;
 
@@ -50,7 +51,7 @@ fn key(topic: &Topic, partition: i32) -> PartitionKey {
 
 /// A deleted partition: requests do not find it any more, who waits for it learns that now, and its folder goes in its turn.
 fn let_go(broker: &mut Broker, key: PartitionKey) {
-    disturb(broker, key);
+    resign(broker, key, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
     if broker.replicas.find(key).is_some() {
         upkeep::enqueue(broker, key);
     }
@@ -59,17 +60,13 @@ fn let_go(broker: &mut Broker, key: PartitionKey) {
 /// A topic that is new or another one than before.
 fn change(broker: &mut Broker, image: &Image, topic: &Topic) {
     let config = topic_config::log_config(&topic.configs, &broker.settings);
-    let rules = topic_config::rules(&topic.configs, &broker.settings);
     for (number, partition) in &topic.partitions {
         let key = key(topic, *number);
         if image.owner(topic, *number, broker.shard) != Owner::Local {
-            disturb(broker, key);
+            resign(broker, key, ErrorCode::NOT_LEADER_OR_FOLLOWER);
         } else if let Some(place) = broker.replicas.find(key) {
-            let missing = upkeep::missing_replicas(broker, topic, *number);
-            let replica = broker.replicas.at_mut(place);
-            replica.log.set_config(config.clone());
-            (replica.rules, replica.in_sync_replicas_missing, replica.leader_epoch) =
-                (rules.clone(), missing, partition.leader_epoch);
+            let role = upkeep::role(broker, topic, *number, partition);
+            broker.replicas.at_mut(place).change(role, config.clone(), &mut broker.news);
         } else {
             if &*topic.name == OFFSETS_TOPIC {
                 group_desk::expect(broker, *number);
@@ -80,9 +77,8 @@ fn change(broker: &mut Broker, image: &Image, topic: &Topic) {
 }
 
 /// A partition that this shard does not lead any more: who waits for it learns that now.
-fn disturb(broker: &mut Broker, key: PartitionKey) {
+fn resign(broker: &mut Broker, key: PartitionKey, error: ErrorCode) {
     if let Some(place) = broker.replicas.find(key) {
-        let waiters = std::mem::take(&mut broker.replicas.at_mut(place).waiters);
-        waiters.into_iter().for_each(|id| broker.fetches.disturb(id));
+        broker.replicas.at_mut(place).resign(error, &mut broker.news);
     }
 }

@@ -7,12 +7,10 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use ringlog_io::{Clock, Files, Nanos, Slice};
-use ringlog_storage::FlushJob;
 use ringlog_wire::compression::Scratch;
 use ringlog_wire::{EncodeError, ErrorCode, Message, Reader, Request};
 
@@ -27,7 +25,8 @@ use crate::limits::Budget;
 use crate::metadata::controller::{Call, Outcome as Decided};
 use crate::metadata::image::{Image, Owner, ShardId, Topic};
 use crate::random::Random;
-use crate::replicas::{PartitionKey, Place, Replicas, Settled, Ticket};
+use crate::replica::{News, PartitionKey, Settled, Ticket};
+use crate::replicas::{Place, Replicas};
 use crate::response::{Asked, Response};
 use crate::settings::Settings;
 use crate::timers::{Timer, Timers};
@@ -35,11 +34,18 @@ use crate::upkeep::Upkeep;
 use crate::waiting::Waiting;
 
 /// Where an answer goes: a connection's place, its generation, and the slot in its order of replies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ReplyTo {
     pub(crate) connection: u32,
     pub(crate) generation: u32,
     pub(crate) slot: u64,
+}
+
+impl ReplyTo {
+    /// The least of all.
+    pub(crate) const FIRST: Self = Self { connection: 0, generation: 0, slot: 0 };
+    /// The greatest of all.
+    pub(crate) const LAST: Self = Self { connection: u32::MAX, generation: u32::MAX, slot: u64::MAX };
 }
 
 /// One request: its header, and its bytes.
@@ -125,8 +131,8 @@ pub(crate) struct Broker {
     pub(crate) replies: Vec<(ReplyTo, Result<Response, Refused>)>,
     /// Calls for the controller; the shard posts them.
     pub(crate) calls: Vec<(Caller, Call)>,
-    /// Replicas that grew or were flushed in this turn and may be due for a flush.
-    pub(crate) grown: Vec<PartitionKey>,
+    /// What calls on replicas brought about; taken when the turn settles.
+    pub(crate) news: News,
 }
 
 /// Why a partition cannot be used here.
@@ -177,7 +183,7 @@ impl Broker {
             random: Random::new(clock.random()),
             replies: Vec::new(),
             calls: Vec::new(),
-            grown: Vec::new(),
+            news: News::default(),
         }
     }
 
@@ -207,7 +213,7 @@ impl Broker {
 
     /// Checks the leader epoch that a client believes in (KIP-320): older than ours is fenced, newer is unknown yet.
     pub(crate) fn check_epoch(&self, place: Place, believed: i32) -> Result<(), ErrorCode> {
-        let ours = self.replicas.at(place).leader_epoch;
+        let ours = self.replicas.at(place).role.leader_epoch;
         match believed {
             -1 => Ok(()),
             epoch if epoch < ours => Err(ErrorCode::FENCED_LEADER_EPOCH),
@@ -238,57 +244,55 @@ impl Broker {
         self.replies.push((to, Response::of(asked, body).map_err(Refused::Answer)));
     }
 
-    /// The end of a turn: writes what was staged, tells who waits for it.
+    /// Writes what was staged, tells who waits for it, answers fetches: until nothing more follows from it.
     pub(crate) fn finish_turn(&mut self) {
-        while self.replicas.has_staged() {
-            let mut settled = Vec::new();
-            let mut grown = Vec::new();
-            self.replicas.append_staged(
-                self.wall_ms,
-                |one| settled.push(one),
-                |place, bytes| grown.push((place, bytes)),
-            );
-            for (place, bytes) in grown {
-                self.grew(place, bytes);
+        loop {
+            self.replicas.append_staged(self.wall_ms, &mut self.news);
+            self.spread_news();
+            self.look_at_ready_fetches();
+            if !self.replicas.has_staged() && self.news.is_empty() {
+                return;
             }
-            self.settle(settled);
         }
-        self.answer_ready_fetches();
     }
 
-    fn grew(&mut self, place: Place, bytes: usize) {
-        let replica = self.replicas.at_mut(place);
-        let fetches = &mut self.fetches;
-        replica.waiters.retain(|id| fetches.grew(*id, bytes));
-        self.grown.push(replica.key);
+    /// Whether everything that was staged or answered is on its way.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.replicas.has_staged() && self.news.is_empty() && self.replies.is_empty()
     }
 
-    /// A flush of a partition ended: readers see what is flushed, so who waits looks again.
-    pub(crate) fn flushed(&mut self, key: PartitionKey, job: FlushJob, result: io::Result<()>) {
-        let settled = self.replicas.flushed(key, job, result);
-        if let Some(place) = self.replicas.find(key) {
-            self.grew(place, 1);
+    /// Tells readers what they see, and producers and the coordinator what became of their batches.
+    pub(crate) fn spread_news(&mut self) {
+        for (key, bytes) in self.news.visible.drain(..) {
+            self.fetches.grew(key, bytes);
         }
-        self.settle(settled);
-    }
-
-    /// Tells producers and the coordinator what became of their batches.
-    pub(crate) fn settle(&mut self, settled: Vec<Settled>) {
-        for one in settled {
-            match one.ticket {
+        for key in self.news.disturbed.drain(..) {
+            self.fetches.disturb(key);
+        }
+        for Settled { ticket, log_start_offset, result } in std::mem::take(&mut self.news.settled) {
+            match ticket {
                 Ticket::Produce { request, topic, partition } => {
-                    crate::handlers::produce::settle(self, request, topic, partition, one.log_start_offset, one.result);
+                    crate::handlers::produce::settle(self, request, (topic, partition), log_start_offset, result);
                 }
                 Ticket::Group { ticket } => {
-                    crate::group_desk::settled(self, ticket, one.result.map(|appended| appended.base_offset))
+                    crate::group_desk::settled(self, ticket, result.map(|appended| appended.base_offset));
                 }
             }
         }
     }
 
-    fn answer_ready_fetches(&mut self) {
-        while let Some(fetch) = self.fetches.take_ready(self.now) {
-            crate::handlers::fetch::answer(self, fetch);
+    fn look_at_ready_fetches(&mut self) {
+        while let Some((id, wait)) = self.fetches.take_ready() {
+            self.timers.set(Timer::Fetch(id), None);
+            crate::handlers::fetch::look_again(self, id, wait);
+        }
+    }
+
+    /// A connection is gone: its fetch waits no more.
+    pub(crate) fn forget_connection(&mut self, connection: u32, generation: u32) {
+        while let Some((id, wait)) = self.fetches.take_of(connection, generation) {
+            self.timers.set(Timer::Fetch(id), None);
+            crate::handlers::fetch::forget(self, wait);
         }
     }
 }

@@ -1,16 +1,20 @@
 //! One client connection, as a state machine without I/O: bytes in, frames out; answers in, parts in request order out.
 //!
 //! ```text
-//!   Received(buf) -> take_frame ... -> handler -> Slot (waiting | ready) -> output -> the socket
+//!   Received(buf) -> next_frame ... -> handler -> Slot (waiting | ready) -> output -> the socket
 //!                       |                           ^ in request order
-//!                       +- frame larger than what came: Grow, received at its exact size
+//!                       +- frame larger than what came: received at its exact size
 //! ```
-//! Invariants: replies leave in request order; at most one receive and one send are under way; a paused connection
-//! (too many requests in flight, too many bytes queued) reads nothing more until it has drained.
+//! As in Kafka, a request is handled when the one before it is answered, so that it sees what that one did. Produce behind
+//! produce is the exception: batches are staged in order, so several may wait for one write or one flush.
+//!
+//! Invariants: replies leave in request order; at most one receive and one send are under way; a frame that has to wait
+//! is held here, in memory of its own ([`Connection::keep_held`]), and nothing more is received meanwhile.
 
 use std::collections::VecDeque;
 
 use ringlog_io::{Buf, Slice};
+use ringlog_wire::ApiKey;
 
 use crate::limits;
 use crate::response::{Part, Response};
@@ -43,6 +47,19 @@ enum Input {
     Chunk { chunk: Slice, at: usize },
     /// A large frame is being received by itself.
     Large { frame_len: usize },
+    /// A large frame is here.
+    Whole(Slice),
+}
+
+/// What a connection's input says next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// A request to be handled. Its place in the order of replies is taken.
+    Request { frame: Slice, slot: u64 },
+    /// A request is here, and has to wait for the ones before it.
+    Held,
+    /// No whole request is here: receive more.
+    Receive,
 }
 
 /// What to receive next.
@@ -57,7 +74,7 @@ pub(crate) enum Receive {
 /// A reply's place in the queue.
 #[derive(Debug)]
 enum Slot {
-    Waiting,
+    Waiting { is_produce: bool },
     Ready(Response),
 }
 
@@ -72,9 +89,14 @@ pub(crate) struct Connection {
     pub(crate) closing: bool,
     pub(crate) last_active_ns: u64,
     input: Input,
+    /// What is held of the input lies in memory of our own, not in a receive buffer.
+    holds_copy: bool,
     slots: VecDeque<Slot>,
     first_slot: u64,
+    /// Requests that wait for their answer and are no produce: one at most.
+    others_waiting: usize,
     pub(crate) output: VecDeque<Part>,
+    /// Bytes of `output`, ranges of segments included.
     output_bytes: usize,
 }
 
@@ -87,14 +109,16 @@ impl Connection {
             closing: false,
             last_active_ns: now_ns,
             input: Input::Between,
+            holds_copy: false,
             slots: VecDeque::new(),
             first_slot: 0,
+            others_waiting: 0,
             output: VecDeque::new(),
             output_bytes: 0,
         }
     }
 
-    /// Takes in a chunk that was received. `take_frame` gives its frames.
+    /// Takes in a chunk that was received. `next_frame` gives its frames.
     pub(crate) fn received(&mut self, chunk: Buf) {
         let chunk = match std::mem::replace(&mut self.input, Input::Between) {
             Input::Prefix { bytes, filled } => {
@@ -104,28 +128,50 @@ impl Connection {
                 Slice::from(joined)
             }
             Input::Between => Slice::new(chunk),
-            Input::Chunk { .. } | Input::Large { .. } => unreachable!("no receive is under way in this state"),
+            Input::Chunk { .. } | Input::Large { .. } | Input::Whole(_) => {
+                unreachable!("no receive is under way in this state")
+            }
         };
+        self.holds_copy = false;
         self.input = Input::Chunk { chunk, at: 0 };
     }
 
-    /// Takes in a buffer that was filled for a large frame: the frame, or what to receive next.
-    pub(crate) fn filled(&mut self, mut buf: Buf) -> Result<Slice, Receive> {
+    /// Takes in a buffer that was filled for a large frame: it is whole, or what to receive next.
+    pub(crate) fn filled(&mut self, mut buf: Buf) -> Option<Receive> {
         let Input::Large { frame_len } = self.input else { unreachable!("only a large frame is received exactly") };
         if buf.len() < frame_len {
             let target = frame_len.min(2 * buf.len());
             let more = target - buf.len();
             buf.vec().reserve_exact(more);
-            return Err(Receive::Exact(buf, target));
+            return Some(Receive::Exact(buf, target));
         }
-        self.input = Input::Between;
-        Ok(Slice::new(buf))
+        self.holds_copy = true;
+        self.input = Input::Whole(Slice::new(buf));
+        None
     }
 
-    /// The next whole frame that is here, without its length prefix. `None`: receive more (see [`Self::receive_next`]).
-    pub(crate) fn take_frame(&mut self, frame_len_max: usize) -> Result<Option<Slice>, Refused> {
-        let Input::Chunk { chunk, at } = &mut self.input else { return Ok(None) };
-        let rest = &chunk[*at..];
+    /// What there is to do next: handle a request, let it wait, or receive.
+    pub(crate) fn next(&mut self, frame_len_max: usize) -> Result<Next, Refused> {
+        let Some(frame) = self.peek_frame(frame_len_max)? else { return Ok(Next::Receive) };
+        let is_produce = frame.first_chunk::<2>().is_some_and(|key| i16::from_be_bytes(*key) == ApiKey::Produce as i16);
+        if !self.may_handle(is_produce) {
+            return Ok(Next::Held);
+        }
+        match &mut self.input {
+            Input::Chunk { at, .. } => *at += 4 + frame.len(),
+            input => *input = Input::Between,
+        }
+        Ok(Next::Request { frame, slot: self.reserve(is_produce) })
+    }
+
+    /// The next whole frame that is here, without its length prefix.
+    fn peek_frame(&mut self, frame_len_max: usize) -> Result<Option<Slice>, Refused> {
+        let (chunk, at) = match &mut self.input {
+            Input::Chunk { chunk, at } => (chunk, *at),
+            Input::Whole(frame) => return Ok(Some(frame.clone())),
+            Input::Between | Input::Prefix { .. } | Input::Large { .. } => return Ok(None),
+        };
+        let rest = &chunk[at..];
         let Some(prefix) = rest.first_chunk::<4>() else {
             let mut bytes = [0; 4];
             let filled = rest.len();
@@ -139,9 +185,23 @@ impl Connection {
         if rest.len() - 4 < frame_len {
             return Ok(None);
         }
-        let frame = chunk.slice(*at + 4..*at + 4 + frame_len);
-        *at += 4 + frame_len;
-        Ok(Some(frame))
+        Ok(Some(chunk.slice(at + 4..at + 4 + frame_len)))
+    }
+
+    fn may_handle(&self, is_produce: bool) -> bool {
+        let is_alone = self.slots.is_empty() || (is_produce && self.others_waiting == 0);
+        is_alone && self.slots.len() < limits::REQUESTS_IN_FLIGHT && self.output_bytes < limits::OUTPUT_BYTES
+    }
+
+    /// Puts what is held into memory of our own: a receive buffer is not kept for longer than a turn.
+    pub(crate) fn keep_held(&mut self) {
+        if let Input::Chunk { chunk, at } = &mut self.input
+            && !self.holds_copy
+        {
+            *chunk = Slice::from(chunk[*at..].to_vec());
+            *at = 0;
+            self.holds_copy = true;
+        }
     }
 
     /// What to receive now that no whole frame is here. `buffer` gives empty buffers.
@@ -149,7 +209,7 @@ impl Connection {
         let Input::Chunk { chunk, at } = &self.input else { return Receive::Any };
         let rest = &chunk[*at..];
         let Some(prefix) = rest.first_chunk::<4>() else { return Receive::Any };
-        // take_frame checked the length before it said that the frame is not whole.
+        // `next` checked the length before it said that the frame is not whole.
         let frame_len = i32::from_be_bytes(*prefix) as usize;
         let target = frame_len.min(limits::FRAME_FIRST_BYTES);
         let mut buf = buffer(target);
@@ -158,14 +218,10 @@ impl Connection {
         Receive::Exact(buf, target)
     }
 
-    /// Whether requests are left unread until replies have left.
-    pub(crate) fn is_paused(&self) -> bool {
-        self.slots.len() >= limits::REQUESTS_IN_FLIGHT || self.output_bytes >= limits::OUTPUT_BYTES
-    }
-
     /// Takes a place in the order of replies.
-    pub(crate) fn reserve(&mut self) -> u64 {
-        self.slots.push_back(Slot::Waiting);
+    fn reserve(&mut self, is_produce: bool) -> u64 {
+        self.others_waiting += usize::from(!is_produce);
+        self.slots.push_back(Slot::Waiting { is_produce });
         self.first_slot + self.slots.len() as u64 - 1
     }
 
@@ -174,15 +230,26 @@ impl Connection {
     pub(crate) fn complete(&mut self, slot: u64, response: Response) {
         let place = usize::try_from(slot - self.first_slot).unwrap_or(usize::MAX);
         let slot = self.slots.get_mut(place).unwrap_or_else(|| unreachable!("a reply for a reserved slot"));
-        *slot = Slot::Ready(response);
+        let before = std::mem::replace(slot, Slot::Ready(response));
+        self.others_waiting -= usize::from(matches!(before, Slot::Waiting { is_produce: false }));
         while let Some(Slot::Ready(_)) = self.slots.front() {
             let Some(Slot::Ready(response)) = self.slots.pop_front() else { break };
             self.first_slot += 1;
             for part in response.parts {
-                // A range of a file is not in memory yet.
-                self.output_bytes += if let Part::Bytes(bytes) = &part { bytes.len() } else { 0 };
+                self.output_bytes += part.len();
                 self.output.push_back(part);
             }
+        }
+    }
+
+    /// So many bytes of the range at the head of the output went out, or are here.
+    pub(crate) fn cut_range(&mut self, len: usize) {
+        let Some(Part::File(range)) = self.output.front_mut() else { unreachable!("the range stays first") };
+        range.position += len as u64;
+        range.len -= len;
+        self.output_bytes -= len;
+        if range.len == 0 {
+            self.output.pop_front();
         }
     }
 
@@ -206,6 +273,11 @@ impl Connection {
     /// Whether nothing waits to be sent.
     pub(crate) fn is_drained(&self) -> bool {
         self.output.is_empty() && !self.sending && !self.transferring
+    }
+
+    /// Whether it is our turn to say something, and nothing that we said is still on its way.
+    pub(crate) fn waits_for_us(&self) -> bool {
+        !self.slots.is_empty() && self.is_drained()
     }
 
     /// Whether nothing is asked and nothing is on its way.
@@ -244,17 +316,15 @@ mod tests {
                     let n = target - buf.len();
                     buf.vec().extend_from_slice(&rest[..n]);
                     rest = &rest[n..];
-                    match connection.filled(buf) {
-                        Ok(frame) => frames.push(frame.to_vec()),
-                        Err(more) => {
-                            want = more;
-                            continue;
-                        }
+                    if let Some(more) = connection.filled(buf) {
+                        want = more;
+                        continue;
                     }
                 }
             }
-            while let Some(frame) = connection.take_frame(LIMIT).unwrap() {
+            while let Next::Request { frame, slot } = connection.next(LIMIT).unwrap() {
                 frames.push(frame.to_vec());
+                connection.complete(slot, Response::default());
             }
             want = connection.receive_next(|len| Buf::from(Vec::with_capacity(len)));
         }
@@ -283,7 +353,7 @@ mod tests {
         for len in [-1, 0, i32::MIN, i32::MAX, LIMIT as i32 + 1] {
             let mut connection = Connection::new(0);
             connection.received(Buf::from(len.to_be_bytes().to_vec()));
-            assert!(matches!(connection.take_frame(LIMIT), Err(Refused::FrameLength { .. })), "{len}");
+            assert!(matches!(connection.next(LIMIT), Err(Refused::FrameLength { .. })), "{len}");
         }
     }
 
@@ -291,7 +361,7 @@ mod tests {
     fn a_claimed_length_allocates_no_more_than_twice_what_arrived() {
         let mut connection = Connection::new(0);
         connection.received(Buf::from((LIMIT as i32).to_be_bytes().to_vec()));
-        assert!(connection.take_frame(LIMIT).unwrap().is_none());
+        assert!(matches!(connection.next(LIMIT).unwrap(), Next::Receive));
         let Receive::Exact(_, target) = connection.receive_next(|len| Buf::from(Vec::with_capacity(len))) else {
             panic!()
         };
@@ -305,7 +375,7 @@ mod tests {
     #[test]
     fn replies_leave_in_request_order() {
         let mut connection = Connection::new(0);
-        let (first, second, third) = (connection.reserve(), connection.reserve(), connection.reserve());
+        let (first, second, third) = (connection.reserve(true), connection.reserve(true), connection.reserve(true));
         connection.complete(third, bytes("c"));
         connection.complete(second, Response::default());
         assert!(connection.output.is_empty());
@@ -316,13 +386,67 @@ mod tests {
         assert!(connection.is_idle());
     }
 
+    const PRODUCE: i16 = 0;
+    const FETCH: i16 = 1;
+
+    fn requests(keys: &[i16]) -> Vec<u8> {
+        keys.iter().flat_map(|key| frame(&key.to_be_bytes())).collect()
+    }
+
+    /// How many requests are handed out before one has to wait, or none is here; and their slots.
+    fn hand_out(connection: &mut Connection) -> Vec<u64> {
+        let next = || match connection.next(LIMIT).unwrap() {
+            Next::Request { slot, .. } => Some(slot),
+            Next::Held | Next::Receive => None,
+        };
+        std::iter::from_fn(next).collect()
+    }
+
     #[test]
-    fn a_connection_with_too_many_requests_in_flight_is_paused() {
+    fn a_request_waits_for_the_answer_before_it_unless_both_are_produce() {
+        for (keys, at_once) in [
+            (&[FETCH, FETCH][..], 1),
+            (&[PRODUCE, FETCH], 1),
+            (&[FETCH, PRODUCE], 1),
+            (&[PRODUCE, PRODUCE, PRODUCE, FETCH, PRODUCE], 3),
+        ] {
+            let mut connection = Connection::new(0);
+            connection.received(Buf::from(requests(keys)));
+            let mut handed_out = 0;
+            let mut waiting = hand_out(&mut connection);
+            assert_eq!(waiting.len(), at_once, "{keys:?}");
+            while let Some(slot) = waiting.pop() {
+                handed_out += 1;
+                connection.complete(slot, bytes("a"));
+                waiting.extend(hand_out(&mut connection));
+            }
+            assert_eq!(handed_out, keys.len(), "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_with_too_many_produces_in_flight_hands_out_no_more() {
         let mut connection = Connection::new(0);
-        let slots: Vec<u64> = (0..limits::REQUESTS_IN_FLIGHT).map(|_| connection.reserve()).collect();
-        assert!(connection.is_paused());
+        connection.received(Buf::from(requests(&[PRODUCE; limits::REQUESTS_IN_FLIGHT + 1])));
+        let slots = hand_out(&mut connection);
+        assert_eq!(slots.len(), limits::REQUESTS_IN_FLIGHT);
         connection.complete(slots[0], bytes("a"));
-        assert!(!connection.is_paused());
+        assert_eq!(hand_out(&mut connection).len(), 1);
+    }
+
+    #[test]
+    fn what_is_held_lets_go_of_the_receive_buffer() {
+        let pool = ringlog_io::Buffers::new(1 << 20);
+        let mut connection = Connection::new(0);
+        let mut buf = pool.take(8192);
+        buf.vec().extend_from_slice(&requests(&[FETCH, FETCH]));
+        let memory = buf.as_ptr();
+        connection.received(buf);
+        let first = hand_out(&mut connection);
+        connection.keep_held();
+        assert_eq!(pool.take(8192).as_ptr(), memory, "the buffer came back");
+        connection.complete(first[0], bytes("a"));
+        assert_eq!(hand_out(&mut connection).len(), 1);
     }
 
     trait Concat {

@@ -74,11 +74,6 @@ impl FetchContext {
         self.partitions.len()
     }
 
-    /// Nothing is to be read.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The session's id for the answer, 0 where there is none.
     pub(crate) fn session_id(&self) -> i32 {
         self.session_id

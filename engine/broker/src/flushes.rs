@@ -1,6 +1,6 @@
 //! The flushes of a shard's partitions: which are due, which are under way.
 //!
-//! A partition that grew is looked at once at the end of the turn; one whose flush.ms runs is looked at again every
+//! A partition that changed is looked at once at the end of the turn; one whose flush.ms runs is looked at again every
 //! [`CHECK_NS`]. Files sync in parallel, one job at a time and partition.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use ringlog_storage::FlushJob;
 
 use crate::broker::Broker;
 use crate::jobs;
-use crate::replicas::PartitionKey;
+use crate::replica::PartitionKey;
 use crate::submission::{Submission, Submissions};
 use crate::timers::Timer;
 use crate::tokens;
@@ -29,9 +29,9 @@ pub(crate) struct Flushes {
 }
 
 impl Flushes {
-    /// Begins what is due at the partitions that grew, or were flushed, in this turn.
+    /// Begins what is due at the partitions that changed in this turn.
     pub(crate) fn begin(&mut self, broker: &mut Broker, out: &mut Submissions) {
-        let mut changed = std::mem::take(&mut broker.grown);
+        let mut changed = std::mem::take(&mut broker.news.changed);
         changed.dedup();
         for key in changed {
             self.begin_one(broker, key, out);
@@ -45,8 +45,9 @@ impl Flushes {
         let wall_ms = broker.wall_ms;
         let Some(place) = broker.replicas.find(key) else { return };
         jobs::keep_up(broker, key, place);
-        let Some(job) = broker.replicas.flush_due(place, wall_ms) else {
-            if broker.replicas.flushes(place) {
+        let replica = broker.replicas.at_mut(place);
+        let Some(job) = replica.begin_flush(wall_ms, &mut broker.news) else {
+            if replica.log().config().flushes() {
                 self.later.insert(key);
             }
             return;
@@ -59,13 +60,13 @@ impl Flushes {
 
     /// The time of [`Timer::Flushes`] has come.
     pub(crate) fn look_again(&mut self, broker: &mut Broker) {
-        broker.grown.extend(std::mem::take(&mut self.later));
+        broker.news.changed.extend(std::mem::take(&mut self.later));
     }
 
     /// A flush ended.
     pub(crate) fn ended(&mut self, broker: &mut Broker, token: Token, result: io::Result<()>) {
         if let Some((key, job)) = self.under_way.remove(&tokens::flush_of(token)) {
-            broker.flushed(key, job, result);
+            broker.replicas.end_flush(key, job, result, &mut broker.news);
         }
     }
 }

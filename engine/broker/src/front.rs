@@ -16,7 +16,7 @@ use std::sync::Arc;
 use ringlog_io::{Buf, Buffers, Files, Nanos, Slice, Socket, Token};
 
 use crate::broker::ReplyTo;
-use crate::connection::{Connection, Receive, Refused};
+use crate::connection::{Connection, Next, Receive, Refused};
 use crate::limits::Budget;
 use crate::response::Response;
 use crate::settings::Settings;
@@ -52,6 +52,10 @@ pub(crate) struct Front {
     next_generation: u32,
     /// Connections with something to send, or whose requests may go on.
     touched: Vec<u32>,
+    /// Connections that hold a request back.
+    holding: Vec<u32>,
+    /// Connections that were closed, by place and generation, until the shard has forgotten them.
+    closed: Vec<(u32, u32)>,
     /// What is to be asked of the kernel.
     pub(crate) out: Submissions,
 }
@@ -67,6 +71,8 @@ impl Front {
             free: Vec::new(),
             next_generation: 0,
             touched: Vec::new(),
+            holding: Vec::new(),
+            closed: Vec::new(),
             out: Submissions::new(),
         }
     }
@@ -115,6 +121,12 @@ impl Front {
         let Some(client) = self.clients[place as usize].take() else { return };
         self.out.push(Submission::Close { socket: client.socket });
         self.free.push(place);
+        self.closed.push((place, client.generation));
+    }
+
+    /// A connection that was closed: nobody waits for its answers.
+    pub(crate) fn take_closed(&mut self) -> Option<(u32, u32)> {
+        self.closed.pop()
     }
 
     /// Closes every connection.
@@ -124,12 +136,12 @@ impl Front {
         }
     }
 
-    /// Closes connections that were silent for connections.max.idle.ms. Gives the time of the next look.
+    /// Closes connections that were silent for connections.max.idle.ms, those too that do not read their answers. Gives the time of the next look.
     pub(crate) fn close_idle(&mut self, now: Nanos) -> Nanos {
         let limit_ns = self.settings.connections_max_idle_ns();
         for place in 0..self.clients.len() as u32 {
             let Some(client) = &self.clients[place as usize] else { continue };
-            if client.connection.is_idle() && now.0.saturating_sub(client.connection.last_active_ns) > limit_ns {
+            if !client.connection.waits_for_us() && now.0.saturating_sub(client.connection.last_active_ns) > limit_ns {
                 self.close(place);
             }
         }
@@ -156,8 +168,8 @@ impl Front {
         }
     }
 
-    /// A buffer for a large frame was filled. Gives the connection and its frame, when it is whole.
-    pub(crate) fn filled(&mut self, token: Token, result: io::Result<Buf>, now: Nanos) -> Option<(u32, Slice)> {
+    /// A buffer for a large frame was filled. Gives the connection, when the frame is whole.
+    pub(crate) fn filled(&mut self, token: Token, result: io::Result<Buf>, now: Nanos) -> Option<u32> {
         let (place, client) = self.client(token)?;
         client.connection.receiving = false;
         let Ok(buf) = result else {
@@ -166,38 +178,39 @@ impl Front {
         };
         client.connection.last_active_ns = now.0;
         match client.connection.filled(buf) {
-            Ok(frame) => return Some((place, frame)),
-            Err(Receive::Exact(buf, target)) => self.receive_exact(place, buf, target),
-            Err(Receive::Any) => self.receive(place),
+            None => return Some(place),
+            Some(Receive::Exact(buf, target)) => self.receive_exact(place, buf, target),
+            Some(Receive::Any) => self.receive(place),
         }
         None
     }
 
-    /// The next request of a connection. `None`: it has to be received first, or too much is in flight.
+    /// The next request of a connection that may be handled. `None`: it waits for those before it, or is not here yet.
     pub(crate) fn next_request(&mut self, place: u32) -> Option<Asking> {
         let frame_len_max = self.settings.socket_request_max_bytes();
         let client = self.clients[place as usize].as_mut()?;
         if client.connection.closing {
             return None;
         }
-        if client.connection.is_paused() {
-            self.touched.push(place);
-            return None;
-        }
-        match client.connection.take_frame(frame_len_max) {
-            Ok(Some(frame)) => return self.ask(place, frame),
-            Ok(None) => self.receive(place),
+        match client.connection.next(frame_len_max) {
+            Ok(Next::Request { frame, slot }) => {
+                let reply_to = ReplyTo { connection: place, generation: client.generation, slot };
+                return Some(Asking { frame, host: Arc::clone(&client.host), reply_to });
+            }
+            Ok(Next::Held) => self.holding.push(place),
+            Ok(Next::Receive) => self.receive(place),
             Err(refused) => self.refuse(place, &refused),
         }
         None
     }
 
-    /// A frame takes its place in the order of replies.
-    pub(crate) fn ask(&mut self, place: u32, frame: Slice) -> Option<Asking> {
-        let client = self.clients[place as usize].as_mut()?;
-        let slot = client.connection.reserve();
-        let reply_to = ReplyTo { connection: place, generation: client.generation, slot };
-        Some(Asking { frame, host: Arc::clone(&client.host), reply_to })
+    /// The end of a turn: requests that have to wait are put into memory of their own.
+    pub(crate) fn keep_held(&mut self) {
+        for place in self.holding.drain(..) {
+            if let Some(client) = self.clients[place as usize].as_mut() {
+                client.connection.keep_held();
+            }
+        }
     }
 
     fn receive(&mut self, place: u32) {
@@ -267,7 +280,7 @@ impl Front {
                 self.close(place);
                 return false;
             }
-            !connection.receiving && !connection.is_paused() && !connection.closing
+            !connection.receiving && !connection.closing
         });
         touched
     }
@@ -307,9 +320,10 @@ impl Front {
     }
 
     /// A send ended.
-    pub(crate) fn sent(&mut self, token: Token, result: io::Result<usize>) {
+    pub(crate) fn sent(&mut self, token: Token, result: io::Result<usize>, now: Nanos) {
         let Some((place, client)) = self.client(token) else { return };
         client.connection.sending = false;
+        client.connection.last_active_ns = now.0;
         if result.is_err() {
             return self.close(place);
         }
@@ -317,13 +331,14 @@ impl Front {
     }
 
     /// A range was sent by reference, as far as the socket took it.
-    pub(crate) fn file_sent(&mut self, FileSent { token, result }: FileSent) {
+    pub(crate) fn file_sent(&mut self, FileSent { token, result }: FileSent, now: Nanos) {
         let Some((place, client)) = self.client(token) else { return };
         client.connection.transferring = false;
         match result {
             Ok(0) => self.transfer_failed(place, &io::ErrorKind::UnexpectedEof.into()),
             Ok(sent) => {
-                transfer::referred(&mut client.connection, sent);
+                client.connection.last_active_ns = now.0;
+                client.connection.cut_range(sent);
                 self.touched.push(place);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

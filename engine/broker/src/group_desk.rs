@@ -13,7 +13,8 @@ use crate::coordinator::group::{
     self, Caller, Effect, GroupCoordinator, GroupRequest, GroupResponse, GroupSettings, KeyValue, Moment, Topics,
 };
 use crate::metadata::image::{Image, OFFSETS_TOPIC};
-use crate::replicas::{PartitionKey, Place, Staged, Ticket};
+use crate::replica::{PartitionKey, Staged, Ticket};
+use crate::replicas::Place;
 use crate::response::Asked;
 use crate::settings::Settings;
 
@@ -146,7 +147,7 @@ fn stage(broker: &mut Broker, partition: i32, ticket: u64, records: &[KeyValue])
     }
     builder.finish(&mut broker.scratch).map_err(|_| ErrorCode::RECORD_LIST_TOO_LARGE)?;
     let bytes = builder.take();
-    let rules = Rules { origin: batch::Origin::Coordinator, ..broker.replicas.at(place).rules };
+    let rules = Rules { origin: batch::Origin::Coordinator, ..broker.replicas.at(place).role.rules };
     let validated =
         batch::validate(&bytes, &rules, broker.wall_ms, &mut broker.scratch).map_err(|error| error.code())?;
     let ticket = Ticket::Group { ticket };

@@ -14,7 +14,8 @@ use ringlog_io::{File, Job, Token};
 use ringlog_storage::Writeback;
 
 use crate::broker::Broker;
-use crate::replicas::{PartitionKey, Place};
+use crate::replica::PartitionKey;
+use crate::replicas::Place;
 use crate::submission::{Submission, Submissions};
 use crate::tokens;
 
@@ -78,14 +79,11 @@ impl Jobs {
 
 /// Does, and asks for, what the next appends of a partition that grew should not have to wait for.
 pub(crate) fn keep_up(broker: &mut Broker, key: PartitionKey, place: Place) {
-    let log = &mut broker.replicas.at_mut(place).log;
-    if let Err(error) = log.maintain(broker.wall_ms) {
-        tracing::debug!(?key, %error, "not kept up");
-    }
-    if let Some(due) = log.writeback_due() {
+    let (writeback, next_segment) = broker.replicas.at_mut(place).keep_up(broker.wall_ms);
+    if let Some(due) = writeback {
         broker.jobs.write_back(key, due);
     }
-    if let Some(job) = log.next_segment_due() {
+    if let Some(job) = next_segment {
         broker.jobs.run(Purpose::NextSegment(key), job);
     }
 }
@@ -94,7 +92,7 @@ pub(crate) fn keep_up(broker: &mut Broker, key: PartitionKey, place: Place) {
 pub(crate) fn next_segment_made(broker: &mut Broker, key: PartitionKey, result: io::Result<Option<File>>) {
     // Of a partition that is gone nothing is left: the file lies in a folder that goes.
     if let Some(place) = broker.replicas.find(key) {
-        broker.replicas.at_mut(place).log.next_segment_made(result);
+        broker.replicas.at_mut(place).next_segment_made(result);
     }
 }
 

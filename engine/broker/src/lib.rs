@@ -9,6 +9,7 @@
 //! Start reading at `shard`; `handlers` is the list of APIs. Invariants: a partition is touched by exactly one shard, a
 //! connection belongs to exactly one shard, replies leave in request order, every queue has a limit (`limits`).
 
+mod acks;
 mod apply_image;
 mod broker;
 mod bus;
@@ -27,6 +28,7 @@ mod limits;
 mod mail;
 mod metadata;
 mod random;
+mod replica;
 mod replicas;
 mod response;
 mod settings;

@@ -15,11 +15,11 @@ pub(crate) use budget::{Budget, Means};
 /// Connections of one shard, where descriptors, memory and max.connections allow so many.
 pub(crate) const CONNECTIONS: usize = 8_192;
 
-/// Requests of one connection that may wait for their reply. Kafka's is 1: it handles a connection's requests one after
-/// the other. Clients pipeline 5 (Java) or more (librdkafka): beyond this the socket is not read.
+/// Produce requests of one connection that may wait for their reply; of others there is one, as in Kafka. Clients pipeline 5
+/// (Java) or more (librdkafka): beyond this the socket is not read.
 pub(crate) const REQUESTS_IN_FLIGHT: usize = 64;
 
-/// Answer bytes in memory that may wait for one connection's socket before its requests are not read any more.
+/// Answer bytes, ranges of segments included, that may wait for one connection's socket before its next request is handled.
 pub(crate) const OUTPUT_BYTES: usize = 8 << 20;
 
 /// Pooled receive buffers of one shard.
@@ -49,6 +49,9 @@ pub(crate) const CONTROLLER_CALLS: usize = 1_024;
 
 /// Fetches of one shard that may wait for data.
 pub(crate) const WAITING_FETCHES: usize = 65_536;
+
+/// The longest that a fetch waits, whatever `max_wait_ms` it names: it is then answered without records, and asks again.
+pub(crate) const FETCH_WAIT_MS_MAX: u64 = 5 * 60 * 1_000;
 
 const _: () = assert!(RECEIVE_BUFFER_BYTES <= FRAME_FIRST_BYTES);
 const _: () = assert!(REQUESTS_IN_FLIGHT * CONNECTIONS <= 1 << 20);

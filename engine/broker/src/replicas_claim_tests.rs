@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use ringlog_io::sim::SimFiles;
-use ringlog_wire::batch::{BatchBuilder, validate};
+use ringlog_storage::{NewBatch, Origin};
+use ringlog_wire::Uuid;
+use ringlog_wire::batch::{BatchBuilder, Rules, validate};
 use ringlog_wire::compression::Scratch;
 
 use super::*;
@@ -14,10 +16,8 @@ fn opening(id: u8, how: Startup) -> Opening {
     Opening {
         topic: Rc::from("orders"),
         key: PartitionKey { topic_id: Uuid([id; 16]), partition: 0 },
-        leader_epoch: 0,
+        role: Role { leader_epoch: 0, rules: Rules::default(), in_sync_replicas_missing: 0 },
         config: LogConfig::default(),
-        rules: Rules::default(),
-        in_sync_replicas_missing: 0,
         how,
         checkpointed: Checkpointed::default(),
     }
@@ -25,7 +25,7 @@ fn opening(id: u8, how: Startup) -> Opening {
 
 fn end_offset(replicas: &Replicas, id: u8) -> i64 {
     let place = replicas.find(PartitionKey { topic_id: Uuid([id; 16]), partition: 0 }).expect("led here");
-    replicas.at(place).log.end_offset()
+    replicas.at(place).log().end_offset()
 }
 
 fn append(replicas: &mut Replicas, id: u8) {
@@ -35,7 +35,7 @@ fn append(replicas: &mut Replicas, id: u8) {
     let bytes = builder.finish(&mut Scratch::default()).expect("a batch").to_vec();
     let validated = validate(&bytes, &Rules::default(), WALL_MS, &mut Scratch::default()).expect("a good one");
     let batch = NewBatch { validated: &validated, bytes: &bytes, origin: Origin::Client };
-    replicas.at_mut(place).log.append(&[batch], 0, WALL_MS).remove(0).expect("appended");
+    replicas.at_mut(place).log_mut().append(&[batch], 0, WALL_MS).remove(0).expect("appended");
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_deleted_partition_leaves_nothing_behind() {
     replicas.open(opening(1, Startup::NewBoot), WALL_MS).expect("made");
     append(&mut replicas, 1);
     let key = PartitionKey { topic_id: Uuid([1; 16]), partition: 0 };
-    let (_, job) = replicas.remove(key).expect("it was led here");
+    let job = replicas.remove(key, &mut News::default()).expect("it was led here");
     let names: Vec<String> = files.list(Path::new("/log")).expect("a list").into_iter().map(|it| it.name).collect();
     assert!(names[0].ends_with("-delete"), "from now on it is no partition's: {names:?}");
     job.expect("renamed").perform(&*files).expect("removed");

@@ -23,6 +23,16 @@ pub(crate) enum Part {
     File(LogRange),
 }
 
+impl Part {
+    /// Bytes that it puts on the wire.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::File(range) => range.len,
+        }
+    }
+}
+
 /// A whole answer, its length prefix included.
 #[derive(Debug, Default)]
 pub(crate) struct Response {

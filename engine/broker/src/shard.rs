@@ -82,7 +82,7 @@ impl Shard {
     pub(crate) fn turn(&mut self, now: Nanos, wall_ms: i64, came: &mut Came) {
         (self.broker.now, self.broker.wall_ms) = (now, wall_ms);
         came.events.drain(..).for_each(|event| self.handle_event(event));
-        came.files_sent.drain(..).for_each(|sent| self.front.file_sent(sent));
+        came.files_sent.drain(..).for_each(|sent| self.front.file_sent(sent, now));
         self.take_image();
         for (from, mail) in self.bus.receive() {
             self.take_mail(from, mail);
@@ -90,14 +90,20 @@ impl Shard {
         while let Some(timer) = self.broker.timers.take_due(now) {
             self.fire(timer);
         }
-        self.settle();
-        self.flushes.begin(&mut self.broker, &mut self.front.out);
+        loop {
+            self.settle();
+            self.flushes.begin(&mut self.broker, &mut self.front.out);
+            // A flush that cannot begin refuses what waits for it.
+            if self.broker.news.is_empty() {
+                break;
+            }
+        }
         self.tell_settled();
         self.tell_stop();
+        self.front.keep_held();
         self.visit_desk();
         self.front.out.append(&mut self.broker.jobs.take_asked());
         self.broker.timers.set(Timer::Groups, self.broker.groups.next_deadline());
-        self.broker.timers.set(Timer::Fetches, self.broker.fetches.next_deadline());
     }
 
     /// What the last turn asks of the kernel.
@@ -134,18 +140,14 @@ impl Shard {
         match event {
             Event::Accepted { result, .. } => self.front.accepted(result, now),
             Event::Received { token, result } => {
-                if let Some(place) = self.front.received(token, result, now) {
-                    self.handle_requests(place);
-                }
+                let place = self.front.received(token, result, now);
+                place.into_iter().for_each(|place| self.handle_requests(place));
             }
             Event::Filled { token, result } => {
-                if let Some((place, frame)) = self.front.filled(token, result, now) {
-                    let asking = self.front.ask(place, frame);
-                    asking.into_iter().for_each(|asking| self.handle_request(asking));
-                    self.handle_requests(place);
-                }
+                let place = self.front.filled(token, result, now);
+                place.into_iter().for_each(|place| self.handle_requests(place));
             }
-            Event::Sent { token, result } => self.front.sent(token, result),
+            Event::Sent { token, result } => self.front.sent(token, result, now),
             Event::Read { token, result } => self.front.cold_read(token, result),
             Event::Writable { token, result } => self.front.writable(token, result),
             Event::Synced { token, result } => self.synced(token, result),
@@ -159,8 +161,7 @@ impl Shard {
     fn fire(&mut self, timer: Timer) {
         match timer {
             Timer::Groups => group_desk::tick(&mut self.broker),
-            // They are answered when the turn settles.
-            Timer::Fetches => {}
+            Timer::Fetch(id) => self.broker.fetches.expire(id),
             Timer::Flushes => self.flushes.look_again(&mut self.broker),
             Timer::Upkeep => upkeep::work(&mut self.broker),
             Timer::IdleConnections => {
@@ -201,10 +202,17 @@ impl Shard {
                 }
             }
             let resumed = self.front.resume_touched();
-            if resumed.is_empty() && !self.broker.replicas.has_staged() && self.broker.replies.is_empty() {
+            self.forget_closed();
+            resumed.iter().for_each(|place| self.handle_requests(*place));
+            if resumed.is_empty() && self.broker.is_settled() {
                 break;
             }
-            resumed.into_iter().for_each(|place| self.handle_requests(place));
+        }
+    }
+
+    fn forget_closed(&mut self) {
+        while let Some((place, generation)) = self.front.take_closed() {
+            self.broker.forget_connection(place, generation);
         }
     }
 
@@ -303,11 +311,13 @@ impl Shard {
     /// Closes every connection.
     pub(crate) fn close_clients(&mut self) {
         self.front.close_all();
+        self.forget_closed();
     }
 
     /// Closes the partitions. Gives what the checkpoints should say, and whether every one was closed.
     pub(crate) fn close_partitions(&mut self) -> (BTreeMap<PartitionName, Checkpointed>, bool) {
-        let (checkpoints, clean) = self.broker.replicas.close();
+        let (checkpoints, clean) = self.broker.replicas.close(&mut self.broker.news);
+        self.broker.spread_news();
         (checkpoints, clean && self.broker.upkeep.has_read_all())
     }
 
@@ -336,3 +346,6 @@ fn dispatch(broker: &mut Broker, asking: Asking) -> Outcome {
     let incoming = Incoming { asked, client_id: header.client_id, client_host, frame, body_at, decode_bytes, reply_to };
     (handler.handle)(broker, &incoming)
 }
+
+#[cfg(test)]
+mod tests;

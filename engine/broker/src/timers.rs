@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ringlog_io::Nanos;
 
+use crate::broker::ReplyTo;
+
 /// What there is to do when a time has come. In a tie, the first of these goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     /// The first deadline of the group coordinator.
     Groups,
-    /// The first deadline of the fetches that wait.
-    Fetches,
+    /// A fetch has waited for its max_wait_ms.
+    Fetch(ReplyTo),
     /// Partitions whose flush.ms runs.
     Flushes,
     /// Partitions to be opened or removed.

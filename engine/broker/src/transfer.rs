@@ -42,7 +42,7 @@ pub(crate) fn step(
     let mut room = limits::TRANSFER_BYTES;
     loop {
         connection.take_bytes(&mut parts);
-        let Some(Part::File(range)) = connection.output.front_mut() else { break };
+        let Some(Part::File(range)) = connection.output.front() else { break };
         if by_reference && range.len >= limits::REFERENCE_BYTES_MIN && is_resident(range, files) {
             if parts.is_empty() {
                 return Ok(Step::Refer(range.clone(), range.len.min(limits::TRANSFER_BYTES)));
@@ -56,10 +56,8 @@ pub(crate) fn step(
         match copy_resident(range, room, files, buffers)? {
             Some(bytes) => {
                 room -= bytes.len();
+                connection.cut_range(bytes.len());
                 parts.push(bytes);
-                if range.len == 0 {
-                    connection.output.pop_front();
-                }
             }
             None if parts.is_empty() => {
                 let len = range.len.min(limits::TRANSFER_BYTES);
@@ -77,40 +75,20 @@ fn is_resident(range: &LogRange, files: &dyn Files) -> bool {
     files.residency(&range.file, range.position, len) == Residency::Whole
 }
 
-/// Copies the beginning of a range out of the page cache and cuts it off the range. `None`: it is not resident.
-fn copy_resident(range: &mut LogRange, room: usize, files: &dyn Files, buffers: &Buffers) -> io::Result<Option<Slice>> {
+/// Copies the beginning of a range out of the page cache. `None`: it is not resident.
+fn copy_resident(range: &LogRange, room: usize, files: &dyn Files, buffers: &Buffers) -> io::Result<Option<Slice>> {
     let len = range.len.min(room);
     let mut buf = buffers.take(len);
     match files.read_resident(&range.file, &mut buf, range.position, len) {
         Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-        Ok(read) => {
-            range.position += read as u64;
-            range.len -= read;
-            Ok(Some(Slice::new(buf)))
-        }
+        Ok(_) => Ok(Some(Slice::new(buf))),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Cuts off the range at the head of the output what went out, or is here.
-fn cut_first(connection: &mut Connection, len: usize) {
-    let Some(Part::File(range)) = connection.output.front_mut() else { unreachable!("the range stays first") };
-    range.position += len as u64;
-    range.len -= len;
-    if range.len == 0 {
-        connection.output.pop_front();
-    }
-}
-
-/// So many bytes of what [`Step::Refer`] asked for were sent.
-pub(crate) fn referred(connection: &mut Connection, sent: usize) {
-    cut_first(connection, sent);
-}
-
 /// The bytes that [`Step::ReadCold`] asked for are here: they go out before the rest of their range.
 pub(crate) fn arrived(connection: &mut Connection, buf: Buf) {
-    let len = buf.len();
-    cut_first(connection, len);
+    connection.cut_range(buf.len());
     connection.put_first(Slice::new(buf));
 }

@@ -23,8 +23,9 @@ use ringlog_wire::ErrorCode;
 use crate::broker::Broker;
 use crate::group_desk;
 use crate::jobs::Purpose;
-use crate::metadata::image::{OFFSETS_TOPIC, Owner, Topic};
-use crate::replicas::{Opening, PartitionKey};
+use crate::metadata::image::{OFFSETS_TOPIC, Owner, Partition, Topic};
+use crate::replica::{PartitionKey, Role};
+use crate::replicas::Opening;
 use crate::settings::topic_config;
 use crate::timers::Timer;
 
@@ -160,13 +161,12 @@ fn serve(broker: &mut Broker, topic: &Topic, key: PartitionKey) -> Result<(), St
 fn open(broker: &mut Broker, topic: &Topic, key: PartitionKey) -> Result<(), String> {
     let (how, checkpointed) =
         broker.upkeep.unread.get(&key).copied().unwrap_or((Startup::SameBoot, Default::default()));
+    let partition = topic.partition(key.partition).ok_or("the topic has no such partition")?;
     let opening = Opening {
         topic: Rc::from(&*topic.name),
         key,
-        leader_epoch: topic.partition(key.partition).map_or(0, |partition| partition.leader_epoch),
+        role: role(broker, topic, key.partition, partition),
         config: topic_config::log_config(&topic.configs, &broker.settings),
-        rules: topic_config::rules(&topic.configs, &broker.settings),
-        in_sync_replicas_missing: missing_replicas(broker, topic, key.partition),
         how,
         checkpointed,
     };
@@ -177,9 +177,15 @@ fn open(broker: &mut Broker, topic: &Topic, key: PartitionKey) -> Result<(), Str
     Ok(())
 }
 
-/// How many in-sync replicas are missing to `min.insync.replicas`.
-pub(crate) fn missing_replicas(broker: &Broker, topic: &Topic, number: i32) -> usize {
-    topic.min_insync_replicas(&broker.settings).saturating_sub(topic.in_sync_replicas(number))
+/// What the image and the settings say of a partition that this shard leads.
+pub(crate) fn role(broker: &Broker, topic: &Topic, number: i32, partition: &Partition) -> Role {
+    Role {
+        leader_epoch: partition.leader_epoch,
+        rules: topic_config::rules(&topic.configs, &broker.settings),
+        in_sync_replicas_missing: topic
+            .min_insync_replicas(&broker.settings)
+            .saturating_sub(topic.in_sync_replicas(number)),
+    }
 }
 
 /// Forgets a deleted partition. Its folder gets the name of one that goes, and goes beside the thread.
@@ -189,13 +195,12 @@ fn remove(broker: &mut Broker, key: PartitionKey) {
     if &*topic == OFFSETS_TOPIC {
         group_desk::unload(broker, key.partition);
     }
-    let Some((waiters, removal)) = broker.replicas.remove(key) else { return };
-    waiters.into_iter().for_each(|id| broker.fetches.disturb(id));
-    match removal {
-        Ok(job) => broker.jobs.run(Purpose::Removal, job),
-        Err(error) => {
+    match broker.replicas.remove(key, &mut broker.news) {
+        Some(Ok(job)) => broker.jobs.run(Purpose::Removal, job),
+        Some(Err(error)) => {
             tracing::error!(%topic, partition = key.partition, %error, "a deleted partition's folder was left behind");
         }
+        None => {}
     }
 }
 

@@ -147,7 +147,7 @@ fn a_topic_that_is_made_again_at_once_gets_folders_of_its_own() {
     assert_ne!(first, now);
     for partition in 0..6 {
         let place = rig.broker.replicas.find(PartitionKey { topic_id: now, partition }).unwrap();
-        assert_eq!(rig.broker.replicas.at(place).log.topic_id(), now);
+        assert_eq!(rig.broker.replicas.at(place).log().topic_id(), now);
     }
     assert_eq!(rig.folders(), 6);
 }

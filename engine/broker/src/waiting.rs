@@ -1,89 +1,103 @@
-//! Fetches that wait for data: until enough bytes arrived on their partitions, or their time is over.
+//! Fetches that wait: until readers see enough bytes more of their partitions, or their time is over.
 //!
-//! Waiting costs nothing: a partition that grows tells its waiters, and the turn's timer finds the first deadline.
+//! Waiting costs nothing: a partition of which more is visible tells who watches it. What a fetch watches goes with it,
+//! whichever way it goes: answered, expired, or dropped with its connection.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ringlog_io::Nanos;
 
-/// The number of a waiting fetch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct FetchId(u64);
+use crate::broker::ReplyTo;
+use crate::replica::PartitionKey;
 
+/// A fetch that waits, by the place of its answer.
 #[derive(Debug)]
-struct Entry<F> {
-    fetch: F,
-    deadline: Nanos,
-    bytes_missing: usize,
+pub(crate) struct Wait<F> {
+    pub(crate) fetch: F,
+    pub(crate) deadline: Nanos,
+    /// How many bytes more must be visible.
+    pub(crate) missing_bytes: usize,
+    /// What it reads.
+    pub(crate) watches: Vec<PartitionKey>,
 }
 
 /// All waiting fetches of a shard.
 #[derive(Debug)]
 pub(crate) struct Waiting<F> {
-    next: u64,
-    entries: BTreeMap<FetchId, Entry<F>>,
-    deadlines: BTreeSet<(Nanos, FetchId)>,
-    ready: Vec<FetchId>,
+    waits: BTreeMap<ReplyTo, Wait<F>>,
+    watched: BTreeSet<(PartitionKey, ReplyTo)>,
+    ready: VecDeque<ReplyTo>,
 }
 
 impl<F> Default for Waiting<F> {
     fn default() -> Self {
-        Self { next: 0, entries: BTreeMap::new(), deadlines: BTreeSet::new(), ready: Vec::new() }
+        Self { waits: BTreeMap::new(), watched: BTreeSet::new(), ready: VecDeque::new() }
     }
 }
 
 impl<F> Waiting<F> {
-    /// Lets a fetch wait until its partitions grew by `bytes_missing`, or `deadline`.
-    pub(crate) fn insert(&mut self, fetch: F, deadline: Nanos, bytes_missing: usize) -> FetchId {
-        let id = FetchId(self.next);
-        self.next += 1;
-        self.entries.insert(id, Entry { fetch, deadline, bytes_missing });
-        self.deadlines.insert((deadline, id));
-        id
+    /// Lets a fetch wait.
+    pub(crate) fn insert(&mut self, id: ReplyTo, wait: Wait<F>) {
+        self.watched.extend(wait.watches.iter().map(|key| (*key, id)));
+        self.waits.insert(id, wait);
     }
 
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.waits.len()
     }
 
-    /// A partition grew. False: that fetch does not wait any more.
-    pub(crate) fn grew(&mut self, id: FetchId, bytes: usize) -> bool {
-        let Some(entry) = self.entries.get_mut(&id) else { return false };
-        let was_missing = entry.bytes_missing > 0;
-        entry.bytes_missing = entry.bytes_missing.saturating_sub(bytes);
-        if was_missing && entry.bytes_missing == 0 {
-            self.ready.push(id);
-        }
-        true
-    }
-
-    /// Something else happened to a partition (it was removed, its leader changed): the fetch is answered now.
-    pub(crate) fn disturb(&mut self, id: FetchId) {
-        self.grew(id, usize::MAX);
-    }
-
-    /// The first deadline.
-    pub(crate) fn next_deadline(&self) -> Option<Nanos> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
-    }
-
-    /// The next fetch that has waited long enough at `now`, by bytes or by time.
-    pub(crate) fn take_ready(&mut self, now: Nanos) -> Option<F> {
-        while let Some(id) = self.ready.pop() {
-            if let Some(fetch) = self.take(id) {
-                return Some(fetch);
+    /// Readers see so many bytes more of a partition.
+    pub(crate) fn grew(&mut self, key: PartitionKey, bytes: usize) {
+        for (_, id) in self.watched.range((key, ReplyTo::FIRST)..=(key, ReplyTo::LAST)) {
+            let Some(wait) = self.waits.get_mut(id) else { continue };
+            let was_missing = wait.missing_bytes > 0;
+            wait.missing_bytes = wait.missing_bytes.saturating_sub(bytes);
+            if was_missing && wait.missing_bytes == 0 {
+                self.ready.push_back(*id);
             }
         }
-        let &(deadline, id) = self.deadlines.first()?;
-        if deadline > now { None } else { self.take(id) }
     }
 
-    /// Takes one out.
-    pub(crate) fn take(&mut self, id: FetchId) -> Option<F> {
-        let entry = self.entries.remove(&id)?;
-        self.deadlines.remove(&(entry.deadline, id));
-        Some(entry.fetch)
+    /// Something else happened to a partition (it was removed, its leader changed): who watches it looks now.
+    pub(crate) fn disturb(&mut self, key: PartitionKey) {
+        self.grew(key, usize::MAX);
+    }
+
+    /// The time of a fetch is over.
+    pub(crate) fn expire(&mut self, id: ReplyTo) {
+        self.ready.push_back(id);
+    }
+
+    /// The next fetch that may have waited long enough.
+    pub(crate) fn take_ready(&mut self) -> Option<(ReplyTo, Wait<F>)> {
+        while let Some(id) = self.ready.pop_front() {
+            if let Some(wait) = self.take(id) {
+                return Some((id, wait));
+            }
+        }
+        None
+    }
+
+    /// A fetch of this connection, whose client is gone.
+    pub(crate) fn take_of(&mut self, connection: u32, generation: u32) -> Option<(ReplyTo, Wait<F>)> {
+        let of = |slot| ReplyTo { connection, generation, slot };
+        let (&id, _) = self.waits.range(of(0)..=of(u64::MAX)).next()?;
+        self.take(id).map(|wait| (id, wait))
+    }
+
+    fn take(&mut self, id: ReplyTo) -> Option<Wait<F>> {
+        let wait = self.waits.remove(&id)?;
+        for key in &wait.watches {
+            self.watched.remove(&(*key, id));
+        }
+        Some(wait)
+    }
+
+    /// Fetches that wait, and what they watch: both 0 when everything was answered.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> (usize, usize) {
+        (self.waits.len(), self.watched.len())
     }
 }
 
@@ -91,27 +105,52 @@ impl<F> Waiting<F> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_fetch_is_ready_when_its_bytes_arrived() {
-        let mut waiting = Waiting::default();
-        let id = waiting.insert("fetch", Nanos(100), 10);
-        assert!(waiting.grew(id, 9));
-        assert_eq!(waiting.take_ready(Nanos(0)), None);
-        assert!(waiting.grew(id, 1));
-        assert_eq!(waiting.take_ready(Nanos(0)), Some("fetch"));
-        assert!(!waiting.grew(id, 1), "it does not wait any more");
-        assert_eq!(waiting.next_deadline(), None);
+    fn id(connection: u32) -> ReplyTo {
+        ReplyTo { connection, generation: 1, slot: 7 }
+    }
+
+    fn key(partition: i32) -> PartitionKey {
+        PartitionKey { topic_id: ringlog_wire::Uuid([1; 16]), partition }
+    }
+
+    fn wait(missing_bytes: usize, partitions: std::ops::Range<i32>) -> Wait<&'static str> {
+        Wait { fetch: "fetch", deadline: Nanos(100), missing_bytes, watches: partitions.map(key).collect() }
+    }
+
+    fn ready(waiting: &mut Waiting<&'static str>) -> Vec<u32> {
+        std::iter::from_fn(|| waiting.take_ready()).map(|(id, _)| id.connection).collect()
     }
 
     #[test]
-    fn a_fetch_is_ready_when_its_time_is_over_and_the_first_deadline_comes_first() {
+    fn a_fetch_is_ready_when_enough_is_visible_on_any_of_its_partitions() {
         let mut waiting = Waiting::default();
-        waiting.insert("late", Nanos(200), 1);
-        waiting.insert("early", Nanos(100), 1);
-        assert_eq!(waiting.next_deadline(), Some(Nanos(100)));
-        assert_eq!(waiting.take_ready(Nanos(99)), None);
-        assert_eq!(waiting.take_ready(Nanos(250)), Some("early"));
-        assert_eq!(waiting.take_ready(Nanos(250)), Some("late"));
-        assert_eq!(waiting.len(), 0);
+        waiting.insert(id(1), wait(10, 0..2));
+        waiting.grew(key(0), 9);
+        waiting.grew(key(2), 9);
+        assert_eq!(ready(&mut waiting), []);
+        waiting.grew(key(1), 1);
+        waiting.grew(key(1), 1);
+        assert_eq!(ready(&mut waiting), [1]);
+    }
+
+    #[test]
+    fn what_a_fetch_watches_goes_with_it() {
+        let mut waiting = Waiting::default();
+        (1..=3).for_each(|connection| waiting.insert(id(connection), wait(1, 0..300)));
+        assert_eq!(waiting.held(), (3, 900));
+        waiting.grew(key(5), 1);
+        waiting.expire(id(2));
+        assert!(waiting.take_of(3, 1).is_some() && waiting.take_of(3, 1).is_none());
+        assert_eq!(ready(&mut waiting), [1, 2]);
+        assert_eq!(waiting.held(), (0, 0));
+    }
+
+    #[test]
+    fn only_the_generation_that_is_gone_loses_its_fetch() {
+        let mut waiting = Waiting::default();
+        waiting.insert(id(1), wait(1, 0..1));
+        assert!(waiting.take_of(1, 2).is_none() && waiting.take_of(0, 1).is_none());
+        waiting.disturb(key(0));
+        assert_eq!(ready(&mut waiting), [1]);
     }
 }

@@ -39,7 +39,8 @@ impl Partition {
     }
 
     fn nothing_at(&self, offset: i64) -> LogRange {
-        LogRange { file: self.active.file.clone(), position: self.active.size, len: 0, upper_bound_offset: offset }
+        let (file, position) = (self.active.file.clone(), self.active.size);
+        LogRange { file, position, len: 0, visible_len: 0, goes_on: false, upper_bound_offset: offset }
     }
 
     /// The first place that a reader does not see.
@@ -92,6 +93,8 @@ impl Partition {
             file: view.file().clone(),
             position: located.position,
             len,
+            visible_len: visible,
+            goes_on: limit.base_offset != view.base_offset(),
             upper_bound_offset: self.bound_at(view, end).min(limit.offset),
         }
     }

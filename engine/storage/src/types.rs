@@ -158,6 +158,10 @@ pub struct LogRange {
     pub position: u64,
     /// Length in bytes; 0 where nothing is visible at that offset.
     pub len: usize,
+    /// Bytes from `position` on that are visible in this segment: `len`, where no limit cut it.
+    pub visible_len: usize,
+    /// Whether what is visible goes on in a later segment.
+    pub goes_on: bool,
     /// No offset at or above is in the range: the bound for [`crate::Partition::aborted_transactions`].
     pub upper_bound_offset: i64,
 }

@@ -229,7 +229,7 @@ fn a_session_from_which_everything_was_forgotten_ends() {
     let mut forget = request(id, 1, Vec::new());
     forget.forgotten_topics_data = vec![forgotten(A, &[0, 1, 2]), forgotten(B, &[0])];
     let context = cache.begin(&forget, 18, at(1)).unwrap();
-    assert!(context.is_empty());
+    assert_eq!(context.len(), 0);
     assert_eq!((context.session_id(), cache.len()), (0, 0));
 }
 

@@ -10,22 +10,24 @@ use ringlog_wire::messages::fetch::{
     AbortedTransaction, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
     PartitionData,
 };
-use ringlog_wire::{ApiKey, ErrorCode, Records, Uuid};
+use ringlog_wire::{ApiKey, ErrorCode, Records};
 
 use crate::broker::{Broker, Incoming, NotHere, Outcome, ReplyTo};
 use crate::connection::Refused;
 use crate::fetch_session::{FetchContext, FetchTarget};
 use crate::handlers::Handler;
 use crate::limits;
+use crate::replica::PartitionKey;
 use crate::replicas::Place;
 use crate::response::{Asked, Response};
+use crate::timers::Timer;
+use crate::waiting::Wait;
 
 pub(crate) const HANDLER: Handler = Handler::new(ApiKey::Fetch, (4, 18), handle);
 
 /// A fetch, and what it needs to be answered later.
 #[derive(Debug)]
 pub(crate) struct WaitingFetch {
-    reply_to: ReplyTo,
     asked: Asked,
     context: FetchContext,
     isolation: Isolation,
@@ -40,10 +42,19 @@ struct Answer {
 }
 
 /// What all partitions have to say.
+#[derive(Default)]
 struct Answers {
     answers: Vec<Answer>,
+    /// Bytes of the answer.
     bytes: usize,
+    /// Bytes that are there for the reader, and the most that an answer could hold of them.
+    present_bytes: usize,
+    holds_bytes_max: usize,
+    /// Partitions that exist.
+    known: usize,
     has_error: bool,
+    /// A partition has more in a later segment: its range grows no more.
+    is_behind: bool,
 }
 
 fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
@@ -51,21 +62,20 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
         Ok(request) => request,
         Err(refused) => return Outcome::Refuse(refused),
     };
-    let max_wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
-    let mut fetch = match begin(broker, incoming, &request) {
+    let max_wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0).min(limits::FETCH_WAIT_MS_MAX);
+    let fetch = match begin(broker, incoming, &request) {
         Ok(fetch) => fetch,
         Err(error) => {
             let body = FetchResponse { error_code: error.0, ..Default::default() };
             return Response::of(incoming.asked, &body).into();
         }
     };
-    let answers = look(broker, &mut fetch);
-    let enough = answers.bytes >= fetch.min_bytes || answers.has_error || fetch.context.is_empty();
-    if enough || max_wait_ms == 0 || broker.fetches.len() >= limits::WAITING_FETCHES {
+    let answers = look(broker, &fetch);
+    if max_wait_ms == 0 || answers.are_enough(&fetch) || broker.fetches.len() >= limits::WAITING_FETCHES {
         return respond(broker, fetch, answers).map_or_else(Outcome::Refuse, Outcome::Reply);
     }
     let deadline = Nanos(broker.now.0 + max_wait_ms * 1_000_000);
-    wait(broker, fetch, deadline, answers.bytes);
+    wait(broker, incoming.reply_to, fetch, &answers, deadline);
     Outcome::Later
 }
 
@@ -73,7 +83,6 @@ fn begin(broker: &mut Broker, incoming: &Incoming, request: &FetchRequest) -> Re
     let context = broker.sessions.begin(request, incoming.asked.api_version, broker.now)?;
     let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(broker.settings.fetch_max_bytes());
     Ok(WaitingFetch {
-        reply_to: incoming.reply_to,
         asked: incoming.asked,
         context,
         isolation: if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
@@ -82,47 +91,84 @@ fn begin(broker: &mut Broker, incoming: &Incoming, request: &FetchRequest) -> Re
     })
 }
 
-/// Lets the fetch wait on every partition it reads.
-fn wait(broker: &mut Broker, fetch: WaitingFetch, deadline: Nanos, bytes_now: usize) {
-    let places: Vec<Place> =
-        fetch.context.targets().filter_map(|target| locate(broker, &target).ok().map(|(_, place)| place)).collect();
-    let missing = fetch.min_bytes.saturating_sub(bytes_now).max(1);
-    let id = broker.fetches.insert(fetch, deadline, missing);
-    for place in places {
-        broker.replicas.at_mut(place).waiters.push(id);
+impl Answers {
+    /// Whether there is no reason to wait. As in Kafka, what a limit cuts off counts as present, an older segment is
+    /// answered at once, and a topic that does not exist is only a reason where nothing else is asked for: its client is
+    /// told at the pace of its waits. (`ReplicaManager.fetchMessages`, `DelayedFetch.tryComplete`, `KafkaApis`.)
+    fn are_enough(&self, fetch: &WaitingFetch) -> bool {
+        self.known == 0 || self.has_error || self.is_behind || self.missing_bytes(fetch) == 0
+    }
+
+    /// More than the limits let through need not come.
+    fn missing_bytes(&self, fetch: &WaitingFetch) -> usize {
+        fetch.min_bytes.min(self.holds_bytes_max).saturating_sub(self.present_bytes)
     }
 }
 
-/// Answers a fetch that waited: its bytes arrived, its time is over, or one of its partitions went away.
-pub(crate) fn answer(broker: &mut Broker, mut fetch: WaitingFetch) {
-    let answers = look(broker, &mut fetch);
-    let reply_to = fetch.reply_to;
-    let result = respond(broker, fetch, answers);
-    broker.replies.push((reply_to, result));
+/// Lets the fetch wait on every partition it reads.
+fn wait(broker: &mut Broker, id: ReplyTo, fetch: WaitingFetch, answers: &Answers, deadline: Nanos) {
+    let missing_bytes = answers.missing_bytes(&fetch);
+    let watches =
+        fetch.context.targets().filter_map(|target| locate(broker, &target).ok().map(|(key, _)| key)).collect();
+    broker.timers.set(Timer::Fetch(id), Some(deadline));
+    broker.fetches.insert(id, Wait { fetch, deadline, missing_bytes, watches });
+}
+
+/// Looks again at a fetch that waited: more is visible, its time is over, or something happened to a partition.
+pub(crate) fn look_again(broker: &mut Broker, id: ReplyTo, waited: Wait<WaitingFetch>) {
+    let Wait { fetch, deadline, .. } = waited;
+    let answers = look(broker, &fetch);
+    if answers.are_enough(&fetch) || deadline <= broker.now {
+        let result = respond(broker, fetch, answers);
+        broker.replies.push((id, result));
+    } else {
+        wait(broker, id, fetch, &answers, deadline);
+    }
+}
+
+/// Nobody waits for the answer any more.
+pub(crate) fn forget(broker: &mut Broker, waited: Wait<WaitingFetch>) {
+    broker.sessions.finish(waited.fetch.context);
 }
 
 /// Finds the partition that a fetch names.
-fn locate(broker: &Broker, target: &FetchTarget<'_>) -> Result<(Uuid, Place), NotHere> {
+fn locate(broker: &Broker, target: &FetchTarget<'_>) -> Result<(PartitionKey, Place), NotHere> {
     let by_id = target.by_id.then_some(target.topic_id);
     let topic = broker.topic(target.topic, by_id)?;
-    Ok((topic.id, broker.place(topic, target.partition)?))
+    let key = PartitionKey { topic_id: topic.id, partition: target.partition };
+    Ok((key, broker.place(topic, target.partition)?))
 }
 
-fn look(broker: &mut Broker, fetch: &mut WaitingFetch) -> Answers {
-    let mut found = Answers { answers: Vec::with_capacity(fetch.context.len()), bytes: 0, has_error: false };
+fn look(broker: &Broker, fetch: &WaitingFetch) -> Answers {
+    let mut found = Answers { answers: Vec::with_capacity(fetch.context.len()), ..Default::default() };
     for target in fetch.context.targets() {
         let room = fetch.max_bytes.saturating_sub(found.bytes);
-        let answer = match read(broker, &target, fetch.isolation, room, found.bytes == 0) {
-            Ok(answer) => answer,
-            Err(not_here) => {
-                found.has_error = true;
-                Answer { data: refused(&target, not_here), range: None }
-            }
-        };
-        found.bytes += answer.range.as_ref().map_or(0, |range| range.len);
-        found.answers.push(answer);
+        match read(broker, &target, fetch.isolation, room, found.bytes == 0) {
+            Ok((data, range)) => found.add(&target, data, range),
+            Err(not_here) => found.add_refused(&target, not_here),
+        }
     }
     found
+}
+
+impl Answers {
+    fn add(&mut self, target: &FetchTarget<'_>, data: PartitionData, range: LogRange) {
+        let holds_bytes = usize::try_from(target.max_bytes).unwrap_or(0);
+        self.known += 1;
+        self.bytes += range.len;
+        self.present_bytes += range.visible_len.min(holds_bytes);
+        self.holds_bytes_max = self.holds_bytes_max.saturating_add(holds_bytes);
+        self.is_behind |= range.goes_on;
+        self.answers.push(Answer { data, range: (range.len > 0).then_some(range) });
+    }
+
+    fn add_refused(&mut self, target: &FetchTarget<'_>, not_here: NotHere) {
+        if !matches!(not_here.error, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::UNKNOWN_TOPIC_ID) {
+            self.known += 1;
+            self.has_error = true;
+        }
+        self.answers.push(Answer { data: refused(target, not_here), range: None });
+    }
 }
 
 fn refused(target: &FetchTarget<'_>, not_here: NotHere) -> PartitionData {
@@ -147,10 +193,10 @@ fn read(
     isolation: Isolation,
     room: usize,
     whole_first_batch: bool,
-) -> Result<Answer, NotHere> {
+) -> Result<(PartitionData, LogRange), NotHere> {
     let (_, place) = locate(broker, target)?;
     broker.check_epoch(place, target.current_leader_epoch)?;
-    let log = &broker.replicas.at(place).log;
+    let log = broker.replicas.at(place).log();
     let max_bytes = room.min(usize::try_from(target.max_bytes).unwrap_or(0));
     let range =
         log.read(target.fetch_offset, max_bytes, whole_first_batch, isolation).map_err(|error| match error {
@@ -173,7 +219,7 @@ fn read(
         records: Records::Outside(range.len),
         ..Default::default()
     };
-    Ok(Answer { data, range: (range.len > 0).then_some(range) })
+    Ok((data, range))
 }
 
 fn aborted(

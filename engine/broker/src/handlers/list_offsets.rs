@@ -22,7 +22,8 @@ use ringlog_wire::{ApiKey, ErrorCode};
 
 use crate::broker::{Broker, Incoming, NotHere, Outcome};
 use crate::handlers::Handler;
-use crate::replicas::{Place, Replica};
+use crate::replica::Replica;
+use crate::replicas::Place;
 use crate::response::Response;
 
 pub(crate) const HANDLER: Handler = Handler::new(ApiKey::ListOffsets, (1, 11), handle);
@@ -117,19 +118,19 @@ fn find(broker: &Broker, place: Place, timestamp: i64, isolation_level: i8) -> R
     let replica = broker.replicas.at(place);
     let visible = visible_end(replica, isolation_level);
     match timestamp {
-        LATEST => Ok((visible, -1, replica.leader_epoch)),
+        LATEST => Ok((visible, -1, replica.role.leader_epoch)),
         EARLIEST | EARLIEST_LOCAL => {
-            let start = replica.log.log_start_offset();
-            Ok((start, -1, replica.leader_epoch))
+            let start = replica.log().log_start_offset();
+            Ok((start, -1, replica.role.leader_epoch))
         }
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ok(NOTHING),
-        MAX_TIMESTAMP => by_time(replica, replica.log.offset_of_max_timestamp(), visible),
-        timestamp => by_time(replica, replica.log.offset_for_timestamp(timestamp), visible),
+        MAX_TIMESTAMP => by_time(replica, replica.log().offset_of_max_timestamp(), visible),
+        timestamp => by_time(replica, replica.log().offset_for_timestamp(timestamp), visible),
     }
 }
 
 fn visible_end(replica: &Replica, isolation_level: i8) -> i64 {
-    if isolation_level == READ_COMMITTED { replica.log.last_stable_offset() } else { replica.log.high_watermark() }
+    if isolation_level == READ_COMMITTED { replica.log().last_stable_offset() } else { replica.log().high_watermark() }
 }
 
 fn by_time(

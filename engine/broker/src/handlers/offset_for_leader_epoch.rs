@@ -44,9 +44,9 @@ fn look_up(broker: &Broker, topic: &str, asked: &OffsetForLeaderPartition) -> Re
     let replica = broker.replicas.at(place);
     // An epoch in which nothing was written (yet) ends where the log ends: Kafka's leader notes each of its epochs with
     // the end that it found. A client may know one from ListOffsets.
-    if asked.leader_epoch <= replica.leader_epoch && asked.leader_epoch > replica.log.latest_epoch() {
-        return Ok((asked.leader_epoch, replica.log.end_offset()));
+    if asked.leader_epoch <= replica.role.leader_epoch && asked.leader_epoch > replica.log().latest_epoch() {
+        return Ok((asked.leader_epoch, replica.log().end_offset()));
     }
-    let found = replica.log.end_offset_for_epoch(asked.leader_epoch);
+    let found = replica.log().end_offset_for_epoch(asked.leader_epoch);
     Ok((found.epoch, found.end_offset))
 }

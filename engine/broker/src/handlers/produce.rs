@@ -17,7 +17,7 @@ use crate::broker::{Broker, Incoming, NotHere, Outcome, ReplyTo};
 use crate::connection::Refused;
 use crate::handlers::Handler;
 use crate::metadata::image::{Topic, is_internal};
-use crate::replicas::{Staged, Ticket};
+use crate::replica::{Staged, Ticket};
 use crate::response::{Asked, Response};
 
 pub(crate) const HANDLER: Handler = Handler { announced_from: 0, ..Handler::new(ApiKey::Produce, (3, 13), handle) };
@@ -136,7 +136,7 @@ fn stage(
         return Err(ErrorCode::INVALID_TOPIC_EXCEPTION.into());
     }
     let place = broker.place(topic, data.index)?;
-    if acks == -1 && broker.replicas.at(place).in_sync_replicas_missing > 0 {
+    if acks == -1 && broker.replicas.at(place).role.in_sync_replicas_missing > 0 {
         return Err(ErrorCode::NOT_ENOUGH_REPLICAS.into());
     }
     let bytes = match &data.records {
@@ -144,10 +144,11 @@ fn stage(
         _ => Slice::from(Vec::new()),
     };
     let replica = broker.replicas.at(place);
+    let rules_of_topic = &replica.role.rules;
     let rules = Rules {
         zstd_allowed: incoming.asked.api_version >= 7,
-        inflated_len_max: replica.rules.inflated_len_max.min(broker.budget.inflate_bytes),
-        ..replica.rules
+        inflated_len_max: rules_of_topic.inflated_len_max.min(broker.budget.inflate_bytes),
+        ..*rules_of_topic
     };
     let validated = batch::validate(&bytes, &rules, broker.wall_ms, &mut broker.scratch)?;
     if validated.header.is_transactional() {
@@ -201,8 +202,7 @@ fn name_leader(broker: &Broker, node_id: i32, response: &mut ProduceResponse) {
 pub(crate) fn settle(
     broker: &mut Broker,
     request: u64,
-    topic: usize,
-    partition: usize,
+    (topic, partition): (usize, usize),
     log_start_offset: i64,
     result: Result<Appended, ErrorCode>,
 ) {

@@ -123,6 +123,13 @@ impl Budget {
             .ok_or_else(|| too_little(settings, &bytes, request_bytes_max, connections))
     }
 
+    /// What a large machine gives.
+    #[cfg(test)]
+    pub(crate) fn ample(settings: &Settings) -> Self {
+        let memory = Memory { bytes: 16 << 30, source: MemorySource::Cgroup(std::path::PathBuf::new()) };
+        Self::share_out(settings, &Means { memory, descriptors: 100_000, partitions: 1 }).unwrap()
+    }
+
     fn of_share(share: usize, connections: usize, request_bytes_max: usize) -> Option<Self> {
         let connections = connections.min((share / 16 / CONNECTION_BYTES).max(CONNECTIONS_MIN));
         let mut budget = Self {

@@ -1,0 +1,233 @@
+//! A partition that this shard leads: its log, its role, and who waits for what was given to it.
+//!
+//! ```text
+//!   stage --> staged --write--> acks --visible--> Settled: Ok
+//!               |                |
+//!               +--- refused ----+---- fail ----> Settled: Err
+//! ```
+//! Invariant: a batch that entered by [`Replica::stage`] leaves once, as [`Settled`], in the [`News`] of the call that
+//! decided it. Every call that may change what the log says (an append, a flush, settings, the end of its leadership)
+//! ends in [`Replica::settle`], the one exit: what is visible is acknowledged, and what an offline log holds back is
+//! refused.
+
+use std::io;
+use std::rc::Rc;
+
+use ringlog_io::{File, Job, Slice};
+use ringlog_storage::{
+    Appended, FlushJob, LogConfig, NewBatch, Origin, Partition, PartitionName, StorageError, Writeback,
+};
+use ringlog_wire::batch::{Rules, Validated};
+use ringlog_wire::{ErrorCode, Uuid};
+
+use crate::acks::Acks;
+
+/// Which partition: its topic's id, and its number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PartitionKey {
+    pub(crate) topic_id: Uuid,
+    pub(crate) partition: i32,
+}
+
+/// A batch that was checked and waits for the end of the turn.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    pub(crate) validated: Validated,
+    pub(crate) bytes: Slice,
+    pub(crate) origin: Origin,
+    pub(crate) ticket: Ticket,
+}
+
+/// Who learns what became of a staged batch. Not to be copied: it is given in once and comes out once.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ticket {
+    /// The produce request of this number, its topic and partition by index.
+    Produce { request: u64, topic: usize, partition: usize },
+    /// The group coordinator, by its own number.
+    Group { ticket: u64 },
+}
+
+/// What became of a staged batch.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) ticket: Ticket,
+    pub(crate) log_start_offset: i64,
+    pub(crate) result: Result<Appended, ErrorCode>,
+}
+
+/// What calls on replicas bring about for others. Taken at the end of the turn.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// Batches whose fate is decided.
+    pub(crate) settled: Vec<Settled>,
+    /// Partitions of which readers see more, and by how many bytes at most.
+    pub(crate) visible: Vec<(PartitionKey, usize)>,
+    /// Partitions whose readers are to look again, whatever they wait for.
+    pub(crate) disturbed: Vec<PartitionKey>,
+    /// Partitions that were written, flushed or set anew: maintenance or a flush may be due.
+    pub(crate) changed: Vec<PartitionKey>,
+}
+
+impl News {
+    /// Whether somebody is to be told something.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.settled.is_empty() && self.visible.is_empty() && self.disturbed.is_empty()
+    }
+}
+
+/// A replica's place in its topic: what the metadata image and the settings say of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Role {
+    pub(crate) leader_epoch: i32,
+    pub(crate) rules: Rules,
+    /// How many in-sync replicas are missing to min.insync.replicas: acks=all is refused while it is not 0.
+    pub(crate) in_sync_replicas_missing: usize,
+}
+
+/// See the head of the file.
+pub(crate) struct Replica {
+    pub(crate) topic: Rc<str>,
+    pub(crate) key: PartitionKey,
+    pub(crate) role: Role,
+    log: Partition,
+    staged: Vec<Staged>,
+    acks: Acks,
+    /// Up to where readers were told that they see.
+    told: (i64, i64),
+    is_flushing: bool,
+}
+
+impl Replica {
+    pub(crate) fn new(topic: Rc<str>, key: PartitionKey, role: Role, log: Partition) -> Self {
+        let told = (log.high_watermark(), log.last_stable_offset());
+        Self { topic, key, role, log, staged: Vec::new(), acks: Acks::default(), told, is_flushing: false }
+    }
+
+    /// The folder's name.
+    pub(crate) fn name(&self) -> PartitionName {
+        PartitionName { topic: self.topic.to_string(), partition: self.key.partition }
+    }
+
+    /// The log, to look at.
+    pub(crate) fn log(&self) -> &Partition {
+        &self.log
+    }
+
+    #[cfg(test)]
+    pub(crate) fn log_mut(&mut self) -> &mut Partition {
+        &mut self.log
+    }
+
+    /// Takes a checked batch for the write at the end of the turn. True: it is the first one.
+    pub(crate) fn stage(&mut self, staged: Staged) -> bool {
+        self.staged.push(staged);
+        self.staged.len() == 1
+    }
+
+    /// Writes what was staged, in one write.
+    pub(crate) fn append_staged(&mut self, wall_ms: i64, news: &mut News) {
+        let staged = std::mem::take(&mut self.staged);
+        let batches: Vec<NewBatch<'_>> = staged
+            .iter()
+            .map(|staged| NewBatch { validated: &staged.validated, bytes: &staged.bytes, origin: staged.origin })
+            .collect();
+        let results = self.log.append(&batches, self.role.leader_epoch, wall_ms);
+        drop(batches);
+        let log_start_offset = self.log.log_start_offset();
+        for (staged, result) in staged.into_iter().zip(results) {
+            match result {
+                Ok(appended) => {
+                    let new_bytes = if appended.duplicate { 0 } else { staged.bytes.len() };
+                    self.acks.enter(staged.ticket, appended, new_bytes);
+                }
+                Err(error) => {
+                    tracing::debug!(topic = %self.topic, partition = self.key.partition, %error, "append refused");
+                    let result = Err(error.error_code());
+                    news.settled.push(Settled { ticket: staged.ticket, log_start_offset, result });
+                }
+            }
+        }
+        news.changed.push(self.key);
+        self.settle(news);
+    }
+
+    /// A flush that is due and not under way yet.
+    pub(crate) fn begin_flush(&mut self, wall_ms: i64, news: &mut News) -> Option<FlushJob> {
+        if self.is_flushing || !self.log.flush_due(wall_ms) {
+            return None;
+        }
+        let job = self.log.flush_begin();
+        self.is_flushing = job.is_some();
+        self.settle(news);
+        job
+    }
+
+    /// A flush ended.
+    pub(crate) fn end_flush(&mut self, job: FlushJob, result: io::Result<()>, news: &mut News) {
+        self.is_flushing = false;
+        self.log.flush_done(job, result);
+        news.changed.push(self.key);
+        self.settle(news);
+    }
+
+    /// Takes another role, or other settings.
+    pub(crate) fn change(&mut self, role: Role, config: LogConfig, news: &mut News) {
+        self.role = role;
+        self.log.set_config(config);
+        news.changed.push(self.key);
+        self.settle(news);
+    }
+
+    /// Prepares what an append should not have to wait for. Gives what has to be done beside the thread for it.
+    pub(crate) fn keep_up(&mut self, wall_ms: i64) -> (Option<Writeback>, Option<Job>) {
+        if let Err(error) = self.log.maintain(wall_ms) {
+            tracing::debug!(topic = %self.topic, partition = self.key.partition, %error, "not kept up");
+        }
+        (self.log.writeback_due(), self.log.next_segment_due())
+    }
+
+    /// The job that makes the next segment's file ended.
+    pub(crate) fn next_segment_made(&mut self, result: io::Result<Option<File>>) {
+        self.log.next_segment_made(result);
+    }
+
+    /// Puts what recovery needs into small files.
+    pub(crate) fn checkpoint(&mut self) -> Result<ringlog_storage::Checkpointed, StorageError> {
+        self.log.checkpoint()
+    }
+
+    /// Gives up the log: what waits for it is refused with this error, and its readers look again.
+    pub(crate) fn resign(&mut self, error: ErrorCode, news: &mut News) {
+        let log_start_offset = self.log.log_start_offset();
+        for staged in self.staged.drain(..) {
+            news.settled.push(Settled { ticket: staged.ticket, log_start_offset, result: Err(error) });
+        }
+        self.acks.fail(error, log_start_offset, &mut news.settled);
+        news.disturbed.push(self.key);
+    }
+
+    /// The log, to be closed or deleted, of a replica that resigned.
+    pub(crate) fn into_log(self) -> Partition {
+        debug_assert!(self.staged.is_empty() && self.acks.is_empty(), "nobody waits for a replica that goes");
+        self.log
+    }
+
+    /// The one exit: acknowledges what readers see, tells them, and refuses the rest where the log takes no more.
+    fn settle(&mut self, news: &mut News) {
+        let log_start_offset = self.log.log_start_offset();
+        let (visible, stable) = (self.log.high_watermark(), self.log.last_stable_offset());
+        let new_bytes = self.acks.advance(visible, log_start_offset, &mut news.settled);
+        if (visible, stable) != self.told {
+            // What a transaction held back may be more than what was written since.
+            let all = if stable == visible && self.told.0 == self.told.1 { new_bytes } else { usize::MAX };
+            news.visible.push((self.key, all.max(1)));
+            self.told = (visible, stable);
+        }
+        if self.log.offline_reason().is_some() {
+            self.acks.fail(ErrorCode::KAFKA_STORAGE_ERROR, log_start_offset, &mut news.settled);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! A replica under random events: whatever happens, every batch that entered leaves once, and what it is told is true.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use proptest::prelude::*;
+use ringlog_io::sim::{Fault, Op, SimFiles};
+use ringlog_io::{Files, Slice};
+use ringlog_storage::{FlushJob, LogConfig, Origin, Partition};
+use ringlog_wire::batch::{self, BatchBuilder, Rules};
+use ringlog_wire::compression::Scratch;
+use ringlog_wire::{ErrorCode, Uuid};
+
+use super::{News, PartitionKey, Replica, Role, Staged, Ticket};
+
+/// What may happen to a replica.
+#[derive(Clone, Copy, Debug)]
+enum Happens {
+    Stage { records: u8 },
+    Append,
+    BeginFlush,
+    EndFlush { well: bool },
+    Flushing { each: bool },
+    DiskFills,
+    DescriptorsRunOut,
+    Heals,
+    Resigns,
+}
+
+fn what_happens() -> impl Strategy<Value = Happens> {
+    prop_oneof![
+        6 => (1..4_u8).prop_map(|records| Happens::Stage { records }),
+        6 => Just(Happens::Append),
+        4 => Just(Happens::BeginFlush),
+        4 => prop::bool::weighted(0.9).prop_map(|well| Happens::EndFlush { well }),
+        2 => any::<bool>().prop_map(|each| Happens::Flushing { each }),
+        1 => Just(Happens::DiskFills),
+        1 => Just(Happens::DescriptorsRunOut),
+        2 => Just(Happens::Heals),
+        1 => Just(Happens::Resigns),
+    ]
+}
+
+/// A replica, and what is known of the batches that were given to it.
+struct Rig {
+    files: Rc<SimFiles>,
+    replica: Replica,
+    job: Option<FlushJob>,
+    news: News,
+    next: u64,
+    /// Tickets that went in and did not come out.
+    inside: BTreeMap<u64, ()>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let files = SimFiles::new(1);
+        let shared: Rc<dyn Files> = Rc::clone(&files) as Rc<dyn Files>;
+        let config = LogConfig { segment_bytes: 512, ..LogConfig::default() };
+        let log = Partition::create(&shared, "/log/t-0".as_ref(), Uuid([1; 16]), config, 1).unwrap();
+        let key = PartitionKey { topic_id: Uuid([1; 16]), partition: 0 };
+        let role = Role { leader_epoch: 0, rules: Rules::default(), in_sync_replicas_missing: 0 };
+        let replica = Replica::new(Rc::from("t"), key, role, log);
+        Self { files, replica, job: None, news: News::default(), next: 0, inside: BTreeMap::new() }
+    }
+
+    fn stage(&mut self, records: u8) {
+        let mut scratch = Scratch::default();
+        let mut builder = BatchBuilder::new();
+        (0..records).for_each(|_| builder.append(1, Some(b"key"), Some(&[7; 40]), &[]));
+        builder.finish(&mut scratch).unwrap();
+        let bytes = builder.take();
+        let validated = batch::validate(&bytes, &Rules::default(), 1, &mut scratch).unwrap();
+        let ticket = Ticket::Produce { request: self.next, topic: 0, partition: 0 };
+        self.inside.insert(self.next, ());
+        self.next += 1;
+        self.replica.stage(Staged { validated, bytes: Slice::from(bytes), origin: Origin::Client, ticket });
+    }
+
+    fn happens(&mut self, what: Happens) {
+        match what {
+            Happens::Stage { records } => self.stage(records),
+            Happens::Append => self.replica.append_staged(1, &mut self.news),
+            Happens::BeginFlush => {
+                let job = self.replica.begin_flush(1, &mut self.news);
+                assert!(job.is_none() || self.job.is_none(), "one flush at a time");
+                self.job = job.or(self.job.take());
+            }
+            Happens::EndFlush { well } => {
+                if let Some(job) = self.job.take() {
+                    let result = if well { Ok(()) } else { Err(std::io::Error::from_raw_os_error(5)) };
+                    self.replica.end_flush(job, result, &mut self.news);
+                }
+            }
+            Happens::Flushing { each } => {
+                let flush_messages = if each { 1 } else { i64::MAX };
+                let config = LogConfig { flush_messages, ..self.replica.log().config().clone() };
+                let role = self.replica.role.clone();
+                self.replica.change(role, config, &mut self.news);
+            }
+            Happens::DiskFills => self.files.set_space_bytes(Some(0)),
+            Happens::DescriptorsRunOut => self.files.fail(Fault::nth(Op::Open, 1, 24).for_ever()),
+            Happens::Heals => {
+                self.files.heal();
+                self.files.set_space_bytes(None);
+            }
+            Happens::Resigns => self.replica.resign(ErrorCode::NOT_LEADER_OR_FOLLOWER, &mut self.news),
+        }
+        self.check();
+    }
+
+    /// Each comes out once; who is told "well" is told of records that readers see.
+    fn check(&mut self) {
+        for settled in self.news.settled.drain(..) {
+            let Ticket::Produce { request, .. } = settled.ticket else { panic!("no group") };
+            assert!(self.inside.remove(&request).is_some(), "{request} came out twice");
+            if let Ok(appended) = settled.result {
+                assert!(appended.last_offset < self.replica.log().high_watermark(), "acknowledged, not visible");
+            }
+        }
+        let log = self.replica.log();
+        assert!(log.offline_reason().is_none() || self.replica.acks.is_empty(), "an offline log holds acks back");
+        self.news = News::default();
+    }
+
+    /// The log flushes what is due: nobody is left inside.
+    fn end(mut self) {
+        self.happens(Happens::Heals);
+        self.happens(Happens::Append);
+        for _ in 0..64 {
+            self.happens(Happens::EndFlush { well: true });
+            self.happens(Happens::BeginFlush);
+        }
+        assert_eq!(self.inside, BTreeMap::new(), "still inside");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_batch_that_entered_leaves_once(events in prop::collection::vec(what_happens(), 1..60)) {
+        let mut rig = Rig::new();
+        events.into_iter().for_each(|what| rig.happens(what));
+        rig.end();
+    }
+}
+
+#[test]
+fn a_flush_that_cannot_begin_refuses_who_waits_for_it() {
+    let mut rig = Rig::new();
+    for what in [
+        Happens::Flushing { each: true },
+        Happens::Stage { records: 9 },
+        Happens::Append,
+        Happens::Stage { records: 9 },
+        Happens::Append,
+        Happens::DescriptorsRunOut,
+        Happens::BeginFlush,
+        Happens::EndFlush { well: true },
+        Happens::BeginFlush,
+        Happens::EndFlush { well: true },
+        Happens::BeginFlush,
+    ] {
+        rig.happens(what);
+    }
+    assert_eq!(rig.inside.len(), 0);
+}
+
+#[test]
+fn a_disk_that_fills_while_a_flush_runs_refuses_who_waits_for_the_next() {
+    let mut rig = Rig::new();
+    for what in [
+        Happens::Flushing { each: true },
+        Happens::Stage { records: 1 },
+        Happens::Append,
+        Happens::BeginFlush,
+        Happens::Stage { records: 1 },
+        Happens::Append,
+        Happens::EndFlush { well: true },
+        Happens::DiskFills,
+        Happens::Stage { records: 1 },
+        Happens::Append,
+    ] {
+        rig.happens(what);
+    }
+    assert_eq!(rig.inside.len(), 0);
+}
+
+#[test]
+fn what_is_not_flushed_any_more_is_acknowledged_at_once() {
+    let mut rig = Rig::new();
+    for what in [Happens::Flushing { each: true }, Happens::Stage { records: 1 }, Happens::Append] {
+        rig.happens(what);
+    }
+    assert_eq!(rig.inside.len(), 1);
+    rig.happens(Happens::Flushing { each: false });
+    assert_eq!(rig.inside.len(), 0);
+}

@@ -1,0 +1,426 @@
+//! A shard without a kernel: events go in, submissions are carried out here, on files in memory. No threads, no sockets.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringlog_io::sim::{SimFiles, World};
+use ringlog_io::{Buf, Buffers, Clock, Driver, Event, Files, Nanos, Socket, Token};
+use ringlog_storage::{LogDir, LogDirOptions, Startup};
+use ringlog_wire::batch::BatchBuilder;
+use ringlog_wire::codec::{Reader, Writer};
+use ringlog_wire::compression::Scratch;
+use ringlog_wire::header::{RequestHeader, ResponseHeader};
+use ringlog_wire::messages::alter_configs::{AlterConfigsRequest, AlterConfigsResource, AlterableConfig};
+use ringlog_wire::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
+use ringlog_wire::messages::delete_topics::DeleteTopicsRequest;
+use ringlog_wire::messages::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
+use ringlog_wire::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use ringlog_wire::messages::produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
+use ringlog_wire::{Message, Records, Request, Uuid};
+
+use crate::apply_image;
+use crate::broker::Broker;
+use crate::controller_desk::Desk;
+use crate::front::Front;
+use crate::limits::Budget;
+use crate::mail::{Address, Bus};
+use crate::metadata::image::ShardId;
+use crate::settings::Settings;
+use crate::shard::Shard;
+use crate::submission::{Came, FileSent, Submission};
+
+/// Size of the receive buffers that clients' bytes come in.
+const CHUNK_BYTES: usize = 64 << 10;
+/// Turns without a submission after which nothing more comes by itself.
+const QUIET_TURNS: usize = 8;
+
+/// What a client's socket is asked for.
+enum Wanted {
+    Nothing,
+    Any(Token),
+    Exact(Buf, usize, Token),
+}
+
+/// One client, as the kernel sees it.
+struct Peer {
+    socket: Socket,
+    wanted: Wanted,
+    /// Bytes on their way to the shard, and from it.
+    to_shard: Vec<u8>,
+    from_shard: Vec<u8>,
+    /// It reads nothing: a send does not end.
+    is_stalled: bool,
+    is_closed: bool,
+    stalled_send: Option<(Token, usize)>,
+}
+
+/// A client, by number.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClientId(usize);
+
+/// See the head of the file.
+pub(super) struct Rig {
+    pub(super) shard: Shard,
+    pub(super) files: Rc<SimFiles>,
+    /// Where clients' bytes come in.
+    pub(super) receive_pool: Buffers,
+    /// Syncs wait for [`Rig::end_syncs`].
+    pub(super) holds_syncs: bool,
+    held_syncs: Vec<(Token, ringlog_io::File)>,
+    /// What wakes the shard is this driver's.
+    _driver: Box<dyn Driver>,
+    peers: Vec<Peer>,
+    came: Came,
+    now: Nanos,
+}
+
+impl Rig {
+    /// Shard 0 of one, with the controller, on an empty disk.
+    pub(super) fn new(settings: &[(&str, &str)]) -> Self {
+        Self::on(SimFiles::new(7), settings)
+    }
+
+    /// The same on a disk with something on it.
+    pub(super) fn on(files: Rc<SimFiles>, settings: &[(&str, &str)]) -> Self {
+        let mut driver = World::new(7).driver(&files, 4, CHUNK_BYTES).1;
+        let shared: Rc<dyn Files> = Rc::clone(&files) as Rc<dyn Files>;
+        let entries: Vec<(&str, &str)> =
+            [("log.dirs", "/log"), ("num.partitions", "1")].into_iter().chain(settings.iter().copied()).collect();
+        let settings = Arc::new(Settings::of(&entries));
+        let options = LogDirOptions {
+            cluster_id: None,
+            new_cluster_id: "cluster".to_owned(),
+            node_id: settings.node_id(),
+            new_directory_id: Uuid([7; 16]),
+            boot_id: "boot".to_owned(),
+        };
+        let dir = LogDir::open(&shared, Path::new("/log"), &options).unwrap();
+        let bus = Bus::new(ShardId(0), vec![Address::new(1, driver.waker().unwrap())]);
+        let desk = Desk::open(&shared, dir, &settings, &[9092], &*driver).unwrap();
+        let newest = desk.newest();
+        let budget = Budget::ample(&settings);
+        let front = Front::new(Arc::clone(&settings), Rc::clone(&shared), Buffers::new(8 << 20), budget);
+        let mut broker = Broker::new(ShardId(0), (settings, budget), shared, &*driver as &dyn Clock, newest.latest());
+        apply_image::load(&mut broker, Startup::Clean, &std::collections::BTreeMap::new());
+        let shard = Shard::new(broker, front, bus, Some(desk), newest);
+        let now = driver.now();
+        let mut rig = Self {
+            shard,
+            files,
+            receive_pool: Buffers::new(1 << 20),
+            holds_syncs: false,
+            held_syncs: Vec::new(),
+            _driver: driver,
+            peers: Vec::new(),
+            came: Came::default(),
+            now,
+        };
+        rig.run();
+        rig
+    }
+
+    /// A client connects.
+    pub(super) fn connect(&mut self) -> ClientId {
+        let socket = Socket::of_double(self.peers.len() as u64);
+        let address: SocketAddr = "127.0.0.1:50000".parse().unwrap();
+        self.came.events.push(Event::Accepted { token: 0, result: Ok((socket, address)) });
+        self.peers.push(Peer {
+            socket,
+            wanted: Wanted::Nothing,
+            to_shard: Vec::new(),
+            from_shard: Vec::new(),
+            is_stalled: false,
+            is_closed: false,
+            stalled_send: None,
+        });
+        self.run();
+        ClientId(self.peers.len() - 1)
+    }
+
+    /// A client hangs up.
+    pub(super) fn hang_up(&mut self, client: ClientId) {
+        if let Wanted::Any(token) = std::mem::replace(&mut self.peers[client.0].wanted, Wanted::Nothing) {
+            self.came.events.push(Event::Received { token, result: Ok(Buf::from(Vec::new())) });
+        }
+        self.run();
+    }
+
+    pub(super) fn is_closed(&self, client: ClientId) -> bool {
+        self.peers[client.0].is_closed
+    }
+
+    /// A client reads nothing, or reads again.
+    pub(super) fn stall(&mut self, client: ClientId, is_stalled: bool) {
+        let peer = &mut self.peers[client.0];
+        peer.is_stalled = is_stalled;
+        if let Some((token, len)) = peer.stalled_send.take_if(|_| !is_stalled) {
+            self.came.events.push(Event::Sent { token, result: Ok(len) });
+        }
+        self.run();
+    }
+
+    // --- time --------------------------------------------------------------------------------------------------------
+
+    /// Time passes; every timer fires when it is due.
+    pub(super) fn pass_ms(&mut self, span_ms: u64) {
+        let end = Nanos(self.now.0 + span_ms * 1_000_000);
+        while let Some(due) = self.shard.next_deadline().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.run();
+        }
+        self.now = end;
+        self.run();
+    }
+
+    /// Turns, until nothing comes of it any more.
+    pub(super) fn run(&mut self) {
+        // Mail to itself wakes a shard: a call and its answer take a turn each.
+        let mut quiet = 0;
+        for _ in 0..10_000 {
+            self.receive();
+            self.now.0 += 1_000;
+            let wall_ms = 1_700_000_000_000 + (self.now.0 / 1_000_000) as i64;
+            self.shard.turn(self.now, wall_ms, &mut self.came);
+            let submissions = std::mem::take(self.shard.submissions());
+            let was_quiet = submissions.is_empty();
+            submissions.into_iter().for_each(|submission| self.carry_out(submission));
+            let waits = self.peers.iter().any(Peer::has_bytes);
+            let goes_on = self.shard.next_deadline().is_some_and(|due| due.0 <= self.now.0 + 1_000);
+            let is_quiet =
+                was_quiet && !waits && !goes_on && self.came.events.is_empty() && self.came.files_sent.is_empty();
+            quiet = if is_quiet { quiet + 1 } else { 0 };
+            if quiet == QUIET_TURNS {
+                return;
+            }
+        }
+        panic!("the shard does not come to rest");
+    }
+
+    fn receive(&mut self) {
+        for peer in self.peers.iter_mut().filter(|peer| peer.has_bytes()) {
+            let event = match std::mem::replace(&mut peer.wanted, Wanted::Nothing) {
+                Wanted::Nothing => continue,
+                Wanted::Any(token) => {
+                    let mut buf = self.receive_pool.take(CHUNK_BYTES);
+                    let len = peer.to_shard.len().min(CHUNK_BYTES);
+                    buf.vec().extend(peer.to_shard.drain(..len));
+                    Event::Received { token, result: Ok(buf) }
+                }
+                Wanted::Exact(mut buf, target_len, token) => {
+                    let len = peer.to_shard.len().min(target_len - buf.len());
+                    buf.vec().extend(peer.to_shard.drain(..len));
+                    if buf.len() < target_len {
+                        peer.wanted = Wanted::Exact(buf, target_len, token);
+                        continue;
+                    }
+                    Event::Filled { token, result: Ok(buf) }
+                }
+            };
+            self.came.events.push(event);
+        }
+    }
+
+    fn peer(&mut self, socket: Socket) -> &mut Peer {
+        self.peers.iter_mut().find(|peer| peer.socket == socket).expect("a socket of ours")
+    }
+
+    fn carry_out(&mut self, submission: Submission) {
+        match submission {
+            Submission::Receive { socket, token } => self.peer(socket).wanted = Wanted::Any(token),
+            Submission::ReceiveExact { socket, buf, target_len, token } => {
+                self.peer(socket).wanted = Wanted::Exact(buf, target_len, token);
+            }
+            Submission::Send { socket, parts, token } => {
+                let len = parts.iter().map(|part| part.len()).sum();
+                let peer = self.peer(socket);
+                parts.iter().for_each(|part| peer.from_shard.extend_from_slice(part));
+                if peer.is_stalled {
+                    peer.stalled_send = Some((token, len));
+                } else {
+                    self.came.events.push(Event::Sent { token, result: Ok(len) });
+                }
+            }
+            Submission::SendFile { socket, file, offset, len, token } => {
+                let mut bytes = vec![0; len];
+                let result = self.files.read_at(&file, &mut bytes, offset);
+                self.peer(socket).from_shard.extend_from_slice(&bytes);
+                self.came.files_sent.push(FileSent { token, result });
+            }
+            Submission::ReadCold { file, offset, len, token } => {
+                let mut bytes = vec![0; len];
+                let result = self.files.read_at(&file, &mut bytes, offset).map(|read| {
+                    bytes.truncate(read);
+                    Buf::from(bytes)
+                });
+                self.came.events.push(Event::Read { token, result });
+            }
+            Submission::AwaitRoom { token, .. } => self.came.events.push(Event::Writable { token, result: Ok(()) }),
+            Submission::Sync { file, token } if self.holds_syncs => self.held_syncs.push((token, file)),
+            Submission::Sync { file, token } => {
+                let result = self.files.sync(&file);
+                self.came.events.push(Event::Synced { token, result });
+            }
+            Submission::StartWriteback { token, .. } => {
+                self.came.events.push(Event::JobDone { token, result: Ok(None) })
+            }
+            Submission::Run { job, token } => {
+                let result = job.perform(&*self.files);
+                self.came.events.push(Event::JobDone { token, result });
+            }
+            Submission::Close { socket } => {
+                let peer = self.peer(socket);
+                (peer.is_closed, peer.wanted) = (true, Wanted::Nothing);
+            }
+        }
+    }
+
+    /// The syncs that were held end.
+    pub(super) fn end_syncs(&mut self) {
+        for (token, file) in std::mem::take(&mut self.held_syncs) {
+            let result = self.files.sync(&file);
+            self.came.events.push(Event::Synced { token, result });
+        }
+        self.run();
+    }
+
+    // --- requests ----------------------------------------------------------------------------------------------------
+
+    /// Sends requests in one write.
+    pub(super) fn send(&mut self, client: ClientId, frames: &[Vec<u8>]) {
+        self.peers[client.0].to_shard.extend(frames.concat());
+        self.run();
+    }
+
+    /// The next answer that is here.
+    pub(super) fn answer<R: Request>(&mut self, client: ClientId, version: i16) -> Option<R::Response> {
+        let from = &mut self.peers[client.0].from_shard;
+        let len = i32::from_be_bytes(*from.first_chunk::<4>()?) as usize;
+        let frame: Vec<u8> = from.drain(..4 + len).skip(4).collect();
+        let mut reader = Reader::new(&frame);
+        ResponseHeader::decode(&mut reader, R::KEY, version).unwrap();
+        Some(R::Response::decode(&mut reader, version).unwrap())
+    }
+
+    /// Asks, and takes the answer.
+    pub(super) fn ask<R: Request>(&mut self, client: ClientId, version: i16, request: &R) -> R::Response {
+        self.send(client, &[frame(version, request)]);
+        self.answer::<R>(client, version).expect("an answer at once")
+    }
+
+    /// Makes a topic.
+    pub(super) fn create_topic(&mut self, client: ClientId, name: &str, partitions: i32, configs: &[(&str, &str)]) {
+        let config = |(name, value): &(&str, &str)| CreatableTopicConfig {
+            name: (*name).to_owned(),
+            value: Some((*value).to_owned()),
+            ..Default::default()
+        };
+        let topic = CreatableTopic {
+            name: name.to_owned(),
+            num_partitions: partitions,
+            replication_factor: 1,
+            configs: configs.iter().map(config).collect(),
+            ..Default::default()
+        };
+        let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 1000, ..Default::default() };
+        let answer = self.ask(client, 5, &request);
+        assert_eq!(answer.topics[0].error_code, 0, "{answer:?}");
+    }
+
+    /// What ListOffsets says of a partition's end.
+    pub(super) fn latest(&mut self, client: ClientId, topic: &str) -> i64 {
+        let partition = ListOffsetsPartition { timestamp: -1, ..Default::default() };
+        let topic = ListOffsetsTopic { name: topic.to_owned(), partitions: vec![partition], ..Default::default() };
+        let request = ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };
+        self.ask(client, 5, &request).topics[0].partitions[0].offset
+    }
+}
+
+impl Peer {
+    fn has_bytes(&self) -> bool {
+        !self.is_closed && !self.to_shard.is_empty() && !matches!(self.wanted, Wanted::Nothing)
+    }
+}
+
+/// A request as a frame.
+pub(super) fn frame<R: Request>(version: i16, request: &R) -> Vec<u8> {
+    frame_with(version, request, &[])
+}
+
+/// A request whose records lie outside of it.
+fn frame_with<R: Request>(version: i16, request: &R, records: &[u8]) -> Vec<u8> {
+    let mut writer = Writer::new();
+    RequestHeader::new(R::KEY, version, 1, Some("rig".to_owned())).encode(&mut writer).unwrap();
+    request.encode(&mut writer, version).unwrap();
+    let mut bytes = writer.bytes;
+    if let Some(cut) = writer.cuts.first() {
+        bytes.splice(*cut..*cut, records.iter().copied());
+    }
+    let mut frame = (bytes.len() as i32).to_be_bytes().to_vec();
+    frame.append(&mut bytes);
+    frame
+}
+
+/// A batch of one record with so many bytes of value.
+pub(super) fn batch(value_bytes: usize) -> Vec<u8> {
+    let mut builder = BatchBuilder::new();
+    builder.append(1_700_000_000_000, None, Some(&vec![7; value_bytes]), &[]);
+    builder.finish(&mut Scratch::default()).unwrap();
+    builder.take()
+}
+
+/// A produce request of one batch.
+pub(super) const PRODUCE_VERSION: i16 = 8;
+
+pub(super) fn produce(topic: &str, partition: i32, acks: i16, value_bytes: usize) -> Vec<u8> {
+    let records = batch(value_bytes);
+    let data =
+        PartitionProduceData { index: partition, records: Records::Outside(records.len()), ..Default::default() };
+    let data = TopicProduceData { name: topic.to_owned(), partition_data: vec![data], ..Default::default() };
+    let request = ProduceRequest { acks, timeout_ms: 1000, topic_data: vec![data], ..Default::default() };
+    frame_with(PRODUCE_VERSION, &request, &records)
+}
+
+/// Error and base offset of a produce answer.
+pub(super) fn produced(answer: &ProduceResponse) -> (i16, i64) {
+    let partition = &answer.responses[0].partition_responses[0];
+    (partition.error_code, partition.base_offset)
+}
+
+/// A fetch of the partitions of a topic from an offset on, that waits for a second.
+pub(super) const FETCH_VERSION: i16 = 11;
+
+pub(super) fn fetch(topic: &str, partitions: std::ops::Range<i32>, offset: i64, min_bytes: i32) -> FetchRequest {
+    let partition = |partition| FetchPartition {
+        partition,
+        fetch_offset: offset,
+        partition_max_bytes: 1 << 20,
+        ..Default::default()
+    };
+    let topic =
+        FetchTopic { topic: topic.to_owned(), partitions: partitions.map(partition).collect(), ..Default::default() };
+    FetchRequest { max_wait_ms: 1000, min_bytes, max_bytes: 50 << 20, topics: vec![topic], ..Default::default() }
+}
+
+/// Bytes of records in a fetch answer.
+pub(super) fn fetched_bytes(answer: &FetchResponse) -> usize {
+    answer.responses.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.records.len()).sum()
+}
+
+/// Sets one config of a topic.
+pub(super) fn alter(topic: &str, name: &str, value: &str) -> AlterConfigsRequest {
+    let config = AlterableConfig { name: name.to_owned(), value: Some(value.to_owned()), ..Default::default() };
+    let resource = AlterConfigsResource {
+        resource_type: 2,
+        resource_name: topic.to_owned(),
+        configs: vec![config],
+        ..Default::default()
+    };
+    AlterConfigsRequest { resources: vec![resource], ..Default::default() }
+}
+
+/// Deletes a topic.
+pub(super) fn delete(topic: &str) -> DeleteTopicsRequest {
+    DeleteTopicsRequest { topic_names: vec![topic.to_owned()], timeout_ms: 1000, ..Default::default() }
+}
