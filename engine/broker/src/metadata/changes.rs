@@ -4,7 +4,7 @@
 //! ```text
 //!   call -> Controller -> Proposal -> MetadataLog::append -> pending -- flush_due, sync, flushed --> image, answer
 //!                                          | fails: refused, the cluster stays as it was
-//!                                          | the log ails: opened again at the next call or flush
+//!                                          | the log ails: it comes back at the next call or flush, where it can
 //! ```
 //!
 //! Invariants:
@@ -25,7 +25,7 @@ use ringlog_wire::ErrorCode;
 use super::controller::{Call, Controller, Outcome, Proposal, Refusal};
 use super::ids::ShardId;
 use super::image::Image;
-use super::log::{Health, Leading, MetadataLog};
+use super::log::{Leading, MetadataLog};
 
 /// Who waits for an answer: a shard, and its number for the call.
 pub(crate) type Asker = (ShardId, u64);
@@ -45,8 +45,7 @@ struct Pending {
     end_offset: i64,
     /// The cluster up to there.
     image: Arc<Image>,
-    /// Nobody asked for what a log that was opened again turned out to hold.
-    answer: Option<Answer>,
+    answer: Answer,
 }
 
 /// See the head of the file.
@@ -75,7 +74,10 @@ impl Changes {
     /// Decides a call. Its answer comes with [`Self::take_answers`].
     pub(crate) fn call(&mut self, asker: Asker, call: Call, random: &mut dyn FnMut() -> u64, wall_ms: i64) {
         match self.decide(asker, call, random, wall_ms) {
-            Ok(answer) => self.wait_for_disk(Some(answer)),
+            Ok(answer) => {
+                let image = Arc::clone(self.controller.image());
+                self.pending.push_back(Pending { end_offset: self.log.end_offset(), image, answer });
+            }
             Err(reason) => self.answers.push(refused(asker, reason)),
         }
         self.release();
@@ -88,7 +90,7 @@ impl Changes {
         random: &mut dyn FnMut() -> u64,
         wall_ms: i64,
     ) -> Result<Answer, String> {
-        self.recover(wall_ms)?;
+        self.log.come_back(wall_ms)?;
         let changes_partitions = !matches!(call, Call::ProducerIds(_));
         let Proposal { records, outcome, image } = self.controller.handle(call, random);
         if records.is_empty() {
@@ -103,42 +105,17 @@ impl Changes {
         Ok(Answer { asker, outcome, version })
     }
 
-    fn wait_for_disk(&mut self, answer: Option<Answer>) {
-        let image = Arc::clone(self.controller.image());
-        self.pending.push_back(Pending { end_offset: self.log.end_offset(), image, answer });
-    }
-
-    /// Makes the log well where it is not, or says why it takes nothing.
-    fn recover(&mut self, wall_ms: i64) -> Result<(), String> {
-        match self.log.health() {
-            Health::Well => Ok(()),
-            Health::Dead(reason) => Err(format!(
-                "the metadata log could not be flushed ({reason}): restart the broker when the disk is well"
-            )),
-            // The sync that is under way belongs to the log as it was opened.
-            Health::Ailing(reason) if self.flushing.is_some() => Err(format!("the metadata log is closed: {reason}")),
-            Health::Ailing(reason) => {
-                let empty = self.controller.image().emptied();
-                let image = self.log.reopen(empty, wall_ms).map_err(|error| format!("{error}, after {reason}"))?;
-                self.controller.stand_on(Arc::new(image));
-                self.wait_for_disk(None);
-                Ok(())
-            }
-        }
-    }
-
     /// A file whose sync is due, where none is under way. What waits for one that cannot begin is refused.
     pub(crate) fn flush_due(&mut self, wall_ms: i64) -> Option<File> {
         if self.flushing.is_some() || self.pending.is_empty() {
             return None;
         }
-        if let Err(reason) = self.recover(wall_ms) {
-            self.refuse_pending(&reason);
-            return None;
-        }
-        let Some(job) = self.log.flush_begin() else {
-            if let Health::Ailing(reason) | Health::Dead(reason) = self.log.health() {
-                self.refuse_pending(&reason);
+        let begun = self.log.come_back(wall_ms).map(|()| self.log.flush_begin());
+        let Some(job) = begun.unwrap_or_default() else {
+            // A sync that cannot begin leaves the log ailing; one that came back has flushed what it holds.
+            match self.log.come_back(wall_ms) {
+                Ok(()) => self.release(),
+                Err(reason) => self.refuse_pending(&reason),
             }
             return None;
         };
@@ -160,15 +137,15 @@ impl Changes {
     }
 
     fn refuse_pending(&mut self, reason: &str) {
-        let lost = self.pending.drain(..).filter_map(|pending| pending.answer);
-        self.answers.extend(lost.map(|answer| refused(answer.asker, reason.to_owned())));
+        let lost = self.pending.drain(..).map(|pending| pending.answer.asker);
+        self.answers.extend(lost.map(|asker| refused(asker, reason.to_owned())));
     }
 
     fn release(&mut self) {
         let flushed = self.log.flushed_offset();
         while let Some(pending) = self.pending.pop_front_if(|pending| pending.end_offset <= flushed) {
             self.published = Some(pending.image);
-            self.answers.extend(pending.answer);
+            self.answers.push(pending.answer);
         }
     }
 

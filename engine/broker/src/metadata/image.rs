@@ -175,12 +175,6 @@ impl Image {
         Self { here, ..self }
     }
 
-    /// The cluster as it was before its first record.
-    #[must_use]
-    pub(crate) fn emptied(&self) -> Self {
-        Self::empty(&self.cluster_id, self.here)
-    }
-
     /// The nodes that this process is.
     #[must_use]
     pub(crate) fn here(&self) -> Here {

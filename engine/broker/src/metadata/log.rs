@@ -5,8 +5,8 @@
 //!   open: newest *.checkpoint, then the log --> image;  epoch + 1 --> quorum-state, LeaderChangeMessage
 //!   append: one change, one batch;  then flush_begin, sync, flush_done: durable below flushed_offset
 //!
-//!   a write failed (disk full, no descriptor)  Ailing: reopen cuts what is not whole, and reads the image again
-//!   a sync failed                              Dead until the next start: what is on the disk cannot be known
+//!   a write failed (disk full, no descriptor)  come_back cuts off what was refused, as soon as the disk lets it
+//!   a sync failed                              nothing until the next start: what is on the disk cannot be known
 //! ```
 //!
 //! A batch that was cut off by a crash is taken away when the log is opened: that change never happened, and nobody was
@@ -83,26 +83,11 @@ pub(crate) enum LogError {
     Start(#[from] StartError),
 }
 
-/// Whether the log takes a change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Health {
-    /// It does.
-    Well,
-    /// Not before [`MetadataLog::reopen`] went well.
-    Ailing(String),
-    /// Not in this run.
-    Dead(String),
-}
-
 /// The log, on shard 0.
 pub(crate) struct MetadataLog {
-    files: Rc<dyn Files>,
-    path: PathBuf,
     partition: Partition,
     epoch: i32,
     scratch: Scratch,
-    /// Why a sync failed.
-    dead: Option<String>,
 }
 
 /// The log, the controller, and the cluster after this start's records, which are on the disk.
@@ -168,7 +153,7 @@ impl MetadataLog {
         let path = folder(dir);
         if !files.exists(&path) {
             let partition = Partition::create(files, &path, Uuid::METADATA_TOPIC, config(), wall_ms)?;
-            return Ok((Self::of(files, path, partition, 0), empty));
+            return Ok((Self { partition, epoch: 0, scratch: Scratch::default() }, empty));
         }
         let known = known(dir.startup(), dir.checkpointed(&name()));
         let (partition, report) = Partition::open_at(files, &path, config(), known, wall_ms)?;
@@ -177,34 +162,14 @@ impl MetadataLog {
         }
         let replay = read::log(files.as_ref(), &partition, read::snapshot(files.as_ref(), &path, empty)?)?;
         let epoch = partition.latest_epoch().max(read::voted_epoch(files.as_ref(), &path)?);
-        Ok((Self::of(files, path, partition, epoch), replay.finish()))
+        Ok((Self { partition, epoch, scratch: Scratch::default() }, replay.finish()))
     }
 
-    fn of(files: &Rc<dyn Files>, path: PathBuf, partition: Partition, epoch: i32) -> Self {
-        Self { files: Rc::clone(files), path, partition, epoch, scratch: Scratch::default(), dead: None }
-    }
-
-    /// Opens an ailing log once more, and gives the image that it describes: a change that was refused when its write
-    /// failed is cut off, or is there whole and counts after all. Nothing of it is flushed until it is flushed again.
-    pub(crate) fn reopen(&mut self, empty: Image, wall_ms: i64) -> Result<Image, LogError> {
-        let files = self.files.as_ref();
-        // Flushing goes through the ring as before: nothing waits for the disk here.
-        let config = LogConfig { flush_messages: LogConfig::default().flush_messages, ..config() };
-        let known = known(Startup::SameBoot, checkpointed(self.flushed_offset()));
-        let (partition, report) = Partition::open_at(&self.files, &self.path, config, known, wall_ms)?;
-        let image = read::log(files, &partition, read::snapshot(files, &self.path, empty)?)?.finish();
-        tracing::info!(cuts = ?report.cuts, "the metadata log is well again");
-        self.partition = partition;
-        Ok(image)
-    }
-
-    /// Whether the log takes a change, and why it does not.
-    pub(crate) fn health(&self) -> Health {
-        match (&self.dead, self.partition.offline_reason()) {
-            (Some(reason), _) => Health::Dead(reason.clone()),
-            (None, Some(reason)) => Health::Ailing(reason.to_owned()),
-            (None, None) => Health::Well,
-        }
+    /// Makes the log well where a failure that passes left it ailing: what was refused is cut off. An error says why it takes
+    /// nothing now, and when it will.
+    pub(crate) fn come_back(&mut self, wall_ms: i64) -> Result<(), String> {
+        self.partition.append(&[], self.epoch, wall_ms);
+        self.partition.offline_reason().map_or(Ok(()), |reason| Err(format!("the metadata log: {reason}")))
     }
 
     /// Every start is a new epoch: first in `quorum-state`, then in the log.
@@ -217,7 +182,7 @@ impl MetadataLog {
     }
 
     /// Appends a change as one batch; gives the offset after it. It counts once [`MetadataLog::flushed_offset`] has
-    /// reached that. After an error see [`MetadataLog::health`].
+    /// reached that. After an error nothing of it is in the log.
     pub(crate) fn append(&mut self, records: &[MetadataRecord], wall_ms: i64) -> Result<i64, LogError> {
         if !records.is_empty() {
             let mut builder = BatchBuilder::new();
@@ -260,9 +225,6 @@ impl MetadataLog {
     /// Takes a job's verdict. An error is final: the kernel may have dropped what was to be written, and a second try
     /// would not say so.
     pub(crate) fn flush_done(&mut self, job: FlushJob, result: io::Result<()>) {
-        if let Err(error) = &result {
-            self.dead = Some(error.to_string());
-        }
         self.partition.flush_done(job, result);
     }
 
