@@ -7,22 +7,13 @@ use crate::client::{Delivered, Failed, InPlace, Mark, RecordHeader, SendError};
 use crate::measure::Sample;
 use crate::measure::ledger::{AcknowledgedBy, HEADER_KEY, STAMP_LEN, WriteLedger};
 use crate::measure::series::Recorder;
+use crate::spec::StampPlace;
 
 /// Shared by the client's sink, its loop and the main thread. Nobody waits for it: one thread uses it while a run lasts.
 #[derive(Clone)]
 pub(crate) struct Book {
     pages: Arc<Mutex<Pages>>,
     place: StampPlace,
-}
-
-/// Where the stamp of a record is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum StampPlace {
-    /// In the first bytes of the payload.
-    #[default]
-    Payload,
-    /// In a header: the payload stays as it is.
-    Header,
 }
 
 /// The ledger of one client, and how it is kept.

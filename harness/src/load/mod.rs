@@ -1,29 +1,35 @@
-//! The load: what clients do to a broker, record by record.
+//! The load: what clients do to a broker, record by record. bench's trials and the perf tools run the same.
 //!
 //! ```text
 //!   clients    threads, pinned           signals   the end that comes from outside
 //!   pace       throttle (closed), schedule (open)
 //!   shapes     sizes, keys, payloads, letters, records
-//!   sender     one producer's loop --> book: what is kept of each record
-//!   reader     one consumer's loop       readback  a topic beside its ledger
-//!   write, read                          bench's
+//!   produce    a load of producers --> sender: one client's loop --> ear: who hears of it
+//!                                                                    book: series and ledger
+//!   consume    a load of consumers --> reader: one client's loop --> tally: what is counted, who hears of it
+//!   readback   a topic beside its ledger
 //! ```
 
 pub(crate) mod book;
 pub(crate) mod clients;
+pub(crate) mod consume;
+pub(crate) mod ear;
 pub(crate) mod letters;
 mod payload;
-pub(crate) mod read;
+pub(crate) mod produce;
 pub(crate) mod readback;
 pub(crate) mod reader;
 pub(crate) mod records;
 pub(crate) mod schedule;
 pub(crate) mod sender;
 pub(crate) mod shapes;
-pub(crate) mod signals;
+pub mod signals;
+pub(crate) mod tally;
 mod throttle;
 mod transactions;
-pub(crate) mod write;
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 /// The original's clock: whole milliseconds.
 pub(crate) fn to_ms(ns: u64) -> i64 {

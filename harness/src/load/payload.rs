@@ -5,7 +5,7 @@ use regex::Regex;
 use super::letters::Letters;
 use crate::cli::compat::Compat;
 use crate::client::{SplittableRandom, pattern};
-use crate::verbs::producer_perf::options::{Keys, PayloadSource};
+use crate::spec::{Keys, PayloadSource};
 
 /// Makes the payload and the key of one record after the other.
 #[derive(Clone, Debug)]
@@ -19,9 +19,14 @@ pub(crate) struct Payloads {
 
 #[derive(Clone, Debug)]
 enum Source {
-    Letters { len: usize, letters: Letters },
+    Letters {
+        len: usize,
+        letters: Letters,
+    },
     Pieces(Vec<String>),
     Number,
+    /// Made beforehand; they take turns.
+    Prepared(Vec<Vec<u8>>),
 }
 
 impl Payloads {
@@ -32,21 +37,27 @@ impl Payloads {
         seed: i64,
         report: &mut dyn FnMut(String),
     ) -> Result<Self, String> {
+        let mut random = SplittableRandom::new(seed);
         let source = match source {
+            PayloadSource::Prepared { bytes, values } => Source::Prepared(prepared(&mut random, *bytes, *values)),
             PayloadSource::Random(size) => Source::Letters { len: *size, letters: Letters::new() },
             PayloadSource::Monotonic => Source::Number,
             PayloadSource::File { path, delimiter, compat } => {
                 Source::Pieces(read_pieces(path, delimiter, *compat, report)?)
             }
         };
-        Ok(Self { random: SplittableRandom::new(seed), source, keys, value: Vec::new(), key: Vec::new() })
+        Ok(Self { random, source, keys, value: Vec::new(), key: Vec::new() })
     }
 
     /// The key and the value of record `index`, in this order made: the value first, as the original does.
     pub(crate) fn next(&mut self, index: u64) -> (Option<&[u8]>, &[u8]) {
         self.next_value(index);
         let has_key = self.next_key(index);
-        (has_key.then_some(self.key.as_slice()), &self.value)
+        let value = match &self.source {
+            Source::Prepared(values) => &values[(index % values.len() as u64) as usize],
+            _ => &self.value,
+        };
+        (has_key.then_some(self.key.as_slice()), value)
     }
 
     fn next_value(&mut self, index: u64) {
@@ -59,6 +70,7 @@ impl Payloads {
                 self.value.extend_from_slice(pieces[usize::try_from(chosen).unwrap_or(0)].as_bytes());
             }
             Source::Number => put_decimal(&mut self.value, index),
+            Source::Prepared(_) => {}
         }
     }
 
@@ -71,6 +83,17 @@ impl Payloads {
         put_decimal(&mut self.key, number);
         true
     }
+}
+
+/// At least one value of so many random letters.
+fn prepared(random: &mut SplittableRandom, bytes: usize, values: usize) -> Vec<Vec<u8>> {
+    let letters = Letters::new();
+    let mut value = |_| {
+        let mut value = Vec::new();
+        letters.fill(random, bytes, &mut value);
+        value
+    };
+    (0..values.max(1)).map(&mut value).collect()
 }
 
 fn put_decimal(out: &mut Vec<u8>, number: u64) {

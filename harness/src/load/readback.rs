@@ -1,27 +1,28 @@
 //! A topic read back, beside the ledger of what was written.
 //!
 //! ```text
-//!   LedgerFile (written) --.
-//!                          +--> settle --> verdict
-//!   Consumer --> ReadLedger '
+//!   LedgerFile (written) -----.
+//!                             +--> settle --> verdict
+//!   load::consume --> ReadLedger '
 //! ```
 //!
 //! All partitions are read from their beginnings, without a group: nobody's offsets stand in the way. It ends when every
 //! acknowledged record was read and then nothing came for [`SILENCE_AT_END`] (records that were doubled at the end show
 //! only there), or when nothing came for so long that what is missing is lost.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use ringlog_io::driver;
-
+use super::consume::Load;
 use super::signals::Stop;
+use super::tally::{ReadObserver, Shared};
 use crate::cli::PerfError;
 use crate::client::config::ConsumerConfig;
 use crate::client::properties::Properties;
-use crate::client::{ConsumedRecord, Consumer};
-use crate::measure::ledger::{AcknowledgedBy, LedgerFile, ReadLedger, Verdict, settle};
+use crate::measure::ledger::{AcknowledgedBy, LedgerFile, Verdict, settle};
+use crate::spec::consume::settings;
+use crate::spec::{Consume, What};
 
-const POLL: Duration = Duration::from_millis(100);
 /// After the last acknowledged record the topic must stay silent for so long.
 pub(crate) const SILENCE_AT_END: Duration = Duration::from_secs(1);
 /// Without a record for so long, what is missing is lost.
@@ -55,24 +56,36 @@ pub(crate) fn read_back(
     silence_max: Duration,
     stop: &Stop,
 ) -> Result<Option<Verdict>, PerfError> {
-    let config = ConsumerConfig::parse(&way_of(properties, ledger))?.config;
-    let mut consumer = Consumer::open(config, driver::open(driver::DriverOptions::default())?)?;
-    consumer.assign_all(&ledger.topic)?;
-    let mut read = ReadLedger::beside(&ledger.writers);
-    let mut patience = Patience::new(consumer.driver().read().0, ledger.silence_max(silence_max));
-    while !stop.requested() {
-        let mut take = |record: &ConsumedRecord<'_>| {
-            read.record_with(record.partition, record.value.unwrap_or_default(), record.headers);
-        };
-        let records = consumer.poll(POLL, &mut take)?;
-        let now_ns = consumer.driver().read().0;
-        if patience.is_over(records, now_ns, &mut || ledger.missing(&settle(&ledger.writers, &read))) {
-            consumer.close()?;
-            return Ok(Some(settle(&ledger.writers, &read)));
-        }
-    }
-    Ok(None)
+    let parsed = ConsumerConfig::parse(&way_of(properties, ledger))?;
+    let spec = Consume {
+        clients: 1,
+        what: What::Beside(ledger.clone()),
+        records: u64::MAX,
+        silence_ms: i64::try_from(silence_max.as_millis()).unwrap_or(i64::MAX),
+        duration: None,
+        is_timed_from_the_first: false,
+        has_series: false,
+        settings: settings(&parsed.effective),
+        config: parsed.config,
+    };
+    let shared = Shared::new(1, Some(ledger));
+    let load = Load {
+        spec: Arc::new(spec),
+        shared: &shared,
+        seats: &[None],
+        stop,
+        observers: Arc::new(|_| Box::new(Deaf)),
+        metrics: None,
+        on_second: None,
+    };
+    load.run(&mut |_| ())?;
+    Ok((!stop.requested()).then(|| settle(&ledger.writers, &shared.read_ledger())))
 }
+
+/// Nobody waits for figures here.
+struct Deaf;
+
+impl ReadObserver for Deaf {}
 
 /// When all is read, or nothing more will come.
 #[derive(Debug)]
@@ -109,13 +122,18 @@ impl Patience {
 
 /// The line that tells a verdict, and whether it adds up.
 pub(crate) fn line(verdict: &Verdict, ledger: &LedgerFile) -> (String, bool) {
-    let adds_up = verdict.explained_by(ledger.resent.unwrap_or(u64::MAX));
+    let is_empty = ledger.proves_nothing(verdict);
+    let adds_up = ledger.explains(verdict) && !is_empty;
     let again = match ledger.resent {
         Some(0) => String::new(),
         Some(resent) => format!("; {resent} were sent again without idempotence, which may double and reorder so many"),
         None => "; unknown how many were sent again without idempotence, which may double and reorder them".into(),
     };
-    let word = if adds_up { "adds up" } else { "DOES NOT ADD UP" };
+    let word = match (adds_up, is_empty) {
+        (true, _) => "adds up",
+        (false, true) => "PROVES NOTHING: nothing was acknowledged, so nothing was there to be read back",
+        (false, false) => "DOES NOT ADD UP",
+    };
     let other = match ledger.acknowledged_by {
         AcknowledgedBy::Broker => String::new(),
         AcknowledgedBy::Nobody => format!(
@@ -133,6 +151,8 @@ pub(crate) fn line(verdict: &Verdict, ledger: &LedgerFile) -> (String, bool) {
 
 #[cfg(test)]
 mod tests {
+    use ringlog_io::driver;
+
     use super::*;
     use crate::client::config::ProducerConfig;
     use crate::client::{Delivered, DeliverySink, Failed, NewRecord, Producer};

@@ -1,7 +1,7 @@
-//! One client's loop.
+//! One consumer's loop.
 //!
 //! ```text
-//!   poll (100 ms) -> count          until all clients together have read enough, or nothing came for --timeout
+//!   poll (100 ms) -> tally          until all clients together have read enough, or nothing came for too long
 //! ```
 //!
 //! Beside a ledger there is no group: client `c` of `n` reads the partitions `c`, `c + n`, .. from their beginnings.
@@ -10,32 +10,24 @@ use std::time::Duration;
 
 use ringlog_io::driver;
 
+use super::readback::Patience;
+use super::signals::Stop;
+use super::tally::{ReadObserver, Shared, Tally};
 use super::to_ms;
 use crate::cli::PerfError;
 use crate::client::Consumer;
 use crate::client::config::{ConsumerConfig, OffsetReset};
-use crate::load::readback::Patience;
-use crate::load::signals::Stop;
+use crate::measure::ClientCounts;
 use crate::measure::effort::{Begun, Effort};
 use crate::measure::ledger::{LedgerFile, settle};
 use crate::measure::series::Recorder;
-use crate::verbs::consumer_perf::count::{Shared, Tally};
-use crate::verbs::consumer_perf::metrics;
-use crate::verbs::consumer_perf::options::{Numbers, Options, Topics};
+use crate::spec::{Consume, What};
 
 /// How long one poll waits.
 const POLL: Duration = Duration::from_millis(100);
 
-/// What all clients of a run share.
-pub(crate) struct Plan {
-    pub(crate) options: Options,
-    pub(crate) numbers: Numbers,
-    pub(crate) config: ConsumerConfig,
-    pub(crate) clients: usize,
-    pub(crate) duration: Option<Duration>,
-    pub(crate) ledger: Option<LedgerFile>,
-    pub(crate) stop: Stop,
-}
+/// A table of a consumer's metrics.
+pub(crate) type MetricsTable = fn(&mut Consumer) -> String;
 
 /// What a client leaves behind.
 pub(crate) struct Report {
@@ -45,110 +37,161 @@ pub(crate) struct Report {
     pub(crate) metrics: Option<String>,
     /// Why its last connection ended.
     pub(crate) disconnect: Option<String>,
+    /// What the client counted from its first record until everything was read.
+    pub(crate) counts: ClientCounts,
 }
 
-/// Runs client number `client`.
-pub(crate) fn run(
-    plan: &Plan,
+/// One client.
+pub(crate) struct Reader<'a> {
+    spec: &'a Consume,
     client: usize,
-    shared: &Shared,
-    recorder: Option<Recorder>,
-) -> Result<Report, PerfError> {
-    let mut config = plan.config.clone();
-    if plan.clients > 1 {
+    shared: &'a Shared,
+    stop: &'a Stop,
+    consumer: Consumer,
+    tally: Tally,
+    /// At the first record; from then on, until everything was read.
+    counts: Option<ClientCounts>,
+    has_all: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn open(
+        spec: &'a Consume,
+        client: usize,
+        (shared, stop): (&'a Shared, &'a Stop),
+        (observer, recorder): (Box<dyn ReadObserver>, Option<Recorder>),
+    ) -> Result<Self, PerfError> {
+        let consumer = Consumer::open(config_of(spec, client), driver::open(driver::DriverOptions::default())?)?;
+        let tally = Tally::new(client, shared, observer, recorder);
+        Ok(Self { spec, client, shared, stop, consumer, tally, counts: None, has_all: false })
+    }
+
+    /// Reads its share and closes.
+    pub(crate) fn run(mut self, metrics: Option<MetricsTable>) -> Result<Report, PerfError> {
+        let begun = Begun::at(self.consumer.driver().read().0);
+        match &self.spec.what {
+            What::Beside(ledger) => {
+                self.assign_share(&ledger.topic)?;
+                self.read_beside(ledger)?;
+            }
+            What::Subscribed(topic) => {
+                self.consumer.subscribe(&[topic])?;
+                self.consume()?;
+            }
+            What::Matching(pattern) => {
+                self.consumer.subscribe_pattern(pattern)?;
+                self.consume()?;
+            }
+            What::Assigned(topic) => {
+                self.assign_share(topic)?;
+                self.consume()?;
+            }
+        }
+        let done_ns = self.consumer.driver().read().0;
+        self.note_all(done_ns);
+        let report = Report {
+            effort: begun.end(done_ns),
+            metrics: metrics.map(|table| table(&mut self.consumer)),
+            disconnect: self.consumer.last_disconnect().map(str::to_owned),
+            counts: self.counts.unwrap_or_default(),
+        };
+        // Before the close, which may take long.
+        self.tally.end();
+        self.consumer.close()?;
+        Ok(report)
+    }
+
+    fn consume(&mut self) -> Result<(), PerfError> {
+        let (start_ns, duration) = (self.shared.start().0, self.spec.duration.map(|it| it.as_nanos()));
+        let mut now_ns = start_ns;
+        while self.goes_on(now_ns, duration) {
+            now_ns = self.poll()?.1;
+        }
+        Ok(())
+    }
+
+    fn goes_on(&self, now_ns: u64, duration: Option<u128>) -> bool {
+        let total = self.shared.total();
+        let timed_from_ns =
+            if self.spec.is_timed_from_the_first { total.first_ns } else { Some(self.shared.start().0) };
+        let elapsed_ns = timed_from_ns.map_or(0, |from_ns| u128::from(now_ns.saturating_sub(from_ns)));
+        total.read.records < self.spec.records
+            && to_ms(now_ns.saturating_sub(total.last_ns)) <= self.spec.silence_ms
+            && duration.is_none_or(|duration| elapsed_ns < duration)
+            && !self.stop.requested()
+    }
+
+    /// Reads until everything that was acknowledged is there and nothing follows, or nothing came for too long.
+    fn read_beside(&mut self, ledger: &LedgerFile) -> Result<(), PerfError> {
+        let silence_max = Duration::from_millis(u64::try_from(self.spec.silence_ms).unwrap_or(0));
+        let mut patience = Patience::new(self.consumer.driver().read().0, ledger.silence_max(silence_max));
+        let (acknowledged, mut seen_ns) = (ledger.acknowledged(), 0);
+        while !self.stop.requested() {
+            let now_ns = self.poll()?.1;
+            // What any of the clients reads keeps all of them waiting.
+            let total = self.shared.total();
+            if total.read.records >= acknowledged {
+                self.note_all(now_ns);
+            }
+            let came = usize::from(std::mem::replace(&mut seen_ns, total.last_ns) != total.last_ns);
+            let shared = self.shared;
+            let mut missing = || ledger.missing(&settle(&ledger.writers, &shared.read_ledger()));
+            if patience.is_over(came, now_ns, &mut missing) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives how many records came, and the time.
+    fn poll(&mut self) -> Result<(usize, u64), PerfError> {
+        let records = self.consumer.poll(POLL, &mut self.tally)?;
+        if let Some(reason) = self.consumer.take_unreachable() {
+            self.tally.unreachable(&reason);
+        }
+        let now_ns = self.consumer.driver().read().0;
+        if records > 0 {
+            self.tally.end_poll(now_ns);
+            if self.counts.is_none() {
+                self.counts = Some(counted(&mut self.consumer));
+            }
+        }
+        Ok((records, now_ns))
+    }
+
+    fn note_all(&mut self, now_ns: u64) {
+        if !std::mem::replace(&mut self.has_all, true) {
+            self.tally.has_all(now_ns);
+            self.counts = self.counts.map(|counts| counts.until(counted(&mut self.consumer)));
+        }
+    }
+
+    fn assign_share(&mut self, topic: &str) -> Result<(), PerfError> {
+        let partitions = self.consumer.partition_count(topic)?;
+        let share = (self.client..partitions).step_by(self.spec.clients);
+        let share = share.filter_map(|partition| i32::try_from(partition).ok());
+        let share: Vec<(&str, i32, Option<i64>)> = share.map(|partition| (topic, partition, None)).collect();
+        self.consumer.assign(&share);
+        Ok(())
+    }
+}
+
+fn config_of(spec: &Consume, client: usize) -> ConsumerConfig {
+    let mut config = spec.config.clone();
+    if spec.clients > 1 {
         config.common.client_id = format!("{}-{client}", config.common.client_id);
     }
-    if let Some(ledger) = &plan.ledger {
+    if let Some(ledger) = spec.ledger() {
         // Everything is read, wherever a group stands, and no group is moved by it.
         (config.group_id, config.auto_commit, config.offset_reset) = (None, None, OffsetReset::Earliest);
         config.read_committed = ledger.reads_committed();
     }
-    let mut consumer = Consumer::open(config, driver::open(driver::DriverOptions::default())?)?;
-    let mut tally = Tally::new(client, shared, recorder);
-    let begun = Begun::at(consumer.driver().read().0);
-    match &plan.ledger {
-        Some(ledger) => {
-            assign_share(&mut consumer, &ledger.topic, (client, plan.clients))?;
-            read_beside(plan, ledger, &mut consumer, &mut tally, shared)?;
-        }
-        None => {
-            subscribe(&plan.options, &mut consumer)?;
-            consume(plan, &mut consumer, &mut tally, shared)?;
-        }
-    }
-    let report = Report {
-        effort: begun.end(consumer.driver().read().0),
-        metrics: plan.options.print_metrics.then(|| metrics::of(&mut consumer)),
-        disconnect: consumer.last_disconnect().map(str::to_owned),
-    };
-    // Before the close, which may take long.
-    tally.end();
-    consumer.close()?;
-    Ok(report)
+    config
 }
 
-fn subscribe(options: &Options, consumer: &mut Consumer) -> Result<(), PerfError> {
-    match options.topics().map_err(PerfError::Text)? {
-        Topics::One(topic) => consumer.subscribe(&[&topic])?,
-        Topics::Matching(pattern) => consumer.subscribe_pattern(&pattern)?,
-    }
-    Ok(())
-}
-
-fn consume(plan: &Plan, consumer: &mut Consumer, tally: &mut Tally, shared: &Shared) -> Result<(), PerfError> {
-    let (start_ns, duration_ns) = (shared.count().start_ns, plan.duration.map(|it| it.as_nanos()));
-    let goes_on = |now_ns: u64| {
-        let count = shared.count();
-        count.read.records < plan.numbers.records
-            && to_ms(now_ns.saturating_sub(count.last_consumed_ns)) <= plan.numbers.timeout_ms
-            && duration_ns.is_none_or(|duration| u128::from(now_ns.saturating_sub(start_ns)) < duration)
-            && !plan.stop.requested()
-    };
-    let mut now_ns = start_ns;
-    while goes_on(now_ns) {
-        let records = consumer.poll(POLL, tally)?;
-        consumer.take_unreachable().iter().for_each(|reason| shared.count().warnings.unreachable(reason));
-        now_ns = consumer.driver().read().0;
-        if records > 0 {
-            tally.end_poll(now_ns);
-        }
-    }
-    Ok(())
-}
-
-fn assign_share(consumer: &mut Consumer, topic: &str, (client, clients): (usize, usize)) -> Result<(), PerfError> {
-    let partitions = consumer.partition_count(topic)?;
-    let share = (client..partitions).step_by(clients).filter_map(|partition| i32::try_from(partition).ok());
-    let share: Vec<(&str, i32, Option<i64>)> = share.map(|partition| (topic, partition, None)).collect();
-    consumer.assign(&share);
-    Ok(())
-}
-
-/// Reads until everything that was acknowledged is there and nothing follows, or nothing came for `--timeout`.
-fn read_beside(
-    plan: &Plan,
-    ledger: &LedgerFile,
-    consumer: &mut Consumer,
-    tally: &mut Tally,
-    shared: &Shared,
-) -> Result<(), PerfError> {
-    let silence_max = Duration::from_millis(u64::try_from(plan.numbers.timeout_ms).unwrap_or(0));
-    let mut patience = Patience::new(consumer.driver().read().0, ledger.silence_max(silence_max));
-    let mut seen_ns = 0;
-    while !plan.stop.requested() {
-        let records = consumer.poll(POLL, tally)?;
-        consumer.take_unreachable().iter().for_each(|reason| shared.count().warnings.unreachable(reason));
-        let now_ns = consumer.driver().read().0;
-        if records > 0 {
-            tally.end_poll(now_ns);
-        }
-        // What any of the clients reads keeps all of them waiting.
-        let last_ns = shared.count().last_consumed_ns;
-        let came = usize::from(std::mem::replace(&mut seen_ns, last_ns) != last_ns);
-        let mut missing = || ledger.missing(&settle(&ledger.writers, &shared.read_ledger()));
-        if patience.is_over(came, now_ns, &mut missing) {
-            break;
-        }
-    }
-    Ok(())
+/// What a consumer has counted until now.
+fn counted(consumer: &mut Consumer) -> ClientCounts {
+    let network = consumer.network_stats();
+    let syscalls = consumer.driver().counters().syscalls;
+    ClientCounts { buffer_wait_ns: 0, wire_bytes: network.sent_bytes + network.received_bytes, syscalls }
 }

@@ -5,8 +5,7 @@ use ringlog_io::{Clock as _, SystemClock};
 use super::payload::Payloads;
 use crate::cli::PerfError;
 use crate::load::shapes::{KeyMaker, Sizes, Values};
-use crate::verbs::producer_perf::extras::Extras;
-use crate::verbs::producer_perf::options::{Keys, Options, PayloadSource};
+use crate::spec::{Keys, PayloadSource, RecordShape};
 
 /// How long the generator's ceiling is measured, and how often the clock is looked at meanwhile.
 const CEILING_NS: u64 = 20_000_000;
@@ -24,17 +23,12 @@ pub(crate) struct Records {
 
 impl Records {
     /// Those of a client; `report` takes the lines that the original prints while it reads a payload file.
-    pub(crate) fn new(
-        options: &Options,
-        extras: &Extras,
-        client: usize,
-        report: &mut dyn FnMut(String),
-    ) -> Result<Self, PerfError> {
-        let seed = options.seed.wrapping_add_unsigned(client as u64);
+    pub(crate) fn new(shape: &RecordShape, client: usize, report: &mut dyn FnMut(String)) -> Result<Self, PerfError> {
+        let seed = shape.seed.wrapping_add_unsigned(client as u64);
         // With shaped keys the original draws none: its payloads stay those of the same seed.
-        let keys = if extras.keys.is_some() { Keys::None } else { options.keys };
-        let original = Payloads::new(&options.payload, keys, seed, report).map_err(PerfError::Text)?;
-        let sizes = match (extras.sizes, extras.ratio, &options.payload) {
+        let keys = if shape.key_shape.is_some() { Keys::None } else { shape.keys };
+        let original = Payloads::new(&shape.payload, keys, seed, report).map_err(PerfError::Text)?;
+        let sizes = match (shape.sizes, shape.ratio, &shape.payload) {
             (Some(sizes), ..) => Some(sizes),
             (None, Some(_), PayloadSource::Random(size)) => Some(Sizes::Fixed(*size)),
             _ => None,
@@ -42,9 +36,9 @@ impl Records {
         let random_seed = seed.cast_unsigned();
         Ok(Self {
             original,
-            is_original: sizes.is_none() && extras.keys.is_none(),
-            values: sizes.map(|sizes| Values::new(sizes, extras.ratio, random_seed)),
-            keys: extras.keys.map(|shape| KeyMaker::new(shape, random_seed)),
+            is_original: sizes.is_none() && shape.key_shape.is_none(),
+            values: sizes.map(|sizes| Values::new(sizes, shape.ratio, random_seed)),
+            keys: shape.key_shape.map(|keys| KeyMaker::new(keys, random_seed)),
         })
     }
 

@@ -20,7 +20,7 @@ const SAME: Duration = Duration::from_millis(300);
 
 /// Whether the run is to end, and because of which signal.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stop(Arc<State>);
+pub struct Stop(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {

@@ -3,14 +3,11 @@
 //! only beside a ledger, which is to know what became of it: the original leaves it to the coordinator's timeout.
 
 use super::book::Book;
+use super::ear::Ear;
 use super::to_ms;
 use crate::cli::PerfError;
 use crate::client::Producer;
 use crate::measure::ledger::WriteLedger;
-use crate::verbs::producer_perf::outcome::Outcome;
-
-/// `--transaction-duration-ms` where transactions are on by another route.
-pub(crate) const DURATION_MS_DEFAULT: i64 = 3000;
 
 /// The transactions of one client.
 pub(crate) struct Transactions {
@@ -22,17 +19,13 @@ pub(crate) struct Transactions {
 
 impl Transactions {
     /// Takes the producer's transactional id.
-    pub(crate) fn open(
-        producer: &mut Producer<Outcome>,
-        duration_ms: i64,
-        book: Option<Book>,
-    ) -> Result<Self, PerfError> {
+    pub(crate) fn open(producer: &mut Producer<Ear>, duration_ms: i64, book: Option<Book>) -> Result<Self, PerfError> {
         producer.init_transactions()?;
         Ok(Self { duration_ms, begun_ms: None, book })
     }
 
     /// A record is about to be sent.
-    pub(crate) fn before(&mut self, producer: &mut Producer<Outcome>) -> Result<(), PerfError> {
+    pub(crate) fn before(&mut self, producer: &mut Producer<Ear>) -> Result<(), PerfError> {
         if self.begun_ms.is_none() {
             producer.begin_transaction()?;
             self.note(WriteLedger::begin_transaction);
@@ -42,7 +35,7 @@ impl Transactions {
     }
 
     /// A record was sent at that time.
-    pub(crate) fn after(&mut self, producer: &mut Producer<Outcome>, sent_ns: u64) -> Result<(), PerfError> {
+    pub(crate) fn after(&mut self, producer: &mut Producer<Ear>, sent_ns: u64) -> Result<(), PerfError> {
         if self.begun_ms.is_some_and(|begun_ms| self.duration_ms <= to_ms(sent_ns) - begun_ms) {
             self.end(producer)?;
         }
@@ -50,7 +43,7 @@ impl Transactions {
     }
 
     /// Commits what is open.
-    pub(crate) fn end(&mut self, producer: &mut Producer<Outcome>) -> Result<(), PerfError> {
+    pub(crate) fn end(&mut self, producer: &mut Producer<Ear>) -> Result<(), PerfError> {
         if self.begun_ms.take().is_some() {
             producer.commit_transaction()?;
             self.note(WriteLedger::commit_transaction);
@@ -59,7 +52,7 @@ impl Transactions {
     }
 
     /// After an error. Where even this fails, what was in the transaction stays unknown.
-    pub(crate) fn give_up(&mut self, producer: &mut Producer<Outcome>) {
+    pub(crate) fn give_up(&mut self, producer: &mut Producer<Ear>) {
         let keeps = self.book.as_ref().is_some_and(|book| book.pages().keeping.is_some());
         if keeps && producer.abort_transaction().is_ok() {
             self.note(WriteLedger::abort_transaction);

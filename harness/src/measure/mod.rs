@@ -13,7 +13,7 @@
 //! - Whole histograms are kept, not percentiles, so that runs can be merged exactly.
 
 pub(crate) mod effort;
-pub(crate) mod hdr;
+pub mod hlog;
 pub mod ledger;
 pub(crate) mod series;
 
@@ -51,6 +51,39 @@ impl Sample {
     #[must_use]
     pub fn service_ns(&self) -> u64 {
         self.done_ns.saturating_sub(self.sent_ns)
+    }
+}
+
+/// What a client counts beside records, until a moment or between two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientCounts {
+    /// Time in which sends waited for `buffer.memory`, in nanoseconds.
+    pub buffer_wait_ns: u64,
+    /// Bytes of requests and answers.
+    pub wire_bytes: u64,
+    /// System calls of its driver.
+    pub syscalls: u64,
+}
+
+impl ClientCounts {
+    /// What was counted from `self` on.
+    #[must_use]
+    pub fn until(self, end: Self) -> Self {
+        Self {
+            buffer_wait_ns: end.buffer_wait_ns.saturating_sub(self.buffer_wait_ns),
+            wire_bytes: end.wire_bytes.saturating_sub(self.wire_bytes),
+            syscalls: end.syscalls.saturating_sub(self.syscalls),
+        }
+    }
+
+    /// What two clients counted.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            buffer_wait_ns: self.buffer_wait_ns + other.buffer_wait_ns,
+            wire_bytes: self.wire_bytes + other.wire_bytes,
+            syscalls: self.syscalls + other.syscalls,
+        }
     }
 }
 
@@ -110,6 +143,13 @@ impl Latencies {
         record(&mut self.service, age, records);
         self.records += records;
         self.bytes += bytes;
+    }
+
+    /// Takes a record that was due so long ago and is never sent: it would have had to wait at least that long for its
+    /// answer. It has no service time, and is none of the records.
+    pub fn never_sent(&mut self, waited_ns: u64) {
+        self.saturated += u64::from(waited_ns > LATENCY_NS_MAX);
+        self.response.saturating_record(waited_ns);
     }
 
     /// Takes what was gathered since the last call and starts again.

@@ -9,7 +9,9 @@
 //! Invariants:
 //! - Seconds count from one origin for all clients; a sample belongs to the second in which its answer was seen.
 //! - A client's time does not go back: what comes late belongs to the second that it is in.
-//! - Histograms hold the records that were sent after the warm-up; the counts hold all.
+//! - Histograms hold the records that were due after the warm-up, in the second in which their answers were seen, however
+//!   late: a broker that stalls at the end keeps its stall. The steady state's rate counts the answers that were seen in
+//!   it. The other counts hold all.
 //! - Whole histograms are kept only of seconds that some client is still in: the memory does not grow with the run but
 //!   by one row a second.
 
@@ -18,14 +20,13 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::hdr::HdrLog;
 use crate::cli::PerfError;
 use crate::measure::{Latencies, Sample, SampleSink as _};
 
 /// Nanoseconds of a second.
 pub(crate) const SECOND_NS: u64 = 1_000_000_000;
-/// Bytes of a megabyte, as Kafka's tools understand it.
-const MB: f64 = 1024.0 * 1024.0;
+/// Bytes of a megabyte, here as everywhere but in the lines of Kafka's tools.
+const MB: f64 = 1e6;
 
 /// What one client, or all of them, did in one second.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +35,13 @@ pub(crate) struct Counts {
     pub(crate) done: u64,
     pub(crate) done_bytes: u64,
     pub(crate) failed: u64,
+    /// Records, and their bytes, whose answers were seen in the steady state.
+    pub(crate) steady_done: u64,
+    pub(crate) steady_bytes: u64,
 }
+
+/// Takes a second that all clients are past, and its latencies.
+pub(crate) type SecondSink<'a> = Box<dyn FnMut(u64, &Latencies) -> Result<(), PerfError> + 'a>;
 
 /// A client's second.
 pub(crate) struct Second {
@@ -53,8 +60,10 @@ pub(crate) struct Recorder {
     index: u64,
     counts: Counts,
     latencies: Latencies,
-    /// Samples that were sent before this are not in the histograms.
+    /// Records that were due before this are not in the histograms.
     steady_since_ns: u64,
+    /// The steady state by the clock: from, to (exclusive).
+    steady_ns: (u64, u64),
     emit: Box<dyn FnMut(Second) + Send>,
 }
 
@@ -69,12 +78,20 @@ impl Recorder {
             counts: Counts::default(),
             latencies: Latencies::new(),
             steady_since_ns,
+            steady_ns: (steady_since_ns, u64::MAX),
             emit,
         }
     }
 
-    pub(crate) fn begin_steady_state(&mut self, now_ns: u64) {
-        self.steady_since_ns = now_ns;
+    /// The steady state begins now, with a record that was due at `intended_ns`.
+    pub(crate) fn begin_steady_state(&mut self, now_ns: u64, intended_ns: u64) {
+        self.steady_since_ns = intended_ns;
+        self.steady_ns.0 = now_ns;
+    }
+
+    /// Answers that are seen from now on do not count for its rate. Its latencies have them all the same.
+    pub(crate) fn end_steady_state(&mut self, now_ns: u64) {
+        self.steady_ns.1 = now_ns;
     }
 
     /// A record was handed to the client.
@@ -88,7 +105,11 @@ impl Recorder {
         self.advance(sample.done_ns);
         self.counts.done += 1;
         self.counts.done_bytes += u64::from(sample.bytes);
-        if sample.sent_ns >= self.steady_since_ns {
+        if (self.steady_ns.0..self.steady_ns.1).contains(&sample.done_ns) {
+            self.counts.steady_done += 1;
+            self.counts.steady_bytes += u64::from(sample.bytes);
+        }
+        if sample.intended_ns >= self.steady_since_ns {
             self.latencies.sample(sample);
         }
     }
@@ -99,6 +120,14 @@ impl Recorder {
         self.counts.done += records;
         self.counts.done_bytes += bytes;
         self.latencies.aged(age_ns, records, bytes);
+    }
+
+    /// A record that was due is never sent: it has waited until now at least.
+    pub(crate) fn dropped(&mut self, due_ns: u64, now_ns: u64) {
+        self.advance(now_ns);
+        if due_ns >= self.steady_since_ns {
+            self.latencies.never_sent(now_ns.saturating_sub(due_ns));
+        }
     }
 
     pub(crate) fn failed(&mut self, records: u64, now_ns: u64) {
@@ -168,11 +197,11 @@ pub(crate) struct Series<'a> {
     pub(crate) rows: Vec<Row>,
     pub(crate) total: Latencies,
     pub(crate) counts: Counts,
-    hdr: Option<HdrLog<'a>>,
+    on_second: Option<SecondSink<'a>>,
 }
 
 impl<'a> Series<'a> {
-    pub(crate) fn new(clients: usize, hdr: Option<HdrLog<'a>>) -> Self {
+    pub(crate) fn new(clients: usize, on_second: Option<SecondSink<'a>>) -> Self {
         Self {
             at: vec![0; clients],
             open: BTreeMap::new(),
@@ -180,7 +209,7 @@ impl<'a> Series<'a> {
             rows: Vec::new(),
             total: Latencies::new(),
             counts: Counts::default(),
-            hdr,
+            on_second,
         }
     }
 
@@ -211,8 +240,8 @@ impl<'a> Series<'a> {
             self.rows.extend((self.next..index).map(|second| Row { second, ..Row::default() }));
             self.next = index + 1;
             self.rows.push(Row::of(index, &counts, &latencies));
-            if let Some(hdr) = &mut self.hdr {
-                hdr.write(index, &latencies)?;
+            if let Some(on_second) = &mut self.on_second {
+                on_second(index, &latencies)?;
             }
             self.total.merge(&latencies);
         }
@@ -226,6 +255,8 @@ impl Counts {
         self.done += other.done;
         self.done_bytes += other.done_bytes;
         self.failed += other.failed;
+        self.steady_done += other.steady_done;
+        self.steady_bytes += other.steady_bytes;
     }
 }
 
@@ -290,13 +321,43 @@ mod tests {
     fn the_warm_up_is_counted_and_not_measured() {
         let (mut recorder, seconds) = recorder(0, true);
         recorder.done(&sample(1, 2));
-        recorder.begin_steady_state(10);
+        recorder.begin_steady_state(10, 10);
         recorder.done(&sample(9, 20)); // sent before
         recorder.done(&sample(10, 20));
         recorder.end();
         let mut series = Series::new(1, None);
         seconds.lock().unwrap().drain(..).for_each(|second| series.take(second).unwrap());
         assert_eq!((series.counts.done, series.total.records), (3, 1));
+    }
+
+    #[test]
+    fn the_rate_of_the_steady_state_counts_answers_and_its_latencies_count_what_was_due() {
+        let (mut recorder, seconds) = recorder(0, true);
+        let at = |intended_ns, sent_ns, done_ns| Sample { intended_ns, sent_ns, done_ns, bytes: 10 };
+        recorder.done(&at(SECOND_NS, SECOND_NS, SECOND_NS + 1));
+        recorder.begin_steady_state(10 * SECOND_NS + 5, 10 * SECOND_NS);
+        recorder.done(&at(9 * SECOND_NS, 9 * SECOND_NS, 11 * SECOND_NS)); // due before, answered within
+        recorder.done(&at(10 * SECOND_NS, 10 * SECOND_NS + 5, 11 * SECOND_NS)); // the first of the steady state, late
+        recorder.end_steady_state(12 * SECOND_NS);
+        recorder.done(&at(12 * SECOND_NS - 1, 12 * SECOND_NS - 1, 20 * SECOND_NS)); // due within, answered late
+        recorder.dropped(11 * SECOND_NS, 21 * SECOND_NS);
+        recorder.dropped(9 * SECOND_NS, 21 * SECOND_NS); // due in the warm-up
+        recorder.end();
+        let mut lines = Vec::new();
+        let mut series = Series::new(
+            1,
+            Some(Box::new(|second, latencies| {
+                lines.push((second, latencies.response.len(), latencies.service.len()));
+                Ok(())
+            })),
+        );
+        seconds.lock().unwrap().drain(..).for_each(|second| series.take(second).unwrap());
+        assert_eq!((series.counts.done, series.counts.steady_done, series.counts.steady_bytes), (4, 2, 20));
+        assert_eq!((series.total.response.len(), series.total.service.len(), series.total.records), (3, 2, 2));
+        assert!(series.total.response.max() >= 10 * SECOND_NS, "what is never sent has waited");
+        drop(series);
+        let held: Vec<_> = lines.into_iter().filter(|line| line.1 > 0).collect();
+        assert_eq!(held, [(11, 1, 1), (20, 1, 1), (21, 1, 0)], "a second is the one in which the answer was seen");
     }
 
     #[test]

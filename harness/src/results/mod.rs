@@ -74,14 +74,9 @@ pub enum ResultsError {
         /// Line and column.
         source: Box<toml::de::Error>,
     },
-    /// A histogram that cannot be written or read.
-    #[error("{path}: {reason}")]
-    Histogram {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
+    /// Histograms that cannot be written or read.
+    #[error(transparent)]
+    Histogram(#[from] crate::measure::hlog::HlogError),
     /// Every name is taken.
     #[error("{0}: ten thousand runs of this name exist already; move them away")]
     TooMany(PathBuf),

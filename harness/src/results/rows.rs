@@ -150,7 +150,7 @@ mod tests {
             let manifest = manifest::read(&folder.join(manifest::FILE)).unwrap();
             assert!(manifest.began.starts_with("20") && !manifest.target.is_empty(), "{manifest:?}");
             let log = folder.join(latency::FILE);
-            assert!(!log.exists() || !latency::read_merged(&log).unwrap().is_empty());
+            assert!(!log.exists() || !crate::measure::hlog::read_merged(&log).unwrap().is_empty());
             for row in rows {
                 assert!(row.schema >= 1 && !row.workload.is_empty() && !row.target.is_empty(), "{row:?}");
                 assert!(!row.is_measured() || row.mb_s.is_some_and(|it| it > 0.0), "{row:?}");

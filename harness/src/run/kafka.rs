@@ -1,29 +1,29 @@
-//! The executor that meets real brokers: our own clients on one thread, over whatever `security.protocol` says.
+//! The executor that meets real brokers: the load that the perf tools run too, over whatever `security.protocol` says.
 //!
 //! ```text
 //!   create_topic -> admin
-//!   produce      -> thread "load", pinned      write: Producer, WriteLedger, histograms
-//!   consume      -> thread "load", pinned      read:  Consumer, ReadLedger
+//!   produce      -> Workload::produce -> load::produce     observed by a WriteGauge, which opens and closes the meter
+//!   consume      -> Workload::consume -> load::consume     observed by a ReadGauge
 //!   delete_topic -> admin
 //! ```
-//!
-//! Each load gets a thread of its own, so that the thread's processor time is the client's and nothing else.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ringlog_io::driver::{self, DriverOptions};
-use ringlog_io::{Driver, threads};
+use ringlog_io::{Clock as _, SystemClock};
 
-use super::{ClientCounts, Consumed, Executor, Measured, Produced, Reading, RunError, Trial};
+use super::gauge::{ReadGauge, WriteGauge};
+use super::{Consumed, Executor, Produced, Reading, RunError, Trial};
 use crate::client::properties::Properties;
-use crate::client::{Admin, ClientError, NetworkStats, NewTopic};
-use crate::host::{Meter, Usage, has_ended};
-use crate::load::{read, write};
-use crate::spec::Workload;
+use crate::client::{Admin, ClientError, NewTopic};
+use crate::host::has_ended;
+use crate::load::records::Records;
+use crate::load::signals::Stop;
+use crate::load::{consume, produce, tally};
+use crate::measure::Latencies;
+use crate::spec::{What, Workload};
 use crate::target::{self, Place, Target, start};
 
 /// Longest time that making, describing or deleting a topic takes.
@@ -36,7 +36,7 @@ pub struct KafkaExecutor {
     /// Folder of the logs of those that we started.
     dir: PathBuf,
     began: Instant,
-    stop: Arc<AtomicBool>,
+    stop: Stop,
     topics: u32,
     run_id: u32,
 }
@@ -49,7 +49,7 @@ impl KafkaExecutor {
         places: BTreeMap<String, Place>,
         client_core: Option<usize>,
         dir: PathBuf,
-        stop: Arc<AtomicBool>,
+        stop: Stop,
         run_id: u32,
     ) -> Self {
         Self { places, client_core, dir, began: Instant::now(), stop, topics: 0, run_id }
@@ -86,26 +86,6 @@ impl KafkaExecutor {
         };
         RunError::BrokerGone(format!("{}: {inner}{said}", target.name))
     }
-
-    /// Runs a load on a thread of its own.
-    fn on_client_core<T: Send>(
-        &self,
-        what: &str,
-        load: impl FnOnce() -> Result<T, RunError> + Send,
-    ) -> Result<T, RunError> {
-        let pinned = || {
-            if let Some(core) = self.client_core {
-                threads::pin_to_core(core).map_err(|error| RunError::client(what, error))?;
-            }
-            load()
-        };
-        let result = std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name("load".to_owned()).spawn_scoped(scope, pinned);
-            let thread = thread.map_err(|error| RunError::client(what, error))?;
-            thread.join().unwrap_or_else(|_| Err(RunError::client(what, "the client's thread panicked")))
-        });
-        if self.stop.load(Ordering::Relaxed) { Err(RunError::Interrupted) } else { result }
-    }
 }
 
 impl Executor for KafkaExecutor {
@@ -123,10 +103,12 @@ impl Executor for KafkaExecutor {
     }
 
     fn produce(&mut self, trial: &Trial<'_>, workload: &Workload, topic: &str) -> Result<Produced, RunError> {
-        let place = self.place(trial.target)?;
-        let load = write::Load { workload, topic, place, began: self.began, stop: &self.stop };
-        let done = self.on_client_core(&workload.name, || load.run());
-        done.map_err(|error| self.judged(trial.target, error))
+        let done = self.written(trial, workload, topic);
+        if self.stop.requested() {
+            Err(RunError::Interrupted)
+        } else {
+            done.map_err(|it| self.judged(trial.target, it))
+        }
     }
 
     fn consume(
@@ -136,10 +118,12 @@ impl Executor for KafkaExecutor {
         topic: &str,
         reading: Reading<'_>,
     ) -> Result<Consumed, RunError> {
-        let place = self.place(trial.target)?;
-        let load = read::Load { workload, topic, place, reading, began: self.began, stop: &self.stop };
-        let done = self.on_client_core(&workload.name, || load.run());
-        done.map_err(|error| self.judged(trial.target, error))
+        let done = self.read(trial, workload, topic, reading);
+        if self.stop.requested() {
+            Err(RunError::Interrupted)
+        } else {
+            done.map_err(|it| self.judged(trial.target, it))
+        }
     }
 
     fn delete_topic(&mut self, target: &Target, topic: &str) -> Result<(), RunError> {
@@ -151,50 +135,84 @@ impl Executor for KafkaExecutor {
     }
 }
 
-/// A driver for a client, as the client's thread opens it.
-pub(crate) fn open_driver() -> Result<Box<dyn Driver>, RunError> {
-    driver::open(DriverOptions::default()).map_err(|error| RunError::client("opening the client's driver", error))
+impl KafkaExecutor {
+    fn written(&self, trial: &Trial<'_>, workload: &Workload, topic: &str) -> Result<Produced, RunError> {
+        let fail = |error: &dyn std::fmt::Display| RunError::client(&workload.name, error);
+        let place = self.place(trial.target)?;
+        let mut spec = workload.produce(topic, &properties(place)).map_err(|error| fail(&error))?;
+        spec.records.seed = spec.records.seed.wrapping_add_unsigned(trial.seed);
+        let records: Result<Vec<Records>, _> =
+            (0..spec.clients).map(|client| Records::new(&spec.records, client, &mut |_| ())).collect();
+        let (spec, records) = (Arc::new(spec), records.map_err(|error| fail(&error))?);
+        let gauge = WriteGauge::new(place, self.began, &spec);
+        let (start, mut seconds) = (self.began.elapsed(), Vec::new());
+        let load = produce::Load {
+            spec: Arc::clone(&spec),
+            records,
+            seats: &vec![self.client_core; spec.clients],
+            stop: &self.stop,
+            observers: gauge.observers(),
+            metrics: None,
+            origin_ns: SystemClock::new().read().0,
+            on_second: Some(Box::new(|second, latencies| {
+                let len = usize::try_from(second).unwrap_or(usize::MAX).saturating_add(1);
+                seconds.resize(len.max(seconds.len()), Latencies::new());
+                seconds[len - 1] = latencies.clone();
+                Ok(())
+            })),
+        };
+        let mut produced = load.run(&mut |_| ());
+        if let Some(failure) = produced.failure.take() {
+            return Err(fail(&failure));
+        }
+        let mut measured =
+            gauge.measured(&workload.name, (produced.counts.steady_done, produced.counts.steady_bytes))?;
+        (measured.start, measured.seconds) = (start, seconds);
+        measured.retried_records = produced.retried_records();
+        measured.dropped_records = produced.lateness().dropped;
+        measured.counts = produced.client_counts();
+        measured.settings = spec.settings.iter().cloned().collect();
+        let ledger = produced.take_ledger(&spec);
+        Ok(Produced { measured, ledger })
+    }
+
+    fn read(
+        &self,
+        trial: &Trial<'_>,
+        workload: &Workload,
+        topic: &str,
+        reading: Reading<'_>,
+    ) -> Result<Consumed, RunError> {
+        let fail = |error: &dyn std::fmt::Display| RunError::client(&workload.name, error);
+        let place = self.place(trial.target)?;
+        let (what, duration) = match reading {
+            Reading::Back(ledger) => (What::Beside(ledger.clone()), None),
+            Reading::For(time) => (What::Assigned(topic.to_owned()), Some(time)),
+        };
+        let spec = workload.consume(what, duration, &properties(place)).map_err(|error| fail(&error))?;
+        let spec = Arc::new(spec);
+        let gauge = ReadGauge::new(place, self.began, spec.clients);
+        let shared = tally::Shared::new(spec.clients, spec.ledger());
+        let load = consume::Load {
+            spec: Arc::clone(&spec),
+            shared: &shared,
+            seats: &vec![self.client_core; spec.clients],
+            stop: &self.stop,
+            observers: gauge.observers(),
+            metrics: None,
+            on_second: None,
+        };
+        let consumed = load.run(&mut |_| ()).map_err(|error| fail(&error))?;
+        let mut measured = gauge.measured()?;
+        measured.counts = consumed.client_counts();
+        measured.settings = spec.settings.iter().cloned().collect();
+        Ok(Consumed { measured, ledger: shared.read_ledger() })
+    }
 }
 
-/// What a client needs to get there, and a profile's settings over it.
-pub(crate) fn properties(place: &Place, settings: &BTreeMap<String, String>) -> Properties {
+/// What a client needs to get there.
+fn properties(place: &Place) -> Properties {
     let mut properties = place.properties.clone();
     properties.set_default("client.id", "ringlog-bench");
-    for (key, value) in settings {
-        properties.set(key, value);
-    }
     properties
-}
-
-/// Settings with their defaults, as rows and manifests have them.
-pub(crate) fn settings(effective: Vec<(&'static str, String)>) -> BTreeMap<String, String> {
-    effective.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-/// What a client counted until now.
-pub(crate) fn counts(network: NetworkStats, syscalls: u64, buffer_wait_ns: u64) -> ClientCounts {
-    ClientCounts { buffer_wait_ns, wire_bytes: network.sent_bytes + network.received_bytes, syscalls }
-}
-
-/// The measured time of a load.
-pub(crate) struct Window {
-    time: String,
-    start: Duration,
-    meter: Meter,
-}
-
-impl Window {
-    pub(crate) fn open(place: &Place, began: Instant) -> Result<Self, RunError> {
-        let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
-        let meter = Meter::start(&place.pids).map_err(|error| RunError::BrokerGone(error.to_string()))?;
-        Ok(Self { time, start: began.elapsed(), meter })
-    }
-
-    pub(crate) fn close(&self) -> Result<Usage, RunError> {
-        self.meter.stop().map_err(|error| RunError::BrokerGone(error.to_string()))
-    }
-
-    pub(crate) fn measured(self, usage: Usage, records: u64, bytes: u64) -> Measured {
-        Measured { time: self.time, start: self.start, records, bytes, usage, ..Measured::default() }
-    }
 }

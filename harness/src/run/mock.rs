@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Cell, Consumed, Executor, Keep, Measured, Plan, Produced, Reading, RunError, Stopping, Trial, Watch};
 use crate::client::properties::Properties;
 use crate::host::{CoreShare, ProcessUsage, Usage};
-use crate::measure::ledger::{ReadLedger, WriteLedger};
+use crate::measure::ledger::{LedgerFile, ReadLedger, WriteLedger};
 use crate::measure::{Latencies, Sample, SampleSink};
 use crate::results::ResultsError;
 use crate::results::columns::Row;
@@ -47,6 +47,8 @@ pub(crate) struct Mock {
     /// What every trial adds to the clock.
     pub(crate) trial_s: f64,
     pub(crate) elapsed_s: f64,
+    /// Records that the producer says it sent again.
+    pub(crate) resent: u64,
     pub(crate) trials: u32,
     pub(crate) values: Vec<Vec<u8>>,
 }
@@ -54,7 +56,7 @@ pub(crate) struct Mock {
 impl Default for Mock {
     fn default() -> Self {
         let (calls, values) = (Vec::new(), Vec::new());
-        Self { calls, fault: None, seconds: vec![1.0], trial_s: 1.0, elapsed_s: 0.0, trials: 0, values }
+        Self { calls, fault: None, seconds: vec![1.0], trial_s: 1.0, elapsed_s: 0.0, resent: 0, trials: 0, values }
     }
 }
 
@@ -184,6 +186,7 @@ impl Executor for Mock {
             let sequence = ledger.stamp(0, value).unwrap();
             ledger.acknowledged(0, sequence);
         }
+        let ledger = LedgerFile { writers: vec![ledger], resent: Some(self.resent), ..LedgerFile::default() };
         Ok(Produced { measured: self.measured(trial), ledger })
     }
 

@@ -21,6 +21,7 @@
 
 pub mod bottleneck;
 pub mod ceiling;
+mod gauge;
 pub mod kafka;
 mod outcome;
 pub mod rows;
@@ -34,7 +35,7 @@ pub(crate) mod mock;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use outcome::{ClientCounts, Consumed, Invalid, Measured, Outcome, Produced, Reading, Round, RunError};
+pub use outcome::{Consumed, Invalid, Measured, Outcome, Produced, Reading, Round, RunError};
 pub use trial::{LEDGER_FAULT, Trial};
 
 use crate::results::ResultsError;

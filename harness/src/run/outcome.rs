@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::host::Usage;
-use crate::measure::Latencies;
-use crate::measure::ledger::{ReadLedger, Verdict, WriteLedger};
+use crate::measure::ledger::{LedgerFile, ReadLedger, Verdict};
+use crate::measure::{ClientCounts, Latencies};
 use crate::spec::Workload;
 
 /// What one executed load gave.
@@ -26,33 +26,12 @@ pub struct Measured {
     /// Records that were sent more than once, warm-up included but not the first of each partition: the broker or the
     /// connection refused them at first.
     pub retried_records: u64,
+    /// Records that an open loop's schedule wanted and that were never sent.
+    pub dropped_records: u64,
     /// What the client counted in the measured time.
     pub counts: ClientCounts,
     /// The client's settings under Kafka's names, every default resolved.
     pub settings: BTreeMap<String, String>,
-}
-
-/// What a client counts beside records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ClientCounts {
-    /// Time in which sends waited for `buffer.memory`, in nanoseconds.
-    pub buffer_wait_ns: u64,
-    /// Bytes of requests and answers.
-    pub wire_bytes: u64,
-    /// System calls of its driver.
-    pub syscalls: u64,
-}
-
-impl ClientCounts {
-    /// What was counted from `self` on.
-    #[must_use]
-    pub fn until(self, end: Self) -> Self {
-        Self {
-            buffer_wait_ns: end.buffer_wait_ns.saturating_sub(self.buffer_wait_ns),
-            wire_bytes: end.wire_bytes.saturating_sub(self.wire_bytes),
-            syscalls: end.syscalls.saturating_sub(self.syscalls),
-        }
-    }
 }
 
 /// What writing gave: numbers, and the account of all that was written, warm-up included.
@@ -61,14 +40,14 @@ pub struct Produced {
     /// The numbers.
     pub measured: Measured,
     /// The account.
-    pub ledger: WriteLedger,
+    pub ledger: LedgerFile,
 }
 
 /// What is read.
 #[derive(Clone, Copy, Debug)]
 pub enum Reading<'a> {
     /// Everything that was acknowledged (the broker keeps records).
-    Back(&'a WriteLedger),
+    Back(&'a LedgerFile),
     /// Whatever comes, for a time (the null broker's one batch).
     For(Duration),
 }

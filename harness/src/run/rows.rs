@@ -204,7 +204,6 @@ pub fn intervals(trial: &Trial<'_>, round: &Round) -> Vec<Interval> {
             intervals.push(Interval {
                 tag: format!("{stem}.{kind}"),
                 start: round.measured.start + std::time::Duration::from_secs(second),
-                length: std::time::Duration::from_secs(1),
                 histogram: histogram.clone(),
             });
         }

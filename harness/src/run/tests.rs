@@ -81,6 +81,18 @@ fn a_trial_that_went_wrong_is_a_row_that_says_why_and_the_run_goes_on() {
 }
 
 #[test]
+fn what_a_producer_sent_again_may_be_there_twice_or_late_and_no_broker_is_blamed_for_it() {
+    for fault in [Fault::Double, Fault::Swap] {
+        let mut mock = Mock { fault: Some((2, fault)), resent: 1, ..Mock::default() };
+        let (rows, end) = ran(&plan(3), &mut mock);
+        end.unwrap();
+        assert!(rows.iter().all(Row::is_measured), "{fault:?}");
+    }
+    let mut mock = Mock { fault: Some((2, Fault::Lose)), resent: 1, ..Mock::default() };
+    assert!(!ran(&plan(3), &mut mock).0.iter().all(Row::is_measured), "sending again explains no loss");
+}
+
+#[test]
 fn a_broker_that_died_is_not_asked_again_and_every_row_before_is_kept() {
     let mut mock = Mock { fault: Some((2, Fault::Die)), ..Mock::default() };
     let (rows, end) = ran(&plan(3), &mut mock);

@@ -103,8 +103,8 @@ impl Trial<'_> {
         self.tell(watch, &what, written.measured_s);
         let reading = Reading::Back(&produced.ledger);
         let consumed = executor.consume(self, reader.unwrap_or(written), topic, reading)?;
-        let verdict = settle(std::slice::from_ref(&produced.ledger), &consumed.ledger);
-        if !verdict.adds_up() {
+        let verdict = settle(&produced.ledger.writers, &consumed.ledger);
+        if !produced.ledger.explains(&verdict) {
             let resent = produced.measured.retried_records;
             let why = format!("{LEDGER_FAULT}: {verdict}; {resent} records were sent again");
             return Err(Failure::Invalid(Invalid { why, is_ledger: true, is_target_gone: false }));

@@ -1,7 +1,11 @@
-//! What is asked for: a workload with every setting, from a profile.
+//! What is asked for: a workload with every setting resolved, from a profile or from a perf tool's argv.
 
 #![allow(clippy::disallowed_methods, reason = "reads profiles")]
 
+pub(crate) mod consume;
+pub(crate) mod produce;
 pub mod workload;
 
+pub(crate) use consume::{Consume, What};
+pub(crate) use produce::{Keys, Pace, PayloadSource, Produce, RecordShape, StampPlace, Until, Warmup};
 pub use workload::{Kind, Workload};

@@ -2,8 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use super::produce::settings;
+use super::{Consume, Keys, Pace, PayloadSource, Produce, RecordShape, StampPlace, Until, Warmup, What};
+use crate::client::config::{ConfigError, ConsumerConfig, ProducerConfig};
+use crate::client::properties::Properties;
+use crate::load::clients::CLIENTS_MAX;
+use crate::load::schedule::Arrivals;
+use crate::load::shapes::{KeyShape, Sizes};
+use crate::measure::ledger::STAMP_LEN;
 
 /// What a workload does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +71,24 @@ pub struct Workload {
     /// Records a second (latency).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_records_s: Option<f64>,
+    /// Producers, each on a thread of its own.
+    #[serde(default = "one")]
+    pub clients: u32,
+    /// Gaps of a latency workload's schedule: `constant` or `poisson`.
+    #[serde(default = "constant")]
+    pub arrivals: String,
+    /// Sizes of values in place of `record_bytes`, as `--record-size-dist` of producer-perf has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_size_dist: Option<String>,
+    /// By how much zstd makes values smaller, about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compressibility: Option<f64>,
+    /// Keys, as `--keys` of producer-perf has them.
+    #[serde(default = "no_keys")]
+    pub keys: String,
+    /// Seed of values, keys and arrivals.
+    #[serde(default)]
+    pub seed: i64,
     /// The workload whose records are read (consume).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
@@ -75,6 +103,26 @@ pub struct Workload {
 fn one() -> u32 {
     1
 }
+
+fn constant() -> String {
+    "constant".to_owned()
+}
+
+fn no_keys() -> String {
+    "none".to_owned()
+}
+
+/// A broker that is gone ends a round in half a minute instead of Kafka's two.
+const GIVE_UP_SOON: [(&str, &str); 2] = [("request.timeout.ms", "20000"), ("delivery.timeout.ms", "30000")];
+/// Different values that records take in turn, so that no broker or disk sees one value only, and none is made while it is
+/// measured.
+const VALUES: usize = 256;
+/// Without a record for so long, what is missing is lost.
+const SILENCE_MS_MAX: i64 = 10_000;
+/// Bytes of a megabyte.
+const MB: u64 = 1_000_000;
+/// Most by which values can be made compressible.
+const COMPRESSIBILITY_MAX: f64 = 1000.0;
 
 /// Why a profile cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -167,6 +215,82 @@ impl Workload {
         self.warmup_s + self.measured_s
     }
 
+    /// What producers are to do in one round, with brokers that are reached by `way`: every setting resolved.
+    pub(crate) fn produce(&self, topic: &str, way: &Properties) -> Result<Produce, ConfigError> {
+        let mut given = way.clone();
+        self.producer.iter().for_each(|(name, value)| given.set(name, value));
+        GIVE_UP_SOON.iter().for_each(|(name, value)| given.set_default(name, value));
+        let parsed = ProducerConfig::parse(&given)?;
+        let records = self.record_shape();
+        let least = records.sizes.as_ref().map_or(self.record_bytes as usize, Sizes::min);
+        let warmup = Duration::from_secs_f64(self.warmup_s);
+        Ok(Produce {
+            topic: topic.to_owned(),
+            clients: self.clients as usize,
+            pace: match (self.kind, self.rate_records_s) {
+                (Kind::Latency, Some(rate)) => Pace::Open(rate, arrivals(&self.arrivals).unwrap_or(Arrivals::Constant)),
+                _ => Pace::Free,
+            },
+            until: Until {
+                records: None,
+                duration: Some(Duration::from_secs_f64(self.round_s())),
+                bytes: self.megabytes_max.map(|megabytes| megabytes.saturating_mul(MB)),
+            },
+            warmup: if warmup.is_zero() { Warmup::Without } else { Warmup::Time(warmup) },
+            records,
+            // No workload has transactions.
+            transaction_ms: i64::MAX,
+            stamps: Some(if least >= STAMP_LEN { StampPlace::Payload } else { StampPlace::Header }),
+            has_series: true,
+            primes: true,
+            settings: settings(&parsed),
+            config: parsed.config,
+        })
+    }
+
+    /// What a consumer is to do in one round, with brokers that are reached by `way`; `duration` counts from the first
+    /// record.
+    pub(crate) fn consume(
+        &self,
+        what: What,
+        duration: Option<Duration>,
+        way: &Properties,
+    ) -> Result<Consume, ConfigError> {
+        let mut given = way.clone();
+        self.consumer.iter().for_each(|(name, value)| given.set(name, value));
+        given.set_default("auto.offset.reset", "earliest");
+        let parsed = ConsumerConfig::parse(&given)?;
+        Ok(Consume {
+            clients: 1,
+            what,
+            records: u64::MAX,
+            silence_ms: SILENCE_MS_MAX,
+            duration,
+            is_timed_from_the_first: true,
+            has_series: false,
+            settings: super::consume::settings(&parsed.effective),
+            config: parsed.config,
+        })
+    }
+
+    /// What was refused with the profile is not here.
+    fn record_shape(&self) -> RecordShape {
+        let bytes = self.record_bytes as usize;
+        let sizes = self.record_size_dist.as_deref().and_then(|text| Sizes::parse(text).ok());
+        RecordShape {
+            payload: if self.compressibility.is_some() {
+                PayloadSource::Random(bytes)
+            } else {
+                PayloadSource::Prepared { bytes, values: VALUES }
+            },
+            keys: Keys::None,
+            sizes,
+            ratio: self.compressibility,
+            key_shape: KeyShape::parse(&self.keys).ok().filter(|shape| *shape != KeyShape::None),
+            seed: self.seed,
+        }
+    }
+
     /// batch.size, where it is set.
     #[must_use]
     pub fn batch_bytes(&self) -> Option<u32> {
@@ -184,6 +308,7 @@ impl Workload {
         if !(1..=10_000).contains(&self.partitions) || !(1..=1000).contains(&self.rounds) {
             return Err(self.invalid("partitions must be 1 to 10000 and rounds 1 to 1000".to_owned()));
         }
+        self.check_shapes()?;
         match self.kind {
             Kind::Consume if self.of.is_none() => Err(self.invalid("a consume workload needs of = \"..\"".to_owned())),
             Kind::Consume => Ok(()),
@@ -194,8 +319,26 @@ impl Workload {
         }
     }
 
+    fn check_shapes(&self) -> Result<(), WorkloadError> {
+        // Options and keys of profiles have one grammar, and texts of their own.
+        let invalid = |reason: String| {
+            self.invalid(reason.replace("--record-size-dist", "record_size_dist").replace("--keys", "keys"))
+        };
+        if !(1..=CLIENTS_MAX).contains(&(self.clients as usize)) {
+            return Err(self.invalid(format!("clients is {}; it must be 1 to {CLIENTS_MAX}", self.clients)));
+        }
+        if self.compressibility.is_some_and(|ratio| !(1.0..=COMPRESSIBILITY_MAX).contains(&ratio)) {
+            return Err(self.invalid(format!("compressibility must be 1 to {COMPRESSIBILITY_MAX}")));
+        }
+        if arrivals(&self.arrivals).is_none() {
+            return Err(self.invalid(format!("arrivals is {:?}; it must be constant or poisson", self.arrivals)));
+        }
+        self.record_size_dist.as_deref().map_or(Ok(()), |text| Sizes::parse(text).map(|_| ())).map_err(invalid)?;
+        KeyShape::parse(&self.keys).map(|_| ()).map_err(invalid)
+    }
+
     fn check_record_bytes(&self) -> Result<(), WorkloadError> {
-        let (least, most) = (crate::measure::ledger::STAMP_LEN, 100 << 20);
+        let (least, most) = (STAMP_LEN, 100 << 20);
         if (least..=most).contains(&(self.record_bytes as usize)) {
             return Ok(());
         }
@@ -204,6 +347,14 @@ impl Workload {
 
     fn invalid(&self, reason: String) -> WorkloadError {
         WorkloadError::Invalid { name: self.name.clone(), reason }
+    }
+}
+
+fn arrivals(text: &str) -> Option<Arrivals> {
+    match text {
+        "constant" => Some(Arrivals::Constant),
+        "poisson" => Some(Arrivals::Poisson),
+        _ => None,
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     Double(usize),
     Swap(usize),
     Change(usize),
+    /// Keeps it, and answers so much later.
+    Late(usize, Duration),
 }
 
 /// A partition's batches and its end.
@@ -173,6 +175,7 @@ impl State {
                 let crc = crc_fast::crc32_iscsi(&batch[21..]).to_be_bytes();
                 batch[17..21].copy_from_slice(&crc);
             }
+            Fault::Late(at, pause) if at == number => std::thread::sleep(pause),
             _ => {}
         }
         log.keep(batch);
@@ -212,6 +215,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::measure::hlog::read_merged;
     use crate::results::{latency, rows, tests::scratch};
     use crate::verbs::bench::options::Options;
     use crate::verbs::bench::session;
@@ -268,7 +272,7 @@ mod tests {
         assert_eq!(kept.len(), 2);
         assert!(kept.iter().all(|it| it.ledger_verified_records == Some(done.verified_records())));
         let tags: Vec<String> =
-            latency::read_merged(&done.folder.join(latency::FILE)).unwrap().into_iter().map(|it| it.0).collect();
+            read_merged(&done.folder.join(latency::FILE)).unwrap().into_iter().map(|it| it.0).collect();
         assert_eq!(tags, ["produce-1k.faulty.1.response", "produce-1k.faulty.1.service"]);
         assert!(!dir.join("data").exists(), "the data folder is removed");
         std::fs::remove_dir_all(dir).unwrap();

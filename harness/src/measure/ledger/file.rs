@@ -54,6 +54,26 @@ pub struct LedgerFile {
     pub writers: Vec<WriteLedger>,
 }
 
+impl LedgerFile {
+    /// Whether what was read is what these writers had acknowledged. What a producer without idempotence sent again may be
+    /// there twice, or after later ones: that is its own doing, and no broker's.
+    #[must_use]
+    pub fn explains(&self, verdict: &Verdict) -> bool {
+        verdict.explained_by(self.resent.unwrap_or(u64::MAX))
+    }
+
+    /// Whether there was nothing that could have been lost, or read in spite of an abort: such a verdict says nothing of
+    /// the broker.
+    #[must_use]
+    pub fn proves_nothing(&self, verdict: &Verdict) -> bool {
+        match self.acknowledged_by {
+            AcknowledgedBy::Broker => verdict.acknowledged == 0,
+            AcknowledgedBy::Commit { .. } => verdict.acknowledged == 0 && verdict.aborted == 0,
+            AcknowledgedBy::Nobody => verdict.read == 0,
+        }
+    }
+}
+
 /// Why a ledger's file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerFileError {

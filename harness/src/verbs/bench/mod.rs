@@ -16,7 +16,6 @@ mod keeper;
 pub mod options;
 mod progress;
 pub(crate) mod session;
-mod signals;
 mod story;
 mod targets;
 pub mod verdict;

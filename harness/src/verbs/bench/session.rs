@@ -10,8 +10,9 @@ use super::keeper::Keeper;
 use super::options::Options;
 use super::progress::Progress;
 use super::verdict::{BenchError, Done, io};
-use super::{signals, story, targets};
+use super::{story, targets};
 use crate::host::{HostFacts, PathFacts, facts, memory};
+use crate::load::signals::Stop;
 use crate::results::{RunFolder, manifest};
 use crate::run::kafka::KafkaExecutor;
 use crate::run::rows::Common;
@@ -31,7 +32,7 @@ const TOUCH_MAX: Duration = Duration::from_secs(6);
 
 /// Measures, keeps the results, and gives what is to be printed.
 pub(crate) fn measure(options: &Options) -> Result<Done, BenchError> {
-    let stop = signals::watch().map_err(io("watching for signals"))?;
+    let stop = Stop::watch().map_err(io("watching for signals"))?;
     let mut plan = plan_of(options)?;
     let data = DataFolder::create(&options.dir).map_err(io("the data folder"))?;
     let seats = Seats::on(&threads::cores(), options.shards);

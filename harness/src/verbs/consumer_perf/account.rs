@@ -6,9 +6,9 @@ use super::count::Shared;
 use super::extras::Extras;
 use super::options::{Options, Topics};
 use crate::cli::PerfError;
+use crate::load::consume::Consumed;
 use crate::load::readback::Judged;
 use crate::measure::effort::Efforts;
-use crate::measure::series::Series;
 use crate::verbs::extras::document::{self, latency};
 
 /// What is known of a run at its end.
@@ -20,7 +20,7 @@ pub(crate) struct Account<'a> {
     pub(crate) seats: &'a [Option<usize>],
     pub(crate) started_ms: i64,
     pub(crate) efforts: Efforts,
-    pub(crate) series: &'a Series<'a>,
+    pub(crate) consumed: &'a Consumed,
     pub(crate) shared: &'a Shared,
     pub(crate) elapsed_s: f64,
     pub(crate) signal: Option<u8>,
@@ -33,7 +33,7 @@ impl Account<'_> {
 
     /// Lines after the original's.
     pub(crate) fn print(&self) {
-        if let Some(line) = document::clamped_line(&self.series.total) {
+        if let Some(line) = document::clamped_line(&self.consumed.latencies) {
             outln!("{line}");
         }
         if self.extras.measures() && self.is_client_limited() {
@@ -69,17 +69,17 @@ impl Account<'_> {
                 "bytes": read.bytes,
                 "elapsed_s": self.elapsed_s,
                 "records_per_s": read.records as f64 / self.elapsed_s,
-                "mb_per_s": read.bytes as f64 / (1024.0 * 1024.0) / self.elapsed_s,
+                "mb_per_s": read.bytes as f64 / 1e6 / self.elapsed_s,
                 "rebalance_ms": self.shared.count().rebalance_ms,
             },
-            "end_to_end_us": latency(&self.series.total.response),
-            "clamped": document::clamped(&self.series.total),
+            "end_to_end_us": latency(&self.consumed.latencies.response),
+            "clamped": document::clamped(&self.consumed.latencies),
             "client": {
                 "cpu_s": self.efforts.cpu_s(),
                 "busiest_thread_share": self.efforts.busiest(),
                 "was_the_limit": self.is_client_limited(),
             },
-            "seconds": self.series.rows.iter().map(|row| json!({
+            "seconds": self.consumed.seconds.iter().map(|row| json!({
                 "second": row.second,
                 "read": row.done,
                 "mb": row.mb,

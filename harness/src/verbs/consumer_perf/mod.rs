@@ -1,9 +1,9 @@
 //! `ringlog consumer-perf`: kafka-consumer-perf-test with our consumer. Same options, rows and exit codes.
 //!
 //! ```text
-//!   main --> clients (threads; one, unless --clients says otherwise)
-//!              reader: poll (100 ms) -> Tally -> Count -> a row when the interval is over (detailed) -> summary
-//!                        '-> assigned, revoked -> rebalance.time.ms
+//!   argv --> Options, Extras --> spec::Consume --> load::consume --> summary, Account: lines, JSON
+//!                                                   '-> Member (an observer) -> Count -> a row when the interval is over
+//!                                                         '-> assigned, revoked -> rebalance.time.ms
 //! ```
 //!
 //! After Ctrl-C the summary so far is printed; the exit code is the JVM's.
@@ -23,23 +23,22 @@ use jiff::tz::TimeZone;
 use ringlog_io::{Clock as _, SystemClock};
 
 use crate::cli::{PerfError, warn_unused};
-use crate::client::config::ConsumerConfig;
-use crate::load::clients::{self, Event};
+use crate::client::config::{ConsumerConfig, Parsed};
+use crate::load::consume::{Consumed, Load};
 use crate::load::readback::{self, Judged};
-use crate::load::reader::{self, Plan, Report};
 use crate::load::signals::Stop as Interrupt;
-use crate::load::to_ms;
-use crate::measure::effort;
-use crate::measure::hdr::{CONSUMER_KINDS, HdrFile};
+use crate::load::{clients, tally, to_ms};
+use crate::measure::hlog::CONSUMER_KINDS;
 use crate::measure::ledger::{LedgerFile, settle};
-use crate::measure::series::{Recorder, Second, Series};
+use crate::spec::consume::settings;
+use crate::spec::{Consume, What};
 use crate::verbs::extras::progress::Progress;
 use crate::verbs::extras::{args, document};
 use account::Account;
-use count::Shared;
+use count::{Member, Shared};
 use dates::DateFormat;
 use extras::{EXTRAS, Extras};
-use options::{Options, Stop, Topics};
+use options::{Numbers, Options, Stop, Topics};
 
 /// Runs the verb.
 pub(crate) fn main(args: &[String]) -> ExitCode {
@@ -89,18 +88,34 @@ fn run(options: Options, extras: &Extras, args: &[String]) -> Result<ExitCode, P
     let numbers = options.numbers().map_err(PerfError::Text)?;
     let stop = Interrupt::watch()?;
     let shown = options.detailed.then(|| dates.clone());
-    let shared = Shared::new(extras.clients, &numbers, shown, ledger.as_ref());
-    let plan = Plan {
-        options,
-        numbers,
-        config: parsed.config,
+    let shared = tally::Shared::new(extras.clients, ledger.as_ref());
+    let count = Shared::new(extras.clients, shared.start(), numbers.reporting_interval_ms, shown);
+    let spec = spec(&options, extras, &numbers, (parsed, ledger))?;
+    Run { options, numbers, extras, args, dates, spec: Arc::new(spec), shared, count, stop }.execute()
+}
+
+/// What the arguments ask for, as the spec that every load has.
+fn spec(
+    options: &Options,
+    extras: &Extras,
+    numbers: &Numbers,
+    (parsed, ledger): (Parsed<ConsumerConfig>, Option<LedgerFile>),
+) -> Result<Consume, PerfError> {
+    Ok(Consume {
         clients: extras.clients,
+        what: match (ledger, options.topics().map_err(PerfError::Text)?) {
+            (Some(ledger), _) => What::Beside(ledger),
+            (None, Topics::One(topic)) => What::Subscribed(topic),
+            (None, Topics::Matching(pattern)) => What::Matching(pattern),
+        },
+        records: numbers.records,
+        silence_ms: numbers.timeout_ms,
         duration: extras.duration,
-        ledger,
-        stop,
-    };
-    let config = parsed.effective.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    Run { plan: Arc::new(plan), extras, args, dates, shared, config }.execute()
+        is_timed_from_the_first: false,
+        has_series: extras.measures(),
+        settings: settings(&parsed.effective),
+        config: parsed.config,
+    })
 }
 
 /// The ledger that the topic is read beside.
@@ -120,86 +135,80 @@ fn ledger(options: &Options, extras: &Extras) -> Result<Option<LedgerFile>, Perf
 
 /// A run from its options to its exit code.
 struct Run<'a> {
-    plan: Arc<Plan>,
+    options: Options,
+    numbers: Numbers,
     extras: &'a Extras,
     args: &'a [String],
     dates: DateFormat,
-    shared: Shared,
-    /// The consumer's settings with their defaults.
-    config: Vec<(String, String)>,
+    spec: Arc<Consume>,
+    shared: tally::Shared,
+    count: Shared,
+    stop: Interrupt,
 }
 
 impl Run<'_> {
     fn execute(&self) -> Result<ExitCode, PerfError> {
         let seats = clients::seats(self.extras.clients, self.extras.pinned);
-        let mut hdr_file = self.extras.hdr_log.as_deref().map(HdrFile::create).transpose()?;
-        let start_wall_ms = self.shared.count().start_wall_ms;
-        let log = hdr_file.as_mut().map(|file| file.begin(start_wall_ms, CONSUMER_KINDS)).transpose()?;
-        let mut series = Series::new(self.extras.clients, log);
-        let reports = self.read(&seats, &mut series)?;
-        series.end()?;
-        let elapsed_ms = self.print_results(&reports);
+        let started_ms = self.shared.start().1;
+        let mut log = self.extras.hdr_log.as_deref().map(|path| document::hlog(path, started_ms)).transpose()?;
+        let count = self.count.clone();
+        let consumed = self.read(Load {
+            spec: Arc::clone(&self.spec),
+            shared: &self.shared,
+            seats: &seats,
+            stop: &self.stop,
+            observers: Arc::new(move |client| Box::new(Member::new(client, &count))),
+            metrics: self.options.print_metrics.then_some(metrics::of),
+            on_second: log.as_mut().map(|log| document::log_seconds(log, CONSUMER_KINDS)),
+        })?;
+        let elapsed_ms = self.print_results(&consumed);
         let judged = self.judge();
         let account = Account {
-            options: &self.plan.options,
+            options: &self.options,
             extras: self.extras,
             args: self.args,
-            config: &self.config,
+            config: &self.spec.settings,
             seats: &seats,
-            started_ms: start_wall_ms,
-            efforts: reports.iter().flatten().map(|report| report.effort).collect(),
-            series: &series,
-            shared: &self.shared,
+            started_ms,
+            efforts: consumed.efforts(),
+            consumed: &consumed,
+            shared: &self.count,
             elapsed_s: elapsed_ms as f64 / 1000.0,
-            signal: self.plan.stop.exit_code(),
+            signal: self.stop.exit_code(),
         };
         account.print();
         account.write(judged)?;
         let is_bad = judged.is_some_and(|(_, adds_up)| !adds_up);
         let code = if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-        Ok(self.plan.stop.exit_code().map_or(code, ExitCode::from))
+        Ok(self.stop.exit_code().map_or(code, ExitCode::from))
     }
 
-    /// Runs the clients. `None` stands for one that could not be waited for.
-    fn read(&self, seats: &[Option<usize>], series: &mut Series<'_>) -> Result<Vec<Option<Report>>, PerfError> {
-        let (plan, shared, measures) = (Arc::clone(&self.plan), self.shared.clone(), self.extras.measures());
-        let origin_ns = shared.count().start_ns;
-        let client = move |number: usize, events: std::sync::mpsc::Sender<Event<Second, Report>>| {
-            let recorder = measures.then(|| {
-                let emit = Box::new(move |second| _ = events.send(Event::Second(second)));
-                Recorder::new(number, origin_ns, false, emit)
-            });
-            reader::run(&plan, number, &shared, recorder)
-        };
-        let known = Some(self.plan.numbers.records).filter(|records| *records != i64::MAX.cast_unsigned());
+    fn read(&self, load: Load<'_>) -> Result<Consumed, PerfError> {
+        let known = Some(self.numbers.records).filter(|records| *records != i64::MAX.cast_unsigned());
         let mut progress = self.extras.progress.then(|| Progress::new(known));
-        let reports = clients::run(seats, &self.plan.stop, client, &mut |second| {
-            second.map_or(Ok(()), |second| series.take(second))?;
-            progress.iter_mut().for_each(|progress| progress.show(self.shared.count().read.records, 0));
-            Ok(())
+        let consumed = load.run(&mut |read| {
+            progress.iter_mut().for_each(|progress| progress.show(read.records, 0));
         });
         progress.iter().for_each(Progress::finish);
-        reports
+        consumed
     }
 
     /// Prints what the original prints at the end. Gives the elapsed milliseconds.
-    fn print_results(&self, reports: &[Option<Report>]) -> i64 {
-        let count = self.shared.count();
-        let done_ns = effort::done_ns(reports.iter().map(|report| Some(report.as_ref()?.effort)));
-        let elapsed_ms = to_ms(done_ns.saturating_sub(count.start_ns));
-        let ends_otherwise =
-            self.extras.duration.is_some() || self.extras.ledger.is_some() || self.plan.stop.requested();
-        if count.read.records < self.plan.numbers.records && !ends_otherwise {
+    fn print_results(&self, consumed: &Consumed) -> i64 {
+        let (count, (start_ns, start_ms)) = (self.count.count(), self.shared.start());
+        let reports = &consumed.reports;
+        let elapsed_ms = to_ms(consumed.done_ns().saturating_sub(start_ns));
+        let ends_otherwise = self.extras.duration.is_some() || self.extras.ledger.is_some() || self.stop.requested();
+        if count.read.records < self.numbers.records && !ends_otherwise {
             outln!(
                 "WARNING: Exiting before consuming the expected number of {}: timeout ({} ms) exceeded. You can use the --timeout option to increase the timeout.",
-                if self.plan.options.compat.is_3_9() { "messages" } else { "records" },
-                self.plan.numbers.timeout_ms
+                if self.options.compat.is_3_9() { "messages" } else { "records" },
+                self.numbers.timeout_ms
             );
             let reasons = reports.iter().flatten().filter_map(|report| report.disconnect.as_ref());
             reasons.take(1).for_each(|reason| errln!("the last connection ended because: {reason}"));
         }
-        if !self.plan.options.detailed {
-            let start_ms = count.start_wall_ms;
+        if !self.options.detailed {
             let (start, end) = (self.dates.format(start_ms), self.dates.format(start_ms + elapsed_ms));
             outln!("{}", rows::summary((&start, &end), elapsed_ms, count.rebalance_ms, count.read));
         }
@@ -209,8 +218,8 @@ impl Run<'_> {
 
     /// The verdict on the ledger, where there is one and the reading was not interrupted.
     fn judge(&self) -> Judged {
-        let ledger = self.plan.ledger.as_ref()?;
-        if self.plan.stop.requested() {
+        let ledger = self.spec.ledger()?;
+        if self.stop.requested() {
             outln!("ledger: not read to the end: the run was interrupted");
             return None;
         }

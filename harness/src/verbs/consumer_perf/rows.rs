@@ -1,6 +1,7 @@
 //! The rows of kafka-consumer-perf-test.
 
 use crate::cli::java_format::fixed;
+use crate::load::tally::Read;
 
 /// Above the summary.
 pub(crate) const HEADER: &str = "start.time, end.time, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, rebalance.time.ms, fetch.time.ms, fetch.MB.sec, fetch.nMsg.sec";
@@ -8,13 +9,6 @@ pub(crate) const HEADER: &str = "start.time, end.time, data.consumed.in.MB, MB.s
 pub(crate) const HEADER_DETAILED: &str = "time, threadId, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, rebalance.time.ms, fetch.time.ms, fetch.MB.sec, fetch.nMsg.sec";
 
 const MB: f64 = 1024.0 * 1024.0;
-
-/// Records and bytes read so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Read {
-    pub(crate) records: u64,
-    pub(crate) bytes: u64,
-}
 
 /// The one row of a run. Nothing guards the rates of the fetch time: they may be infinite, negative or no number.
 pub(crate) fn summary((start, end): (&str, &str), elapsed_ms: i64, rebalance_ms: i64, read: Read) -> String {

@@ -1,6 +1,7 @@
 //! What the JSON documents of the tools have in common: percentiles, the host, the command without its secrets.
 
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
@@ -8,7 +9,9 @@ use serde_json::{Map, Value, json};
 use crate::cli::PerfError;
 use crate::client::properties::{HIDDEN, is_secret};
 use crate::host::HostFacts;
+use crate::measure::hlog::{Hlog, Kind};
 use crate::measure::ledger::Verdict;
+use crate::measure::series::SecondSink;
 use crate::measure::{LATENCY_NS_MAX, Latencies};
 
 /// The percentiles that are told, where there are samples enough for them.
@@ -125,6 +128,23 @@ pub(crate) fn check_writable(option: &str, path: &Path) -> Result<(), PerfError>
                 path.display()
             ))
         })
+}
+
+/// Makes the file of `--hdr-log`, or empties it, for a run that began at this time, milliseconds since 1970.
+#[allow(clippy::disallowed_methods, reason = "a file that the user names")]
+pub(crate) fn hlog(path: &Path, started_ms: i64) -> Result<Hlog, PerfError> {
+    let fail = |error: &dyn std::fmt::Display| PerfError::Text(format!("--hdr-log {error}"));
+    let file = std::fs::File::create(path).map_err(|error| fail(&format!("{}: {error}", path.display())))?;
+    let began = UNIX_EPOCH + Duration::from_millis(u64::try_from(started_ms).unwrap_or(0));
+    Hlog::begin(path, file, began).map_err(|error| fail(&error))
+}
+
+/// Writes a run's seconds to its log as they are complete.
+pub(crate) fn log_seconds<'a>(log: &'a mut Hlog, kinds: &'static [Kind]) -> SecondSink<'a> {
+    Box::new(move |second, latencies| {
+        let written = log.write("", Duration::from_secs(second), latencies, kinds);
+        written.map_err(|error| PerfError::Text(format!("--hdr-log {error}")))
+    })
 }
 
 /// Writes the document.

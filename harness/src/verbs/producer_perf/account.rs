@@ -4,16 +4,16 @@ use ringlog_io::Clock as _;
 use serde_json::{Value, json};
 
 use super::extras::Extras;
-use super::options::{Options, PayloadSource};
+use super::options::Options;
 use super::outcome::Shared;
 use crate::cli::PerfError;
+use crate::load::produce::Produced;
 use crate::load::readback::Judged;
 use crate::load::schedule::Arrivals;
-use crate::load::sender::{Lateness, Report};
+use crate::load::sender::Lateness;
 use crate::measure::effort::Efforts;
-use crate::measure::ledger::{AcknowledgedBy, LedgerFile};
-use crate::measure::series::Series;
 use crate::run::bottleneck::RATE_SHARE_MIN;
+use crate::spec::PayloadSource;
 use crate::verbs::extras::document::{self, latency, latency_line};
 
 /// More late records than this share mean that the schedule was not kept.
@@ -25,12 +25,10 @@ pub(crate) struct Account<'a> {
     pub(crate) extras: &'a Extras,
     pub(crate) args: &'a [String],
     /// The producer's settings with their defaults.
-    pub(crate) config: Vec<(String, String)>,
+    pub(crate) config: &'a [(String, String)],
     pub(crate) seats: &'a [Option<usize>],
     pub(crate) started_ms: i64,
-    pub(crate) reports: &'a [Option<Report>],
     pub(crate) efforts: Efforts,
-    pub(crate) series: &'a Series<'a>,
     pub(crate) shared: &'a Shared,
     /// The original's lines.
     pub(crate) lines: &'a [String],
@@ -38,22 +36,12 @@ pub(crate) struct Account<'a> {
     /// Records a second that one client's generator makes with nothing behind it.
     pub(crate) ceiling: f64,
     pub(crate) signal: Option<u8>,
+    pub(crate) produced: &'a Produced,
 }
 
 impl Account<'_> {
-    fn lateness(&self) -> Lateness {
-        self.reports.iter().flatten().fold(Lateness::default(), |sum, report| Lateness {
-            late: sum.late + report.lateness.late,
-            dropped: sum.dropped + report.lateness.dropped,
-        })
-    }
-
-    fn retried(&self) -> u64 {
-        self.reports.iter().flatten().map(|report| report.stats.retried_records).sum()
-    }
-
     fn rate(&self) -> f64 {
-        self.series.counts.done as f64 / self.elapsed_s
+        self.produced.counts.done as f64 / self.elapsed_s
     }
 
     /// Whether the client and not the broker was what the numbers show: a thread near all of a core, and less done than
@@ -62,17 +50,17 @@ impl Account<'_> {
         let busy = self.efforts.is_busy();
         let target = self.options.throughput;
         let reached = target > 0.0 && self.rate() >= RATE_SHARE_MIN * target;
-        let late_share = self.lateness().late as f64 / self.series.counts.sent.max(1) as f64;
+        let late_share = self.produced.lateness().late as f64 / self.produced.counts.sent.max(1) as f64;
         busy && (!reached || late_share > LATE_SHARE_MAX)
     }
 
     /// Lines after the original's.
     pub(crate) fn print(&self) {
         if self.extras.latency_summary {
-            outln!("{}", latency_line("response", &self.series.total.response));
-            outln!("{}", latency_line("service", &self.series.total.service));
+            outln!("{}", latency_line("response", &self.produced.latencies.response));
+            outln!("{}", latency_line("service", &self.produced.latencies.service));
             let failed = self.shared.totals().failures.records();
-            outln!("{failed} records failed, {} records were sent again", self.retried());
+            outln!("{failed} records failed, {} records were sent again", self.produced.retried_records());
             let share = self.efforts.busiest().map_or_else(|| "unknown".to_owned(), |share| format!("{share:.2}"));
             outln!(
                 "generator: {:.0} records/sec per client at most; the busiest client used {share} of a core",
@@ -80,9 +68,9 @@ impl Account<'_> {
             );
         }
         if self.extras.arrivals.is_some() {
-            let Lateness { late, dropped } = self.lateness();
+            let Lateness { late, dropped } = self.produced.lateness();
             outln!(
-                "open loop: {late} records were sent 1 ms or more after they were due, {dropped} were due and never sent"
+                "open loop: {late} records were sent 1 ms or more after they were due, {dropped} were due and never sent (their response time is how long they waited)"
             );
         }
         if self.extras.measures() && self.is_client_limited() {
@@ -107,16 +95,16 @@ impl Account<'_> {
             "config": self.config.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
             "host": document::host(),
             "totals": self.totals(),
-            "response_us": latency(&self.series.total.response),
-            "service_us": latency(&self.series.total.service),
-            "clamped": document::clamped(&self.series.total),
+            "response_us": latency(&self.produced.latencies.response),
+            "service_us": latency(&self.produced.latencies.service),
+            "clamped": document::clamped(&self.produced.latencies),
             "client": {
                 "cpu_s": self.efforts.cpu_s(),
                 "busiest_thread_share": self.efforts.busiest(),
                 "was_the_limit": self.is_client_limited(),
                 "generator_ceiling_records_per_s": self.ceiling,
             },
-            "seconds": self.series.rows,
+            "seconds": self.produced.seconds,
             "ledger": ledger.map(|(verdict, adds_up)| document::verdict(&verdict, adds_up)),
             "failures": self.failures(),
             "summary": self.lines,
@@ -127,7 +115,7 @@ impl Account<'_> {
         let Extras { clients, duration, warmup, arrivals, .. } = self.extras;
         json!({
             "topic": self.options.topic,
-            "num_records": (self.options.records != i64::MAX.cast_unsigned()).then_some(self.options.records),
+            "num_records": self.options.known_records(),
             "throughput": (self.options.throughput >= 0.0).then_some(self.options.throughput),
             "payload": payload(&self.options.payload),
             "seed": self.options.seed,
@@ -146,17 +134,17 @@ impl Account<'_> {
     }
 
     fn totals(&self) -> Value {
-        let counts = &self.series.counts;
-        let Lateness { late, dropped } = self.lateness();
+        let counts = &self.produced.counts;
+        let Lateness { late, dropped } = self.produced.lateness();
         json!({
             "sent": counts.sent,
             "acknowledged": counts.done,
             "failed": self.shared.totals().failures.records(),
-            "retried": self.retried(),
+            "retried": self.produced.retried_records(),
             "bytes": counts.done_bytes,
             "elapsed_s": self.elapsed_s,
             "records_per_s": self.rate(),
-            "mb_per_s": counts.done_bytes as f64 / (1024.0 * 1024.0) / self.elapsed_s,
+            "mb_per_s": counts.done_bytes as f64 / 1e6 / self.elapsed_s,
             "late": late,
             "dropped": dropped,
         })
@@ -166,27 +154,11 @@ impl Account<'_> {
 /// What payloads are made of, under the names of the options.
 fn payload(source: &PayloadSource) -> Value {
     match source {
-        PayloadSource::Random(size) => json!({ "record_size": size }),
+        PayloadSource::Random(size) | PayloadSource::Prepared { bytes: size, .. } => json!({ "record_size": size }),
         PayloadSource::Monotonic => json!({ "payload_monotonic": true }),
         PayloadSource::File { path, delimiter, .. } => {
             json!({ "payload_file": path, "payload_delimiter": delimiter })
         }
-    }
-}
-
-/// The ledger of a run.
-pub(crate) fn ledger_of(
-    options: &Options,
-    books: &[crate::load::book::Book],
-    reports: &[Option<Report>],
-    (idempotent, acknowledged_by): (bool, AcknowledgedBy),
-) -> LedgerFile {
-    let retried: Option<u64> = reports.iter().map(|it| it.as_ref().map(|it| it.stats.retried_records)).sum();
-    LedgerFile {
-        topic: options.topic.clone(),
-        resent: if idempotent { Some(0) } else { retried },
-        acknowledged_by,
-        writers: books.iter().filter_map(|book| book.pages().keeping.take()).map(|keeping| keeping.ledger).collect(),
     }
 }
 

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::options::{Options, PayloadSource};
-use crate::load::book::StampPlace;
+use super::options::Options;
 use crate::load::schedule::Arrivals;
 use crate::load::shapes::{KeyShape, Sizes};
 use crate::measure::ledger::STAMP_LEN;
+use crate::spec::{PayloadSource, StampPlace};
 use crate::verbs::extras::args::{Extra, Taken, extra};
 
 /// `--warmup` is not among them: to the original that is an abbreviation of `--warmup-records`.
@@ -111,7 +111,7 @@ impl Extras {
         let is_random = matches!(options.payload, PayloadSource::Random(_));
         let has_room = self.has_room(options);
         let wants_payload = self.stamp_wish == Some(StampPlace::Payload);
-        let has_keys = options.keys != super::options::Keys::None;
+        let has_keys = options.keys != crate::spec::Keys::None;
         let rules = [
             (
                 self.arrivals.is_none() || (options.throughput > 0.0 && options.throughput.is_finite()),
@@ -160,7 +160,7 @@ impl Extras {
     fn has_room(&self, options: &Options) -> bool {
         match (self.sizes, &options.payload) {
             (Some(sizes), _) => sizes.min() >= STAMP_LEN,
-            (None, PayloadSource::Random(size)) => *size >= STAMP_LEN,
+            (None, PayloadSource::Random(bytes) | PayloadSource::Prepared { bytes, .. }) => *bytes >= STAMP_LEN,
             (None, PayloadSource::File { .. } | PayloadSource::Monotonic) => false,
         }
     }

@@ -3,13 +3,13 @@
 
 use ringlog_io::{Clock as _, SystemClock};
 
-use super::Outcome;
 use crate::cli::client_metrics::{Observed, maximum, ms_maximum};
 use crate::cli::metrics::{Metrics, average};
 use crate::client::{Producer, ProducerStats};
+use crate::load::ear::Ear;
 
 /// The table after a run.
-pub(crate) fn of(producer: &mut Producer<Outcome>, topic: &str, client_id: &str) -> String {
+pub(crate) fn of(producer: &mut Producer<Ear>, topic: &str, client_id: &str) -> String {
     let mut metrics = Metrics::default();
     let waits = producer.driver().counters().waits;
     let observed = Observed {
@@ -31,7 +31,7 @@ pub(crate) fn of(producer: &mut Producer<Outcome>, topic: &str, client_id: &str)
     metrics.table()
 }
 
-fn put_records(metrics: &mut Metrics, producer: &Producer<Outcome>, observed: &Observed<'_>) {
+fn put_records(metrics: &mut Metrics, producer: &Producer<Ear>, observed: &Observed<'_>) {
     let (stats, elapsed_s) = (producer.stats(), observed.elapsed_s());
     let tags = observed.tags();
     let mut put = |name: &str, value: f64| metrics.number("producer-metrics", &tags, name, value);

@@ -1,9 +1,8 @@
 //! `ringlog producer-perf`: kafka-producer-perf-test with our producer. Same options, lines and exit codes.
 //!
 //! ```text
-//!   main --> clients (threads; one, unless --clients says otherwise)
-//!              Sender: payload -> key -> clock -> send -> throttle
-//!                                        '-> acknowledgements -> Outcome -> lines on stdout
+//!   argv --> Options, Extras --> spec::Produce --> load::produce --> Account: lines, JSON, ledger
+//!                                                   '-> Outcome (an observer) --> the original's lines on stdout
 //! ```
 //!
 //! Exit code 0 though sends failed, as the original: failures are reported on stderr, with counts. After Ctrl-C the
@@ -14,28 +13,27 @@ pub(crate) mod extras;
 pub(crate) mod metrics;
 pub(crate) mod options;
 pub(crate) mod outcome;
+mod spec;
 mod stats;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use ringlog_io::{Clock as _, SystemClock};
-
 use crate::cli::argparse::Stop as ParserStop;
 use crate::cli::{PerfError, warn_unused};
-use crate::client::config::{Acks, Parsed, ProducerConfig};
+use crate::client::config::ProducerConfig;
 use crate::client::properties::Properties;
-use crate::load::book::{Book, Keeping};
-use crate::load::clients::{self, Event};
+use crate::load::clients;
+use crate::load::ear::Observers;
+use crate::load::produce::{Load, Produced};
 use crate::load::readback::{self, Judged};
 use crate::load::records::Records;
-use crate::load::sender::{Pacing, Report, Sender, Share};
+use crate::load::sender::Report;
 use crate::load::signals::Stop;
 use crate::load::to_ms;
-use crate::measure::effort;
-use crate::measure::hdr::{HdrFile, PRODUCER_KINDS};
-use crate::measure::ledger::{AcknowledgedBy, LedgerFile, WriteLedger};
-use crate::measure::series::{Recorder, Second, Series};
+use crate::measure::hlog::PRODUCER_KINDS;
+use crate::measure::ledger::LedgerFile;
+use crate::spec::{Produce, RecordShape};
 use crate::verbs::extras::progress::Progress;
 use crate::verbs::extras::{args, document};
 use account::Account;
@@ -75,7 +73,7 @@ fn run(options: Options, extras: &Extras, args: &[String]) -> Result<ExitCode, P
     for (option, path) in [("--json", &extras.json), ("--ledger", &extras.ledger)] {
         path.as_deref().map_or(Ok(()), |path| document::check_writable(option, path))?;
     }
-    let records = records(&options, extras)?;
+    let records = records(&spec::record_shape(&options, extras), extras.clients)?;
     options.notices.iter().for_each(|notice| outln!("{notice}"));
     announce_warmup(&options, extras);
     let properties = options.properties().map_err(PerfError::Text)?;
@@ -83,8 +81,8 @@ fn run(options: Options, extras: &Extras, args: &[String]) -> Result<ExitCode, P
     warn_unused(&parsed.unused);
     let ceiling = records.first().filter(|_| extras.measures()).map_or(0.0, Records::ceiling);
     let stop = Stop::watch()?;
-    let run = Run { options: Arc::new(options), extras, args, properties, stop, ceiling };
-    run.execute(parsed, records)
+    let spec = Arc::new(spec::produce(&options, extras, &parsed));
+    Run { options: &options, extras, args, properties, spec, stop, ceiling }.execute(records)
 }
 
 fn announce_warmup(options: &Options, extras: &Extras) {
@@ -96,163 +94,96 @@ fn announce_warmup(options: &Options, extras: &Extras) {
     outln!("Warmup first {span}. Steady state results will print after the complete test summary.");
 }
 
-/// Whose word counts in the ledger of such a producer.
-fn acknowledged_by(config: &ProducerConfig) -> AcknowledgedBy {
-    if config.transactional_id.is_some() {
-        let transaction_timeout_ms = u64::try_from(config.transaction_timeout.as_millis()).unwrap_or(u64::MAX);
-        return AcknowledgedBy::Commit { transaction_timeout_ms };
-    }
-    if config.acks == Acks::None { AcknowledgedBy::Nobody } else { AcknowledgedBy::Broker }
-}
-
 /// Each client's own, from a seed of its own; a payload file is announced once.
-fn records(options: &Options, extras: &Extras) -> Result<Vec<Records>, PerfError> {
+fn records(shape: &RecordShape, clients: usize) -> Result<Vec<Records>, PerfError> {
     let make = |client: usize| {
         let mut report = |line| {
             if client == 0 {
                 outln!("{line}");
             }
         };
-        Records::new(options, extras, client, &mut report)
+        Records::new(shape, client, &mut report)
     };
-    (0..extras.clients).map(make).collect()
+    (0..clients).map(make).collect()
 }
 
 /// A run from its options to its exit code.
 struct Run<'a> {
-    options: Arc<Options>,
+    options: &'a Options,
     extras: &'a Extras,
     args: &'a [String],
     properties: Properties,
+    spec: Arc<Produce>,
     stop: Stop,
     /// Records a second of the generator alone; measured where something is told of it.
     ceiling: f64,
 }
 
 impl Run<'_> {
-    fn execute(&self, parsed: Parsed<ProducerConfig>, records: Vec<Records>) -> Result<ExitCode, PerfError> {
-        let (config, idempotent) = (settings(&parsed), parsed.config.idempotence);
-        let acknowledged_by = acknowledged_by(&parsed.config);
-        let moment = account::moment();
-        let shared = Shared::new(&self.options, self.options.records != i64::MAX.cast_unsigned());
-        let books = self.books(acknowledged_by);
+    fn execute(&self, records: Vec<Records>) -> Result<ExitCode, PerfError> {
+        let (origin_ns, started_ms) = account::moment();
+        let shared = Shared::new(self.options, self.options.known_records().is_some());
         let seats = clients::seats(self.extras.clients, self.extras.pinned);
-        let mut hdr_file = self.extras.hdr_log.as_deref().map(HdrFile::create).transpose()?;
-        let log = hdr_file.as_mut().map(|file| file.begin(moment.1, PRODUCER_KINDS)).transpose()?;
-        let mut series = Series::new(self.extras.clients, log);
-        let reports = self.send(parsed.config, records, (&shared, &books, &seats), (&mut series, moment.0));
-        let reports = reports.inspect_err(|_| self.keep_ledger(&books, (idempotent, acknowledged_by)))?;
-        self.close_series(&mut series, &books)?;
-        let done_ns = effort::done_ns(reports.iter().map(|report| Some(report.as_ref()?.effort)));
-        let lines = print_results(&shared, &reports, done_ns);
-        let began_ns = reports.iter().flatten().map(|report| report.effort.began_ns).min().unwrap_or(moment.0);
+        let mut log = self.extras.hdr_log.as_deref().map(|path| document::hlog(path, started_ms)).transpose()?;
+        let load = Load {
+            spec: Arc::clone(&self.spec),
+            records,
+            seats: &seats,
+            stop: &self.stop,
+            observers: observers(&shared),
+            metrics: self.options.print_metrics.then_some(metrics::of),
+            origin_ns,
+            on_second: log.as_mut().map(|log| document::log_seconds(log, PRODUCER_KINDS)),
+        };
+        let mut produced = self.send(load);
+        let ledger = self.extras.stamps().then(|| produced.take_ledger(&self.spec));
+        if let Some(failure) = produced.failure.take() {
+            // What was acknowledged until then is kept all the same.
+            let kept = ledger.as_ref().map_or(Ok(()), |ledger| self.keep(ledger));
+            kept.unwrap_or_else(|error| errln!("{error}"));
+            return Err(failure);
+        }
+        let done_ns = produced.done_ns();
+        let lines = print_results(&shared, &produced.reports, done_ns);
         let account = Account {
-            options: &self.options,
+            options: self.options,
             extras: self.extras,
             args: self.args,
-            config,
+            config: &self.spec.settings,
             seats: &seats,
-            started_ms: moment.1,
-            reports: &reports,
-            efforts: reports.iter().flatten().map(|report| report.effort).collect(),
-            series: &series,
+            started_ms,
+            efforts: produced.efforts(),
             shared: &shared,
             lines: &lines,
-            elapsed_s: done_ns.saturating_sub(began_ns) as f64 / 1e9,
+            elapsed_s: done_ns.saturating_sub(produced.began_ns().unwrap_or(origin_ns)) as f64 / 1e9,
             ceiling: self.ceiling,
             signal: self.stop.exit_code(),
+            produced: &produced,
         };
         account.print();
-        let judged = self.judge(&books, &reports, (idempotent, acknowledged_by))?;
+        let judged = ledger.map_or(Ok(None), |ledger| self.judge(&ledger))?;
         account.write(judged)?;
         Ok(self.exit_code(&shared, judged))
     }
 
-    /// One for each client, where more is kept than the original does.
-    fn books(&self, acknowledged_by: AcknowledgedBy) -> Vec<Book> {
-        let clock = SystemClock::new();
-        let place = self.extras.stamp_place(&self.options);
-        let keeping = || {
-            let ledger = WriteLedger::new((clock.random() >> 32) as u32);
-            Some(Keeping { ledger, place: place?, acknowledged_by })
-        };
-        let count = if place.is_some() || self.extras.measures() { self.extras.clients } else { 0 };
-        (0..count).map(|_| Book::new(keeping())).collect()
-    }
-
-    /// Runs the clients. `None` stands for one that could not be waited for.
-    fn send(
-        &self,
-        config: ProducerConfig,
-        records: Vec<Records>,
-        (shared, books, seats): (&Shared, &[Book], &[Option<usize>]),
-        (series, origin_ns): (&mut Series<'_>, u64),
-    ) -> Result<Vec<Option<Report>>, PerfError> {
-        let (clients, measures, warms_up) = (self.extras.clients, self.extras.measures(), self.warms_up());
-        let Extras { arrivals, duration, warmup, .. } = *self.extras;
-        let pacing = Pacing { arrivals, duration, warmup, seed: self.options.seed.cast_unsigned() };
-        let (options, shared, stop) = (Arc::clone(&self.options), shared.clone(), self.stop.clone());
-        let (records, books) = (Arc::new(records), books.to_vec());
-        let client = move |number: usize, events: std::sync::mpsc::Sender<Event<Second, Report>>| {
-            let book = books.get(number).cloned();
-            if let Some(book) = book.as_ref().filter(|_| measures) {
-                let emit = Box::new(move |second| _ = events.send(Event::Second(second)));
-                book.pages().recorder = Some(Recorder::new(number, origin_ns, warms_up, emit));
-            }
-            let share = Share::of(&options, number, clients);
-            let own = (config_of(&config, number, clients), records[number].clone());
-            Sender::open(&options, (share, pacing), own, (&shared, &stop, book))?.run()
-        };
-        let mut progress = self.progress();
-        let reports = clients::run(seats, &self.stop, client, &mut |second| {
-            second.map_or(Ok(()), |second| series.take(second))?;
-            progress.iter_mut().for_each(|progress| progress.show(series.counts.done, series.counts.failed));
-            Ok(())
+    fn send(&self, load: Load<'_>) -> Produced {
+        let mut progress = self.extras.progress.then(|| Progress::new(self.options.known_records()));
+        let produced = load.run(&mut |counts| {
+            progress.iter_mut().for_each(|progress| progress.show(counts.done, counts.failed));
         });
         progress.iter().for_each(Progress::finish);
-        reports
-    }
-
-    fn warms_up(&self) -> bool {
-        self.options.warmup_records > 0 || self.extras.warmup.is_some()
-    }
-
-    fn progress(&self) -> Option<Progress> {
-        let known = (self.options.records != i64::MAX.cast_unsigned()).then_some(self.options.records);
-        self.extras.progress.then(|| Progress::new(known))
-    }
-
-    /// What clients that could not be waited for have counted is in their books.
-    fn close_series(&self, series: &mut Series<'_>, books: &[Book]) -> Result<(), PerfError> {
-        let lasts = books.iter().filter_map(|book| book.pages().recorder.take()).map(Recorder::into_last);
-        lasts.into_iter().try_for_each(|last| series.take(last))?;
-        series.end()
+        produced
     }
 
     /// Writes the ledger and reads the topic back, where either was asked for.
-    fn judge(
-        &self,
-        books: &[Book],
-        reports: &[Option<Report>],
-        how: (bool, AcknowledgedBy),
-    ) -> Result<Judged, PerfError> {
-        if !self.extras.stamps() {
-            return Ok(None);
-        }
-        let ledger = account::ledger_of(&self.options, books, reports, how);
-        if let Some(path) = &self.extras.ledger {
-            ledger.write(path).map_err(|error| PerfError::Text(format!("--ledger {error}")))?;
-        }
-        if self.extras.verify { self.verify(&ledger) } else { Ok(None) }
+    fn judge(&self, ledger: &LedgerFile) -> Result<Judged, PerfError> {
+        self.keep(ledger)?;
+        if self.extras.verify { self.verify(ledger) } else { Ok(None) }
     }
 
-    /// A client cannot go on: what was acknowledged until then is kept all the same.
-    fn keep_ledger(&self, books: &[Book], how: (bool, AcknowledgedBy)) {
-        let Some(path) = &self.extras.ledger else { return };
-        let ledger = account::ledger_of(&self.options, books, &[None], how);
-        if let Err(error) = ledger.write(path) {
-            errln!("--ledger {error}");
-        }
+    fn keep(&self, ledger: &LedgerFile) -> Result<(), PerfError> {
+        let Some(path) = &self.extras.ledger else { return Ok(()) };
+        ledger.write(path).map_err(|error| PerfError::Text(format!("--ledger {error}")))
     }
 
     fn verify(&self, ledger: &LedgerFile) -> Result<Judged, PerfError> {
@@ -273,25 +204,10 @@ impl Run<'_> {
     }
 }
 
-/// The settings with their defaults; those that depend on others as they came out.
-fn settings(parsed: &Parsed<ProducerConfig>) -> Vec<(String, String)> {
-    let own = [
-        ("enable.idempotence", parsed.config.idempotence.to_string()),
-        ("delivery.timeout.ms", parsed.config.delivery_timeout.as_millis().to_string()),
-    ];
-    let read = parsed.effective.iter().filter(|(name, _)| own.iter().all(|(known, _)| known != name));
-    read.cloned().chain(own.clone()).map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-/// Several clients have client ids of their own: a broker's quotas and metrics tell them apart.
-fn config_of(config: &ProducerConfig, client: usize, clients: usize) -> ProducerConfig {
-    let mut config = config.clone();
-    if clients > 1 {
-        config.common.client_id = format!("{}-{client}", config.common.client_id);
-        // One transactional id is one producer's: the others would be fenced.
-        config.transactional_id = config.transactional_id.map(|id| format!("{id}-{client}"));
-    }
-    config
+/// The account of all clients hears of each.
+fn observers(shared: &Shared) -> Observers {
+    let shared = shared.clone();
+    Arc::new(move |_| Box::new(Outcome::new(&shared)))
 }
 
 /// Prints what the original prints at the end. Gives its summary's lines.

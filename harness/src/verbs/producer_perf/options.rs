@@ -5,6 +5,7 @@ use crate::cli::argparse::{Arity, Given, Kind, Opt, Parser, Stop};
 use crate::cli::compat::Compat;
 use crate::cli::read_properties;
 use crate::client::properties::Properties;
+use crate::spec::{Keys, PayloadSource};
 use ringlog_wire::Uuid;
 
 const fn opt(name: &'static str, metavar: &'static str, kind: Kind, help: &'static str) -> Opt {
@@ -129,25 +130,6 @@ pub(crate) fn is_empty(args: &[String]) -> bool {
     Compat::take(args).is_ok_and(|(_, rest)| rest.is_empty())
 }
 
-/// What a payload is made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum PayloadSource {
-    /// Random letters, so many bytes.
-    Random(usize),
-    /// One of the pieces of a file.
-    File { path: String, delimiter: String, compat: Compat },
-    /// The record's number in decimal.
-    Monotonic,
-}
-
-/// How keys are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keys {
-    None,
-    Range(i32),
-    Random(i32),
-}
-
 /// A run, checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -166,6 +148,13 @@ pub(crate) struct Options {
     /// Lines about deprecated options.
     pub(crate) notices: Vec<&'static str>,
     given: Given,
+}
+
+impl Options {
+    /// How many records there are, where that was given. `--duration` without them stands for the largest number.
+    pub(crate) fn known_records(&self) -> Option<u64> {
+        (self.records != i64::MAX.cast_unsigned()).then_some(self.records)
+    }
 }
 
 /// Reads and checks the arguments.

@@ -12,8 +12,8 @@ use super::options::Options;
 use super::stats::Stats;
 use crate::cli::compat::Compat;
 use crate::cli::{Warnings, same_kind};
-use crate::client::{Delivered, DeliverySink, Failed, SendError};
-use crate::load::book::Book;
+use crate::client::{Delivered, Failed, SendError};
+use crate::load::ear::Observer;
 use crate::load::to_ms;
 
 /// What all clients of a run count together. Readable at any time, also while a client waits in a send.
@@ -111,47 +111,35 @@ impl Totals {
     }
 }
 
-/// One client's ear: a producer's sink.
+/// What one client tells the account.
 pub(crate) struct Outcome {
     shared: Shared,
     /// When this client's warm-up ended; beyond all times until then.
     steady_since_ns: u64,
-    /// Where more is kept than the original does.
-    book: Option<Book>,
 }
 
 impl Outcome {
-    pub(crate) fn new(shared: &Shared, book: Option<Book>) -> Self {
-        Self { shared: shared.clone(), steady_since_ns: u64::MAX, book }
-    }
-
-    pub(crate) fn start(&mut self, now_ns: u64) {
-        self.shared.totals().start(now_ns);
-    }
-
-    /// Records that are sent at `now_ns` or later belong to the steady state.
-    pub(crate) fn begin_steady_state(&mut self, now_ns: u64) {
-        self.steady_since_ns = now_ns;
-        self.shared.totals().begin_steady_state(now_ns);
-        if let Some(book) = &self.book {
-            book.pages().recorder.iter_mut().for_each(|recorder| recorder.begin_steady_state(now_ns));
-        }
+    pub(crate) fn new(shared: &Shared) -> Self {
+        Self { shared: shared.clone(), steady_since_ns: u64::MAX }
     }
 }
 
-impl DeliverySink for Outcome {
+impl Observer for Outcome {
+    fn started(&mut self, now_ns: u64) {
+        self.shared.totals().start(now_ns);
+    }
+
+    fn steady(&mut self, now_ns: u64) {
+        self.steady_since_ns = now_ns;
+        self.shared.totals().begin_steady_state(now_ns);
+    }
+
     fn delivered(&mut self, batch: &Delivered<'_>) {
         self.shared.totals().delivered(batch, self.steady_since_ns);
-        if let Some(book) = &self.book {
-            book.pages().delivered(batch);
-        }
     }
 
     fn failed(&mut self, batch: &Failed<'_>) {
         self.shared.totals().failed(batch);
-        if let Some(book) = &self.book {
-            book.pages().failed(batch);
-        }
     }
 
     fn unreachable(&mut self, reason: &str) {

@@ -1,0 +1,178 @@
+//! The meter of a trial: read when the measured time begins and when it ends, on the clients' threads.
+//!
+//! ```text
+//!   write   |-- warm-up --|------ measured ------|-- flush --|
+//!   read    |-- connecting, first poll --|-- measured --|-- silence --|
+//!                                        ^ open          ^ close
+//! ```
+//!
+//! Rates count what was acknowledged, or read, between the two. Latencies count the records that were due in the measured
+//! time, however late their answers come.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{Measured, RunError};
+use crate::client::Failed;
+use crate::host::{Meter, Usage};
+use crate::load::ear::{Observer, Observers};
+use crate::load::tally::{Read, ReadObserver, ReadObservers};
+use crate::spec::{Produce, Warmup};
+use crate::target::Place;
+
+/// The two readings.
+struct Dial {
+    place: Place,
+    began: Instant,
+    /// Clients that are not at their end.
+    clients: usize,
+    window: Option<Result<Window, RunError>>,
+    usage: Option<Result<Usage, RunError>>,
+}
+
+/// When the measured time began, and the meter of it.
+struct Window {
+    time: String,
+    start: Duration,
+    meter: Meter,
+}
+
+fn gone(error: impl std::fmt::Display) -> RunError {
+    RunError::BrokerGone(error.to_string())
+}
+
+impl Dial {
+    fn new(place: &Place, began: Instant, clients: usize) -> Self {
+        Self { place: place.clone(), began, clients, window: None, usage: None }
+    }
+
+    /// The first client that comes so far opens it.
+    fn open(&mut self) {
+        if self.window.is_none() {
+            let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+            let (start, meter) = (self.began.elapsed(), Meter::start(&self.place.pids));
+            self.window = Some(meter.map(|meter| Window { time, start, meter }).map_err(gone));
+        }
+    }
+
+    /// The last client that ends closes it.
+    fn close(&mut self) {
+        self.clients = self.clients.saturating_sub(1);
+        if let (0, Some(Ok(window))) = (self.clients, &self.window) {
+            self.usage = Some(window.meter.stop().map_err(gone));
+        }
+    }
+
+    /// What is between the readings, with so many records and bytes; `None` where one was not made.
+    fn measured(&mut self, records: u64, bytes: u64) -> Result<Option<Measured>, RunError> {
+        let (window, usage) = (self.window.take().transpose()?, self.usage.take().transpose()?);
+        Ok(window.zip(usage).map(|(Window { time, start, .. }, usage)| Measured {
+            time,
+            start,
+            records,
+            bytes,
+            usage,
+            ..Measured::default()
+        }))
+    }
+}
+
+/// A client that panicked leaves readings that are still true.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Of a load of producers.
+#[derive(Clone)]
+pub(super) struct WriteGauge(Arc<Mutex<WriteDial>>);
+
+struct WriteDial {
+    dial: Dial,
+    has_warmup: bool,
+    first_failure: Option<String>,
+}
+
+impl WriteGauge {
+    pub(super) fn new(place: &Place, began: Instant, spec: &Produce) -> Self {
+        let (dial, has_warmup) = (Dial::new(place, began, spec.clients), spec.warmup != Warmup::Without);
+        Self(Arc::new(Mutex::new(WriteDial { dial, has_warmup, first_failure: None })))
+    }
+
+    pub(super) fn observers(&self) -> Observers {
+        let gauge = self.clone();
+        Arc::new(move |_| Box::new(gauge.clone()))
+    }
+
+    /// What was measured, when the load is over. Where nothing was acknowledged, the first refusal is the reason.
+    pub(super) fn measured(&self, what: &str, (records, bytes): (u64, u64)) -> Result<Measured, RunError> {
+        let mut gauge = locked(&self.0);
+        if let Some(reason) = gauge.first_failure.take().filter(|_| records == 0) {
+            return Err(RunError::client(what, reason));
+        }
+        let measured = gauge.dial.measured(records, bytes)?;
+        measured.ok_or_else(|| RunError::client(what, "the warm-up did not end: nothing was measured"))
+    }
+}
+
+impl Observer for WriteGauge {
+    fn started(&mut self, _now_ns: u64) {
+        let mut gauge = locked(&self.0);
+        if !gauge.has_warmup {
+            gauge.dial.open();
+        }
+    }
+
+    fn steady(&mut self, _now_ns: u64) {
+        locked(&self.0).dial.open();
+    }
+
+    fn ended(&mut self, _now_ns: u64) {
+        locked(&self.0).dial.close();
+    }
+
+    fn failed(&mut self, batch: &Failed<'_>) {
+        locked(&self.0).first_failure.get_or_insert_with(|| batch.error.to_string());
+    }
+}
+
+/// Of a load of consumers.
+#[derive(Clone)]
+pub(super) struct ReadGauge(Arc<Mutex<ReadDial>>);
+
+struct ReadDial {
+    dial: Dial,
+    read: Read,
+}
+
+impl ReadGauge {
+    pub(super) fn new(place: &Place, began: Instant, clients: usize) -> Self {
+        Self(Arc::new(Mutex::new(ReadDial { dial: Dial::new(place, began, clients), read: Read::default() })))
+    }
+
+    pub(super) fn observers(&self) -> ReadObservers {
+        let gauge = self.clone();
+        Arc::new(move |_| Box::new(gauge.clone()))
+    }
+
+    /// What was measured, when the load is over: nothing, where no record came.
+    pub(super) fn measured(&self) -> Result<Measured, RunError> {
+        let mut gauge = locked(&self.0);
+        let Read { records, bytes } = gauge.read;
+        Ok(gauge.dial.measured(records, bytes)?.unwrap_or_default())
+    }
+}
+
+impl ReadObserver for ReadGauge {
+    fn polled(&mut self, read: Read, _now_ns: u64) {
+        let mut gauge = locked(&self.0);
+        if gauge.dial.window.is_none() {
+            gauge.dial.open();
+        } else if gauge.dial.usage.is_none() {
+            gauge.read.add(read);
+        }
+    }
+
+    fn ended(&mut self, _now_ns: u64) {
+        locked(&self.0).dial.close();
+    }
+}
