@@ -280,6 +280,11 @@ impl Connection {
         !self.slots.is_empty() && self.is_drained()
     }
 
+    /// Whether a large frame is on its way.
+    pub(crate) fn is_filling(&self) -> bool {
+        matches!(self.input, Input::Large { .. })
+    }
+
     /// Whether nothing is asked and nothing is on its way.
     pub(crate) fn is_idle(&self) -> bool {
         self.slots.is_empty() && self.is_drained()

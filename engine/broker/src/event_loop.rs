@@ -49,7 +49,7 @@ impl EventLoop {
         self.driver.wait(self.patience(), &mut self.came.events)?;
         for _ in 0..TURNS_PER_WAIT {
             self.turn();
-            if self.came.files_sent.is_empty() {
+            if !self.came.has_answers() {
                 break;
             }
         }
@@ -69,7 +69,7 @@ impl EventLoop {
 
     /// How long there is nothing to do unless something comes.
     fn patience(&self) -> Option<Duration> {
-        if !self.came.files_sent.is_empty() {
+        if self.came.has_answers() {
             return Some(Duration::ZERO);
         }
         let first = self.shard.next_deadline()?;

@@ -20,7 +20,7 @@ use crate::connection::{Connection, Next, Receive, Refused};
 use crate::limits::Budget;
 use crate::response::Response;
 use crate::settings::Settings;
-use crate::submission::{FileSent, Submission, Submissions};
+use crate::submission::{FileSent, Moved, Submission, Submissions};
 use crate::tokens;
 use crate::transfer::{self, Step};
 
@@ -31,6 +31,8 @@ struct Client {
     generation: u32,
     host: Arc<str>,
     by_reference: bool,
+    /// Bytes that had moved at the last look at a silent one.
+    moved_bytes: u64,
     connection: Connection,
 }
 
@@ -105,6 +107,7 @@ impl Front {
             generation: self.next_generation,
             host: Arc::from(peer.ip().to_string()),
             by_reference: self.settings.sends_by_reference(peer.ip()),
+            moved_bytes: 0,
             connection: Connection::new(now.0),
         };
         self.clients[place as usize] = Some(client);
@@ -136,16 +139,37 @@ impl Front {
         }
     }
 
-    /// Closes connections that were silent for connections.max.idle.ms, those too that do not read their answers. Gives the time of the next look.
+    /// Closes connections that were silent for connections.max.idle.ms. One that has something under way (a large frame, an
+    /// answer that it has not read yet) may be slow: the kernel knows whether bytes moved since the last look, so that one
+    /// which has stopped is closed after twice that time at most. Gives the time of the next look.
     pub(crate) fn close_idle(&mut self, now: Nanos) -> Nanos {
         let limit_ns = self.settings.connections_max_idle_ns();
         for place in 0..self.clients.len() as u32 {
             let Some(client) = &self.clients[place as usize] else { continue };
-            if !client.connection.waits_for_us() && now.0.saturating_sub(client.connection.last_active_ns) > limit_ns {
+            let connection = &client.connection;
+            if connection.waits_for_us() || now.0.saturating_sub(connection.last_active_ns) <= limit_ns {
+                continue;
+            }
+            if connection.is_idle() && !connection.is_filling() {
                 self.close(place);
+            } else {
+                let token = tokens::client(place, client.generation);
+                self.out.push(Submission::CountMoved { socket: client.socket, token });
             }
         }
         Nanos(now.0 + (limit_ns / 4).clamp(1_000_000_000, 60_000_000_000))
+    }
+
+    /// What went through a connection that looked silent.
+    pub(crate) fn counted(&mut self, Moved { token, result }: Moved, now: Nanos) {
+        let Some((place, client)) = self.client(token) else { return };
+        match result {
+            Ok(moved_bytes) if moved_bytes != client.moved_bytes => {
+                client.moved_bytes = moved_bytes;
+                client.connection.last_active_ns = now.0;
+            }
+            Ok(_) | Err(_) => self.close(place),
+        }
     }
 
     // --- the way in --------------------------------------------------------------------------------------------------

@@ -83,6 +83,7 @@ impl Shard {
         (self.broker.now, self.broker.wall_ms) = (now, wall_ms);
         came.events.drain(..).for_each(|event| self.handle_event(event));
         came.files_sent.drain(..).for_each(|sent| self.front.file_sent(sent, now));
+        came.moved.drain(..).for_each(|moved| self.front.counted(moved, now));
         self.take_image();
         for (from, mail) in self.bus.receive() {
             self.take_mail(from, mail);

@@ -1,7 +1,7 @@
 //! What a turn asks of the kernel, as values: a shard decides, the loop around it ([`crate::event_loop`]) does.
 //!
 //! ```text
-//!   Came (events, files sent) --> Shard::turn --> Submissions --> Driver
+//!   Came (events, answers) --> Shard::turn --> Submissions --> Driver
 //! ```
 //! Every submission that has a token is answered by exactly one event with that token; a `Close` has none, and ends what
 //! is under way on its socket.
@@ -31,6 +31,8 @@ pub(crate) enum Submission {
     StartWriteback { file: File, offset: u64, len: u64, token: Token },
     /// Do a job beside the thread: [`Event::JobDone`].
     Run { job: Job, token: Token },
+    /// Say how many bytes went through a connection so far: [`Moved`].
+    CountMoved { socket: Socket, token: Token },
     /// Close a connection.
     Close { socket: Socket },
 }
@@ -46,11 +48,26 @@ pub(crate) struct FileSent {
     pub(crate) result: io::Result<usize>,
 }
 
+/// The answer to [`Submission::CountMoved`].
+#[derive(Debug)]
+pub(crate) struct Moved {
+    pub(crate) token: Token,
+    pub(crate) result: io::Result<u64>,
+}
+
 /// What came in since the last turn.
 #[derive(Debug, Default)]
 pub(crate) struct Came {
     pub(crate) events: Vec<Event>,
     pub(crate) files_sent: Vec<FileSent>,
+    pub(crate) moved: Vec<Moved>,
+}
+
+impl Came {
+    /// Whether the driver answered something at once: a turn is due without a wait.
+    pub(crate) fn has_answers(&self) -> bool {
+        !self.files_sent.is_empty() || !self.moved.is_empty()
+    }
 }
 
 impl Submission {
@@ -69,6 +86,9 @@ impl Submission {
             Self::Sync { file, token } => driver.sync(&file, token),
             Self::StartWriteback { file, offset, len, token } => driver.start_writeback(&file, offset, len, token),
             Self::Run { job, token } => driver.run(job, token),
+            Self::CountMoved { socket, token } => {
+                came.moved.push(Moved { token, result: driver.moved_bytes(socket) });
+            }
             Self::Close { socket } => driver.close(socket),
         }
     }

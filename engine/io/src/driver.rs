@@ -237,6 +237,9 @@ pub trait Driver: Clock {
     fn send_file(&mut self, socket: Socket, file: &File, offset: u64, len: usize) -> io::Result<usize>;
     /// Asks for [`Event::Writable`], once.
     fn writable(&mut self, socket: Socket, token: Token);
+    /// Bytes that went through a connection so far, in both directions, those of operations under way included. One system
+    /// call: for who suspects a peer of having stopped.
+    fn moved_bytes(&self, socket: Socket) -> io::Result<u64>;
     /// Closes. Operations under way end at once, each with its event.
     fn close(&mut self, socket: Socket);
 

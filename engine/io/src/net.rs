@@ -210,6 +210,23 @@ fn get_option(fd: RawFd, level: i32, option: i32) -> io::Result<i32> {
     Ok(value)
 }
 
+/// Bytes that went through a connection so far, in both directions: what came, and what the peer said it has (TCP_INFO,
+/// tcp(7)). It tells a slow peer from one that has stopped.
+pub(crate) fn moved_bytes(fd: RawFd) -> io::Result<u64> {
+    /// Places of `tcpi_bytes_acked` and `tcpi_bytes_received` in `struct tcp_info`, in words of 8 bytes.
+    const ACKED: usize = 15;
+    const RECEIVED: usize = 16;
+    let mut words = [0u64; RECEIVED + 1];
+    let mut len = size_of_val(&words) as libc::socklen_t;
+    let target = words.as_mut_ptr().cast();
+    // SAFETY: the target is `len` writable bytes on this stack frame.
+    check(unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, target, &mut len) })?;
+    if (len as usize) < size_of_val(&words) {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "TCP_INFO does not count bytes here: Linux 4.1 does"));
+    }
+    Ok(words[ACKED] + words[RECEIVED])
+}
+
 /// The error that a socket holds, taken out of it.
 pub(crate) fn take_error(fd: RawFd) -> io::Result<()> {
     match get_option(fd, libc::SOL_SOCKET, libc::SO_ERROR)? {

@@ -463,3 +463,20 @@ fn dropping_the_driver_with_operations_under_way_is_harmless() {
         });
     }
 }
+
+#[test]
+fn bytes_count_as_moved_before_the_operation_that_takes_them_has_ended() {
+    on_each(|rig| {
+        let (near, far) = rig.pair();
+        let before = rig.driver.moved_bytes(far).expect("a count");
+        let room = rig.driver.buffer(1 << 20);
+        rig.driver.recv_exact(far, room, 1 << 20, 30);
+        rig.driver.send(near, vec![Slice::from(noise(1000, 1))], 31);
+        assert_eq!(rig.sent(31).expect("sent"), 1000);
+        rig.turn(Duration::from_millis(20));
+        assert_eq!(rig.driver.moved_bytes(far).expect("a count"), before + 1000);
+        assert!(rig.driver.moved_bytes(near).expect("a count") >= 1000);
+        rig.driver.close(far);
+        assert!(rig.driver.moved_bytes(far).is_err());
+    });
+}

@@ -439,6 +439,12 @@ impl Driver for EpollDriver {
         sent
     }
 
+    fn moved_bytes(&self, socket: Socket) -> io::Result<u64> {
+        let connection = self.connections.get(socket.0).ok_or_else(no_such_socket)?;
+        self.calls.count();
+        net::moved_bytes(connection.fd.as_raw_fd())
+    }
+
     fn writable(&mut self, socket: Socket, token: Token) {
         match self.connections.get_mut(socket.0) {
             Some(connection) if connection.connecting.is_none() => {

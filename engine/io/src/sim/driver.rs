@@ -143,6 +143,10 @@ impl Driver for SimDriver {
         self.ask(|core, id, now| core.writable(id, socket.0, token, now));
     }
 
+    fn moved_bytes(&self, socket: Socket) -> io::Result<u64> {
+        self.ask(|core, _, _| core.network.moved_bytes(socket.0))
+    }
+
     fn close(&mut self, socket: Socket) {
         self.ask(|core, _, now| core.close(socket.0, now));
     }

@@ -52,6 +52,8 @@ struct End {
     /// Bytes on their way here.
     on_the_way: usize,
     window_bytes: usize,
+    /// Bytes that came here, and bytes from here that came to the peer.
+    moved_bytes: u64,
     /// How the stream towards here ended; `Some(None)` is the plain end.
     hung_up: Option<Option<i32>>,
     input: Option<Input>,
@@ -113,6 +115,11 @@ impl Network {
         self.ports.retain(|_, port| port.owner != owner);
     }
 
+    /// See [`crate::Driver::moved_bytes`].
+    pub(super) fn moved_bytes(&self, end: u64) -> io::Result<u64> {
+        self.ends.get(&end).map(|end| end.moved_bytes).ok_or_else(|| error(libc::ENOTCONN))
+    }
+
     /// Bytes that an end may send now. A peer that is gone takes any number.
     pub(super) fn room(&self, end: u64) -> io::Result<usize> {
         let sender = self.ends.get(&end).ok_or_else(no_such_socket)?;
@@ -149,6 +156,7 @@ impl Core {
             inbound: VecDeque::new(),
             on_the_way: 0,
             window_bytes,
+            moved_bytes: 0,
             hung_up: None,
             input: None,
             output: None,
@@ -199,6 +207,7 @@ impl Core {
                 inbound: VecDeque::new(),
                 on_the_way: 0,
                 window_bytes: calling.window_bytes,
+                moved_bytes: 0,
                 hung_up: None,
                 input: None,
                 output: None,
@@ -392,7 +401,12 @@ impl Core {
                     return;
                 }
                 end.on_the_way -= bytes.len();
+                let (peer, len) = (end.peer, bytes.len() as u64);
+                end.moved_bytes += len;
                 end.inbound.extend(bytes);
+                if let Some(peer) = self.network.ends.get_mut(&peer) {
+                    peer.moved_bytes += len;
+                }
                 self.progress_input(number, now);
             }
             Arrival::Hangup { end: number, errno } => {

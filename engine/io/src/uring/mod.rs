@@ -348,6 +348,12 @@ impl Driver for UringDriver {
         Ok(sent)
     }
 
+    fn moved_bytes(&self, socket: Socket) -> io::Result<u64> {
+        let connection = self.connections.get(socket.0).ok_or_else(no_such_socket)?;
+        self.calls.count();
+        net::moved_bytes(connection.fd.as_raw_fd())
+    }
+
     fn writable(&mut self, socket: Socket, token: Token) {
         let Some(connection) = self.connections.get(socket.0) else {
             return self.ready.push(Event::Writable { token, result: Err(no_such_socket()) });

@@ -282,8 +282,27 @@ fn a_client_that_reads_nothing_is_closed_like_a_silent_one() {
     rig.send(reader, &[frame(FETCH_VERSION, &fetch("t", 0..1, 0, 1))]);
     rig.pass_ms(4_000);
     assert!(!rig.is_closed(reader));
-    rig.pass_ms(4_000);
+    rig.pass_ms(10_000);
     assert!(rig.is_closed(reader));
+}
+
+#[test]
+fn a_large_request_may_come_slowly_and_one_that_stops_coming_is_closed() {
+    let mut rig = Rig::new(&[("connections.max.idle.ms", "5000")]);
+    let client = rig.connect();
+    rig.create_topic(client, "t", 1, &[]);
+    let whole = produce("t", 0, 1, 900_000);
+    let (first, rest) = whole.split_at(100_000);
+    rig.send(client, &[first.to_vec()]);
+    for piece in rest.chunks(100_000) {
+        rig.pass_ms(3_000);
+        assert!(!rig.is_closed(client));
+        rig.send(client, &[piece.to_vec()]);
+    }
+    assert_eq!(produced(&rig.answer::<ProduceRequest>(client, PRODUCE_VERSION).expect("answered")), (0, 0));
+    rig.send(client, &[first.to_vec()]);
+    rig.pass_ms(14_000);
+    assert!(rig.is_closed(client));
 }
 
 #[test]

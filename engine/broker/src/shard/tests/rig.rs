@@ -29,7 +29,7 @@ use crate::mail::{Address, Bus};
 use crate::metadata::image::ShardId;
 use crate::settings::Settings;
 use crate::shard::Shard;
-use crate::submission::{Came, FileSent, Submission};
+use crate::submission::{Came, FileSent, Moved, Submission};
 
 /// Size of the receive buffers that clients' bytes come in.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -53,6 +53,8 @@ struct Peer {
     /// It reads nothing: a send does not end.
     is_stalled: bool,
     is_closed: bool,
+    /// What the kernel counts.
+    moved_bytes: u64,
     stalled_send: Option<(Token, usize)>,
 }
 
@@ -133,6 +135,7 @@ impl Rig {
             from_shard: Vec::new(),
             is_stalled: false,
             is_closed: false,
+            moved_bytes: 0,
             stalled_send: None,
         });
         self.run();
@@ -188,8 +191,7 @@ impl Rig {
             submissions.into_iter().for_each(|submission| self.carry_out(submission));
             let waits = self.peers.iter().any(Peer::has_bytes);
             let goes_on = self.shard.next_deadline().is_some_and(|due| due.0 <= self.now.0 + 1_000);
-            let is_quiet =
-                was_quiet && !waits && !goes_on && self.came.events.is_empty() && self.came.files_sent.is_empty();
+            let is_quiet = was_quiet && !waits && !goes_on && self.came.events.is_empty() && !self.came.has_answers();
             quiet = if is_quiet { quiet + 1 } else { 0 };
             if quiet == QUIET_TURNS {
                 return;
@@ -210,6 +212,7 @@ impl Rig {
                 }
                 Wanted::Exact(mut buf, target_len, token) => {
                     let len = peer.to_shard.len().min(target_len - buf.len());
+                    peer.moved_bytes += len as u64;
                     buf.vec().extend(peer.to_shard.drain(..len));
                     if buf.len() < target_len {
                         peer.wanted = Wanted::Exact(buf, target_len, token);
@@ -268,6 +271,10 @@ impl Rig {
             Submission::Run { job, token } => {
                 let result = job.perform(&*self.files);
                 self.came.events.push(Event::JobDone { token, result });
+            }
+            Submission::CountMoved { socket, token } => {
+                let moved_bytes = self.peer(socket).moved_bytes;
+                self.came.moved.push(Moved { token, result: Ok(moved_bytes) });
             }
             Submission::Close { socket } => {
                 let peer = self.peer(socket);
