@@ -72,7 +72,8 @@ pub(crate) struct Limits {
 impl Limits {
     pub(crate) fn of(config: &ProducerConfig) -> Self {
         Self {
-            batch_size: config.batch_size,
+            // KafkaProducer: 0 is no batching, which is a batch for each record.
+            batch_size: config.batch_size.max(1),
             linger_ns: nanos(config.linger),
             buffer_memory: config.buffer_memory,
             max_request_size: config.max_request_size,

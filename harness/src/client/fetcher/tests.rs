@@ -50,6 +50,7 @@ fn ask(fetcher: &mut Fetcher, metadata: &Metadata, now_ns: u64) -> FetchRequest 
     fetcher.request(NODE, metadata, now_ns).expect("a fetch is due").0
 }
 
+// What Kafka's own FetchSessionHandler goes on with (harness/tests/java/FetchSessions.java).
 #[test]
 fn a_session_that_the_broker_does_not_know_is_begun_anew_at_once() {
     for (error, session_id) in [
@@ -70,6 +71,17 @@ fn a_session_that_the_broker_does_not_know_is_begun_anew_at_once() {
         let third = ask(&mut fetcher, &metadata, 1000);
         assert_eq!((third.session_id, third.session_epoch, third.topics.len()), (session_id, 0, 1), "{error:?}");
     }
+}
+
+#[test]
+fn a_fetch_that_was_lost_begins_anew_and_ends_the_session_that_the_broker_may_have() {
+    let (mut fetcher, metadata, body) = (fetcher(), metadata(), Slice::from(Vec::new()));
+    ask(&mut fetcher, &metadata, 1000);
+    fetcher.response(NODE, answer(77, ErrorCode::NONE, 1), &body, 1000).unwrap();
+    ask(&mut fetcher, &metadata, 1000);
+    fetcher.lost(NODE);
+    let next = ask(&mut fetcher, &metadata, 1000);
+    assert_eq!((next.session_id, next.session_epoch, next.topics.len()), (77, 0, 1));
 }
 
 #[test]

@@ -148,7 +148,7 @@ impl<S: DeliverySink> Producer<S> {
                     waited_ms: left.as_millis(),
                     total: self.config.buffer_memory,
                     available: self.accumulator.free_bytes(),
-                    poolable: self.config.batch_size,
+                    poolable: self.config.batch_size.max(1),
                 });
                 self.refuse(record, mark, &error);
             }

@@ -81,6 +81,16 @@ fn keys_and_explicit_partitions_are_kept_whatever_the_partitioner() {
 }
 
 #[test]
+fn a_batch_size_of_0_is_a_batch_for_each_record() {
+    let broker = FakeBroker::start(4, Age::Kafka43, &[]);
+    let mut producer = producer(broker.port, "batch.size=0 linger.ms=0");
+    (0..100).for_each(|number| put(&mut producer, None, None, number));
+    producer.flush().unwrap();
+    assert_eq!(producer.stats().batches_sent, 100);
+    assert_eq!(shares(&producer.close().unwrap()).iter().sum::<usize>(), 100);
+}
+
+#[test]
 fn the_sticky_class_fills_a_batch_before_it_moves_and_moves_to_every_partition() {
     let broker = FakeBroker::start(4, Age::Kafka43, &[]);
     let mut producer = producer(broker.port, "partitioner.class=sticky batch.size=400 linger.ms=1000");
