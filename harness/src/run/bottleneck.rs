@@ -6,14 +6,16 @@
 //!   busiest client thread wanted of its core      90 %                client-core
 //!   busiest broker thread wanted of its core      90 %                broker-core
 //!   busiest interface, share of its speed         80 %                network
-//!   time in which a task waited for a disk (PSI)  40 %                disk
+//!   time in which a task waited for a disk (PSI),
+//!     where the broker had storage write or read  40 %                disk
 //!   time in which sends waited for buffer.memory  40 %                buffer-memory
 //!   none of these                                                     none
 //! ```
 //!
 //! The first line that holds is the name: a client at the end of its core hides everything behind it, and a full buffer is
 //! what any slower thing behind it looks like, so it comes last. What a thread wanted is what it ran and what it waited for
-//! a core that another had: a core that is shared is no less used up.
+//! a core that another had: a core that is shared is no less used up. The disk's pressure is the whole machine's: a broker that
+//! neither writes nor reads cannot be what it is about.
 //!
 //! A pure function of [`Evidence`]: nothing is read here.
 
@@ -35,6 +37,8 @@ pub const STEAL_SHARE_MAX: f64 = 0.02;
 pub const OTHERS_SHARE_MAX: f64 = 0.20;
 /// Above this share of the time, waiting for a core that another thread had is noted.
 pub const WAITED_SHARE_MAX: f64 = 0.10;
+/// From this share of the bytes on that storage wrote or read, the disk was used.
+pub const DISK_BYTES_MIN: f64 = 0.10;
 /// From this share of the time on, waiting for a disk is noted where it is not the limit itself.
 pub const DISK_SHARE_NOTED: f64 = 0.20;
 
@@ -86,8 +90,10 @@ impl Bottleneck {
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
-            Self::ClientCore => "the client used up its core: the broker may be faster than this",
-            Self::BrokerCore => "a thread of the broker used up its core",
+            Self::ClientCore => {
+                "the client's core was used up (where it waited for it, by others too): the broker may be faster"
+            }
+            Self::BrokerCore => "a thread of the broker had its core used up",
             Self::Disk => "the disk: tasks waited for it",
             Self::BufferMemory => "the client's buffer.memory was full while nothing else was used up",
             Self::Schedule => "the rate that was asked for was reached",
@@ -108,6 +114,8 @@ pub struct Evidence {
     pub rate: Option<(f64, f64)>,
     /// Time in which some task waited for a disk.
     pub disk: Option<f64>,
+    /// Whether the broker had storage write or read a good part of the bytes. Where that is not known it may have.
+    pub is_disk_used: Option<bool>,
     /// Time in which sends waited for buffer.memory.
     pub buffer: Option<f64>,
     /// The busiest interface's share of its speed.
@@ -140,14 +148,16 @@ pub const DISTURBANCES: [(&str, &str); 6] = [
 ];
 
 impl Evidence {
-    /// What a usage says; the rest is the caller's.
+    /// What a usage says in which so many bytes were moved; the rest is the caller's.
     #[must_use]
-    pub fn of(usage: &Usage) -> Self {
+    pub fn of(usage: &Usage, bytes: u64) -> Self {
+        let stored = usage.target.as_ref().and_then(|it| it.written_bytes.zip(it.read_bytes)).map(|(a, b)| a + b);
         let others = usage.others_cpu_ns().filter(|_| usage.wall_s > 0.0);
         Self {
             client: usage.client.busiest.clone(),
             broker: usage.target.as_ref().map(|it| it.busiest.clone()),
             disk: usage.pressure_share(usage.pressure_io_us),
+            is_disk_used: stored.map(|it| it as f64 >= DISK_BYTES_MIN * bytes as f64),
             network: usage.network_share,
             steal: usage.steal_share(),
             others: others.map(|ns| ns as f64 / 1e9 / usage.wall_s),
@@ -168,7 +178,7 @@ impl Evidence {
             (self.client.wanted() >= CORE_SHARE_MIN, Bottleneck::ClientCore),
             (from(self.broker.as_ref().map(CoreShare::wanted), CORE_SHARE_MIN), Bottleneck::BrokerCore),
             (from(self.network, NETWORK_SHARE_MIN), Bottleneck::Network),
-            (from(self.disk, DISK_SHARE_MIN), Bottleneck::Disk),
+            (from(self.disk, DISK_SHARE_MIN) && self.is_disk_used != Some(false), Bottleneck::Disk),
             (from(self.buffer, BUFFER_SHARE_MIN), Bottleneck::BufferMemory),
         ];
         lines.into_iter().find(|(holds, _)| *holds).map_or(Bottleneck::None, |(_, bottleneck)| bottleneck)
@@ -219,7 +229,7 @@ mod tests {
 
     #[test]
     fn each_limit_has_its_name() {
-        let rows: [(&str, Change, Bottleneck); 12] = [
+        let rows: [(&str, Change, Bottleneck); 13] = [
             ("nothing", |_| (), Bottleneck::None),
             ("client at 98 %", |it| it.client = core(0.98, 0.0), Bottleneck::ClientCore),
             ("client ran 70 % and waited 25 %", |it| it.client = core(0.70, 0.25), Bottleneck::ClientCore),
@@ -231,6 +241,7 @@ mod tests {
             ),
             ("disk 63 %", |it| it.disk = Some(0.63), Bottleneck::Disk),
             ("disk 88 % and a full buffer", |it| (it.disk, it.buffer) = (Some(0.88), Some(0.9)), Bottleneck::Disk),
+            ("disk 88 % by others", |it| (it.disk, it.is_disk_used) = (Some(0.88), Some(false)), Bottleneck::None),
             ("a full buffer alone", |it| it.buffer = Some(0.7), Bottleneck::BufferMemory),
             ("interface at 90 %", |it| it.network = Some(0.9), Bottleneck::Network),
             (
@@ -273,6 +284,8 @@ mod tests {
             change(&mut evidence);
             assert_eq!(evidence.finding().disturbances, wanted);
         }
+        let by_others = Evidence { disk: Some(0.9), is_disk_used: Some(false), ..calm() };
+        assert_eq!(by_others.finding().disturbances, ["disk-pressure"]);
         let disk = Evidence { disk: Some(0.9), ..calm() };
         assert_eq!(disk.finding().disturbances, Vec::<&str>::new(), "the limit itself is no disturbance");
     }

@@ -37,7 +37,8 @@ const CLIENT: &str = "limited by the client";
 const IDLE: &str = "not driven to its end";
 const BELOW: &str = "below what it bounds";
 const BELOW_MORE: &str = "below a null broker that does more";
-const NOT_MEASURED: &str = "no ceiling was measured";
+/// Where there is none at all.
+pub const NOT_MEASURED: &str = "no ceiling was measured";
 
 /// The lowest ceiling that counts and the share of it; or why none does. `ceilings` are ordered by the work that they do.
 pub fn share<'a>(own: Mark, ceilings: &[Ceiling<'a>]) -> Result<(&'a str, f64), String> {

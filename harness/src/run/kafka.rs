@@ -35,7 +35,10 @@ pub struct KafkaExecutor {
     client_core: Option<usize>,
     /// Folder of the logs of those that we started.
     dir: PathBuf,
+    /// When the run began, were it not stopped in between: what intervals are counted from.
     began: Instant,
+    /// When this part of it began: what the time of a run is counted from.
+    started: Instant,
     stop: Stop,
     topics: u32,
     run_id: u32,
@@ -43,16 +46,18 @@ pub struct KafkaExecutor {
 
 impl KafkaExecutor {
     /// An executor for these targets, by their names, whose logs are in `dir`. `client_core` is where the client runs,
-    /// `stop` ends a load early, `run_id` makes the topics' names unique.
+    /// `stop` ends a load early, `run_id` makes the topics' names unique, `since` is how long ago the run began that this
+    /// one goes on with.
     #[must_use]
     pub fn new(
         places: BTreeMap<String, Place>,
         client_core: Option<usize>,
         dir: PathBuf,
-        stop: Stop,
-        run_id: u32,
+        (stop, run_id, since): (Stop, u32, Duration),
     ) -> Self {
-        Self { places, client_core, dir, began: Instant::now(), stop, topics: 0, run_id }
+        let started = Instant::now();
+        let began = started.checked_sub(since).unwrap_or(started);
+        Self { places, client_core, dir, began, started, stop, topics: 0, run_id }
     }
 
     fn place(&self, target: &Target) -> Result<&Place, RunError> {
@@ -131,7 +136,7 @@ impl Executor for KafkaExecutor {
     }
 
     fn elapsed(&self) -> Duration {
-        self.began.elapsed()
+        self.started.elapsed()
     }
 }
 

@@ -173,7 +173,7 @@ fn finding(row: &mut Row, common: &Common, round: &Round) {
         rate: round.workload.rate_records_s.map(|wanted| (wanted, reached)),
         buffer: row.buffer_wait_share,
         is_core_shared: common.is_core_shared,
-        ..Evidence::of(usage)
+        ..Evidence::of(usage, round.measured.bytes)
     };
     let found = evidence.finding();
     let mut disturbances = found.disturbances;

@@ -34,12 +34,12 @@ enum Failure {
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
+        // One line, whatever a broker's log said.
+        let why = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
         match error {
             RunError::Interrupted => Self::Interrupted,
-            RunError::BrokerGone(_) => {
-                Self::Invalid(Invalid { why: error.to_string(), is_target_gone: true, is_ledger: false })
-            }
-            RunError::Client { .. } => Self::Invalid(Invalid { why: error.to_string(), ..Invalid::default() }),
+            RunError::BrokerGone(_) => Self::Invalid(Invalid { why, is_target_gone: true, is_ledger: false }),
+            RunError::Client { .. } => Self::Invalid(Invalid { why, ..Invalid::default() }),
         }
     }
 }

@@ -13,11 +13,14 @@ use std::time::Duration;
 
 use ringlog_wire::codec::{Reader, Records};
 use ringlog_wire::header::RequestHeader;
+use ringlog_wire::messages::delete_topics::{
+    DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
+};
 use ringlog_wire::messages::fetch::{FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData};
 use ringlog_wire::messages::produce::{
     PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
 };
-use ringlog_wire::{ApiKey, Uuid};
+use ringlog_wire::{ApiKey, ErrorCode, Uuid};
 
 use crate::yardstick::control::{self, Shared, decoded, frame, frame_around, topic_id};
 use crate::yardstick::stream::Header;
@@ -32,6 +35,8 @@ pub(crate) enum Fault {
     Change(usize),
     /// Keeps it, and answers so much later.
     Late(usize, Duration),
+    /// Not a batch: topics are not deleted.
+    Undeletable,
 }
 
 /// A partition's batches and its end.
@@ -90,6 +95,9 @@ impl Broker {
         let mut out = Vec::new();
         match header.api {
             ApiKey::Produce => frame(&mut out, header, &self.produce(&decoded(header, body).unwrap(), body)).unwrap(),
+            ApiKey::DeleteTopics if matches!(self.fault, Fault::Undeletable) => {
+                frame(&mut out, header, &refused(&decoded(header, body).unwrap())).unwrap();
+            }
             ApiKey::Fetch => self.fetch(&mut out, header, &decoded(header, body).unwrap()),
             _ => control::answer(&mut out, shared, header, body).unwrap(),
         }
@@ -207,6 +215,17 @@ impl Log {
     }
 }
 
+/// The answer of a broker whose user may not delete topics.
+fn refused(request: &DeleteTopicsRequest) -> DeleteTopicsResponse {
+    let one = |topic: &DeleteTopicState| DeletableTopicResult {
+        name: topic.name.clone(),
+        error_code: ErrorCode::TOPIC_AUTHORIZATION_FAILED.0,
+        ..DeletableTopicResult::default()
+    };
+    let responses = request.topics.iter().map(one).collect();
+    DeleteTopicsResponse { responses, ..DeleteTopicsResponse::default() }
+}
+
 fn id_of(name: &str, id: Uuid) -> Uuid {
     if id.is_zero() { topic_id(name) } else { id }
 }
@@ -275,6 +294,18 @@ mod tests {
             read_merged(&done.folder.join(latency::FILE)).unwrap().into_iter().map(|it| it.0).collect();
         assert_eq!(tags, ["produce-1k.faulty.1.response", "produce-1k.faulty.1.service"]);
         assert!(!dir.join("data").exists(), "the data folder is removed");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_broker_that_deletes_no_topic_ends_the_run_with_its_words_and_its_rows_are_kept() {
+        let (outcome, dir) = bench("faulty-undeletable", Fault::Undeletable);
+        let done = outcome.unwrap();
+        let told = done.end.as_ref().unwrap_err().to_string();
+        assert!(told.contains("faulty does not delete topic ringlog-bench-"), "{told}");
+        assert!(told.contains("TOPIC_AUTHORIZATION_FAILED"), "{told}");
+        let kept = rows::read(&done.folder.join(rows::FILE)).unwrap();
+        assert!(kept.len() == 2 && kept.iter().all(|it| it.is_measured()), "{kept:?}");
         std::fs::remove_dir_all(dir).unwrap();
     }
 

@@ -13,7 +13,8 @@ use super::verdict::{BenchError, Done, io};
 use super::{story, targets};
 use crate::host::{HostFacts, PathFacts, facts, memory};
 use crate::load::signals::Stop;
-use crate::results::{RunFolder, manifest};
+use crate::results::manifest::{self, Manifest};
+use crate::results::{Row, RunFolder};
 use crate::run::kafka::KafkaExecutor;
 use crate::run::rows::Common;
 use crate::run::{Cell, End, Plan, Run, summary};
@@ -53,36 +54,54 @@ pub(crate) fn measure(options: &Options) -> Result<Done, BenchError> {
     let common = common(&host, &storage, &seats, &running);
     let mut manifest = story::manifest(&plan, host, storage, &seats, &running, began);
     manifest.warnings.clone_from(&warnings);
-    let (folder, mut keeper, kept) = open(options, &manifest, clock)?;
-
-    let mut executor = KafkaExecutor::new(places, seats.client, data.path.clone(), stop, run_id);
-    let run = Run::new(&plan, &common, &mut executor, (&mut keeper, &mut progress), kept);
+    let Opened { folder, mut keeper, rows, manifest, since } = open(options, manifest, clock)?;
+    let logs = data.path.clone();
+    let mut executor = KafkaExecutor::new(places, seats.client, logs, (stop, run_id, since));
+    let run = Run::new(&plan, &common, &mut executor, (&mut keeper, &mut progress), rows);
     let (rows, end) = run.run();
     progress.finish();
+    let mut warnings = manifest.warnings.clone();
     warnings.extend(summary::warnings(&rows, story::meaning));
     let ended = jiff::Timestamp::now().to_string();
-    manifest::replace(&folder, &manifest::Manifest { ended, warnings: warnings.clone(), ..manifest })?;
+    // A full disk may refuse this too: the rows are there, and the end says what happened.
+    let kept = manifest::replace(&folder, &Manifest { ended, warnings: warnings.clone(), ..manifest });
+    let end = end.and(kept.map_err(End::from));
     let done = Done { summaries: summary::summaries(&rows), warnings, folder: folder.path().to_owned(), rows, end };
     Ok(done)
 }
 
-/// The folder of a new run, or of the one that is gone on with, and its rows.
-fn open(
-    options: &Options,
-    manifest: &manifest::Manifest,
-    began: SystemTime,
-) -> Result<(RunFolder, Keeper, Vec<crate::results::Row>), BenchError> {
-    if let Some(path) = &options.resume {
-        let folder = RunFolder::open(path)?;
-        let (keeper, rows) = Keeper::resume(&folder)?;
-        errln!("{} rows are there already", rows.len());
-        return Ok((folder, keeper, rows));
+/// A run's folder and what is there already.
+struct Opened {
+    folder: RunFolder,
+    keeper: Keeper,
+    rows: Vec<Row>,
+    manifest: Manifest,
+    /// How long ago the run began.
+    since: Duration,
+}
+
+/// The folder of a new run, or of the one that is gone on with.
+fn open(options: &Options, manifest: Manifest, began: SystemTime) -> Result<Opened, BenchError> {
+    let Some(path) = &options.resume else {
+        let date = manifest.began.get(..10).unwrap_or("undated");
+        let folder = RunFolder::create(&options.results, date, &manifest.hardware, &manifest.target)?;
+        manifest::replace(&folder, &manifest)?;
+        let keeper = Keeper::create(&folder, began)?;
+        return Ok(Opened { folder, keeper, rows: Vec::new(), manifest, since: Duration::ZERO });
+    };
+    let folder = RunFolder::open(path)?;
+    let mut kept = manifest::read(&folder.path().join(manifest::FILE))?;
+    if kept.target != manifest.target || kept.workloads != manifest.workloads {
+        let path = path.clone();
+        return Err(BenchError::Resume { path, kept: kept.target, asked: manifest.target });
     }
-    let date = manifest.began.get(..10).unwrap_or("undated");
-    let folder = RunFolder::create(&options.results, date, &manifest.hardware, &manifest.target)?;
-    manifest::replace(&folder, manifest)?;
-    let keeper = Keeper::create(&folder, began)?;
-    Ok((folder, keeper, Vec::new()))
+    let (keeper, rows) = Keeper::resume(&folder)?;
+    errln!("{} rows are there already", rows.len());
+    kept.warnings.push(format!("stopped, and gone on with at {}", manifest.began));
+    let first: Option<jiff::Timestamp> = kept.began.parse().ok();
+    let now = jiff::Timestamp::try_from(began).ok();
+    let since = first.zip(now).and_then(|(first, now)| Duration::try_from(now.duration_since(first)).ok());
+    Ok(Opened { folder, keeper, rows, manifest: kept, since: since.unwrap_or_default() })
 }
 
 fn plan_of(options: &Options) -> Result<Plan, BenchError> {

@@ -10,6 +10,7 @@ use crate::report::table;
 use crate::results::{ResultsError, Row};
 use crate::run::End;
 use crate::run::bottleneck::Bottleneck;
+use crate::run::ceiling::NOT_MEASURED;
 use crate::run::spread::Spread;
 use crate::run::summary::Summary;
 use crate::spec::workload::WorkloadError;
@@ -50,6 +51,18 @@ pub enum BenchError {
         what: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// `--resume` names a run of something else.
+    #[error(
+        "--resume {path}: that run is of {kept} with its workloads, this one of {asked}: give the options that it was started with"
+    )]
+    Resume {
+        /// Its folder.
+        path: PathBuf,
+        /// What it measured.
+        kept: String,
+        /// What was asked for now.
+        asked: String,
     },
     /// A broker did not start.
     #[error(transparent)]
@@ -139,10 +152,11 @@ fn explanations(summaries: &[Summary]) -> Vec<String> {
     }
     for summary in summaries {
         let name = format!("{} ({})", summary.workload, summary.target);
-        if !summary.ceiling_why.is_empty() {
+        if !["", NOT_MEASURED].contains(&summary.ceiling_why.as_str()) {
             lines.push(format!("{name}: no share of a ceiling: {}", summary.ceiling_why));
         }
         let end = match summary.rounds_end.as_str() {
+            _ if summary.rounds < 2 => continue,
             "time" => "the time was over before its interval was narrow enough (--time-max)",
             "most" => "there were the most rounds before its interval was narrow enough (--rounds-max)",
             _ => continue,
@@ -294,8 +308,8 @@ mod tests {
 
     #[test]
     fn the_text_names_the_bottleneck_the_ledger_the_folder_and_why_there_is_no_ceiling() {
-        let text = text(&done(vec![row(1)], Ok(())));
-        for part in ["the client used up its core", "70 records", "warning: a debug build", "results/x"] {
+        let text = text(&done(vec![row(1), row(2)], Ok(())));
+        for part in ["the broker may be faster", "140 records", "warning: a debug build", "results/x"] {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(text.contains("no share of a ceiling: null-receive limited by the client"), "{text}");
