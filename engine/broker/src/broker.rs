@@ -22,7 +22,7 @@ use crate::handlers::init_producer_id::{self, Stock};
 use crate::handlers::produce::PendingProduce;
 use crate::jobs::Jobs;
 use crate::limits::Budget;
-use crate::metadata::controller::{Call, Outcome as Decided};
+use crate::metadata::controller::{Call, Decided};
 use crate::metadata::image::{Image, Owner, ShardId, Topic};
 use crate::random::Random;
 use crate::replica::{News, PartitionKey, Settled, Ticket};

@@ -7,7 +7,7 @@ use ringlog_wire::ErrorCode;
 use crate::broker::{Broker, Caller};
 use crate::limits;
 use crate::mail::{Bus, Mail};
-use crate::metadata::controller::{Call, Outcome as Decided, Refusal};
+use crate::metadata::controller::{Call, Decided, Refusal};
 use crate::metadata::image::ShardId;
 
 /// The shard that the controller is on.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ringlog_storage::{Checkpointed, PartitionName};
 
 use crate::bus;
-use crate::metadata::controller::{Call, Outcome};
+use crate::metadata::controller::{Call, Decided};
 use crate::metadata::image::Image;
 
 /// A shard's seat at the bus.
@@ -23,7 +23,7 @@ pub(crate) enum Mail {
     /// To the controller: `call_id` comes back with the answer.
     Call { call_id: u64, call: Call },
     /// From the controller.
-    Answer { call_id: u64, outcome: Outcome },
+    Answer { call_id: u64, outcome: Decided },
     /// To shard 0: the folders of a shard are as the image of this version says.
     Settled { version: i64 },
     /// To shard 0: what the checkpoint files should say of the partitions of a shard.

@@ -20,7 +20,7 @@ use crate::folder::Folder;
 use crate::health::Failure;
 use crate::names::{Kind, LEADER_EPOCHS, NEXT_SEGMENT, PARTITION_METADATA, file_name};
 use crate::producers::Producers;
-use crate::sealed_files::Owner;
+use crate::sealed_files::Holder;
 use crate::segment::{Active, Sealed, View, open_sealed};
 use crate::upkeep::NextSegment;
 use crate::{Checkpointed, EpochEnd, LogConfig, Offsets, StorageError, checkpoint, snapshot};
@@ -59,7 +59,7 @@ pub struct Partition {
     pub(crate) folder: Folder,
     pub(crate) config: LogConfig,
     pub(crate) topic_id: Uuid,
-    pub(crate) owner: Owner,
+    pub(crate) holder: Holder,
     pub(crate) sealed: Vec<Sealed>,
     pub(crate) active: Active,
     pub(crate) next_segment: NextSegment,
@@ -119,7 +119,7 @@ impl Partition {
             folder,
             config,
             topic_id,
-            owner: Owner::new(),
+            holder: Holder::new(),
             sealed,
             next_segment: NextSegment::None,
             log_start_offset: first_offset,
@@ -257,7 +257,7 @@ impl Partition {
     }
 
     pub(crate) fn view_sealed(&self, sealed: Sealed) -> Result<View<'_>, StorageError> {
-        let open = open_sealed(&self.folder, self.owner, sealed, self.config.index_interval_bytes)?;
+        let open = open_sealed(&self.folder, self.holder, sealed, self.config.index_interval_bytes)?;
         Ok(View::Sealed(open, sealed.size))
     }
 
@@ -366,6 +366,6 @@ impl Partition {
 
 impl Drop for Partition {
     fn drop(&mut self) {
-        self.owner.forget();
+        self.holder.forget();
     }
 }

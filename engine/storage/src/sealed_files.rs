@@ -33,17 +33,17 @@ impl OpenSegment {
 
 /// A partition of this thread, for as long as it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Owner(u64);
+pub(crate) struct Holder(u64);
 
 thread_local! {
-    static NEXT_OWNER: Cell<u64> = const { Cell::new(0) };
+    static NEXT_HOLDER: Cell<u64> = const { Cell::new(0) };
     /// Most recently used last.
-    static OPEN: RefCell<Vec<(Owner, Rc<OpenSegment>)>> = const { RefCell::new(Vec::new()) };
+    static OPEN: RefCell<Vec<(Holder, Rc<OpenSegment>)>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Owner {
+impl Holder {
     pub(crate) fn new() -> Self {
-        NEXT_OWNER.with(|next| Self(next.replace(next.get() + 1)))
+        NEXT_HOLDER.with(|next| Self(next.replace(next.get() + 1)))
     }
 
     /// The open segment, or the one that `open` gives, kept from now on.
@@ -63,13 +63,13 @@ impl Owner {
 
     /// Closes everything of this partition (ranges that are being sent keep their file open).
     pub(crate) fn forget(self) {
-        let _ = OPEN.try_with(|open| open.borrow_mut().retain(|(owner, _)| *owner != self));
+        let _ = OPEN.try_with(|open| open.borrow_mut().retain(|(holder, _)| *holder != self));
     }
 
     fn take(self, base_offset: i64) -> Option<Rc<OpenSegment>> {
         OPEN.with(|open| {
             let mut open = open.borrow_mut();
-            let at = open.iter().position(|(owner, s)| *owner == self && s.base_offset == base_offset)?;
+            let at = open.iter().position(|(holder, s)| *holder == self && s.base_offset == base_offset)?;
             Some(open.remove(at).1)
         })
     }

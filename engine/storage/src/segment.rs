@@ -7,7 +7,7 @@ use ringlog_io::{File, Files, OpenMode};
 use crate::folder::Folder;
 use crate::index::{IndexBuilder, OffsetIndex, TimeIndex};
 use crate::names::{Kind, file_name};
-use crate::sealed_files::{OpenSegment, Owner};
+use crate::sealed_files::{Holder, OpenSegment};
 use crate::walk::{Check, Step, Walk};
 use crate::{LogConfig, StorageError};
 use ringlog_wire::batch::{BatchHeader, HEADER_LEN};
@@ -196,11 +196,11 @@ pub(crate) struct Sealed {
 /// Opens a sealed segment, and makes its indexes again where they do not fit the log.
 pub(crate) fn open_sealed(
     folder: &Folder,
-    owner: Owner,
+    holder: Holder,
     sealed: Sealed,
     interval_bytes: u32,
 ) -> Result<Rc<OpenSegment>, StorageError> {
-    owner.segment(sealed.base_offset, || {
+    holder.segment(sealed.base_offset, || {
         let (file, _) = folder.open_log(sealed.base_offset, OpenMode::Read)?;
         if let Some(opened) = map_indexes(folder, sealed, &file, interval_bytes)? {
             return Ok(opened);

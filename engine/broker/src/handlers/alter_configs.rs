@@ -10,7 +10,7 @@ use ringlog_wire::{ApiKey, EncodeError};
 use crate::broker::{Answer, Broker, Caller, Incoming, Outcome};
 use crate::handlers::Handler;
 use crate::metadata::controller::configs::{AlterConfigs, Altered, Change, Resource, Wish};
-use crate::metadata::controller::{Call, Outcome as Decided};
+use crate::metadata::controller::{Call, Decided};
 use crate::response::{Asked, Response};
 
 pub(crate) const ALTER: Handler = Handler::new(ApiKey::AlterConfigs, (0, 2), handle);

@@ -7,7 +7,7 @@ use ringlog_wire::{ApiKey, EncodeError};
 
 use crate::broker::{Broker, Caller, Incoming, Outcome};
 use crate::handlers::Handler;
-use crate::metadata::controller::{Call, Outcome as Decided, Refusal};
+use crate::metadata::controller::{Call, Decided, Refusal};
 use crate::response::{Asked, Response};
 
 pub(crate) const HANDLER: Handler = Handler::new(ApiKey::CreatePartitions, (0, 3), handle);

@@ -6,7 +6,7 @@ use ringlog_wire::messages::describe_cluster::{
 };
 
 use crate::handlers::metadata::CLUSTER_OPERATIONS;
-use crate::metadata::image::{Broker, Image};
+use crate::metadata::image::{Image, Node};
 
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
@@ -42,7 +42,7 @@ pub(crate) fn answer(request: &DescribeClusterRequest, image: &Image) -> Describ
     response
 }
 
-fn broker(broker: &Broker) -> DescribeClusterBroker {
+fn broker(broker: &Node) -> DescribeClusterBroker {
     DescribeClusterBroker {
         broker_id: broker.node.0,
         host: broker.host.clone(),

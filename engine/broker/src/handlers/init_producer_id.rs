@@ -10,7 +10,7 @@ use ringlog_wire::{ApiKey, ErrorCode};
 
 use super::Handler;
 use crate::broker::{Broker, Caller, Incoming, Outcome, ReplyTo};
-use crate::metadata::controller::{Call, Outcome as Decided};
+use crate::metadata::controller::{Call, Decided};
 use crate::response::{Asked, Response};
 
 pub(crate) const HANDLER: Handler = Handler::new(ApiKey::InitProducerId, (0, 5), handle);

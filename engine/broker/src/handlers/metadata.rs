@@ -47,7 +47,7 @@ pub(crate) fn answer(request: &MetadataRequest, version: i16, image: &Image, set
     Answer { response, create: looked.create }
 }
 
-fn broker(broker: &crate::metadata::image::Broker) -> MetadataResponseBroker {
+fn broker(broker: &crate::metadata::image::Node) -> MetadataResponseBroker {
     MetadataResponseBroker {
         node_id: broker.node.0,
         host: broker.host.clone(),

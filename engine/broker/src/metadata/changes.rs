@@ -22,7 +22,7 @@ use ringlog_io::File;
 use ringlog_storage::{Checkpointed, FlushJob, StorageError};
 use ringlog_wire::ErrorCode;
 
-use super::controller::{Call, Controller, Outcome, Proposal, Refusal};
+use super::controller::{Call, Controller, Decided, Proposal, Refusal};
 use super::ids::ShardId;
 use super::image::Image;
 use super::log::{Leading, MetadataLog};
@@ -34,7 +34,7 @@ pub(crate) type Asker = (ShardId, u64);
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) asker: Asker,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: Decided,
     /// Version of the image that it changed partitions in: it is true when every shard has them so.
     pub(crate) version: Option<i64>,
 }
@@ -172,7 +172,7 @@ impl Changes {
 
 fn refused(asker: Asker, reason: String) -> Answer {
     let refusal = Refusal::new(ErrorCode::KAFKA_STORAGE_ERROR, reason);
-    Answer { asker, outcome: Outcome::Failed(refusal), version: None }
+    Answer { asker, outcome: Decided::Failed(refusal), version: None }
 }
 
 #[cfg(test)]

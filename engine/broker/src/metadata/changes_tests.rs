@@ -24,7 +24,7 @@ struct Rig {
     calls: u64,
     wall_ms: i64,
     published: Arc<Image>,
-    answers: Vec<(u64, Outcome)>,
+    answers: Vec<(u64, Decided)>,
     _dir: LogDir,
 }
 
@@ -113,8 +113,8 @@ impl Rig {
         let outcome = told.next()?;
         assert!(told.next().is_none(), "call {call} was answered twice");
         Some(match outcome {
-            Outcome::Failed(refusal) => (refusal.code.0, refusal.message.clone()),
-            Outcome::CreateTopics(made) => {
+            Decided::Failed(refusal) => (refusal.code.0, refusal.message.clone()),
+            Decided::CreateTopics(made) => {
                 (made.topics[0].error_code, made.topics[0].error_message.clone().unwrap_or_default())
             }
             other => panic!("{other:?}"),

@@ -60,7 +60,7 @@ pub(crate) enum Call {
 
 /// What the controller answers.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Outcome {
+pub(crate) enum Decided {
     /// To [`Call::CreateTopics`].
     CreateTopics(CreateTopicsResponse),
     /// To [`Call::DeleteTopics`].
@@ -77,7 +77,7 @@ pub(crate) enum Outcome {
     Failed(Refusal),
 }
 
-impl Outcome {
+impl Decided {
     /// Why the controller did not answer what it was asked.
     pub(crate) fn refusal(&self) -> Refusal {
         match self {
@@ -96,7 +96,7 @@ pub(crate) struct Proposal {
     /// The change, to be written as one batch. Empty where nothing changes.
     pub(crate) records: Vec<MetadataRecord>,
     /// The answer, once the records are on the disk.
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: Decided,
     /// The cluster after the change.
     pub(crate) image: Arc<Image>,
 }
@@ -115,13 +115,13 @@ impl Controller {
     pub(crate) fn handle(&mut self, call: Call, random: &mut dyn FnMut() -> u64) -> Proposal {
         let mut draft = Draft::new(&self.image);
         let outcome = match call {
-            Call::CreateTopics(request) => Outcome::CreateTopics(self.create_topics(request, &mut draft, random)),
+            Call::CreateTopics(request) => Decided::CreateTopics(self.create_topics(request, &mut draft, random)),
             Call::DeleteTopics(request, version) => {
-                Outcome::DeleteTopics(delete::delete_topics(request, version, &self.settings, &mut draft))
+                Decided::DeleteTopics(delete::delete_topics(request, version, &self.settings, &mut draft))
             }
-            Call::AutoCreate(names) => Outcome::AutoCreate(self.auto_create(names, &mut draft, random)),
-            Call::CreatePartitions(request) => Outcome::CreatePartitions(self.create_partitions(request, &mut draft)),
-            Call::AlterConfigs(request) => Outcome::AlterConfigs(self.alter_configs(request, &mut draft)),
+            Call::AutoCreate(names) => Decided::AutoCreate(self.auto_create(names, &mut draft, random)),
+            Call::CreatePartitions(request) => Decided::CreatePartitions(self.create_partitions(request, &mut draft)),
+            Call::AlterConfigs(request) => Decided::AlterConfigs(self.alter_configs(request, &mut draft)),
             Call::ProducerIds(node) => allocate_producer_ids(node, &mut draft),
         };
         self.propose(draft, outcome)
@@ -138,7 +138,7 @@ impl Controller {
         self.image = image;
     }
 
-    fn propose(&self, draft: Draft, outcome: Outcome) -> Proposal {
+    fn propose(&self, draft: Draft, outcome: Decided) -> Proposal {
         if draft.records.is_empty() {
             return Proposal { records: draft.records, outcome, image: Arc::clone(&self.image) };
         }
@@ -168,10 +168,10 @@ impl Draft {
     }
 }
 
-fn allocate_producer_ids(node: NodeId, draft: &mut Draft) -> Outcome {
+fn allocate_producer_ids(node: NodeId, draft: &mut Draft) -> Decided {
     let first = draft.image.next_producer_id();
     let Some(next) = first.checked_add(PRODUCER_ID_BLOCK) else {
-        return Outcome::Failed(Refusal::new(ErrorCode::UNKNOWN_SERVER_ERROR, "There are no producer ids left."));
+        return Decided::Failed(Refusal::new(ErrorCode::UNKNOWN_SERVER_ERROR, "There are no producer ids left."));
     };
     let broker_epoch = draft.image.broker(node.0).map_or(-1, |broker| broker.epoch);
     draft.push(ProducerIdsRecord {
@@ -180,7 +180,7 @@ fn allocate_producer_ids(node: NodeId, draft: &mut Draft) -> Outcome {
         next_producer_id: next,
         ..ProducerIdsRecord::default()
     });
-    Outcome::ProducerIds(first..next)
+    Decided::ProducerIds(first..next)
 }
 
 /// A new topic's or incarnation's id.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ringlog_wire::Uuid;
 use ringlog_wire::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 
-use super::controller::{Call, Controller, Outcome, Proposal, Start};
+use super::controller::{Call, Controller, Decided, Proposal, Start};
 use super::image::Image;
 use crate::settings::Settings;
 
@@ -70,10 +70,10 @@ pub(crate) fn create(controller: &mut Controller, topics: Vec<CreatableTopic>) -
 /// The answer of a proposal, as name and error.
 pub(crate) fn errors(proposal: &Proposal) -> Vec<(String, i16)> {
     match &proposal.outcome {
-        Outcome::CreateTopics(response) => {
+        Decided::CreateTopics(response) => {
             response.topics.iter().map(|topic| (topic.name.clone(), topic.error_code)).collect()
         }
-        Outcome::DeleteTopics(response) => {
+        Decided::DeleteTopics(response) => {
             response.responses.iter().map(|topic| (topic.name.clone().unwrap_or_default(), topic.error_code)).collect()
         }
         other => panic!("{other:?}"),

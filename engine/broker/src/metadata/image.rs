@@ -67,7 +67,7 @@ pub(crate) enum Owner {
 
 /// A registered broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Broker {
+pub(crate) struct Node {
     /// Its node id.
     pub(crate) node: NodeId,
     /// Its registration's epoch: the offset of the record.
@@ -144,7 +144,7 @@ pub(crate) struct Image {
     here: Here,
     cluster_id: Arc<str>,
     version: i64,
-    brokers: BTreeMap<NodeId, Arc<Broker>>,
+    brokers: BTreeMap<NodeId, Arc<Node>>,
     topics: BTreeMap<Arc<str>, Arc<Topic>>,
     names: BTreeMap<Uuid, Arc<str>>,
     configs: BTreeMap<(i8, String), Arc<Overrides>>,
@@ -249,17 +249,17 @@ impl Image {
 
     /// A registered broker.
     #[must_use]
-    pub(crate) fn broker(&self, node: i32) -> Option<&Broker> {
+    pub(crate) fn broker(&self, node: i32) -> Option<&Node> {
         self.brokers.get(&NodeId(node)).map(Arc::as_ref)
     }
 
     /// All registered brokers, fenced ones too.
-    pub(crate) fn brokers(&self) -> impl Iterator<Item = &Broker> {
+    pub(crate) fn brokers(&self) -> impl Iterator<Item = &Node> {
         self.brokers.values().map(Arc::as_ref)
     }
 
     /// Brokers that take clients.
-    pub(crate) fn live_brokers(&self) -> impl Iterator<Item = &Broker> {
+    pub(crate) fn live_brokers(&self) -> impl Iterator<Item = &Node> {
         self.brokers().filter(|broker| !broker.fenced)
     }
 

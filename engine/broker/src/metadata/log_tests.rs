@@ -7,7 +7,7 @@ use ringlog_wire::batch::Batches;
 
 use super::read::READ_BYTES;
 use super::*;
-use crate::metadata::controller::{Call, Outcome};
+use crate::metadata::controller::{Call, Decided};
 use crate::metadata::fixtures::{create, decide, numbers, topic};
 use crate::metadata::ids::{NodeId, ShardId};
 use crate::metadata::image::Owner;
@@ -142,7 +142,7 @@ fn what_was_written_is_there_after_each_kind_of_stop() {
         leading.log.append(&proposal.records, WALL_MS).unwrap();
         let block = decide(&mut leading.controller, Call::ProducerIds(NodeId(2)));
         leading.log.append(&block.records, WALL_MS).unwrap();
-        assert_eq!(block.outcome, Outcome::ProducerIds(0..1000));
+        assert_eq!(block.outcome, Decided::ProducerIds(0..1000));
         assert_eq!(block.image.version() + 1, leading.log.end_offset());
         if clean {
             let checkpointed = leading.log.close().unwrap();

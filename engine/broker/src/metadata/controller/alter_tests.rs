@@ -29,7 +29,7 @@ fn grow(
 ) -> (usize, Vec<(i16, String)>) {
     let request = CreatePartitionsRequest { topics, validate_only, ..Default::default() };
     let proposal = decide(controller, Call::CreatePartitions(request));
-    let Outcome::CreatePartitions(response) = proposal.outcome else { panic!() };
+    let Decided::CreatePartitions(response) = proposal.outcome else { panic!() };
     let told = response.results.into_iter().map(|one| (one.error_code, one.error_message.unwrap_or_default()));
     (proposal.records.len(), told.collect())
 }
@@ -88,7 +88,7 @@ fn alter(
 ) -> (usize, Vec<(i16, String)>) {
     let call = Call::AlterConfigs(AlterConfigs { wishes, validate_only });
     let proposal = decide(controller, call);
-    let Outcome::AlterConfigs(altered) = proposal.outcome else { panic!() };
+    let Decided::AlterConfigs(altered) = proposal.outcome else { panic!() };
     let told = altered.into_iter().map(|(_, code, message)| (code.0, message.unwrap_or_default()));
     (proposal.records.len(), told.collect())
 }

@@ -12,7 +12,7 @@ use ringlog_wire::records::metadata::{
 use super::super::ids::{NodeId, ShardId};
 use super::super::image::{FEATURES, Image, METADATA_VERSION};
 use super::rehome::rehome;
-use super::{Controller, Draft, Outcome, Proposal, random_id};
+use super::{Controller, Decided, Draft, Proposal, random_id};
 use crate::settings::Settings;
 
 /// What is known when the controller begins.
@@ -74,7 +74,7 @@ impl Controller {
         image.set_version(start.end_offset - 1);
         let image = Arc::new(image);
         let controller = Self { settings: start.settings, image, directory_id: start.directory_id, rotation };
-        let proposal = controller.propose(draft, Outcome::AutoCreate(Vec::new()));
+        let proposal = controller.propose(draft, Decided::AutoCreate(Vec::new()));
         Ok((controller, proposal))
     }
 }

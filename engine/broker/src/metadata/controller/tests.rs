@@ -28,7 +28,7 @@ fn refused(topic: CreatableTopic) -> (i16, String) {
     create(&mut controller, vec![self::topic("taken", 1, &[]), self::topic("under_score", 1, &[])]);
     let proposal = create(&mut controller, vec![topic]);
     assert_eq!(proposal.records, []);
-    let Outcome::CreateTopics(response) = proposal.outcome else { panic!() };
+    let Decided::CreateTopics(response) = proposal.outcome else { panic!() };
     let result = &response.topics[0];
     assert_eq!((result.num_partitions, result.replication_factor), (-1, -1));
     (result.error_code, result.error_message.clone().unwrap())
@@ -94,7 +94,7 @@ fn a_topic_is_its_record_its_settings_and_its_partitions() {
     let proposal = create(&mut controller, vec![topic("t", 2, &[("retention.ms", "5"), ("flush.messages", "1")])]);
     let names: Vec<_> = proposal.records.iter().map(MetadataRecord::name).collect();
     assert_eq!(names, ["TopicRecord", "ConfigRecord", "ConfigRecord", "PartitionRecord", "PartitionRecord"]);
-    let Outcome::CreateTopics(response) = &proposal.outcome else { panic!() };
+    let Decided::CreateTopics(response) = &proposal.outcome else { panic!() };
     let result = &response.topics[0];
     assert_eq!((result.num_partitions, result.replication_factor, result.error_code), (2, 1, 0));
     assert_eq!(result.error_message, None);
@@ -139,7 +139,7 @@ fn colocated_replicas_are_a_rehearsal_in_which_only_the_leader_is_in_sync() {
     assert_eq!((&partition.replicas, &partition.isr), (&vec![NodeId(2), NodeId(1)], &vec![NodeId(2)]));
     assert_eq!(partition.directories.len(), 2);
     let three = create(&mut controller, vec![CreatableTopic { replication_factor: 3, ..topic("u", 1, &[]) }]);
-    let Outcome::CreateTopics(response) = three.outcome else { panic!() };
+    let Decided::CreateTopics(response) = three.outcome else { panic!() };
     assert_eq!(
         response.topics[0].error_message.as_deref(),
         Some(
@@ -154,7 +154,7 @@ fn automatic_topics_have_the_brokers_defaults_and_the_coordinators_its_own() {
     let mut controller = start(Settings::of(&[("num.partitions", "3"), ("offsets.topic.num.partitions", "5")]), None).0;
     let names = ["t", "t", "__consumer_offsets", "a b"].map(str::to_owned).to_vec();
     let proposal = decide(&mut controller, Call::AutoCreate(names));
-    let Outcome::AutoCreate(created) = &proposal.outcome else { panic!() };
+    let Decided::AutoCreate(created) = &proposal.outcome else { panic!() };
     let codes: Vec<_> = created.iter().map(|(_, code)| code.0).collect();
     assert_eq!(codes, [0, 0, 0, 17]);
     let count = |name: &str| proposal.image.topic(name).unwrap().partitions.len();
@@ -203,7 +203,7 @@ fn deletion_can_be_switched_off() {
 fn producer_ids_are_given_out_in_blocks() {
     let mut controller = controller();
     let blocks: Vec<_> = (0..2).map(|_| decide(&mut controller, Call::ProducerIds(NodeId(2))).outcome).collect();
-    assert_eq!(blocks, [Outcome::ProducerIds(0..1000), Outcome::ProducerIds(1000..2000)]);
+    assert_eq!(blocks, [Decided::ProducerIds(0..1000), Decided::ProducerIds(1000..2000)]);
     assert_eq!(controller.image().next_producer_id(), 2000);
 }
 

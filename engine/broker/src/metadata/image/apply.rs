@@ -9,7 +9,7 @@ use ringlog_wire::records::metadata::{
     PartitionRecord, RegisterBrokerRecord,
 };
 
-use super::{Broker, Image, NodeId, Partition, RESOURCE_TOPIC, Topic};
+use super::{Image, Node, NodeId, Partition, RESOURCE_TOPIC, Topic};
 use crate::settings::topic_config::Overrides;
 
 /// A record that does not fit what came before it.
@@ -76,7 +76,7 @@ impl Image {
     fn register_broker(&mut self, record: &RegisterBrokerRecord) {
         let endpoint = record.end_points.iter().find(|endpoint| endpoint.security_protocol == 0);
         let node = NodeId(record.broker_id);
-        let broker = Broker {
+        let broker = Node {
             node,
             epoch: record.broker_epoch,
             incarnation_id: record.incarnation_id,
