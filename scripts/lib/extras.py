@@ -69,7 +69,8 @@ def run(report, target, binary, version):
         try:
             broker.start()
             ctx = Context(report, broker, binary, folder, label)
-            for name, function in CHECKS + extras_run.CHECKS + (extras_ledger.TRANSACTION_CHECKS if has_transactions(broker) else []):
+            in_transactions = extras_ledger.TRANSACTION_CHECKS + extras_run.TRANSACTION_CHECKS
+            for name, function in CHECKS + extras_run.CHECKS + (in_transactions if has_transactions(broker) else []):
                 ctx.check(name, function)
         finally:
             broker.kill()
