@@ -9,7 +9,7 @@
 //! An answer that tells of partitions is held back until it is true on every shard: who was told that a topic is there can
 //! use it anywhere.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -36,6 +36,10 @@ pub(crate) struct Desk {
     /// Checkpoint files that are to be replaced, one after the other.
     writing: VecDeque<Job>,
     is_writing: bool,
+    /// Shards that have not opened every log that the last run left.
+    unread: BTreeSet<ShardId>,
+    /// It was noted that all were opened.
+    is_recovered: bool,
     changes: Changes,
     /// The version of the image up to which each shard has its folders so.
     settled: Vec<i64>,
@@ -66,6 +70,8 @@ impl Desk {
             written: BTreeMap::new(),
             writing: VecDeque::new(),
             is_writing: false,
+            unread: (0..ports.len()).map(ShardId).collect(),
+            is_recovered: false,
             settled: vec![-1; ports.len()],
             held: Vec::new(),
             newest: Arc::new(Newest::new(Arc::clone(&leading.image))),
@@ -117,16 +123,14 @@ impl Desk {
         }
     }
 
-    /// A shard has its folders as the image of this version says.
-    pub(crate) fn take_settled(&mut self, from: ShardId, version: i64) {
+    /// A shard has its folders as the image of this version says, and may have opened every log that the last run left.
+    pub(crate) fn take_settled(&mut self, from: ShardId, version: i64, has_read_all: bool) {
         if let Some(settled) = self.settled.get_mut(from.0) {
             *settled = version.max(*settled);
         }
-    }
-
-    /// The log directory.
-    pub(crate) fn dir(&self) -> &LogDir {
-        &self.dir
+        if has_read_all {
+            self.unread.remove(&from);
+        }
     }
 
     /// A shard says how far its partitions are: the checkpoint files are written when that is news.
@@ -139,9 +143,14 @@ impl Desk {
         std::mem::take(&mut self.removals)
     }
 
-    /// The next checkpoint file to be replaced, where one is due and none is under way.
+    /// The next checkpoint file to be replaced, where one is due and none is under way. Before the first of them stands the
+    /// note that every log was checked.
     pub(crate) fn checkpoint_due(&mut self) -> Option<Job> {
         if self.writing.is_empty() && self.checkpoints.len() == self.shards() {
+            if !self.is_recovered && self.unread.is_empty() {
+                self.writing.push_back(self.dir.recovered());
+                self.is_recovered = true;
+            }
             let mut all: BTreeMap<_, _> = std::mem::take(&mut self.checkpoints).into_values().flatten().collect();
             all.insert(log::name(), log::checkpointed(self.changes.flushed_offset()));
             if all != self.written {
@@ -158,6 +167,7 @@ impl Desk {
         if !is_well {
             self.writing.clear();
             self.written.clear();
+            self.is_recovered = false;
         }
     }
 

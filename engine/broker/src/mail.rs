@@ -24,8 +24,9 @@ pub(crate) enum Mail {
     Call { call_id: u64, call: Call },
     /// From the controller.
     Answer { call_id: u64, outcome: Decided },
-    /// To shard 0: the folders of a shard are as the image of this version says.
-    Settled { version: i64 },
+    /// To shard 0: the folders of a shard are as the image of this version says, and whether it has opened every log that
+    /// the last run left.
+    Settled { version: i64, has_read_all: bool },
     /// To shard 0: what the checkpoint files should say of the partitions of a shard.
     Checkpoints { partitions: BTreeMap<PartitionName, Checkpointed> },
     /// Finish what is under way, close the partitions, end the thread.

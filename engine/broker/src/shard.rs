@@ -51,8 +51,8 @@ pub(crate) struct Shard {
     desk: Option<Desk>,
     newest: Arc<Newest>,
     image_seen: u64,
-    /// The version of the image up to which the folders here are as it says.
-    settled_version: i64,
+    /// What shard 0 was told of the folders here: see [`Mail::Settled`].
+    told_settled: (i64, bool),
     stopping: bool,
     /// Shards that are still to be told so.
     stop_others: Vec<ShardId>,
@@ -72,7 +72,7 @@ impl Shard {
             desk,
             newest,
             image_seen: 0,
-            settled_version: -1,
+            told_settled: (-1, false),
             stopping: false,
             stop_others: Vec::new(),
         }
@@ -256,12 +256,13 @@ impl Shard {
 
     /// Tells shard 0 when the folders here are as the image says: what was asked for there is true now.
     fn tell_settled(&mut self) {
-        let version = self.broker.image.version();
-        if version > self.settled_version
-            && self.broker.upkeep.is_settled()
-            && self.bus.send(CONTROLLER, Mail::Settled { version }).is_ok()
-        {
-            self.settled_version = version;
+        let settled = (self.broker.image.version(), self.broker.upkeep.has_read_all());
+        if settled == self.told_settled || !self.broker.upkeep.is_settled() {
+            return;
+        }
+        let (version, has_read_all) = settled;
+        if self.bus.send(CONTROLLER, Mail::Settled { version, has_read_all }).is_ok() {
+            self.told_settled = settled;
         }
     }
 
@@ -288,9 +289,9 @@ impl Shard {
                 }
             }
             Mail::Answer { call_id, outcome } => self.calls.answered(&mut self.broker, call_id, outcome),
-            Mail::Settled { version } => {
+            Mail::Settled { version, has_read_all } => {
                 if let Some(desk) = &mut self.desk {
-                    desk.take_settled(from, version);
+                    desk.take_settled(from, version, has_read_all);
                 }
             }
             Mail::Checkpoints { partitions } => {

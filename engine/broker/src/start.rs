@@ -316,10 +316,6 @@ impl Context {
         if !matches!(self.wait.recv(), Ok(Go::Serve)) {
             return Ok(());
         }
-        if let Some(desk) = &desk {
-            // Every shard is ready: from here on a kill leaves only unfinished tails.
-            desk.dir().recovered().map_err(|error| error.to_string())?;
-        }
         let shard = Shard::new(broker, front, Bus::new(ShardId(self.shard), addresses), desk, loaded.newest);
         let mut event_loop = EventLoop::new(driver, listener, settings.socket_options(), shard);
         let served = event_loop.run().map_err(|error| format!("shard {}: {error}", self.shard));

@@ -135,10 +135,11 @@ impl LogDir {
         self.startup
     }
 
-    /// Notes the boot: from now on a kill leaves only unfinished tails. Call when every partition was opened; before
-    /// that, a kill must lead to the same check again.
-    pub fn recovered(&self) -> Result<(), StorageError> {
-        note_boot(&*self.files, &self.path, &self.boot_id)
+    /// What notes the boot: from then on a kill leaves only unfinished tails. To be done when every partition was opened;
+    /// before that, a kill must lead to the same check again.
+    #[must_use]
+    pub fn recovered(&self) -> Job {
+        Job::Replace { path: self.path.join(BOOT_NOTE), bytes: self.boot_id.clone().into_bytes() }
     }
 
     /// The partition folders that are there, sorted.

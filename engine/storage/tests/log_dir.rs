@@ -40,7 +40,7 @@ fn the_note_of_the_last_stop_decides_how_to_start() {
     assert_eq!(first.startup(), Startup::NewBoot, "a new folder: nothing is known");
     drop(first);
     assert_eq!(open(&files, &options()).unwrap().startup(), Startup::NewBoot, "killed before it had recovered");
-    open(&files, &options()).unwrap().recovered().unwrap();
+    open(&files, &options()).unwrap().recovered().perform(&*files).unwrap();
     assert_eq!(open(&files, &options()).unwrap().startup(), Startup::SameBoot);
     open(&files, &options()).unwrap().close_clean(&BTreeMap::new()).unwrap();
     assert!(files.exists(Path::new("/log/.kafka_cleanshutdown")));
