@@ -75,6 +75,7 @@ impl Flush {
         self.entries_made += before.entries_made;
         self.entries_synced += before.entries_made;
         self.under_way = before.under_way;
+        self.waiting_since_ms = before.waiting_since_ms;
         if before.flushed.offset > self.flushed.offset {
             self.flushed = before.flushed;
         }

@@ -7,7 +7,7 @@
 //!
 //! Invariant: what was refused is not in the log that comes back, and what was appended is.
 
-use crate::{AppendError, Known, Partition, Startup, StorageError, suspect};
+use crate::{AppendError, Known, LogConfig, Partition, Startup, StorageError, suspect};
 
 /// The shortest time between two tries to come back: while the disk stays full, most appends are refused without one.
 const RETRY_MS: i64 = 200;
@@ -80,19 +80,22 @@ impl Partition {
         }
     }
 
-    /// Cuts off what was refused, and reads the folder again. Waits for the disk.
+    /// Cuts off what was refused, and reads the folder again. What was flushed and shown stays so, and no more is: a shard
+    /// that waited for a flush here would serve nobody.
     fn reopen(&mut self, wall_ms: i64) -> Result<(), StorageError> {
         self.cut_to_size()?;
+        let config = LogConfig { flush_messages: i64::MAX, ..self.config.clone() };
         let known = Known { topic_id: self.topic_id, startup: Startup::SameBoot, checkpointed: self.checkpointed() };
-        let (files, dir) = (self.folder.files.clone(), self.folder.dir.clone());
-        let (mut again, _) = Self::open_at(&files, &dir, self.config.clone(), known, wall_ms)?;
+        let (mut again, _) = Self::open_claimed(self.folder.clone(), config, known, wall_ms)?;
         if again.end_offset != self.end_offset {
             let reason = format!("ends at {}, not at {}: restart the broker", again.end_offset, self.end_offset);
-            return Err(StorageError::corrupt(&dir, reason));
+            return Err(StorageError::corrupt(&self.folder.dir, reason));
         }
         again.log_start_offset = self.log_start_offset;
         again.back_at_ms = wall_ms;
+        (again.config, again.visible) = (self.config.clone(), self.visible);
         again.flush.carry_on(&self.flush);
+        again.show();
         *self = again;
         Ok(())
     }

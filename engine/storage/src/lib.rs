@@ -24,6 +24,7 @@ mod aborted;
 mod append;
 mod checkpoint;
 mod claim;
+mod cold;
 mod config;
 mod epochs;
 mod error;
@@ -48,6 +49,7 @@ mod types;
 mod upkeep;
 mod walk;
 
+pub use cold::{Found, Lookup};
 pub use config::LogConfig;
 pub use error::{AppendError, ReadError, StorageError};
 pub use flush::FlushJob;

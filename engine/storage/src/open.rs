@@ -55,7 +55,10 @@ impl Partition {
         let found = check_claim(&folder, known.topic_id)?;
         let topic_id = if found.is_zero() { known.topic_id } else { found };
         let known = Known { topic_id, checkpointed: known.checkpointed.of_topic(topic_id), ..known };
-        let opened = Self::open_claimed(folder.clone(), config, known, wall_ms);
+        let opened = Self::open_claimed(folder.clone(), config, known, wall_ms).map(|(mut partition, report)| {
+            partition.show();
+            (partition, report)
+        });
         if let Err(error) = &opened
             && error.is_final()
         {
@@ -64,7 +67,8 @@ impl Partition {
         opened
     }
 
-    fn open_claimed(
+    /// Opens a folder that is this topic's. Readers are shown nothing yet.
+    pub(crate) fn open_claimed(
         folder: Folder,
         config: LogConfig,
         known: Known,
@@ -126,7 +130,6 @@ impl Partition {
         if suspect {
             suspect::forget(&self.folder)?;
         }
-        self.show();
         Ok(())
     }
 

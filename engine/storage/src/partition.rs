@@ -14,6 +14,7 @@ use ringlog_io::Files;
 
 use crate::aborted::Aborted;
 use crate::append::Pending;
+use crate::cold::Lookups;
 use crate::epochs::Epochs;
 use crate::flush::Flush;
 use crate::folder::Folder;
@@ -76,6 +77,7 @@ pub struct Partition {
     /// When it came back from a failure the last time.
     pub(crate) back_at_ms: i64,
     pub(crate) recent: VecDeque<Recent>,
+    pub(crate) lookups: Lookups,
     pub(crate) pending: Vec<Pending>,
     pub(crate) snapshotted: Snapshotted,
     pub(crate) appended_bytes: u64,
@@ -133,6 +135,7 @@ impl Partition {
             failure: None,
             back_at_ms: i64::MIN,
             recent: VecDeque::new(),
+            lookups: Lookups::default(),
             pending: Vec::new(),
             snapshotted: Snapshotted { offset: -1, log_bytes: 0 },
             appended_bytes: 0,
@@ -249,11 +252,19 @@ impl Partition {
 
     /// The segment that holds `offset`, or the last one before it.
     pub(crate) fn view(&self, offset: i64) -> Result<View<'_>, StorageError> {
+        match self.sealed_with(offset) {
+            Some(sealed) => self.view_sealed(sealed),
+            None => Ok(View::Active(&self.active)),
+        }
+    }
+
+    /// The sealed segment that holds `offset`, or the last one before it; `None` where the active one does.
+    pub(crate) fn sealed_with(&self, offset: i64) -> Option<Sealed> {
         if offset >= self.active.base_offset {
-            return Ok(View::Active(&self.active));
+            return None;
         }
         let i = self.sealed.partition_point(|segment| segment.base_offset <= offset).saturating_sub(1);
-        self.view_sealed(self.sealed[i])
+        self.sealed.get(i).copied()
     }
 
     pub(crate) fn view_sealed(&self, sealed: Sealed) -> Result<View<'_>, StorageError> {

@@ -79,6 +79,11 @@ impl Partition {
         Some(Located { position: found.position, len: found.len })
     }
 
+    /// Whether the place of `offset` is known without a call.
+    pub(crate) fn is_recent(&self, offset: i64) -> bool {
+        offset >= self.active.base_offset && self.locate_recent(offset).is_some()
+    }
+
     fn range(&self, view: &View<'_>, located: Located, limit: Spot, max_bytes: usize, min_one_batch: bool) -> LogRange {
         let visible_end = if limit.base_offset == view.base_offset() { limit.position } else { view.size() };
         let visible = usize::try_from(visible_end.saturating_sub(located.position)).unwrap_or(usize::MAX);

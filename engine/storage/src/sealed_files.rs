@@ -61,6 +61,11 @@ impl Holder {
         Ok(opened)
     }
 
+    /// Whether a segment is open.
+    pub(crate) fn is_open(self, base_offset: i64) -> bool {
+        OPEN.with(|open| open.borrow().iter().any(|(owner, s)| *owner == self && s.base_offset == base_offset))
+    }
+
     /// Closes everything of this partition (ranges that are being sent keep their file open).
     pub(crate) fn forget(self) {
         let _ = OPEN.try_with(|open| open.borrow_mut().retain(|(holder, _)| *holder != self));

@@ -6,10 +6,10 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use ringlog_io::Files;
 use ringlog_io::sim::SimFiles;
+use ringlog_io::{Files, Job};
 use ringlog_storage::{
-    AbortedTransaction, AppendError, Isolation, LogConfig, Origin, Partition, ReadError, Startup, StorageError,
+    AbortedTransaction, AppendError, Found, Isolation, LogConfig, Origin, Partition, ReadError, Startup, StorageError,
 };
 use ringlog_wire::Uuid;
 use ringlog_wire::batch::BatchBuilder;
@@ -371,4 +371,44 @@ fn bytes_that_are_not_what_was_validated_are_refused() {
     assert_eq!(partition.append(&[new], 0, WALL_MS)[0].as_ref().unwrap_err().error_code().name(), "CORRUPT_MESSAGE");
     assert_eq!(append(&mut partition, &long).unwrap_err().error_code().name(), "RECORD_LIST_TOO_LARGE");
     assert_eq!(partition.end_offset(), 0);
+}
+
+/// Runs the jobs that a read asks for; gives them beside what it found.
+fn read_beside(files: &Rc<dyn Files>, partition: &mut Partition, offset: i64) -> (Vec<Job>, ringlog_storage::LogRange) {
+    let mut jobs = Vec::new();
+    loop {
+        match partition.read_ready(offset, 1, true, Isolation::ReadUncommitted).unwrap() {
+            Found::Range(range) => return (jobs, range),
+            Found::Later(Some((lookup, job))) => {
+                let again = partition.read_ready(offset, 1, true, Isolation::ReadUncommitted).unwrap();
+                assert!(matches!(again, Found::Later(None)), "one job for all who ask");
+                job.perform(&**files).unwrap();
+                partition.lookup_loaded(lookup);
+                jobs.push(job);
+            }
+            Found::Later(None) => panic!("nothing is under way"),
+        }
+    }
+}
+
+#[test]
+fn a_lookup_of_what_is_not_cached_is_a_job_first_and_then_the_same_range() {
+    let (sim, files, _, mut partition) = create(&small_segments());
+    for i in 0..100 {
+        append(&mut partition, &batch(1000 + i, &[b"value"])).unwrap();
+    }
+    assert!(partition.segment_count() > 2);
+    for is_cached in [true, false] {
+        sim.set_resident(is_cached);
+        for offset in 0..100 {
+            let (jobs, range) = read_beside(&files, &mut partition, offset);
+            let inline = partition.read(offset, 1, true, Isolation::ReadUncommitted).unwrap();
+            assert_eq!((range.position, range.len), (inline.position, inline.len), "{offset}");
+            assert!(jobs.len() <= 2 && (is_cached || offset < 90 || jobs.is_empty()), "{offset}: {jobs:?}");
+            assert!(jobs.iter().all(|job| matches!(job, Job::Load { .. })));
+        }
+    }
+    let (jobs, range) = read_beside(&files, &mut partition, 100);
+    assert_eq!((jobs.len(), range.len), (0, 0), "nothing is there to be looked up");
+    assert!(partition.read_ready(101, 1, true, Isolation::ReadUncommitted).is_err());
 }

@@ -1,0 +1,128 @@
+//! Lookups that would wait for the disk: which bytes they need, read beside the shard's thread first.
+//!
+//! ```text
+//!   offset --> segment: not open?            --> Load: its indexes, and the log's end that they are checked against
+//!          --> index: position, not cached?  --> Load: the headers from there on
+//!          --> found without waiting
+//! ```
+//!
+//! What was loaded once is looked at, whatever the page cache says then: where the kernel cannot tell what it holds, a lookup
+//! ends all the same.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use ringlog_io::{File, Job, Residency};
+
+use crate::names::{Kind, file_name};
+use crate::segment::Sealed;
+use crate::{Isolation, LogRange, Partition, ReadError, StorageError};
+
+/// Bytes of the log's end that opening a segment looks at: headers after the last index entry.
+const TAIL_BYTES: u64 = 1 << 20;
+/// Bytes of the log that a lookup reads first, and those that are loaded: the headers up to the next index entries.
+const LOOKUP_BYTES: u64 = 8 << 10;
+const LOADED_BYTES: u64 = 64 << 10;
+/// Lookups that are remembered; where there are more at once, some of them wait for the disk.
+const LOOKUPS_MAX: usize = 64;
+
+/// What a read finds without waiting for the disk.
+#[derive(Debug)]
+pub enum Found {
+    /// The bytes, or nothing where nothing is visible.
+    Range(LogRange),
+    /// Read again when the job is done and [`Partition::lookup_loaded`] was told; `None` where one is under way already.
+    Later(Option<(Lookup, Job)>),
+}
+
+/// A place that is looked up: a segment, and a position in it (none: the segment is to be opened).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lookup {
+    base_offset: i64,
+    position: Option<u64>,
+}
+
+/// The lookups of a partition that are not over, and whether their bytes were loaded.
+#[derive(Debug, Default)]
+pub(crate) struct Lookups(RefCell<BTreeMap<Lookup, bool>>);
+
+impl Lookups {
+    /// The lookup may go on; otherwise what it has to wait for.
+    fn admit(&self, lookup: Lookup, job: impl FnOnce() -> Job) -> Result<(), Option<(Lookup, Job)>> {
+        let mut lookups = self.0.borrow_mut();
+        match lookups.get(&lookup) {
+            Some(true) => {
+                lookups.remove(&lookup);
+                Ok(())
+            }
+            Some(false) => Err(None),
+            None if lookups.len() >= LOOKUPS_MAX => Ok(()),
+            None => {
+                lookups.insert(lookup, false);
+                Err(Some((lookup, job())))
+            }
+        }
+    }
+}
+
+impl Partition {
+    /// As [`Partition::read`], without waiting for the disk.
+    pub fn read_ready(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        min_one_batch: bool,
+        isolation: Isolation,
+    ) -> Result<Found, ReadError> {
+        let is_there = self.log_start_offset <= offset && offset < self.end_offset;
+        match if is_there { self.look_up(offset)? } else { Ok(()) } {
+            Ok(()) => self.read(offset, max_bytes, min_one_batch, isolation).map(Found::Range),
+            Err(later) => Ok(Found::Later(later)),
+        }
+    }
+
+    /// A lookup's job ended, well or not: the next read tells what is wrong.
+    pub fn lookup_loaded(&mut self, lookup: Lookup) {
+        if let Some(is_loaded) = self.lookups.0.borrow_mut().get_mut(&lookup) {
+            *is_loaded = true;
+        }
+    }
+
+    fn look_up(&self, offset: i64) -> Result<Result<(), Option<(Lookup, Job)>>, StorageError> {
+        if self.is_recent(offset) {
+            return Ok(Ok(()));
+        }
+        let sealed = self.sealed_with(offset);
+        if let Some(sealed) = sealed
+            && !self.owner.is_open(sealed.base_offset)
+        {
+            let lookup = Lookup { base_offset: sealed.base_offset, position: None };
+            return Ok(self.lookups.admit(lookup, || self.opening(sealed)));
+        }
+        let view = self.view(offset)?;
+        let (base_offset, position) = (view.base_offset(), view.offsets().position_before(offset));
+        if self.is_cached(view.file(), position, view.size()) {
+            return Ok(Ok(()));
+        }
+        let lookup = Lookup { base_offset, position: Some(position) };
+        let log = self.folder.path(&file_name(base_offset, Kind::Log));
+        Ok(self.lookups.admit(lookup, || Job::Load { ranges: vec![(log, position, LOADED_BYTES)] }))
+    }
+
+    fn is_cached(&self, file: &File, position: u64, size: u64) -> bool {
+        let len = LOOKUP_BYTES.min(size.saturating_sub(position));
+        self.folder.files.residency(file, position, len) == Residency::Whole
+    }
+
+    fn opening(&self, sealed: Sealed) -> Job {
+        let path = |kind| -> PathBuf { self.folder.path(&file_name(sealed.base_offset, kind)) };
+        let tail = sealed.size.saturating_sub(TAIL_BYTES);
+        let ranges = vec![
+            (path(Kind::Index), 0, u64::MAX),
+            (path(Kind::TimeIndex), 0, u64::MAX),
+            (path(Kind::Log), tail, TAIL_BYTES),
+        ];
+        Job::Load { ranges }
+    }
+}
