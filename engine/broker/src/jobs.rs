@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | write-back of a log | a partition that grew | nothing follows: the kernel's throttling is farther off |
 //! | the next segment | a partition whose segment is nearly full | the partition rolls into it |
+//! | what a lookup needs | a fetch of what is not in the page cache | fetches that read there look again |
 //! | removing a folder | a partition that was deleted | nothing follows: a start removes what was left |
 //! | the checkpoint files | shard 0's desk | the desk asks for the next file |
 
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use ringlog_io::{File, Job, Token};
-use ringlog_storage::Writeback;
+use ringlog_storage::{Lookup, Writeback};
 
 use crate::broker::Broker;
 use crate::replica::PartitionKey;
@@ -24,6 +25,7 @@ use crate::tokens;
 pub(crate) enum Purpose {
     Writeback(PartitionKey),
     NextSegment(PartitionKey),
+    Lookup(PartitionKey, Lookup),
     Removal,
     Checkpoint,
 }
@@ -93,6 +95,14 @@ pub(crate) fn next_segment_made(broker: &mut Broker, key: PartitionKey, result: 
     // Of a partition that is gone nothing is left: the file lies in a folder that goes.
     if let Some(place) = broker.replicas.find(key) {
         broker.replicas.at_mut(place).next_segment_made(result);
+    }
+}
+
+/// What a lookup needs is in the page cache, or could not be read: then the lookup says what is wrong.
+pub(crate) fn loaded(broker: &mut Broker, key: PartitionKey, lookup: Lookup) {
+    if let Some(place) = broker.replicas.find(key) {
+        broker.replicas.at_mut(place).lookup_loaded(lookup);
+        broker.fetches.disturb(key);
     }
 }
 

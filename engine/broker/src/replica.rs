@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use ringlog_io::{File, Job, Slice};
 use ringlog_storage::{
-    Appended, FlushJob, LogConfig, NewBatch, Origin, Partition, PartitionName, StorageError, Writeback,
+    Appended, FlushJob, LogConfig, Lookup, NewBatch, Origin, Partition, PartitionName, StorageError, Writeback,
 };
 use ringlog_wire::batch::{Rules, Validated};
 use ringlog_wire::{ErrorCode, Uuid};
@@ -189,6 +189,11 @@ impl Replica {
     /// The job that makes the next segment's file ended.
     pub(crate) fn next_segment_made(&mut self, result: io::Result<Option<File>>) {
         self.log.next_segment_made(result);
+    }
+
+    /// The job that a lookup waited for ended.
+    pub(crate) fn lookup_loaded(&mut self, lookup: Lookup) {
+        self.log.lookup_loaded(lookup);
     }
 
     /// Puts what recovery needs into small files.

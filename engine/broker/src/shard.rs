@@ -231,6 +231,7 @@ impl Shard {
         let Some(ended) = self.broker.jobs.ended(token, result) else { return };
         match ended.purpose {
             Purpose::NextSegment(key) => jobs::next_segment_made(&mut self.broker, key, ended.result),
+            Purpose::Lookup(key, lookup) => jobs::loaded(&mut self.broker, key, lookup),
             Purpose::Checkpoint => {
                 if let Some(desk) = &mut self.desk {
                     desk.checkpoint_written(ended.result.is_ok());

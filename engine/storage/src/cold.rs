@@ -27,15 +27,6 @@ const LOADED_BYTES: u64 = 64 << 10;
 /// Lookups that are remembered; where there are more at once, some of them wait for the disk.
 const LOOKUPS_MAX: usize = 64;
 
-/// What a read finds without waiting for the disk.
-#[derive(Debug)]
-pub enum Found {
-    /// The bytes, or nothing where nothing is visible.
-    Range(LogRange),
-    /// Read again when the job is done and [`Partition::lookup_loaded`] was told; `None` where one is under way already.
-    Later(Option<(Lookup, Job)>),
-}
-
 /// A place that is looked up: a segment, and a position in it (none: the segment is to be opened).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lookup {
@@ -51,6 +42,10 @@ impl Lookups {
     /// The lookup may go on; otherwise what it has to wait for.
     fn admit(&self, lookup: Lookup, job: impl FnOnce() -> Job) -> Result<(), Option<(Lookup, Job)>> {
         let mut lookups = self.0.borrow_mut();
+        if lookups.len() >= LOOKUPS_MAX {
+            // Those whose bytes were found in the cache afterwards did not come back here.
+            lookups.retain(|_, is_loaded| !*is_loaded);
+        }
         match lookups.get(&lookup) {
             Some(true) => {
                 lookups.remove(&lookup);
@@ -67,18 +62,19 @@ impl Lookups {
 }
 
 impl Partition {
-    /// As [`Partition::read`], without waiting for the disk.
+    /// As [`Partition::read`], without waiting for the disk: where the lookup would have to, nothing is found for now. Read
+    /// again when the job was done and [`Partition::lookup_loaded`] told. Of all who ask meanwhile one gets the job.
     pub fn read_ready(
         &self,
         offset: i64,
         max_bytes: usize,
         min_one_batch: bool,
         isolation: Isolation,
-    ) -> Result<Found, ReadError> {
+    ) -> Result<(LogRange, Option<(Lookup, Job)>), ReadError> {
         let is_there = self.log_start_offset <= offset && offset < self.end_offset;
         match if is_there { self.look_up(offset)? } else { Ok(()) } {
-            Ok(()) => self.read(offset, max_bytes, min_one_batch, isolation).map(Found::Range),
-            Err(later) => Ok(Found::Later(later)),
+            Ok(()) => Ok((self.read(offset, max_bytes, min_one_batch, isolation)?, None)),
+            Err(job) => Ok((self.nothing_at(offset), job)),
         }
     }
 
@@ -95,7 +91,7 @@ impl Partition {
         }
         let sealed = self.sealed_with(offset);
         if let Some(sealed) = sealed
-            && !self.owner.is_open(sealed.base_offset)
+            && !self.holder.is_open(sealed.base_offset)
         {
             let lookup = Lookup { base_offset: sealed.base_offset, position: None };
             return Ok(self.lookups.admit(lookup, || self.opening(sealed)));

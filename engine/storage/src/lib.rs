@@ -49,7 +49,7 @@ mod types;
 mod upkeep;
 mod walk;
 
-pub use cold::{Found, Lookup};
+pub use cold::Lookup;
 pub use config::LogConfig;
 pub use error::{AppendError, ReadError, StorageError};
 pub use flush::FlushJob;

@@ -38,7 +38,7 @@ impl Partition {
         }
     }
 
-    fn nothing_at(&self, offset: i64) -> LogRange {
+    pub(crate) fn nothing_at(&self, offset: i64) -> LogRange {
         let (file, position) = (self.active.file.clone(), self.active.size);
         LogRange { file, position, len: 0, visible_len: 0, goes_on: false, upper_bound_offset: offset }
     }

@@ -63,7 +63,7 @@ impl Holder {
 
     /// Whether a segment is open.
     pub(crate) fn is_open(self, base_offset: i64) -> bool {
-        OPEN.with(|open| open.borrow().iter().any(|(owner, s)| *owner == self && s.base_offset == base_offset))
+        OPEN.with(|open| open.borrow().iter().any(|(holder, s)| *holder == self && s.base_offset == base_offset))
     }
 
     /// Closes everything of this partition (ranges that are being sent keep their file open).

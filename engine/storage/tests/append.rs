@@ -9,7 +9,8 @@ use std::rc::Rc;
 use ringlog_io::sim::SimFiles;
 use ringlog_io::{Files, Job};
 use ringlog_storage::{
-    AbortedTransaction, AppendError, Found, Isolation, LogConfig, Origin, Partition, ReadError, Startup, StorageError,
+    AbortedTransaction, AppendError, Isolation, LogConfig, LogRange, Origin, Partition, ReadError, Startup,
+    StorageError,
 };
 use ringlog_wire::Uuid;
 use ringlog_wire::batch::BatchBuilder;
@@ -374,20 +375,16 @@ fn bytes_that_are_not_what_was_validated_are_refused() {
 }
 
 /// Runs the jobs that a read asks for; gives them beside what it found.
-fn read_beside(files: &Rc<dyn Files>, partition: &mut Partition, offset: i64) -> (Vec<Job>, ringlog_storage::LogRange) {
+fn read_beside(files: &Rc<dyn Files>, partition: &mut Partition, offset: i64) -> (Vec<Job>, LogRange) {
     let mut jobs = Vec::new();
     loop {
-        match partition.read_ready(offset, 1, true, Isolation::ReadUncommitted).unwrap() {
-            Found::Range(range) => return (jobs, range),
-            Found::Later(Some((lookup, job))) => {
-                let again = partition.read_ready(offset, 1, true, Isolation::ReadUncommitted).unwrap();
-                assert!(matches!(again, Found::Later(None)), "one job for all who ask");
-                job.perform(&**files).unwrap();
-                partition.lookup_loaded(lookup);
-                jobs.push(job);
-            }
-            Found::Later(None) => panic!("nothing is under way"),
-        }
+        let (range, job) = partition.read_ready(offset, 1, true, Isolation::ReadUncommitted).unwrap();
+        let Some((lookup, job)) = job else { return (jobs, range) };
+        let (again, none) = partition.read_ready(offset, 1, true, Isolation::ReadUncommitted).unwrap();
+        assert!((range.len, again.len) == (0, 0) && none.is_none(), "one job for all who ask");
+        job.perform(&**files).unwrap();
+        partition.lookup_loaded(lookup);
+        jobs.push(job);
     }
 }
 

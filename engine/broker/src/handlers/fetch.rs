@@ -4,8 +4,8 @@
 //! `partition_max_bytes` of one partition, but the first batch of the first partition that has one always goes out whole,
 //! however large. Sessions (KIP-227) are in `fetch_session`. Versions: 12 current leader, 13 topic ids, 16 endpoints.
 
-use ringlog_io::Nanos;
-use ringlog_storage::{Isolation, LogRange, ReadError};
+use ringlog_io::{Job, Nanos};
+use ringlog_storage::{Isolation, LogRange, Lookup, ReadError};
 use ringlog_wire::messages::fetch::{
     AbortedTransaction, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
     PartitionData,
@@ -16,6 +16,7 @@ use crate::broker::{Broker, Incoming, NotHere, Outcome, ReplyTo};
 use crate::connection::Refused;
 use crate::fetch_session::{FetchContext, FetchTarget};
 use crate::handlers::Handler;
+use crate::jobs::Purpose;
 use crate::limits;
 use crate::replica::PartitionKey;
 use crate::replicas::Place;
@@ -41,6 +42,13 @@ struct Answer {
     range: Option<LogRange>,
 }
 
+/// What one partition shows.
+struct Seen {
+    data: PartitionData,
+    range: LogRange,
+    cold: Option<(PartitionKey, Lookup, Job)>,
+}
+
 /// What all partitions have to say.
 #[derive(Default)]
 struct Answers {
@@ -55,6 +63,8 @@ struct Answers {
     has_error: bool,
     /// A partition has more in a later segment: its range grows no more.
     is_behind: bool,
+    /// What has to be read from the disk before these partitions can be looked at.
+    cold: Vec<(PartitionKey, Lookup, Job)>,
 }
 
 fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
@@ -70,7 +80,7 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
             return Response::of(incoming.asked, &body).into();
         }
     };
-    let answers = look(broker, &fetch);
+    let answers = look_and_ask(broker, &fetch);
     if max_wait_ms == 0 || answers.are_enough(&fetch) || broker.fetches.len() >= limits::WAITING_FETCHES {
         return respond(broker, fetch, answers).map_or_else(Outcome::Refuse, Outcome::Reply);
     }
@@ -117,7 +127,7 @@ fn wait(broker: &mut Broker, id: ReplyTo, fetch: WaitingFetch, answers: &Answers
 /// Looks again at a fetch that waited: more is visible, its time is over, or something happened to a partition.
 pub(crate) fn look_again(broker: &mut Broker, id: ReplyTo, waited: Wait<WaitingFetch>) {
     let Wait { fetch, deadline, .. } = waited;
-    let answers = look(broker, &fetch);
+    let answers = look_and_ask(broker, &fetch);
     if answers.are_enough(&fetch) || deadline <= broker.now {
         let result = respond(broker, fetch, answers);
         broker.replies.push((id, result));
@@ -139,12 +149,24 @@ fn locate(broker: &Broker, target: &FetchTarget<'_>) -> Result<(PartitionKey, Pl
     Ok((key, broker.place(topic, target.partition)?))
 }
 
+/// Looks, and has loaded what could not be looked at: the fetch is told when that is done, as when more is visible.
+fn look_and_ask(broker: &mut Broker, fetch: &WaitingFetch) -> Answers {
+    let mut found = look(broker, fetch);
+    for (key, lookup, job) in found.cold.drain(..) {
+        broker.jobs.run(Purpose::Lookup(key, lookup), job);
+    }
+    found
+}
+
 fn look(broker: &Broker, fetch: &WaitingFetch) -> Answers {
     let mut found = Answers { answers: Vec::with_capacity(fetch.context.len()), ..Default::default() };
     for target in fetch.context.targets() {
         let room = fetch.max_bytes.saturating_sub(found.bytes);
         match read(broker, &target, fetch.isolation, room, found.bytes == 0) {
-            Ok((data, range)) => found.add(&target, data, range),
+            Ok(Seen { data, range, cold }) => {
+                found.add(&target, data, range);
+                found.cold.extend(cold);
+            }
             Err(not_here) => found.add_refused(&target, not_here),
         }
     }
@@ -193,13 +215,13 @@ fn read(
     isolation: Isolation,
     room: usize,
     whole_first_batch: bool,
-) -> Result<(PartitionData, LogRange), NotHere> {
-    let (_, place) = locate(broker, target)?;
+) -> Result<Seen, NotHere> {
+    let (key, place) = locate(broker, target)?;
     broker.check_epoch(place, target.current_leader_epoch)?;
     let log = broker.replicas.at(place).log();
     let max_bytes = room.min(usize::try_from(target.max_bytes).unwrap_or(0));
-    let range =
-        log.read(target.fetch_offset, max_bytes, whole_first_batch, isolation).map_err(|error| match error {
+    let (range, job) =
+        log.read_ready(target.fetch_offset, max_bytes, whole_first_batch, isolation).map_err(|error| match error {
             ReadError::OffsetOutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
             error => {
                 tracing::error!(topic = target.topic, partition = target.partition, %error, "read failed");
@@ -219,7 +241,7 @@ fn read(
         records: Records::Outside(range.len),
         ..Default::default()
     };
-    Ok((data, range))
+    Ok(Seen { data, range, cold: job.map(|(lookup, job)| (key, lookup, job)) })
 }
 
 fn aborted(

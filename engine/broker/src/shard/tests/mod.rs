@@ -2,6 +2,9 @@
 
 mod rig;
 
+use std::path::Path;
+
+use ringlog_io::Files;
 use ringlog_wire::ErrorCode;
 use ringlog_wire::messages::fetch::{FetchRequest, FetchTopic};
 use ringlog_wire::messages::offset_commit::{
@@ -320,4 +323,71 @@ fn a_client_that_reads_slowly_or_waits_for_its_answer_is_not_silent() {
         rig.stall(reader, false);
     }
     assert!(!rig.is_closed(reader) && !rig.is_closed(waiter));
+}
+
+// --- jobs beside the thread ------------------------------------------------------------------------------------------
+
+/// On the old code the lookup read the disk on the shard's thread.
+#[test]
+fn a_fetch_of_what_is_not_cached_waits_for_its_job_while_others_are_served() {
+    let mut rig = Rig::new(&[]);
+    let (reader, other, writer) = (rig.connect(), rig.connect(), rig.connect());
+    rig.create_topic(writer, "t", 1, &[]);
+    for _ in 0..100 {
+        rig.send(writer, &[produce("t", 0, 1, 100)]);
+    }
+    rig.files.set_resident(false);
+    rig.holds_jobs = true;
+    for client in [reader, other] {
+        rig.send(client, &[frame(FETCH_VERSION, &fetch("t", 0..1, 0, 1))]);
+        assert!(rig.answer::<FetchRequest>(client, FETCH_VERSION).is_none());
+    }
+    rig.send(writer, &[produce("t", 0, 1, 100)]);
+    assert_eq!(rig.answer::<ProduceRequest>(writer, PRODUCE_VERSION).map(|answer| produced(&answer)), Some((0, 0)));
+    rig.holds_jobs = false;
+    assert_eq!(rig.end_jobs(), 1, "one for both");
+    for client in [reader, other] {
+        let answer = rig.answer::<FetchRequest>(client, FETCH_VERSION).expect("looked again");
+        assert!(fetched_bytes(&answer) > 100 * 100);
+    }
+    assert_eq!(waits(&rig), (0, 0));
+}
+
+#[test]
+fn a_fetch_whose_job_takes_too_long_is_answered_when_its_time_is_over() {
+    let mut rig = Rig::new(&[]);
+    let (reader, writer) = (rig.connect(), rig.connect());
+    rig.create_topic(writer, "t", 1, &[]);
+    for _ in 0..100 {
+        rig.send(writer, &[produce("t", 0, 1, 100)]);
+    }
+    rig.files.set_resident(false);
+    rig.holds_jobs = true;
+    rig.send(reader, &[frame(FETCH_VERSION, &fetch("t", 0..1, 0, 1))]);
+    rig.pass_ms(1000);
+    let answer = rig.answer::<FetchRequest>(reader, FETCH_VERSION).expect("its time is over");
+    assert_eq!(fetched_bytes(&answer), 0);
+    rig.holds_jobs = false;
+    rig.end_jobs();
+    let answer = rig.ask(reader, FETCH_VERSION, &fetch("t", 0..1, 0, 1));
+    assert!(fetched_bytes(&answer) > 0, "what was loaded is there for the next");
+}
+
+/// On the old code the shard's thread removed the files.
+#[test]
+fn a_deleted_topic_is_gone_before_its_files_are() {
+    let mut rig = Rig::new(&[]);
+    let (admin, client) = (rig.connect(), rig.connect());
+    rig.create_topic(client, "t", 1, &[]);
+    rig.holds_jobs = true;
+    rig.send(admin, &[frame(3, &delete("t"))]);
+    let folders = |rig: &Rig| {
+        let entries = rig.files.list(Path::new("/log")).unwrap();
+        entries.into_iter().map(|entry| entry.name).filter(|name| name.starts_with("t-0")).collect::<Vec<_>>()
+    };
+    assert!(folders(&rig)[0].ends_with("-delete"), "{:?}", folders(&rig));
+    rig.create_topic(client, "t", 1, &[]);
+    rig.holds_jobs = false;
+    rig.end_jobs();
+    assert_eq!(folders(&rig), ["t-0"]);
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ringlog_io::sim::{SimFiles, World};
-use ringlog_io::{Buf, Buffers, Clock, Driver, Event, Files, Nanos, Socket, Token};
+use ringlog_io::{Buf, Buffers, Clock, Driver, Event, Files, Job, Nanos, Socket, Token};
 use ringlog_storage::{LogDir, LogDirOptions, Startup};
 use ringlog_wire::batch::BatchBuilder;
 use ringlog_wire::codec::{Reader, Writer};
@@ -71,6 +71,9 @@ pub(super) struct Rig {
     /// Syncs wait for [`Rig::end_syncs`].
     pub(super) holds_syncs: bool,
     held_syncs: Vec<(Token, ringlog_io::File)>,
+    /// Jobs wait for [`Rig::end_jobs`].
+    pub(super) holds_jobs: bool,
+    held_jobs: Vec<(Token, Job)>,
     /// What wakes the shard is this driver's.
     _driver: Box<dyn Driver>,
     peers: Vec<Peer>,
@@ -114,6 +117,8 @@ impl Rig {
             receive_pool: Buffers::new(1 << 20),
             holds_syncs: false,
             held_syncs: Vec::new(),
+            holds_jobs: false,
+            held_jobs: Vec::new(),
             _driver: driver,
             peers: Vec::new(),
             came: Came::default(),
@@ -268,6 +273,7 @@ impl Rig {
             Submission::StartWriteback { token, .. } => {
                 self.came.events.push(Event::JobDone { token, result: Ok(None) })
             }
+            Submission::Run { job, token } if self.holds_jobs => self.held_jobs.push((token, job)),
             Submission::Run { job, token } => {
                 let result = job.perform(&*self.files);
                 self.came.events.push(Event::JobDone { token, result });
@@ -290,6 +296,18 @@ impl Rig {
             self.came.events.push(Event::Synced { token, result });
         }
         self.run();
+    }
+
+    /// The jobs that were held are done. Gives how many.
+    pub(super) fn end_jobs(&mut self) -> usize {
+        let jobs = std::mem::take(&mut self.held_jobs);
+        let count = jobs.len();
+        for (token, job) in jobs {
+            let result = job.perform(&*self.files);
+            self.came.events.push(Event::JobDone { token, result });
+        }
+        self.run();
+        count
     }
 
     // --- requests ----------------------------------------------------------------------------------------------------
