@@ -72,7 +72,7 @@ pub(crate) struct Limits {
 impl Limits {
     pub(crate) fn of(config: &ProducerConfig) -> Self {
         Self {
-            // KafkaProducer: 0 is no batching, which is a batch for each record.
+            // KafkaProducer: 0 is no batching, and taken as 1.
             batch_size: config.batch_size.max(1),
             linger_ns: nanos(config.linger),
             buffer_memory: config.buffer_memory,
