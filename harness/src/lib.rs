@@ -1,4 +1,4 @@
-//! The measuring instrument: every verb but `broker`.
+//! The measuring instrument: every verb but `broker` and `sim`.
 
 // Their macros panic where a stream takes no more: see `out`.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
@@ -27,6 +27,7 @@ pub mod yardstick;
 const VERBS: &str = "usage: ringlog VERB [OPTIONS]
 
   broker          serves the Kafka protocol
+  sim             runs the whole broker from a seed, with everything that can go wrong
   bench           starts a broker, measures it beside the machine's ceiling, keeps the numbers
   producer-perf   kafka-producer-perf-test, with its options and output
   consumer-perf   kafka-consumer-perf-test, with its options and output

@@ -46,6 +46,11 @@ impl Acks {
         settled.extend(self.waiting.drain(..).map(refused));
     }
 
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether nobody waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()

@@ -47,6 +47,11 @@ impl Calls {
         }
     }
 
+    /// How many wait for an answer.
+    pub(crate) fn len(&self) -> usize {
+        self.callers.len()
+    }
+
     /// The controller answered.
     pub(crate) fn answered(&mut self, broker: &mut Broker, call_id: u64, decided: Decided) {
         if let Some(caller) = self.callers.remove(&call_id) {

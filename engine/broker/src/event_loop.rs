@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use ringlog_io::{Driver, Listener, SocketOptions};
+use ringlog_io::{Driver, Listener, Nanos, SocketOptions};
 
 use crate::shard::Shard;
 use crate::submission::Came;
@@ -17,7 +17,7 @@ const TURNS_PER_WAIT: usize = 4;
 pub(crate) struct EventLoop {
     driver: Box<dyn Driver>,
     listener: Listener,
-    shard: Shard,
+    pub(crate) shard: Shard,
     came: Came,
 }
 
@@ -67,12 +67,14 @@ impl EventLoop {
         self.shard
     }
 
+    /// When a step is due, whatever comes.
+    pub(crate) fn next_deadline(&self) -> Option<Nanos> {
+        if self.came.has_answers() { Some(self.driver.now()) } else { self.shard.next_deadline() }
+    }
+
     /// How long there is nothing to do unless something comes.
     fn patience(&self) -> Option<Duration> {
-        if self.came.has_answers() {
-            return Some(Duration::ZERO);
-        }
-        let first = self.shard.next_deadline()?;
+        let first = self.next_deadline()?;
         Some(Duration::from_nanos(first.0.saturating_sub(self.driver.read().0)))
     }
 

@@ -58,6 +58,11 @@ impl Flushes {
         self.under_way.insert(number, (key, job));
     }
 
+    /// How many are under way.
+    pub(crate) fn len(&self) -> usize {
+        self.under_way.len()
+    }
+
     /// The time of [`Timer::Flushes`] has come.
     pub(crate) fn look_again(&mut self, broker: &mut Broker) {
         broker.news.changed.extend(std::mem::take(&mut self.later));

@@ -79,6 +79,11 @@ impl Front {
         }
     }
 
+    /// How many connections are open.
+    pub(crate) fn len(&self) -> usize {
+        self.clients.len() - self.free.len()
+    }
+
     // --- arriving and leaving ----------------------------------------------------------------------------------------
 
     /// A connection arrived, or could not be accepted.
@@ -90,7 +95,7 @@ impl Front {
                 return;
             }
         };
-        let open = self.clients.len() - self.free.len();
+        let open = self.len();
         let limit = self.budget.connections;
         if open >= limit {
             tracing::warn!(%peer, limit, "a connection over the limit was closed (max.connections, descriptors or memory: see the start)");

@@ -11,6 +11,7 @@
 
 mod acks;
 mod apply_image;
+mod bring_up;
 mod broker;
 mod bus;
 mod calls;
@@ -33,12 +34,14 @@ mod replicas;
 mod response;
 mod settings;
 mod shard;
+mod sim;
 mod start;
 mod submission;
 mod timers;
 mod tokens;
 mod transfer;
 mod upkeep;
+mod vitals;
 mod waiting;
 
 use std::process::ExitCode;
@@ -48,13 +51,14 @@ use ringlog_io::{Files, OsFiles, process};
 use ringlog_storage::PartitionName;
 use tracing_subscriber::EnvFilter;
 
+pub use self::sim::main as simulate;
+use crate::bring_up::StartError;
 use crate::limits::{Budget, Means};
 use crate::settings::{Parsed, Settings};
-use crate::start::StartError;
 
 const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
-const SIGTERM: i32 = 15;
+pub(crate) const SIGTERM: i32 = 15;
 
 /// What ends the broker in order. SIGHUP does where it is not ignored: a broker under nohup(1) outlives its terminal, as
 /// one on a JVM does.

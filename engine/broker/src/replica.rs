@@ -21,6 +21,7 @@ use ringlog_wire::batch::{Rules, Validated};
 use ringlog_wire::{ErrorCode, Uuid};
 
 use crate::acks::Acks;
+use crate::vitals::ReplicaVitals;
 
 /// Which partition: its topic's id, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,6 +112,16 @@ impl Replica {
     /// The log, to look at.
     pub(crate) fn log(&self) -> &Partition {
         &self.log
+    }
+
+    /// Adds what is under way here.
+    pub(crate) fn count_into(&self, vitals: &mut ReplicaVitals) {
+        vitals.staged += self.staged.len();
+        vitals.unflushed += self.acks.len();
+        let offsets = [self.log.log_start_offset(), self.log.high_watermark(), self.log.end_offset()];
+        if !offsets.is_sorted() {
+            vitals.disordered = Some(format!("{}: log start, visible, end: {offsets:?}", self.name()));
+        }
     }
 
     #[cfg(test)]

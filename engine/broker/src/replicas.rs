@@ -16,6 +16,7 @@ use ringlog_wire::ErrorCode;
 use ringlog_wire::batch::Batches;
 
 use crate::replica::{News, PartitionKey, Replica, Role, Staged};
+use crate::vitals::ReplicaVitals;
 
 /// A partition's place in [`Replicas`]. Places of removed partitions are used again: keep it for a turn only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +114,13 @@ impl Replicas {
         for place in std::mem::take(&mut self.dirty) {
             self.at_mut(Place(place)).append_staged(wall_ms, news);
         }
+    }
+
+    /// What is under way at the partitions here.
+    pub(crate) fn vitals(&self) -> ReplicaVitals {
+        let mut vitals = ReplicaVitals::default();
+        self.places.iter().flatten().for_each(|replica| replica.count_into(&mut vitals));
+        vitals
     }
 
     /// A flush ended. A partition that is gone does not care.

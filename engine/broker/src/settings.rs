@@ -157,6 +157,22 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Settings out of `(key, value)` pairs, without a file and a command line.
+    pub(crate) fn of_pairs(pairs: &[(&str, &str)]) -> Result<Self, SettingsError> {
+        let entry = |(key, value): &(&str, &str)| Entry {
+            key: (*key).to_owned(),
+            value: (*value).to_owned(),
+            source: "code".to_owned(),
+        };
+        let entries: Vec<Entry> = pairs.iter().map(entry).collect();
+        Self::from_values(Values::check(&entries)?.0, "here")
+    }
+
+    /// Sets what topics have that do not say otherwise, whatever it may be: under the simulation limits are small.
+    pub(crate) fn set_topic_default(&mut self, name: &'static str, value: String) {
+        self.topic_defaults.insert(name, value);
+    }
+
     /// Settings out of `(key, value)` pairs, for tests.
     ///
     /// # Panics
@@ -164,13 +180,7 @@ impl Settings {
     #[cfg(test)]
     #[must_use]
     pub(crate) fn of(pairs: &[(&str, &str)]) -> Self {
-        let entry = |(key, value): &(&str, &str)| Entry {
-            key: (*key).to_owned(),
-            value: (*value).to_owned(),
-            source: "test".to_owned(),
-        };
-        let entries: Vec<Entry> = pairs.iter().map(entry).collect();
-        Self::from_values(Values::check(&entries).unwrap().0, "here").unwrap()
+        Self::of_pairs(pairs).unwrap()
     }
 
     /// What one value cannot know: sums that must fit, roles that must be there.

@@ -37,6 +37,7 @@ use crate::submission::{Came, Submission, Submissions};
 use crate::timers::Timer;
 use crate::tokens;
 use crate::upkeep;
+use crate::vitals::Vitals;
 
 /// Kafka's log.flush.offset.checkpoint.interval.ms.
 const CHECKPOINT_INTERVAL_NS: u64 = 60_000_000_000;
@@ -322,6 +323,20 @@ impl Shard {
         let (checkpoints, clean) = self.broker.replicas.close(&mut self.broker.news);
         self.broker.spread_news();
         (checkpoints, clean && self.broker.upkeep.has_read_all())
+    }
+
+    /// What is under way here, for who checks that it ends.
+    pub(crate) fn vitals(&self) -> Vitals {
+        let (fetches, watches) = self.broker.fetches.held();
+        Vitals {
+            connections: self.front.len(),
+            produces: self.broker.produces.len(),
+            fetches,
+            watches,
+            calls: self.calls.len(),
+            flushes: self.flushes.len(),
+            replicas: self.broker.replicas.vitals(),
+        }
     }
 
     /// Gives up the controller's desk, for its last words.

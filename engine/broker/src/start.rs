@@ -1,4 +1,4 @@
-//! How a broker comes up and goes down: shards are threads that meet at four points.
+//! How a broker comes up and goes down: shards are threads that meet at four points. What they do there: `bring_up`.
 //!
 //! ```text
 //!   main            shard 0                       shard 1..N
@@ -15,10 +15,8 @@
 //!    |                | clean-shutdown note           |
 //! ```
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -26,26 +24,16 @@ use std::time::Duration;
 
 use ringlog_io::driver::{self, DriverOptions};
 use ringlog_io::{Driver, Kind, Listener, host, threads};
-use ringlog_storage::{Checkpointed, LogDir, LogDirOptions, PartitionName, Startup};
-use ringlog_wire::Uuid;
 
-use crate::apply_image;
-use crate::broker::Broker;
+use crate::bring_up::{self, Closed, Loaded, StartError};
 use crate::controller_desk::Desk;
-use crate::event_loop::EventLoop;
-use crate::front::Front;
 use crate::limits::{self, Budget};
-use crate::mail::{Address, Bus, Newest};
-use crate::metadata::image::{Image, ShardId};
+use crate::mail::Address;
 use crate::settings::Settings;
-use crate::shard::Shard;
 
 /// How long an address that is in use is tried again, and how often.
 const LISTEN_WAIT: Duration = Duration::from_secs(3);
 const LISTEN_RETRIES: u32 = 150;
-
-/// What went wrong at start, in words for the operator.
-pub(crate) type StartError = String;
 
 /// A shard that has its port.
 struct Bound {
@@ -54,15 +42,6 @@ struct Bound {
     kind: Kind,
     fallback_reason: Option<String>,
     address: Address,
-}
-
-/// What every shard needs to load its partitions.
-#[derive(Clone)]
-struct Loaded {
-    newest: Arc<Newest>,
-    image: Arc<Image>,
-    startup: Startup,
-    checkpointed: Arc<BTreeMap<PartitionName, Checkpointed>>,
 }
 
 /// What main tells a shard.
@@ -79,9 +58,6 @@ enum Said {
     Ready,
     Failed(StartError),
 }
-
-/// The partitions that a shard closed, for the checkpoints.
-type Closed = (BTreeMap<PartitionName, Checkpointed>, bool);
 
 /// Runs the broker until a signal stops it.
 pub(crate) fn run(settings: Arc<Settings>, budget: Budget) -> Result<(), StartError> {
@@ -202,26 +178,23 @@ struct Context {
 
 impl Context {
     fn live(self) -> Result<(), StartError> {
-        let mut driver = self.open_driver()?;
-        let (listener, port) = self.bind(driver.as_mut())?;
-        let waker = driver.waker().map_err(|error| format!("a waker could not be made: {error}"))?;
-        let address = Address::new(self.settings.shards(), waker);
+        let mut bound = bring_up::bind(&self.settings, self.shard, self.open_driver()?, listen_patiently)?;
         self.say(Said::Bound(Bound {
             shard: self.shard,
-            port,
-            kind: driver.kind(),
-            fallback_reason: driver.fallback_reason().map(str::to_owned),
-            address,
+            port: bound.port,
+            kind: bound.driver.kind(),
+            fallback_reason: bound.driver.fallback_reason().map(str::to_owned),
+            address: bound.address.clone(),
         }))?;
         let mut lead = None;
         let loaded = loop {
             match self.wait.recv() {
-                Ok(Go::Lead { ports }) => lead = Some(self.lead(driver.as_mut(), &ports)?),
+                Ok(Go::Lead { ports }) => lead = Some(self.lead(&mut bound, &ports)?),
                 Ok(Go::Load { loaded, addresses }) => break (loaded, addresses),
                 Ok(Go::Serve) | Err(_) => return Ok(()),
             }
         };
-        self.serve(driver, listener, lead, loaded)
+        self.serve(bound, lead, loaded)
     }
 
     fn say(&self, said: Said) -> Result<(), StartError> {
@@ -245,112 +218,52 @@ impl Context {
         driver::open(options).map_err(|error| format!("the driver could not be opened: {error}"))
     }
 
-    fn bind(&self, driver: &mut dyn Driver) -> Result<(Listener, u16), StartError> {
-        let address: SocketAddr = self.settings.listen_address(self.shard).map_err(|error| error.to_string())?;
-        let listener = self.listen(driver, address).map_err(|error| {
-            format!("listeners: shard {} cannot listen on {address}: {error}; stop what listens there, or choose another port", self.shard)
-        })?;
-        let bound = driver.local_address(listener).map_err(|error| error.to_string())?;
-        Ok((listener, bound.port()))
-    }
-
-    /// Listens; an address in use is tried again for [`LISTEN_WAIT`]. A ring of a process that was killed goes on holding
-    /// its listening socket after the process was reaped: the kernel takes rings apart in a work queue of its own.
-    fn listen(&self, driver: &mut dyn Driver, address: SocketAddr) -> io::Result<Listener> {
-        for attempt in 0..LISTEN_RETRIES {
-            match driver.listen(address) {
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                    if attempt == 0 {
-                        tracing::warn!(shard = self.shard, %address, "in use; trying again for {LISTEN_WAIT:?}");
-                    }
-                    thread::sleep(LISTEN_WAIT / LISTEN_RETRIES);
-                }
-                other => return other,
-            }
-        }
-        driver.listen(address)
-    }
-
-    /// Shard 0: the folder's lock, the metadata log, the first image.
-    fn lead(&self, driver: &mut dyn Driver, ports: &[u16]) -> Result<Desk, StartError> {
-        let files = driver.files();
+    /// Shard 0: see [`bring_up::lead`].
+    fn lead(&self, bound: &mut bring_up::Bound, ports: &[u16]) -> Result<Desk, StartError> {
         let boot_id = host::boot_id().map_err(|error| error.to_string())?;
-        let options = LogDirOptions {
-            cluster_id: None,
-            new_cluster_id: random_uuid(driver).to_string(),
-            node_id: self.settings.node_id(),
-            new_directory_id: random_uuid(driver),
-            boot_id,
-        };
-        let dir = LogDir::open(&files, self.settings.log_dir(), &options).map_err(|error| error.to_string())?;
-        let mut checkpointed = BTreeMap::new();
-        for name in dir.partitions().map_err(|error| error.to_string())? {
-            let one = dir.checkpointed(&name);
-            checkpointed.insert(name, one);
-        }
-        let startup = dir.startup();
-        let desk = Desk::open(&files, dir, &self.settings, ports, driver)?;
-        self.say(Said::Loaded(Loaded {
-            newest: desk.newest(),
-            image: desk.newest().latest(),
-            startup,
-            checkpointed: Arc::new(checkpointed),
-        }))?;
-        driver.signals(&crate::stop_signals()).map_err(|error| format!("signals could not be taken: {error}"))?;
+        let (desk, loaded) = bring_up::lead(&self.settings, bound, ports, boot_id)?;
+        self.say(Said::Loaded(loaded))?;
         Ok(desk)
     }
 
     fn serve(
         self,
-        driver: Box<dyn Driver>,
-        listener: Listener,
+        bound: bring_up::Bound,
         desk: Option<Desk>,
         (loaded, addresses): (Loaded, Vec<Address>),
     ) -> Result<(), StartError> {
-        let (settings, files) = (&self.settings, driver.files());
-        let front = Front::new(Arc::clone(settings), Rc::clone(&files), driver.buffers(), self.budget);
-        let image = Arc::clone(&loaded.image);
-        let mut broker = Broker::new(ShardId(self.shard), (Arc::clone(settings), self.budget), files, &*driver, image);
-        apply_image::load(&mut broker, loaded.startup, &loaded.checkpointed);
+        let of = (&self.settings, self.budget);
+        let mut event_loop = bring_up::load(of, self.shard, bound, (desk, addresses), &loaded)?;
         self.say(Said::Ready)?;
         if !matches!(self.wait.recv(), Ok(Go::Serve)) {
             return Ok(());
         }
-        let shard = Shard::new(broker, front, Bus::new(ShardId(self.shard), addresses), desk, loaded.newest);
-        let mut event_loop = EventLoop::new(driver, listener, settings.socket_options(), shard);
         let served = event_loop.run().map_err(|error| format!("shard {}: {error}", self.shard));
-        let mut shard = event_loop.into_shard();
-        let (checkpoints, is_clean) = shard.close_partitions();
+        let ((checkpoints, is_clean), desk) = bring_up::close(event_loop);
         // A driver that failed may not have done what it was asked to.
         drop(self.closed.send((checkpoints, is_clean && served.is_ok())));
         drop(self.closed);
-        let noted = match (self.all_closed, shard.take_desk()) {
-            (Some(all_closed), Some(desk)) => note_stop(&all_closed, desk),
+        let noted = match (self.all_closed, desk) {
+            (Some(all_closed), Some(desk)) => bring_up::note_stop(desk, all_closed.iter()),
             _ => Ok(()),
         };
         served.and(noted)
     }
 }
 
-/// Shard 0, last: every shard has closed its partitions, or ended without saying so.
-fn note_stop(all_closed: &Receiver<Closed>, desk: Desk) -> Result<(), StartError> {
-    let shards = desk.shards();
-    let mut all = BTreeMap::new();
-    let mut clean = 0;
-    while let Ok((checkpoints, was_clean)) = all_closed.recv() {
-        all.extend(checkpoints);
-        clean += usize::from(was_clean);
-    }
-    desk.close(all, clean == shards).map_err(|error| error.to_string())
-}
-
-fn random_uuid(driver: &dyn Driver) -> Uuid {
-    loop {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&driver.random().to_be_bytes());
-        bytes[8..].copy_from_slice(&driver.random().to_be_bytes());
-        if let Some(id) = Uuid::from_random(bytes) {
-            return id;
+/// Listens; an address in use is tried again for [`LISTEN_WAIT`]. A ring of a process that was killed goes on holding its
+/// listening socket after the process was reaped: the kernel takes rings apart in a work queue of its own.
+fn listen_patiently(driver: &mut dyn Driver, address: SocketAddr) -> io::Result<Listener> {
+    for attempt in 0..LISTEN_RETRIES {
+        match driver.listen(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                if attempt == 0 {
+                    tracing::warn!(%address, "in use; trying again for {LISTEN_WAIT:?}");
+                }
+                thread::sleep(LISTEN_WAIT / LISTEN_RETRIES);
+            }
+            other => return other,
         }
     }
+    driver.listen(address)
 }

@@ -95,7 +95,6 @@ impl<F> Waiting<F> {
     }
 
     /// Fetches that wait, and what they watch: both 0 when everything was answered.
-    #[cfg(test)]
     pub(crate) fn held(&self) -> (usize, usize) {
         (self.waits.len(), self.watched.len())
     }

@@ -91,7 +91,7 @@ impl LogDir {
     /// Makes the folder where it is missing, locks it, reads or writes meta.properties, decides how to start and takes
     /// the clean-shutdown note away. Call [`LogDir::recovered`] when all partitions are open.
     pub fn open(files: &Rc<dyn Files>, path: &Path, options: &LogDirOptions) -> Result<Self, StorageError> {
-        files.create_dir_all(path).map_err(StorageError::io("make", path))?;
+        make_durably(&**files, path)?;
         let lock = lock(&**files, &path.join(LOCK))?;
         let (cluster_id, directory_id) = read_or_write_meta(&**files, &path.join(META_PROPERTIES), options)?;
         let startup = decide_startup(&**files, path, &options.boot_id)?;
@@ -238,6 +238,17 @@ impl LogDir {
         let path = self.path.join(name);
         self.files.replace(&path, bytes).map_err(StorageError::io("write", &path))
     }
+}
+
+/// Makes the folder, and those above it that are missing, each known to the disk: else a power cut takes the whole log.
+fn make_durably(files: &dyn Files, path: &Path) -> Result<(), StorageError> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|dir| !files.exists(dir)).collect();
+    files.create_dir_all(path).map_err(StorageError::io("make", path))?;
+    for parent in missing.into_iter().filter_map(Path::parent) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        files.sync_dir(parent).map_err(StorageError::io("sync", parent))?;
+    }
+    Ok(())
 }
 
 fn lock(files: &dyn Files, path: &Path) -> Result<File, StorageError> {

@@ -49,6 +49,15 @@ impl SimDriver {
     }
 }
 
+impl Drop for SimDriver {
+    fn drop(&mut self) {
+        // Where a panic unwinds through the world, it is over anyway.
+        if let Ok(mut core) = self.core.try_borrow_mut() {
+            core.end_jobs(self.id);
+        }
+    }
+}
+
 impl driver::Clock for SimDriver {
     fn now(&self) -> Nanos {
         self.turn.get()

@@ -135,6 +135,12 @@ impl SimFiles {
         }
     }
 
+    /// Whether the power is on.
+    #[must_use]
+    pub fn is_powered(&self) -> bool {
+        self.powered.get()
+    }
+
     /// The power goes at the change that follows `changes` more (see [`SimCounters::changes`]): a write is torn there,
     /// anything else does not happen, and the call fails.
     pub fn cut_power_after(&self, changes: u64) {

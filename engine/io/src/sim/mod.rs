@@ -18,6 +18,7 @@ mod trace;
 mod weather;
 mod world;
 
+pub use self::dice::Dice;
 pub use self::fault::{Fault, Op, SimCounters};
 pub(crate) use self::files::Handle;
 pub use self::files::SimFiles;

@@ -120,6 +120,13 @@ impl Network {
         self.ends.get(&end).map(|end| end.moved_bytes).ok_or_else(|| error(libc::ENOTCONN))
     }
 
+    /// Whether an end is open and nothing has happened to its connection.
+    pub(super) fn is_whole(&self, end: u64) -> bool {
+        let is_well = |end: &End| !end.is_cut && end.hung_up.is_none();
+        let peer = |end: &End| self.ends.get(&end.peer).is_some_and(is_well);
+        self.ends.get(&end).is_some_and(|end| is_well(end) && peer(end))
+    }
+
     /// Bytes that an end may send now. A peer that is gone takes any number.
     pub(super) fn room(&self, end: u64) -> io::Result<usize> {
         let sender = self.ends.get(&end).ok_or_else(no_such_socket)?;

@@ -25,7 +25,7 @@ use super::network::{Arrival, Network};
 use super::trace::Trace;
 use super::weather::Weather;
 use crate::buf::{FreeList, ReceivePool};
-use crate::driver::{Cache, Counters, Driver, Event, Nanos, Token};
+use crate::driver::{Cache, Counters, Driver, Event, Nanos, Socket, Token};
 use crate::files::{File, Files};
 use crate::job::Job;
 
@@ -265,6 +265,12 @@ impl World {
         self.core.borrow_mut().break_one(silently, now)
     }
 
+    /// Whether a connection is open at both ends, neither reset nor cut.
+    #[must_use]
+    pub fn is_whole(&self, socket: Socket) -> bool {
+        self.core.borrow().network.is_whole(socket.0)
+    }
+
     /// The weather, to look at and to change.
     #[must_use]
     pub fn weather(&self) -> RefMut<'_, Weather> {
@@ -314,13 +320,28 @@ impl World {
 }
 
 impl Core {
-    /// A driver dies: what came for it is nobody's.
+    /// A driver dies: what came for it is nobody's. Jobs that its helpers were at may have been done, or not.
     fn bury(&mut self, who: DriverId) {
+        self.end_jobs(who);
         let seat = &mut self.seats[who.0];
         seat.is_alive = false;
         seat.came.clear();
         seat.starved.clear();
         self.network.close_listeners_of(who);
+    }
+
+    /// The jobs of a driver that ends: each was done, or will never be.
+    pub(super) fn end_jobs(&mut self, who: DriverId) {
+        let is_job = |due: &Due| matches!(due, Due::Job { to, .. } if *to == who);
+        let keys: Vec<_> = self.agenda.iter().filter(|(_, due)| is_job(due)).map(|(key, _)| *key).collect();
+        for key in keys {
+            if let Some(Due::Job { job, .. }) = self.agenda.remove(&key)
+                && self.dice.once_in(2)
+            {
+                // Nobody hears how it ended.
+                drop(job.perform(&*self.seats[who.0].files));
+            }
+        }
     }
 
     /// A read or a sync that the kernel works on.

@@ -1,0 +1,201 @@
+//! The last client: when nothing goes wrong any more, every partition takes a batch, and everything is read.
+
+use std::collections::VecDeque;
+
+use ringlog_io::Nanos;
+use ringlog_wire::ErrorCode;
+use ringlog_wire::codec::Records;
+use ringlog_wire::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
+use ringlog_wire::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
+
+use super::Violation;
+use super::clients::{Ask, Client, Phase, Scene};
+use super::ledger::{Aim, Key};
+use super::line::{Flight, Line};
+
+/// How often a partition may refuse before it counts as broken.
+const REFUSALS_MAX: u32 = 60;
+
+/// See the head of the file.
+pub(super) struct Auditor {
+    line: Line<Ask>,
+    /// What is left to do: partitions, and whether the batch is in.
+    work: VecDeque<(String, Key, bool)>,
+    offset: i64,
+    /// A batch that is on its way.
+    refusals: u32,
+    last_error: Option<ErrorCode>,
+    has_begun: bool,
+    due: Nanos,
+}
+
+impl Auditor {
+    pub(super) fn new(client: usize) -> Self {
+        Self {
+            line: Line::new(client),
+            work: VecDeque::new(),
+            offset: 0,
+            refusals: 0,
+            last_error: None,
+            has_begun: false,
+            due: Nanos(u64::MAX),
+        }
+    }
+
+    fn produce(&mut self, scene: &mut Scene, (name, key): (&str, Key)) -> Result<(), Violation> {
+        let stream = scene.new_stream();
+        let wall_ms = scene.wall_ms;
+        let (batch, bytes) = scene.ledger.make((name, key.1), (Aim::Id(key.0), stream), (1, 10), None, wall_ms);
+        let data = PartitionProduceData { index: key.1, records: Records::Outside(bytes.len()), ..Default::default() };
+        let topic = TopicProduceData { topic_id: key.0, partition_data: vec![data], ..Default::default() };
+        let request = ProduceRequest { acks: -1, timeout_ms: 10_000, topic_data: vec![topic], ..Default::default() };
+        self.line.ask(scene.now, 13, &request, &bytes, Some(Ask::Produce { batch }))
+    }
+
+    fn fetch(&mut self, scene: &mut Scene, key: Key) -> Result<(), Violation> {
+        let partition = FetchPartition {
+            partition: key.1,
+            fetch_offset: self.offset,
+            partition_max_bytes: 1 << 20,
+            ..Default::default()
+        };
+        let topic = FetchTopic { topic_id: key.0, partitions: vec![partition], ..Default::default() };
+        let request = FetchRequest {
+            replica_id: -1,
+            max_wait_ms: 100,
+            min_bytes: 1,
+            max_bytes: 1 << 20,
+            session_epoch: -1,
+            topics: vec![topic],
+            ..Default::default()
+        };
+        let from = [(key, (self.offset, scene.ledger.floor(key)))].into();
+        self.line.ask(scene.now, 13, &request, &[], Some(Ask::Fetch { from, era: scene.ledger.era }))
+    }
+
+    fn refused(&mut self, scene: &mut Scene, error: ErrorCode) -> Result<(), Violation> {
+        self.refusals += 1;
+        self.last_error = Some(error);
+        self.due = scene.in_ms(100, 1_000);
+        let Some((name, key, is_in)) = self.work.front() else { return Ok(()) };
+        scene.leaders.remove(key);
+        if self.refusals > REFUSALS_MAX {
+            let what = if *is_in { "reads" } else { "batches" };
+            return Err(Violation(format!("{name}-{} goes on refusing {what} when all is well: {error}", key.1)));
+        }
+        Ok(())
+    }
+}
+
+impl Client for Auditor {
+    fn line(&mut self) -> &mut Line<Ask> {
+        &mut self.line
+    }
+
+    fn act(&mut self, scene: &mut Scene) -> Result<(), Violation> {
+        let Some((name, key, is_in)) = self.work.front().cloned() else {
+            self.due = Nanos(u64::MAX);
+            drop(self.line.close(scene.driver.as_mut()));
+            return Ok(());
+        };
+        if scene.phase != Phase::Audit || self.due > scene.now || self.line.in_flight() > 0 {
+            return Ok(());
+        }
+        self.due = scene.in_ms(500, 1_000);
+        let leader = scene.leaders.get(&key).copied();
+        if self.line.is_closed() || leader.is_some_and(|port| self.line.is_open() && port != self.line.port) {
+            let port = leader.unwrap_or_else(|| scene.any_port());
+            drop(self.line.connect(scene.driver.as_mut(), port));
+            return Ok(());
+        }
+        if !self.line.is_open() {
+            return Ok(());
+        }
+        match (leader, is_in) {
+            (None, _) => scene.ask_metadata(&mut self.line),
+            (Some(_), false) => self.produce(scene, (&name, key)),
+            (Some(_), true) => self.fetch(scene, key),
+        }
+    }
+
+    fn reply(&mut self, scene: &mut Scene, flight: Flight<Ask>, frame: &[u8]) -> Result<(), Violation> {
+        let missing = || Violation("an answer without its partition".to_owned());
+        self.due = scene.now;
+        match &flight.ask {
+            Ask::Metadata { .. } => {
+                scene.learn(&flight, frame)?;
+                let is_led = self.work.front().is_none_or(|(_, key, _)| scene.leaders.contains_key(key));
+                if is_led { Ok(()) } else { self.refused(scene, ErrorCode::LEADER_NOT_AVAILABLE) }
+            }
+            Ask::Produce { batch } => {
+                let response = flight.read::<ProduceRequest>(frame)?;
+                let one = response.responses.first().and_then(|topic| topic.partition_responses.first());
+                let one = one.ok_or_else(missing)?;
+                if one.error_code != 0 {
+                    scene.ledger.refused(*batch);
+                    return self.refused(scene, ErrorCode(one.error_code));
+                }
+                if let Some(front) = self.work.front_mut() {
+                    front.2 = true;
+                }
+                (self.offset, self.refusals) = (0, 0);
+                scene.ledger.acknowledged(*batch, one.base_offset)
+            }
+            Ask::Fetch { from, era } => {
+                let response = flight.read::<FetchRequest>(frame)?;
+                if response.error_code != 0 {
+                    return self.refused(scene, ErrorCode(response.error_code));
+                }
+                let topic = response.responses.first().ok_or_else(missing)?;
+                let one = topic.partitions.first().ok_or_else(missing)?;
+                if one.error_code != 0 {
+                    return self.refused(scene, ErrorCode(one.error_code));
+                }
+                let key = (topic.topic_id, one.partition_index);
+                let floor = from.get(&key).ok_or_else(missing)?.1;
+                scene.ledger.check_end(key, one.high_watermark, floor, *era)?;
+                if let Records::At(range) = &one.records {
+                    let next = scene.ledger.saw(key, self.offset, &frame[range.clone()], *era)?;
+                    if next == self.offset && self.offset < one.high_watermark {
+                        return self.refused(scene, ErrorCode::NONE);
+                    }
+                    self.offset = next;
+                }
+                if self.offset >= one.high_watermark {
+                    self.work.pop_front();
+                    (self.offset, self.refusals) = (0, 0);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn begin_audit(&mut self, scene: &mut Scene) {
+        scene.ledger.begin_audit();
+        self.work = scene.ledger.partitions().into_iter().map(|(name, key)| (name, key, false)).collect();
+        (self.offset, self.refusals, self.has_begun, self.due) = (0, 0, true, scene.now);
+    }
+
+    fn lost(&mut self, scene: &mut Scene, flights: Vec<Flight<Ask>>) {
+        for flight in flights {
+            if let Ask::Produce { batch } = flight.ask {
+                scene.ledger.forgotten(batch);
+            }
+        }
+        self.due = scene.in_ms(50, 400);
+    }
+
+    fn due(&self) -> Nanos {
+        self.due
+    }
+
+    fn is_done(&self) -> bool {
+        !self.has_begun || self.work.is_empty()
+    }
+
+    fn name(&self) -> String {
+        let front = self.work.front().map(|(name, key, _)| format!("{name}-{}", key.1));
+        format!("auditor at {front:?} offset {}, last refused with {:?}", self.offset, self.last_error)
+    }
+}

@@ -1,0 +1,177 @@
+//! What a seed decides beforehand: the broker's settings, the clients, the weather, and what goes wrong when.
+
+use ringlog_io::sim::{Dice, Weather};
+
+use super::fetcher::Habit;
+use super::producer::Manner;
+
+const MS: u64 = 1_000_000;
+
+/// Something that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// kill -9 of the broker.
+    Kill,
+    /// The machine loses its power, at once or at a change of the disk.
+    PowerCut,
+    /// SIGTERM, and a start.
+    Restart,
+    /// One shard's thread does not run for a while.
+    Pause,
+    /// Syncs and cold reads take long, out of order.
+    SlowDisk,
+    /// The disk is full for a while.
+    FullDisk,
+    /// A sync fails.
+    SyncError,
+    /// No descriptors for a while.
+    NoDescriptors,
+    /// Nothing is in the page cache for a while: reads go to the disk.
+    ColdCache,
+    /// A connection is reset.
+    Reset,
+    /// A connection falls silent.
+    Cut,
+}
+
+impl Trouble {
+    /// All of them, with their names and how often each comes.
+    pub(super) const ALL: [(&'static str, Trouble, usize); 11] = [
+        ("kill", Trouble::Kill, 4),
+        ("power-cut", Trouble::PowerCut, 4),
+        ("restart", Trouble::Restart, 2),
+        ("pause", Trouble::Pause, 2),
+        ("slow-disk", Trouble::SlowDisk, 2),
+        ("full-disk", Trouble::FullDisk, 2),
+        ("sync-error", Trouble::SyncError, 1),
+        ("no-descriptors", Trouble::NoDescriptors, 1),
+        ("cold-cache", Trouble::ColdCache, 2),
+        ("reset", Trouble::Reset, 4),
+        ("cut", Trouble::Cut, 2),
+    ];
+}
+
+/// A trouble, when it comes (nanoseconds after the start), how long it lasts, and a number for what it chooses.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Event {
+    pub(super) at_ns: u64,
+    pub(super) trouble: Trouble,
+    pub(super) lasts_ns: u64,
+    pub(super) number: u64,
+}
+
+/// What is asked of a run beside its seed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wish {
+    pub(super) shards: Option<usize>,
+    /// The kinds of trouble that may come; `None`: all.
+    pub(super) troubles: Option<Vec<Trouble>>,
+}
+
+/// See the head of the file.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) shards: usize,
+    pub(super) settings: Vec<(&'static str, String)>,
+    /// Far less than a topic may ask for, so that segments are rolled.
+    pub(super) segment_bytes: usize,
+    pub(super) weather: Weather,
+    pub(super) topics: usize,
+    pub(super) partitions_max: usize,
+    pub(super) admin_pause_ms: u64,
+    pub(super) producers: Vec<Manner>,
+    pub(super) fetchers: Vec<Habit>,
+    pub(super) committers: usize,
+    pub(super) storm_ns: u64,
+    pub(super) events: Vec<Event>,
+}
+
+impl Plan {
+    pub(super) fn of(seed: u64, wish: &Wish) -> Self {
+        let mut dice = Dice::new(seed ^ 0x51AB_0DDC_0FFE_E000);
+        let shards = wish.shards.unwrap_or([1, 1, 2, 3][dice.below(4)]);
+        let storm_ns = (2 + dice.below(6) as u64) * 1_000 * MS;
+        Self {
+            shards,
+            settings: settings(&mut dice, shards),
+            segment_bytes: [2_048, 8_192, 65_536, 1 << 20][dice.below(4)],
+            weather: weather(&mut dice),
+            topics: 1 + dice.below(3),
+            partitions_max: 1 + dice.below(3),
+            admin_pause_ms: [50, 300, 2_000][dice.below(3)],
+            producers: (0..1 + dice.below(3)).map(|_| manner(&mut dice)).collect(),
+            fetchers: (0..1 + dice.below(2)).map(|_| habit(&mut dice)).collect(),
+            committers: dice.below(2),
+            storm_ns,
+            events: events(&mut dice, storm_ns, wish),
+        }
+    }
+}
+
+fn settings(dice: &mut Dice, shards: usize) -> Vec<(&'static str, String)> {
+    vec![
+        ("listeners", "PLAINTEXT://127.0.0.1:9092".to_owned()),
+        ("log.dirs", "/log".to_owned()),
+        ("ringlog.shards", shards.to_string()),
+        ("log.index.interval.bytes", [64, 512, 4_096][dice.below(3)].to_string()),
+        ("socket.request.max.bytes", (1 << 20).to_string()),
+        ("auto.create.topics.enable", "false".to_owned()),
+        ("offsets.topic.num.partitions", "2".to_owned()),
+        ("connections.max.idle.ms", [5_000, 600_000][dice.below(2)].to_string()),
+    ]
+}
+
+fn weather(dice: &mut Dice) -> Weather {
+    let network_ns = [10_000..50_000, 20_000..2_000_000, MS..20 * MS][dice.below(3)].clone();
+    let disk_ns = [50_000..300_000, 100_000..5 * MS, 5 * MS..50 * MS][dice.below(3)].clone();
+    Weather {
+        network_ns,
+        disk_ns,
+        segment_bytes: [1..1_460, 500..65_536, 65_536..65_537][dice.below(3)].clone(),
+        window_bytes: [2_000, 20_000, 1 << 20][dice.below(3)],
+        stall_once_in: [0, 0, 20][dice.below(3)],
+        stall_ns: 50 * MS..1_000 * MS,
+        give_up_ns: 10_000 * MS,
+        ..Weather::default()
+    }
+}
+
+fn manner(dice: &mut Dice) -> Manner {
+    let is_idempotent = dice.once_in(2);
+    Manner {
+        acks: if is_idempotent { -1 } else { [0, 1, -1][dice.below(3)] },
+        is_idempotent,
+        by_id: dice.once_in(2),
+        value_len_max: [20, 500, 6_000][dice.below(3)],
+        pause_ms: [20, 100, 400][dice.below(3)],
+    }
+}
+
+fn habit(dice: &mut Dice) -> Habit {
+    Habit {
+        in_session: dice.once_in(2),
+        polls: [1, 1, 3, 100][dice.below(4)],
+        max_wait_ms: [100, 500, 5_000][dice.below(3)],
+        min_bytes: [1, 1, 2_000, 100_000][dice.below(4)],
+        max_bytes: [500, 20_000, 1 << 20][dice.below(3)],
+    }
+}
+
+fn events(dice: &mut Dice, storm_ns: u64, wish: &Wish) -> Vec<Event> {
+    let able: Vec<Trouble> = Trouble::ALL
+        .iter()
+        .filter(|(_, trouble, _)| wish.troubles.as_ref().is_none_or(|wished| wished.contains(trouble)))
+        .flat_map(|(_, trouble, weight)| std::iter::repeat_n(*trouble, *weight))
+        .collect();
+    let count = if able.is_empty() { 0 } else { dice.below(6) };
+    let mut events: Vec<Event> = (0..count)
+        .map(|_| Event {
+            at_ns: dice.within(&(300 * MS..storm_ns)),
+            trouble: able[dice.below(able.len())],
+            lasts_ns: dice.within(&(50 * MS..2_500 * MS)),
+            number: dice.roll(),
+        })
+        .collect();
+    events.sort_by_key(|event| event.at_ns);
+    events
+}

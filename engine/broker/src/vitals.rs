@@ -1,0 +1,29 @@
+//! What a shard has under way, counted between two turns: every one of these has a limit, and all are none again when nobody
+//! asks anything. The simulation looks at them after each turn.
+
+/// What a shard has under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Vitals {
+    pub(crate) connections: usize,
+    /// Produce requests without an answer.
+    pub(crate) produces: usize,
+    /// Fetches that wait for data.
+    pub(crate) fetches: usize,
+    /// Partitions that they watch.
+    pub(crate) watches: usize,
+    /// Calls to the controller without an answer.
+    pub(crate) calls: usize,
+    pub(crate) flushes: usize,
+    pub(crate) replicas: ReplicaVitals,
+}
+
+/// The partitions' part of it, summed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ReplicaVitals {
+    /// Batches that wait for the end of the turn.
+    pub(crate) staged: usize,
+    /// Batches that wait for a flush.
+    pub(crate) unflushed: usize,
+    /// A partition whose offsets are out of order, in words.
+    pub(crate) disordered: Option<String>,
+}
