@@ -1,6 +1,6 @@
 //! Flushing: which file is to be synced next, and what its verdict means.
 //!
-//! One job at a time and partition: the folder where a file in it is new, the small files that recovery trusts below the
+//! One job at a time and partition: the folder above where this one may be new, the folder where a file in it is new, the small files that recovery trusts below the
 //! recovery point, then the log in its order: sealed segments that are not on the disk, then the active one. A job covers everything that was written before it began; what arrives
 //! meanwhile waits for the next. A failed job is final: the kernel may have dropped the dirty pages, so a second fdatasync
 //! could succeed without the bytes being anywhere (`suspect.rs`). A job that cannot begin, for want of a descriptor, has
@@ -17,7 +17,7 @@ use crate::{Partition, StorageError};
 /// A file that wants an fdatasync: submit it, then hand the job back with the verdict.
 #[derive(Debug)]
 pub struct FlushJob {
-    /// What to sync: a segment file, or the partition's folder.
+    /// What to sync: a segment file, the partition's folder, or the one above.
     pub file: File,
     /// Everything below is on the disk when this and the jobs before it are done.
     pub up_to: i64,
@@ -27,6 +27,8 @@ pub struct FlushJob {
 /// What is durable when a job is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Covers {
+    /// The folder's own entry, in the folder above.
+    Folder,
     /// The folder's entries, up to a number of files made.
     Entries(u64),
     /// A small file.
@@ -40,7 +42,9 @@ enum Covers {
 pub(crate) struct Flush {
     flushed: Spot,
     under_way: bool,
-    /// Files made so far, and how many of their names are on the disk.
+    /// The folder's own entry is on the disk. Not known of one that was there before: who made it may have been killed.
+    is_entered: bool,
+    /// Files made so far, and how many of their names are on the disk. One more than none of a folder that was there before.
     entries_made: u64,
     entries_synced: u64,
     /// Small files that were written and not synced.
@@ -57,7 +61,8 @@ impl Flush {
         Self {
             flushed,
             under_way: false,
-            entries_made: 0,
+            is_entered: false,
+            entries_made: 1,
             entries_synced: 0,
             small_files: Vec::new(),
             waiting_since_ms: None,
@@ -79,6 +84,11 @@ impl Flush {
         if before.flushed.offset > self.flushed.offset {
             self.flushed = before.flushed;
         }
+    }
+
+    /// The folder's own entry is on the disk.
+    pub(crate) fn entered(&mut self) {
+        self.is_entered = true;
     }
 
     /// A small file was put in place.
@@ -145,6 +155,9 @@ impl Partition {
         if flushed.offset == self.end_offset {
             return Ok(None);
         }
+        if !self.flush.is_entered {
+            return self.folder_job(flushed.offset);
+        }
         if self.flush.entries_synced < self.flush.entries_made {
             return self.entries_job(flushed.offset);
         }
@@ -156,6 +169,18 @@ impl Partition {
         }
         self.flush.waiting_since_ms = None;
         Ok(Some(job(self.active.file.clone(), self.end_spot())))
+    }
+
+    /// A topic may be told to flush long after its folder was made: what makes the folder findable comes first.
+    fn folder_job(&mut self, up_to: i64) -> Result<Option<FlushJob>, StorageError> {
+        let Some(parent) = self.folder.dir.parent() else { return Ok(None) };
+        match self.folder.files.open(parent, OpenMode::Read) {
+            Ok(file) => return Ok(Some(FlushJob { file, up_to, covers: Covers::Folder })),
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => self.sync_parent()?,
+            Err(error) => return Err(StorageError::io("open", parent)(error)),
+        }
+        self.flush.entered();
+        self.next_job()
     }
 
     /// A folder is synced through a descriptor like a file; where a folder cannot be opened like one, here and now.
@@ -200,6 +225,7 @@ impl Partition {
         self.flush.under_way = false;
         match (result, job.covers) {
             (Err(source), _) => self.go_offline(&StorageError::Sync { path: self.folder.dir.clone(), source }),
+            (Ok(()), Covers::Folder) => self.flush.entered(),
             (Ok(()), Covers::Entries(made)) => self.flush.entries_synced = self.flush.entries_synced.max(made),
             (Ok(()), Covers::SmallFile) => {}
             (Ok(()), Covers::Log(spot)) => {

@@ -102,6 +102,7 @@ impl Partition {
         partition.flush.wrote_small(PARTITION_METADATA);
         if partition.config.flushes() {
             partition.sync_parent()?;
+            partition.flush.entered();
         }
         Ok(partition)
     }
@@ -143,7 +144,7 @@ impl Partition {
         }
     }
 
-    fn sync_parent(&self) -> Result<(), StorageError> {
+    pub(crate) fn sync_parent(&self) -> Result<(), StorageError> {
         let Some(parent) = self.folder.dir.parent() else { return Ok(()) };
         self.folder.files.sync_dir(parent).map_err(StorageError::sync(parent))
     }

@@ -66,6 +66,47 @@ fn a_torn_write_is_not_visible_and_is_cut_off_before_the_next_append() {
     }
 }
 
+/// Seeds of what a power cut leaves: the folders may have reached the disk by themselves, or not.
+const CUTS: std::ops::Range<u64> = 0..20;
+
+#[test]
+fn a_topic_that_is_told_to_flush_after_it_was_made_survives_a_power_cut() {
+    for seed in CUTS {
+        let (sim, files) = disk(seed);
+        files.create_dir_all(Path::new("/log")).unwrap();
+        sim.settle();
+        let dir = PathBuf::from("/log/topic-0");
+        let mut partition = Partition::create(&files, &dir, Uuid([7; 16]), LogConfig::default(), WALL_MS).unwrap();
+        partition.set_config(LogConfig { flush_messages: 1, ..LogConfig::default() });
+        append(&mut partition, &batch(1, &[b"promised"])).unwrap();
+        flush(&files, &mut partition);
+        assert_eq!(partition.flushed_offset(), 1);
+        sim.crash();
+        sim.power_on();
+        assert!(files.exists(&dir), "seed {seed}");
+        assert_eq!(open(&files, &dir, &LogConfig::default(), Startup::NewBoot).0.end_offset(), 1, "seed {seed}");
+    }
+}
+
+#[test]
+fn what_a_killed_broker_had_not_synced_of_a_folder_is_synced_by_the_next() {
+    for seed in CUTS {
+        let (sim, files) = disk(seed);
+        files.create_dir_all(Path::new("/log")).unwrap();
+        sim.settle();
+        let dir = PathBuf::from("/log/topic-0");
+        drop(Partition::create(&files, &dir, Uuid([7; 16]), LogConfig::default(), WALL_MS).unwrap());
+        let config = LogConfig { flush_messages: 1, ..LogConfig::default() };
+        let (mut partition, _) = open(&files, &dir, &config, Startup::SameBoot);
+        append(&mut partition, &batch(1, &[b"promised"])).unwrap();
+        flush(&files, &mut partition);
+        sim.crash();
+        sim.power_on();
+        assert!(files.exists(&dir), "seed {seed}");
+        assert_eq!(open(&files, &dir, &config, Startup::NewBoot).0.end_offset(), 1, "seed {seed}");
+    }
+}
+
 #[test]
 fn a_torn_write_before_a_kill_is_cut_at_the_next_open() {
     for torn in [0, 1, 30, 61, 80, 145] {

@@ -34,6 +34,17 @@ fn open(files: &Rc<dyn Files>, options: &LogDirOptions) -> Result<LogDir, Storag
 }
 
 #[test]
+fn a_log_directory_that_was_just_made_survives_a_power_cut() {
+    for seed in 0..20 {
+        let (sim, files) = disk(seed);
+        LogDir::open(&files, Path::new("/data/kafka/log"), &options()).unwrap();
+        sim.crash();
+        sim.power_on();
+        assert!(files.exists(Path::new("/data/kafka/log/meta.properties")), "seed {seed}");
+    }
+}
+
+#[test]
 fn the_note_of_the_last_stop_decides_how_to_start() {
     let (sim, files) = disk(1);
     let first = open(&files, &options()).unwrap();

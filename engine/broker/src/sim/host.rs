@@ -21,7 +21,8 @@ pub(super) struct Host {
     settings: Arc<Settings>,
     budget: Budget,
     pub(super) files: Rc<SimFiles>,
-    boots: u32,
+    /// How often the machine was started: one more than it lost its power.
+    pub(super) boots: u32,
     shards: BTreeMap<DriverId, EventLoop>,
     /// Shards that ended in order, and what they closed.
     ended: Vec<bring_up::Closed>,

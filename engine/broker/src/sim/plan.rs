@@ -90,16 +90,17 @@ impl Plan {
     pub(super) fn of(seed: u64, wish: &Wish) -> Self {
         let mut dice = Dice::new(seed ^ 0x51AB_0DDC_0FFE_E000);
         let shards = wish.shards.unwrap_or([1, 1, 2, 3][dice.below(4)]);
+        let segment_bytes = [2_048, 8_192, 65_536, 1 << 20][dice.below(4)];
         let storm_ns = (2 + dice.below(6) as u64) * 1_000 * MS;
         Self {
             shards,
             settings: settings(&mut dice, shards),
-            segment_bytes: [2_048, 8_192, 65_536, 1 << 20][dice.below(4)],
+            segment_bytes,
             weather: weather(&mut dice),
             topics: 1 + dice.below(3),
             partitions_max: 1 + dice.below(3),
             admin_pause_ms: [50, 300, 2_000][dice.below(3)],
-            producers: (0..1 + dice.below(3)).map(|_| manner(&mut dice)).collect(),
+            producers: (0..1 + dice.below(3)).map(|_| manner(&mut dice, segment_bytes)).collect(),
             fetchers: (0..1 + dice.below(2)).map(|_| habit(&mut dice)).collect(),
             committers: dice.below(2),
             storm_ns,
@@ -136,13 +137,14 @@ fn weather(dice: &mut Dice) -> Weather {
     }
 }
 
-fn manner(dice: &mut Dice) -> Manner {
+fn manner(dice: &mut Dice, segment_bytes: usize) -> Manner {
     let is_idempotent = dice.once_in(2);
     Manner {
         acks: if is_idempotent { -1 } else { [0, 1, -1][dice.below(3)] },
         is_idempotent,
         by_id: dice.once_in(2),
-        value_len_max: [20, 500, 6_000][dice.below(3)],
+        // Five of them fit into a segment.
+        value_len_max: [20, 500, 6_000][dice.below(3)].min(segment_bytes / 8),
         pause_ms: [20, 100, 400][dice.below(3)],
     }
 }

@@ -202,6 +202,7 @@ impl Producer {
         batch: BatchId,
         (error, base_offset): (ErrorCode, i64),
     ) -> Result<(), Violation> {
+        scene.note(|| format!("batch {batch}: {error}, at {base_offset}"));
         let is_first = self.pending.front().is_some_and(|one| one.batch == batch);
         match error {
             ErrorCode::NONE => {

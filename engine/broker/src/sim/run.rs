@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use ringlog_io::Nanos;
 use ringlog_io::process::{Memory, MemorySource};
-use ringlog_io::sim::{Dice, Fault, Op, SimFiles, World};
+use ringlog_io::sim::{Dice, DriverId, Fault, Op, SimFiles, World};
 
 use super::admin::Admin;
 use super::auditor::Auditor;
@@ -136,17 +136,26 @@ impl Run {
         Ok(())
     }
 
+    fn step(&mut self, who: DriverId) -> Result<(), Violation> {
+        if who == self.clients.id {
+            return self.clients.step(&self.world);
+        }
+        let boots = self.host.boots;
+        self.host.step(&self.world, who)?;
+        if self.host.boots > boots {
+            self.world.say(format_args!("the power went in the middle of a turn"));
+            self.clients.scene.ledger.lose_unpromised();
+        }
+        Ok(())
+    }
+
     /// Runs until `limit`, or to the next moment at which a trouble ends or the broker starts. True: the limit is reached.
     fn run_for_a_while(&mut self, limit: Nanos) -> Result<bool, Violation> {
         let heal = self.heals.iter().map(|(at, _)| *at).min();
         let stop = [self.start_at, heal].into_iter().flatten().fold(limit, Nanos::min);
         while let Some(who) = self.world.next(stop) {
             let was_up = self.host.is_up();
-            if who == self.clients.id {
-                self.clients.step(&self.world)?;
-            } else {
-                self.host.step(&self.world, who)?;
-            }
+            self.step(who)?;
             if was_up && !self.host.is_up() {
                 self.went_down();
                 return Ok(false);
@@ -217,7 +226,7 @@ impl Run {
             let Some(who) = self.world.next(limit) else {
                 return Err(Violation("SIGTERM did not stop the broker within 20 s".to_owned()));
             };
-            if who == self.clients.id { self.clients.step(&self.world)? } else { self.host.step(&self.world, who)? }
+            self.step(who)?;
         }
         Ok(())
     }
@@ -277,9 +286,9 @@ impl Run {
 
     /// At once, or in the middle of whatever changes the disk next.
     fn cut_power(&mut self, event: Event, until: Nanos) {
-        self.clients.scene.ledger.lose_unpromised();
         self.start_at = Some(until);
         if event.number.is_multiple_of(2) {
+            self.clients.scene.ledger.lose_unpromised();
             self.host.lose_power(&self.world);
         } else {
             self.host.files.cut_power_after(event.number / 2 % 20);
