@@ -16,7 +16,7 @@ use ringlog_wire::messages::create_topics::{
 };
 use ringlog_wire::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse};
 use ringlog_wire::messages::metadata::{MetadataRequest, MetadataRequestTopic};
-use ringlog_wire::{ErrorCode, Request};
+use ringlog_wire::{ErrorCode, Request, Uuid};
 
 use super::accumulator::nanos;
 use super::config::CommonConfig;
@@ -43,6 +43,8 @@ pub struct NewTopic<'a> {
 /// What the cluster knows of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicDescription {
+    /// Its id; zero on a broker that has none. A topic that was deleted and made again has another.
+    pub id: Uuid,
     /// Its partitions.
     pub partitions: usize,
     /// Those that have a leader.
@@ -112,12 +114,13 @@ impl Admin {
     }
 
     /// Waits until each of a topic's partitions has a leader.
-    pub fn wait_for_leaders(&mut self, name: &str, partitions: i32) -> Result<(), ClientError> {
+    pub fn wait_for_leaders(&mut self, name: &str, partitions: i32) -> Result<TopicDescription, ClientError> {
         self.begin();
         loop {
-            let led = self.described(name)?.map_or(0, |it| it.led_partitions);
-            if i32::try_from(led).is_ok_and(|led| led >= partitions) {
-                return Ok(());
+            let found = self.described(name)?;
+            let led = found.map_or(0, |it| it.led_partitions);
+            if let Some(found) = found.filter(|_| i32::try_from(led).is_ok_and(|led| led >= partitions)) {
+                return Ok(found);
             }
             if self.is_over() {
                 let what = format!("{partitions} partitions of topic {name} had leaders ({led} have)");
@@ -159,7 +162,7 @@ impl Admin {
                 let led = topic.partitions.iter().filter(|it| it.error_code == 0 && it.leader_id >= 0).count();
                 let replicas = topic.partitions.first().map_or(0, |it| it.replica_nodes.len());
                 let (partitions, led_partitions) = (topic.partitions.len(), led);
-                Ok(Some(TopicDescription { partitions, led_partitions, replicas }))
+                Ok(Some(TopicDescription { id: topic.topic_id, partitions, led_partitions, replicas }))
             }
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => Ok(None),
             error => {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ringlog_io::{Clock as _, SystemClock};
+use ringlog_wire::Uuid;
 
 use super::gauge::{ReadGauge, WriteGauge};
 use super::{Consumed, Executor, Produced, Reading, RunError, Trial};
@@ -41,6 +42,8 @@ pub struct KafkaExecutor {
     started: Instant,
     stop: Stop,
     topics: u32,
+    /// Id of the topic that was made last.
+    topic_id: Uuid,
     run_id: u32,
 }
 
@@ -57,20 +60,20 @@ impl KafkaExecutor {
     ) -> Self {
         let started = Instant::now();
         let began = started.checked_sub(since).unwrap_or(started);
-        Self { places, client_core, dir, began, started, stop, topics: 0, run_id }
+        Self { places, client_core, dir, began, started, stop, topics: 0, topic_id: Uuid::ZERO, run_id }
     }
 
     fn place(&self, target: &Target) -> Result<&Place, RunError> {
         self.places.get(&target.name).ok_or_else(|| RunError::client("run", format!("{} was not started", target.name)))
     }
 
-    /// Asks a target for a change of its topics.
-    fn ask(
+    /// Asks a target about its topics, or for a change of them.
+    fn ask<T>(
         &self,
         target: &Target,
         what: String,
-        change: impl FnOnce(&mut Admin) -> Result<(), ClientError>,
-    ) -> Result<(), RunError> {
+        change: impl FnOnce(&mut Admin) -> Result<T, ClientError>,
+    ) -> Result<T, RunError> {
         let place = self.place(target)?;
         let done = target::admin(place, ADMIN_MAX).and_then(|mut admin| change(&mut admin));
         done.map_err(|error| self.judged(target, RunError::client(what, error)))
@@ -100,10 +103,11 @@ impl Executor for KafkaExecutor {
         let partitions = i32::try_from(workload.partitions).unwrap_or(i32::MAX);
         let (replication_factor, configs) = (target.replication_factor, &target.topic_configs);
         let topic = NewTopic { name: &name, partitions, replication_factor, configs };
-        self.ask(target, format!("making topic {name}"), |admin| {
+        let made = self.ask(target, format!("making topic {name}"), |admin| {
             admin.create_topic(&topic)?;
             admin.wait_for_leaders(&name, partitions)
         })?;
+        self.topic_id = made.id;
         Ok(name)
     }
 
@@ -129,6 +133,11 @@ impl Executor for KafkaExecutor {
         } else {
             done.map_err(|it| self.judged(trial.target, it))
         }
+    }
+
+    fn is_topic_there(&mut self, target: &Target, topic: &str) -> Result<bool, RunError> {
+        let found = self.ask(target, format!("describing topic {topic}"), |admin| admin.describe_topic(topic))?;
+        Ok(found.is_some_and(|it| it.id == self.topic_id))
     }
 
     fn delete_topic(&mut self, target: &Target, topic: &str) -> Result<(), RunError> {

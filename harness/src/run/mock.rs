@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     Double,
     /// Two records are read in the wrong order.
     Swap,
+    /// Somebody deletes the topic.
+    Vanish,
     /// Nothing is acknowledged.
     Silence,
     /// The client gives up.
@@ -211,6 +213,10 @@ impl Executor for Mock {
         Ok(Consumed { measured: self.measured(trial), ledger })
     }
 
+    fn is_topic_there(&mut self, _: &Target, _: &str) -> Result<bool, RunError> {
+        Ok(!matches!(self.fault, Some((_, Fault::Vanish))))
+    }
+
     fn delete_topic(&mut self, target: &Target, _: &str) -> Result<(), RunError> {
         self.calls.push(format!("delete({})", target.name));
         let of_subject = !target.name.starts_with("null-");
@@ -228,7 +234,7 @@ impl Executor for Mock {
 impl Mock {
     fn spoil(&mut self) {
         match self.fault.map(|it| it.1) {
-            Some(Fault::Lose) => drop(self.values.remove(3)),
+            Some(Fault::Lose | Fault::Vanish) => drop(self.values.remove(3)),
             Some(Fault::Double) => self.values.insert(3, self.values[3].clone()),
             Some(Fault::Swap) => self.values.swap(3, 4),
             _ => {}

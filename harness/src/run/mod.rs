@@ -97,6 +97,8 @@ pub trait Executor {
         topic: &str,
         reading: Reading<'_>,
     ) -> Result<Consumed, RunError>;
+    /// Whether the trial's topic is still the one that was made: somebody else may have deleted it.
+    fn is_topic_there(&mut self, target: &Target, topic: &str) -> Result<bool, RunError>;
     /// Deletes a trial's topic.
     fn delete_topic(&mut self, target: &Target, topic: &str) -> Result<(), RunError>;
     /// Time since the run began.
@@ -166,7 +168,8 @@ impl Plan {
             let a_round: u64 = self.targets_of(cell, 1).into_iter().map(|target| of_target(cell, target)).sum();
             u64::from(cell.workload.rounds) * a_round
         };
-        self.cells.iter().map(of).sum()
+        let warm_ups = self.subjects().filter(|it| it.warm_up_mb > 0).count() as u64;
+        self.cells.iter().map(of).sum::<u64>() + 2 * warm_ups
     }
 
     /// The targets of a round in their order. A fixed rate is about subjects alone: a ceiling of throughput says nothing

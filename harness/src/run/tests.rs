@@ -63,6 +63,7 @@ fn a_trial_that_went_wrong_is_a_row_that_says_why_and_the_run_goes_on() {
         (Fault::Lose, "1 lost"),
         (Fault::Double, "1 doubled"),
         (Fault::Swap, "1 out of order"),
+        (Fault::Vanish, "the topic was deleted by somebody else"),
         (Fault::Silence, "no record was acknowledged"),
         (Fault::Refuse, "TOPIC_AUTHORIZATION_FAILED"),
     ];

@@ -44,6 +44,16 @@ impl From<RunError> for Failure {
     }
 }
 
+/// Why a ledger that does not add up gives no figures. Records of a topic that somebody deleted are not the broker's loss.
+fn unsettled(verdict: &Verdict, resent: u64, is_topic_there: bool) -> Invalid {
+    if !is_topic_there {
+        let why = format!("the topic was deleted by somebody else while it was measured ({verdict})");
+        return Invalid { why, ..Invalid::default() };
+    }
+    let why = format!("{LEDGER_FAULT}: {verdict}; {resent} records were sent again");
+    Invalid { why, is_ledger: true, is_target_gone: false }
+}
+
 impl Trial<'_> {
     /// The workloads that have a row each.
     pub(super) fn workloads(&self) -> impl Iterator<Item = &Workload> {
@@ -105,9 +115,8 @@ impl Trial<'_> {
         let consumed = executor.consume(self, reader.unwrap_or(written), topic, reading)?;
         let verdict = settle(&produced.ledger.writers, &consumed.ledger);
         if !produced.ledger.explains(&verdict) {
-            let resent = produced.measured.retried_records;
-            let why = format!("{LEDGER_FAULT}: {verdict}; {resent} records were sent again");
-            return Err(Failure::Invalid(Invalid { why, is_ledger: true, is_target_gone: false }));
+            let is_there = executor.is_topic_there(self.target, topic)?;
+            return Err(Failure::Invalid(unsettled(&verdict, produced.measured.retried_records, is_there)));
         }
         let mut rounds = vec![self.round(written, produced.measured, Some(verdict))];
         rounds.extend(reader.map(|it| self.round(it, consumed.measured, Some(verdict))));

@@ -34,9 +34,10 @@ impl Progress {
         Self { bar, done: 0, total }
     }
 
-    /// A step that is not a round.
+    /// A step that is not a round. There may be more steps than were planned: rounds go on until there are enough.
     pub(crate) fn say(&mut self, what: &str) {
         self.done += 1;
+        self.total = self.total.max(self.done);
         match &self.bar {
             Some(bar) => {
                 bar.set_length(self.total);
