@@ -63,7 +63,8 @@ pub fn replace(folder: &RunFolder, manifest: &Manifest) -> Result<(), ResultsErr
         file.sync_data()?;
         std::fs::rename(&new, &path)
     };
-    write().map_err(ResultsError::io(&path))
+    // What a full disk took of it helps nobody.
+    write().inspect_err(|_| drop(std::fs::remove_file(&new))).map_err(ResultsError::io(&path))
 }
 
 /// Reads one, of this version or an older one.
