@@ -178,6 +178,7 @@ impl Partition {
     fn write(&mut self, pending: &[Pending], batches: &[NewBatch<'_>]) -> Result<(), StorageError> {
         let written = self.write_parts(pending, batches);
         written.map_err(|error| StorageError::io("write", &self.folder.path(&self.active_name()))(error))?;
+        self.went_well();
         for staged in pending {
             self.wrote(staged);
         }

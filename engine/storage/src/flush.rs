@@ -1,10 +1,10 @@
 //! Flushing: which file is to be synced next, and what its verdict means.
 //!
-//! One job at a time and partition: the folder above where this one may be new, the folder where a file in it is new, the small files that recovery trusts below the
-//! recovery point, then the log in its order: sealed segments that are not on the disk, then the active one. A job covers everything that was written before it began; what arrives
-//! meanwhile waits for the next. A failed job is final: the kernel may have dropped the dirty pages, so a second fdatasync
-//! could succeed without the bytes being anywhere (`suspect.rs`). A job that cannot begin, for want of a descriptor, has
-//! lost nothing (`health.rs`).
+//! One job at a time and partition, in this order: the folder above, where this one may be new; the folder, where a file in it
+//! is new; the small files that recovery trusts below the recovery point; sealed segments that are not on the disk; the
+//! active one. A job covers everything that was written before it began; what arrives meanwhile waits for the next. A failed
+//! job is final: the kernel may have dropped the dirty pages, so a second fdatasync could succeed without the bytes being
+//! anywhere (`suspect.rs`). A job that cannot begin, for want of a descriptor, has lost nothing (`health.rs`).
 
 use std::io;
 

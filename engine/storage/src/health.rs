@@ -37,7 +37,10 @@ impl Partition {
             return;
         }
         let comes_back = if is_final { "at a restart" } else { "when the disk takes writes again" };
-        tracing::error!(dir = %self.folder.dir.display(), %error, comes_back, "partition goes offline");
+        if is_final || !self.is_ailing {
+            tracing::error!(dir = %self.folder.dir.display(), %error, comes_back, "partition goes offline");
+        }
+        self.is_ailing = true;
         let reason = format!("{error}; it comes back {comes_back}");
         let retry_at_ms = self.back_at_ms.saturating_add(RETRY_MS);
         let is_noted = is_final && suspect::leave_note(&self.folder, self.flushed_offset());
@@ -66,10 +69,7 @@ impl Partition {
             return Err(refused);
         }
         match self.reopen(wall_ms) {
-            Ok(()) => {
-                tracing::info!(dir = %self.folder.dir.display(), end_offset = self.end_offset, "partition is back");
-                Ok(())
-            }
+            Ok(()) => Ok(()),
             Err(error) => {
                 self.go_offline(&error);
                 if let Some(failure) = &mut self.failure {
@@ -77,6 +77,13 @@ impl Partition {
                 }
                 Err(refused)
             }
+        }
+    }
+
+    /// A write went well: whoever was told that the partition is offline learns that it is back.
+    pub(crate) fn went_well(&mut self) {
+        if std::mem::take(&mut self.is_ailing) {
+            tracing::info!(dir = %self.folder.dir.display(), end_offset = self.end_offset, "partition is back");
         }
     }
 
@@ -92,7 +99,7 @@ impl Partition {
             return Err(StorageError::corrupt(&self.folder.dir, reason));
         }
         again.log_start_offset = self.log_start_offset;
-        again.back_at_ms = wall_ms;
+        (again.back_at_ms, again.is_ailing) = (wall_ms, true);
         (again.config, again.visible) = (self.config.clone(), self.visible);
         again.flush.carry_on(&self.flush);
         again.show();

@@ -32,6 +32,7 @@ mod flush;
 mod folder;
 mod health;
 mod index;
+mod listing;
 mod log_dir;
 mod marker;
 mod names;

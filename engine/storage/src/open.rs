@@ -19,9 +19,10 @@ use ringlog_io::{File, Files, OpenMode};
 
 use crate::claim::{check_claim, read_topic_id};
 use crate::flush::Flush;
-use crate::folder::{Folder, UNFINISHED};
+use crate::folder::Folder;
 use crate::index::{IndexBuilder, NO_TIMESTAMP, OffsetIndex, TimeIndex};
-use crate::names::{self, Kind, LEADER_EPOCHS, NEXT_SEGMENT, PARTITION_METADATA, file_name};
+use crate::listing::Listing;
+use crate::names::{Kind, LEADER_EPOCHS, PARTITION_METADATA, file_name};
 use crate::partition::Spot;
 use crate::segment::{Active, Saved, Sealed, build_index, log_error, replace_indexes};
 use crate::walk::{Check, Step, Walk};
@@ -153,40 +154,6 @@ impl Partition {
         for name in &report.rebuilt_indexes {
             tracing::warn!(%dir, file = name, "made again from its log");
         }
-    }
-}
-
-/// What lies in the folder, sorted.
-pub(crate) struct Listing {
-    pub(crate) logs: Vec<i64>,
-    pub(crate) snapshots: Vec<i64>,
-    /// A flush had failed: what was flushed before.
-    flushed_before: Option<i64>,
-}
-
-impl Listing {
-    /// Reads the folder; leftovers of a kill go, and indexes whose log is gone, lest a later segment of that name finds
-    /// them.
-    fn read(folder: &Folder) -> Result<Self, StorageError> {
-        let entries = folder.files.list(&folder.dir).map_err(StorageError::io("list", &folder.dir))?;
-        let (mut logs, mut snapshots, mut indexes) = (Vec::new(), Vec::new(), Vec::new());
-        for entry in entries.iter().filter(|entry| !entry.is_dir) {
-            match names::parse(&entry.name) {
-                Some((offset, Kind::Log)) => logs.push(offset),
-                Some((offset, Kind::Snapshot)) => snapshots.push(offset),
-                Some((offset, _)) => indexes.push((offset, &entry.name)),
-                None if entry.name == NEXT_SEGMENT || entry.name.ends_with(UNFINISHED) => folder.remove(&entry.name)?,
-                None => {}
-            }
-        }
-        for (_, orphan) in indexes.iter().filter(|(offset, _)| !logs.contains(offset)) {
-            folder.remove(orphan)?;
-        }
-        logs.sort_unstable();
-        snapshots.sort_unstable();
-        let folders = entries.iter().filter(|entry| entry.is_dir);
-        let flushed_before = suspect::flushed_before(folders.map(|entry| entry.name.as_str()));
-        Ok(Self { logs, snapshots, flushed_before })
     }
 }
 

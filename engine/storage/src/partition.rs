@@ -76,6 +76,8 @@ pub struct Partition {
     pub(crate) failure: Option<Failure>,
     /// When it came back from a failure the last time.
     pub(crate) back_at_ms: i64,
+    /// It went offline, and no write has gone well since.
+    pub(crate) is_ailing: bool,
     pub(crate) recent: VecDeque<Recent>,
     pub(crate) lookups: Lookups,
     pub(crate) pending: Vec<Pending>,
@@ -135,6 +137,7 @@ impl Partition {
             flush: Flush::at(end),
             failure: None,
             back_at_ms: i64::MIN,
+            is_ailing: false,
             recent: VecDeque::new(),
             lookups: Lookups::default(),
             pending: Vec::new(),

@@ -19,8 +19,8 @@ use ringlog_io::OpenMode;
 
 use crate::StorageError;
 use crate::folder::Folder;
+use crate::listing::Listing;
 use crate::names::{Kind, LEADER_EPOCHS, PARTITION_METADATA, file_name};
-use crate::open::Listing;
 
 /// The note's name, but for the offset.
 const NOTE: &str = "flush-failed.";

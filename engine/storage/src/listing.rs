@@ -1,0 +1,40 @@
+//! What lies in a partition's folder, before anything of it is opened.
+
+use crate::StorageError;
+use crate::folder::{Folder, UNFINISHED};
+use crate::names::{self, Kind, NEXT_SEGMENT};
+use crate::suspect;
+
+/// What lies in the folder, sorted.
+pub(crate) struct Listing {
+    pub(crate) logs: Vec<i64>,
+    pub(crate) snapshots: Vec<i64>,
+    /// A flush had failed: what was flushed before.
+    pub(crate) flushed_before: Option<i64>,
+}
+
+impl Listing {
+    /// Reads the folder; leftovers of a kill go, and indexes whose log is gone, lest a later segment of that name finds
+    /// them.
+    pub(crate) fn read(folder: &Folder) -> Result<Self, StorageError> {
+        let entries = folder.files.list(&folder.dir).map_err(StorageError::io("list", &folder.dir))?;
+        let (mut logs, mut snapshots, mut indexes) = (Vec::new(), Vec::new(), Vec::new());
+        for entry in entries.iter().filter(|entry| !entry.is_dir) {
+            match names::parse(&entry.name) {
+                Some((offset, Kind::Log)) => logs.push(offset),
+                Some((offset, Kind::Snapshot)) => snapshots.push(offset),
+                Some((offset, _)) => indexes.push((offset, &entry.name)),
+                None if entry.name == NEXT_SEGMENT || entry.name.ends_with(UNFINISHED) => folder.remove(&entry.name)?,
+                None => {}
+            }
+        }
+        for (_, orphan) in indexes.iter().filter(|(offset, _)| !logs.contains(offset)) {
+            folder.remove(orphan)?;
+        }
+        logs.sort_unstable();
+        snapshots.sort_unstable();
+        let folders = entries.iter().filter(|entry| entry.is_dir);
+        let flushed_before = suspect::flushed_before(folders.map(|entry| entry.name.as_str()));
+        Ok(Self { logs, snapshots, flushed_before })
+    }
+}
