@@ -7,6 +7,8 @@ use std::path::Path;
 
 use ringlog_io::Files;
 use ringlog_wire::ErrorCode;
+use ringlog_wire::messages::create_topics::CreateTopicsRequest;
+use ringlog_wire::messages::delete_topics::DeleteTopicsRequest;
 use ringlog_wire::messages::fetch::{FetchRequest, FetchTopic};
 use ringlog_wire::messages::offset_commit::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
@@ -14,7 +16,10 @@ use ringlog_wire::messages::offset_commit::{
 use ringlog_wire::messages::offset_fetch::{OffsetFetchRequest, OffsetFetchRequestTopic};
 use ringlog_wire::messages::produce::ProduceRequest;
 
-use rig::{FETCH_VERSION, PRODUCE_VERSION, Rig, alter, batch, delete, fetch, fetched_bytes, frame, produce, produced};
+use rig::{
+    CREATE_VERSION, FETCH_VERSION, PRODUCE_VERSION, Rig, alter, batch, creation, delete, fetch, fetched_bytes, frame,
+    produce, produced,
+};
 
 /// Waiting fetches of the rig's shard, and what they watch.
 fn waits(rig: &Rig) -> (usize, usize) {
@@ -191,6 +196,25 @@ fn a_fetch_sees_the_unacknowledged_produce_before_it() {
         rig.send(client, &[produce("t", 0, 0, 100), frame(FETCH_VERSION, &at_once)]);
         let answer = rig.answer::<FetchRequest>(client, FETCH_VERSION).expect("answered");
         assert!(fetched_bytes(&answer) > 100, "offset {offset}");
+    }
+}
+
+#[test]
+fn a_topic_is_there_behind_its_creation_and_gone_behind_its_deletion() {
+    let mut rig = Rig::new(&[("auto.create.topics.enable", "false")]);
+    let client = rig.connect();
+    let create = || frame(CREATE_VERSION, &creation("t", 1, &[]));
+    for round in 0..5 {
+        let requests =
+            [create(), produce("t", 0, 1, 10), produce("t", 0, 0, 10), frame(3, &delete("t")), produce("t", 0, 1, 10)];
+        rig.send(client, &requests);
+        let created = rig.answer::<CreateTopicsRequest>(client, CREATE_VERSION).expect("created");
+        assert_eq!(created.topics[0].error_code, 0, "round {round}");
+        assert_eq!(produced(&rig.answer::<ProduceRequest>(client, PRODUCE_VERSION).unwrap()), (0, 0));
+        let deleted = rig.answer::<DeleteTopicsRequest>(client, 3).expect("deleted");
+        assert_eq!(deleted.responses[0].error_code, 0);
+        let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.0;
+        assert_eq!(produced(&rig.answer::<ProduceRequest>(client, PRODUCE_VERSION).unwrap()), (unknown, -1));
     }
 }
 

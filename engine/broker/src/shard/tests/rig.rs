@@ -336,20 +336,7 @@ impl Rig {
 
     /// Makes a topic.
     pub(super) fn create_topic(&mut self, client: ClientId, name: &str, partitions: i32, configs: &[(&str, &str)]) {
-        let config = |(name, value): &(&str, &str)| CreatableTopicConfig {
-            name: (*name).to_owned(),
-            value: Some((*value).to_owned()),
-            ..Default::default()
-        };
-        let topic = CreatableTopic {
-            name: name.to_owned(),
-            num_partitions: partitions,
-            replication_factor: 1,
-            configs: configs.iter().map(config).collect(),
-            ..Default::default()
-        };
-        let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 1000, ..Default::default() };
-        let answer = self.ask(client, 5, &request);
+        let answer = self.ask(client, CREATE_VERSION, &creation(name, partitions, configs));
         assert_eq!(answer.topics[0].error_code, 0, "{answer:?}");
     }
 
@@ -431,6 +418,25 @@ pub(super) fn fetch(topic: &str, partitions: std::ops::Range<i32>, offset: i64, 
 /// Bytes of records in a fetch answer.
 pub(super) fn fetched_bytes(answer: &FetchResponse) -> usize {
     answer.responses.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.records.len()).sum()
+}
+
+/// Makes a topic.
+pub(super) const CREATE_VERSION: i16 = 5;
+
+pub(super) fn creation(name: &str, partitions: i32, configs: &[(&str, &str)]) -> CreateTopicsRequest {
+    let config = |(name, value): &(&str, &str)| CreatableTopicConfig {
+        name: (*name).to_owned(),
+        value: Some((*value).to_owned()),
+        ..Default::default()
+    };
+    let topic = CreatableTopic {
+        name: name.to_owned(),
+        num_partitions: partitions,
+        replication_factor: 1,
+        configs: configs.iter().map(config).collect(),
+        ..Default::default()
+    };
+    CreateTopicsRequest { topics: vec![topic], timeout_ms: 1000, ..Default::default() }
 }
 
 /// Sets one config of a topic.
