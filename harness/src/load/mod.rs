@@ -4,7 +4,7 @@
 //!   clients    threads, pinned           signals   the end that comes from outside
 //!   pace       throttle (closed), schedule (open)
 //!   shapes     sizes, keys, payloads, letters, records
-//!   produce    a load of producers --> sender: one client's loop --> ear: who hears of it
+//!   produce    a load of producers --> sender: one client's loop (times: its share) --> ear: who hears of it
 //!                                                                    book: series and ledger
 //!   consume    a load of consumers --> reader: one client's loop --> tally: what is counted, who hears of it
 //!   readback   a topic beside its ledger
@@ -26,6 +26,7 @@ pub(crate) mod shapes;
 pub mod signals;
 pub(crate) mod tally;
 mod throttle;
+mod times;
 mod transactions;
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use super::book::Book;
 use super::ear::{Ear, MetricsTable, Observer};
 use super::records::Records;
 use super::throttle::{Rest, Throttle};
+use super::times::{Share, Times};
 use super::transactions::Transactions;
 use crate::cli::PerfError;
 use crate::client::config::ProducerConfig;
@@ -29,7 +30,7 @@ use crate::load::signals::Stop;
 use crate::measure::ClientCounts;
 use crate::measure::effort::{Begun, Effort};
 use crate::measure::series::Recorder;
-use crate::spec::{Pace, Produce, Until, Warmup};
+use crate::spec::{Pace, Produce};
 
 /// A record of the open loop that is sent this much after it was due is late.
 pub(crate) const LATE_NS: u64 = 1_000_000;
@@ -39,38 +40,6 @@ const SPIN_NS: u64 = 20_000;
 const LOOK_NS: u64 = 100_000_000;
 /// How long a client that was told to stop waits for the answers to what it has sent.
 const CLOSE_WAIT: Duration = Duration::from_secs(3);
-
-/// What one client of several does: its share of the records, of the rate and of the warm-up.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Share {
-    client: u64,
-    clients: u64,
-    records: u64,
-    /// Records per second; below 0 where there is no limit.
-    throughput: f64,
-    warmup_records: Option<u64>,
-    bytes: Option<u64>,
-}
-
-impl Share {
-    /// The share of client number `client` of `clients`. What does not divide goes to the first ones.
-    pub(crate) fn of(spec: &Produce, client: usize) -> Self {
-        let (client, clients) = (client as u64, spec.clients as u64);
-        let part = |whole: u64| whole / clients + u64::from(client < whole % clients);
-        let Until { records, bytes, .. } = spec.until;
-        Self {
-            client,
-            clients,
-            records: records.map_or(u64::MAX, part),
-            throughput: spec.pace.records_s() / clients as f64,
-            warmup_records: match spec.warmup {
-                Warmup::Records(records) => Some(part(records)),
-                Warmup::Without | Warmup::Time(_) => None,
-            },
-            bytes: bytes.map(part),
-        }
-    }
-}
 
 /// What a client leaves behind.
 pub(crate) struct Report {
@@ -129,46 +98,6 @@ pub(crate) struct Own {
     pub(crate) observer: Box<dyn Observer>,
     pub(crate) book: Option<Book>,
     pub(crate) metrics: Option<MetricsTable>,
-}
-
-/// The times of a loop, nanoseconds of the monotonic clock.
-struct Times {
-    start_ns: u64,
-    end_ns: u64,
-    warm_ns: u64,
-    is_warming_up: bool,
-    last_sent_ns: u64,
-    budget: Budget,
-}
-
-/// Payload bytes that may still be sent, where they are limited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Budget {
-    left: u64,
-    /// What the time after the warm-up may send.
-    steady: u64,
-    /// How long that time is.
-    steady_ns: u64,
-}
-
-impl Budget {
-    /// Of so many bytes, of which the warm-up has its share by time.
-    fn new(bytes: Option<u64>, duration: Option<Duration>, warmup: Option<Duration>) -> Self {
-        let (Some(bytes), Some(duration)) = (bytes, duration) else {
-            return Self { left: u64::MAX, steady: u64::MAX, steady_ns: u64::MAX };
-        };
-        let warmup = warmup.unwrap_or_default();
-        let warm = (bytes as f64 * warmup.as_secs_f64() / duration.as_secs_f64().max(f64::MIN_POSITIVE)) as u64;
-        let steady = bytes.saturating_sub(warm);
-        let steady_ns = nanos(duration.saturating_sub(warmup));
-        Self { left: if warmup.is_zero() { steady } else { warm }, steady, steady_ns }
-    }
-
-    /// Whether nothing is left after so many more bytes.
-    fn spend(&mut self, bytes: usize) -> bool {
-        self.left = self.left.saturating_sub(bytes as u64);
-        self.left == 0
-    }
 }
 
 impl<'a> Sender<'a> {
@@ -246,25 +175,9 @@ impl<'a> Sender<'a> {
         self.transactions.as_mut().map_or(Ok(()), |transactions| transactions.end(&mut self.producer))
     }
 
-    fn times(&self, start_ns: u64) -> Times {
-        let after = |span: Option<Duration>| span.map_or(u64::MAX, |span| start_ns.saturating_add(nanos(span)));
-        let warmup = match self.spec.warmup {
-            Warmup::Time(span) => Some(span),
-            Warmup::Without | Warmup::Records(_) => None,
-        };
-        Times {
-            start_ns,
-            end_ns: after(self.spec.until.duration),
-            warm_ns: after(warmup),
-            is_warming_up: self.spec.warmup != Warmup::Without,
-            last_sent_ns: 0,
-            budget: Budget::new(self.share.bytes, self.spec.until.duration, warmup),
-        }
-    }
-
     fn send_closed(&mut self, start_ns: u64) -> Result<(), PerfError> {
         let Share { client, clients, records, throughput, .. } = self.share;
-        let mut times = self.times(start_ns);
+        let mut times = Times::new(self.spec, &self.share, start_ns);
         let mut throttle = Throttle::new(throughput, start_ns);
         // Only where somebody measures from there.
         let period_ns = self.book.as_ref().filter(|_| throughput > 0.0).map(|_| 1e9 / throughput);
@@ -304,20 +217,13 @@ impl<'a> Sender<'a> {
     /// The bytes of a phase are used up before its time: it ends with the last answer. True where it was the last phase.
     fn is_spent(&mut self, times: &mut Times) -> Result<bool, PerfError> {
         self.producer.flush()?;
-        if times.is_warming_up {
-            times.warm_ns = 0;
-            times.end_ns = self.producer.driver().read().0.saturating_add(times.budget.steady_ns);
-            times.budget.left = times.budget.steady;
-            return Ok(false);
-        }
-        Ok(true)
+        let now_ns = self.producer.driver().read().0;
+        Ok(times.is_last_phase(now_ns))
     }
 
     fn send_open(&mut self, arrivals: Arrivals, start_ns: u64) -> Result<(), PerfError> {
         let Share { client, clients, records, throughput, .. } = self.share;
-        let mut times = self.times(start_ns);
-        // The time is over; so long again may what was due before it take.
-        let give_up_ns = times.end_ns.saturating_add(times.end_ns.saturating_sub(start_ns));
+        let mut times = Times::new(self.spec, &self.share, start_ns);
         let seed = self.spec.records.seed.cast_unsigned() ^ client;
         let mut schedule = Schedule::new(arrivals, throughput, start_ns, seed);
         for index in 0..records {
@@ -331,7 +237,7 @@ impl<'a> Sender<'a> {
                 transactions.before(&mut self.producer)?;
             }
             let mut sent_ns = wait_until(&mut self.producer, due_ns, self.stop)?;
-            if self.stop.requested() || sent_ns >= give_up_ns {
+            if self.stop.requested() || sent_ns >= times.give_up_ns() {
                 self.drop_due(&mut schedule, (sent_ns, times.end_ns), records - index);
                 break;
             }
@@ -407,49 +313,8 @@ impl<'a> Sender<'a> {
     }
 }
 
-impl Times {
-    /// When the throttle wants record `index`; now, where it is sent ahead of that.
-    fn intended_ns(&self, index: u64, sent_ns: u64, period_ns: f64) -> u64 {
-        sent_ns.min(self.start_ns.saturating_add((index as f64 * period_ns) as u64))
-    }
-
-    /// Whether the warm-up is over with record `index`, which is sent (in an open loop: due) at that time.
-    fn is_warm(&self, index: u64, at_ns: u64, records: Option<u64>) -> bool {
-        at_ns >= self.warm_ns || records.is_some_and(|records| index >= records)
-    }
-
-    /// When a record of the warm-up, or the first one after it, is sent: that one later than the record before, however
-    /// coarse the clock is, for times tell on which side a record is.
-    #[cold]
-    fn after_the_last(&mut self, sent_ns: u64, is_steady: bool, producer: &mut Producer<Ear>) -> u64 {
-        let last_sent_ns = std::mem::replace(&mut self.last_sent_ns, sent_ns);
-        let mut sent_ns = sent_ns;
-        while is_steady && sent_ns <= last_sent_ns {
-            sent_ns = producer.driver().read().0;
-        }
-        sent_ns
-    }
-
-    #[cold]
-    fn begin_steady_state(
-        &mut self,
-        counts: &mut ClientCounts,
-        (sent_ns, intended_ns): (u64, u64),
-        producer: &mut Producer<Ear>,
-    ) {
-        self.is_warming_up = false;
-        self.budget.left = self.budget.steady;
-        *counts = counted(producer);
-        producer.sink().steady(sent_ns, intended_ns);
-    }
-}
-
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
-}
-
 /// What a producer has counted until now.
-fn counted(producer: &mut Producer<Ear>) -> ClientCounts {
+pub(super) fn counted(producer: &mut Producer<Ear>) -> ClientCounts {
     let (network, buffer_wait_ns) = (producer.network_stats(), producer.stats().memory_wait_ns);
     let syscalls = producer.driver().counters().syscalls;
     ClientCounts { buffer_wait_ns, wire_bytes: network.sent_bytes + network.received_bytes, syscalls }
@@ -480,45 +345,5 @@ fn wait_until(producer: &mut Producer<Ear>, until_ns: u64, stop: &Stop) -> Resul
         if left_ns >= SPIN_NS {
             producer.poll(Duration::from_nanos(left_ns.min(LOOK_NS)))?;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clients_share_all_records_and_the_first_ones_take_what_does_not_divide() {
-        let spec = Produce {
-            clients: 3,
-            pace: Pace::Throttled(30.0),
-            until: Until { records: Some(11), ..Until::default() },
-            warmup: Warmup::Records(4),
-            ..crate::load::tests::spec("h:1")
-        };
-        let shares: Vec<Share> = (0..3).map(|client| Share::of(&spec, client)).collect();
-        assert_eq!(shares.iter().map(|share| share.records).collect::<Vec<_>>(), [4, 4, 3]);
-        assert_eq!(shares.iter().map(|share| share.warmup_records).collect::<Vec<_>>(), [Some(2), Some(1), Some(1)]);
-        assert!(shares.iter().all(|share| (share.throughput - 10.0).abs() < 1e-9));
-    }
-
-    #[test]
-    fn each_phase_has_its_share_of_the_bytes() {
-        let (two, ten) = (Some(Duration::from_secs(2)), Some(Duration::from_secs(10)));
-        let mut budget = Budget::new(Some(1000), ten, two);
-        assert_eq!(budget, Budget { left: 200, steady: 800, steady_ns: 8_000_000_000 });
-        assert!(!budget.spend(199) && budget.spend(5));
-        assert_eq!(Budget::new(Some(1000), ten, None).left, 1000);
-        assert!(!Budget::new(None, ten, two).spend(usize::MAX / 2), "without a limit nothing is used up");
-    }
-
-    #[test]
-    fn a_record_is_intended_for_its_place_in_the_rate_and_never_after_it_was_sent() {
-        let budget = Budget::new(None, None, None);
-        let (end_ns, warm_ns) = (u64::MAX, u64::MAX);
-        let times = Times { start_ns: 1000, end_ns, warm_ns, is_warming_up: false, last_sent_ns: 0, budget };
-        assert_eq!(times.intended_ns(0, 1500, 100.0), 1000);
-        assert_eq!(times.intended_ns(4, 9000, 100.0), 1400, "a stall before it is part of its response time");
-        assert_eq!(times.intended_ns(40, 2000, 100.0), 2000, "a burst of the throttle runs ahead");
     }
 }

@@ -12,7 +12,7 @@
 //! - A line is written whole, when its second is over, and never changed: what was written stays readable.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -70,12 +70,26 @@ impl Kind {
     }
 }
 
-/// A log that is open.
-pub struct Hlog {
+/// A log that is open: a file, or lines in memory that are to become part of one.
+pub struct Hlog<W = File> {
     path: PathBuf,
-    file: File,
+    out: W,
     serializer: V2DeflateSerializer,
     line: Vec<u8>,
+}
+
+impl Hlog<Vec<u8>> {
+    /// Lines in memory, a kilobyte or two each.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self { path: "(memory)".into(), out: Vec::new(), serializer: V2DeflateSerializer::new(), line: Vec::new() }
+    }
+
+    /// The lines.
+    #[must_use]
+    pub fn into_lines(self) -> Vec<u8> {
+        self.out
+    }
 }
 
 impl Hlog {
@@ -85,21 +99,28 @@ impl Hlog {
         let mut head = IntervalLogWriterBuilder::new();
         head.add_comment("values in nanoseconds").with_start_time(began).with_base_time(began);
         let begun = head.begin_log_with(&mut log.line, &mut log.serializer).map(|_| ());
-        begun.and_then(|()| log.file.write_all(&log.line)).map_err(|error| HlogError::of(path)(&error))?;
+        begun.and_then(|()| log.out.write_all(&log.line)).map_err(|error| HlogError::of(path)(&error))?;
         Ok(log)
     }
 
     /// Goes on with a log that was begun; the file stands at its end.
     #[must_use]
     pub fn resume(path: &Path, file: File) -> Self {
-        Self { path: path.to_owned(), file, serializer: V2DeflateSerializer::new(), line: Vec::new() }
+        Self { path: path.to_owned(), out: file, serializer: V2DeflateSerializer::new(), line: Vec::new() }
     }
 
     /// What was written is on the disk when this returns.
     pub fn sync(&mut self) -> Result<(), HlogError> {
-        self.file.sync_data().map_err(|error| HlogError::of(&self.path)(&error))
+        self.out.sync_data().map_err(|error| HlogError::of(&self.path)(&error))
     }
 
+    /// Appends lines that were written in memory.
+    pub fn append(&mut self, lines: &[u8]) -> Result<(), HlogError> {
+        self.out.write_all(lines).map_err(|error| HlogError::of(&self.path)(&error))
+    }
+}
+
+impl<W: Write> Hlog<W> {
     /// Writes a second's histograms, those that hold something. Tags are `stem` and the kind's name.
     pub fn write(
         &mut self,
@@ -113,12 +134,11 @@ impl Hlog {
             if histogram.is_empty() {
                 return Ok(());
             }
-            self.write_histogram(&format!("{stem}{}", kind.name()), start, histogram)
+            self.write_line(&format!("{stem}{}", kind.name()), start, histogram)
         })
     }
 
-    /// Writes the line of one second and kind.
-    pub fn write_histogram(&mut self, tag: &str, start: Duration, histogram: &Histogram<u64>) -> Result<(), HlogError> {
+    fn write_line(&mut self, tag: &str, start: Duration, histogram: &Histogram<u64>) -> Result<(), HlogError> {
         let fail = HlogError::of(&self.path);
         let tag = Tag::new(tag).ok_or_else(|| fail(&format!("not a tag: {tag:?}")))?;
         self.line.clear();
@@ -126,7 +146,7 @@ impl Hlog {
             .begin_log_with(&mut self.line, &mut self.serializer)
             .map_err(|error| fail(&error))?;
         line.write_histogram(histogram, start, Duration::from_secs(1), Some(tag)).map_err(|error| fail(&error))?;
-        self.file.write_all(&self.line).map_err(|error| fail(&error))
+        self.out.write_all(&self.line).map_err(|error| fail(&error))
     }
 }
 

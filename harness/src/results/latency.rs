@@ -1,9 +1,7 @@
 //! latency.hlog: a run's whole histograms, as [`crate::measure::hlog`] writes them. Tags name workload, target, round and kind:
 //! `produce-1k.ringlog.1.response`. `response` counts from the intended moment, `service` from the sending.
 
-use std::time::{Duration, SystemTime};
-
-use hdrhistogram::Histogram;
+use std::time::SystemTime;
 
 use super::{ResultsError, RunFolder};
 use crate::measure::hlog::Hlog;
@@ -11,18 +9,7 @@ use crate::measure::hlog::Hlog;
 /// The file's name within a run's folder.
 pub const FILE: &str = "latency.hlog";
 
-/// One line of the log.
-#[derive(Clone, Debug)]
-pub struct Interval {
-    /// `<workload>.<target>.<round>.<response|service>`; no commas and no blanks.
-    pub tag: String,
-    /// Its beginning, counted from the run's beginning.
-    pub start: Duration,
-    /// Values in nanoseconds.
-    pub histogram: Histogram<u64>,
-}
-
-/// Appends intervals to a run's log.
+/// Appends a trial's lines to a run's log.
 pub struct LatencyWriter(Hlog);
 
 impl LatencyWriter {
@@ -39,11 +26,9 @@ impl LatencyWriter {
         Ok(Self(Hlog::resume(&path, file)))
     }
 
-    /// Appends intervals; they are on the disk when this returns.
-    pub fn append(&mut self, intervals: &[Interval]) -> Result<(), ResultsError> {
-        for Interval { tag, start, histogram } in intervals {
-            self.0.write_histogram(tag, *start, histogram)?;
-        }
+    /// Appends lines; they are on the disk when this returns.
+    pub fn append(&mut self, lines: &[u8]) -> Result<(), ResultsError> {
+        self.0.append(lines)?;
         Ok(self.0.sync()?)
     }
 }
@@ -52,29 +37,30 @@ impl LatencyWriter {
 mod tests {
     use super::super::tests::scratch;
     use super::*;
-    use crate::measure::hlog::read_merged;
+    use std::time::Duration;
 
-    fn interval(tag: &str, second: u64, values: std::ops::Range<u64>) -> Interval {
-        let mut histogram = Histogram::new(3).unwrap();
-        values.for_each(|it| histogram.record(it * 1000).unwrap());
-        Interval { tag: tag.to_owned(), start: Duration::from_secs(second), histogram }
+    use crate::measure::hlog::{PRODUCER_KINDS, read_merged};
+    use crate::measure::{Latencies, Sample, SampleSink as _};
+
+    fn lines(second: u64, values: std::ops::Range<u64>) -> Vec<u8> {
+        let (mut log, mut latencies) = (Hlog::in_memory(), Latencies::new());
+        for at in values {
+            latencies.sample(&Sample { intended_ns: 0, sent_ns: 0, done_ns: at * 1000, bytes: 1 });
+        }
+        log.write("latency.ringlog.1.", Duration::from_secs(second), &latencies, PRODUCER_KINDS).unwrap();
+        log.into_lines()
     }
 
     #[test]
     fn a_log_goes_on_after_its_last_whole_line_and_a_tag_s_intervals_are_one_run() {
         let dir = scratch("latency");
         let folder = RunFolder::create(&dir, "d", "h", "t").unwrap();
-        let log = [
-            interval("latency.ringlog.1.response", 1, 501..1001),
-            interval("latency.ringlog.1.response", 0, 1..501),
-            interval("latency.ringlog.1.service", 0, 1..11),
-        ];
         let began = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        LatencyWriter::create(&folder, began).unwrap().append(&log[..2]).unwrap();
+        LatencyWriter::create(&folder, began).unwrap().append(&lines(0, 1..501)).unwrap();
         let path = folder.path().join(FILE);
         let whole = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, format!("{whole}Tag=cut,0.0,1.0")).unwrap();
-        LatencyWriter::resume(&folder).unwrap().append(&log[2..]).unwrap();
+        LatencyWriter::resume(&folder).unwrap().append(&lines(1, 501..1001)).unwrap();
         let merged = read_merged(&path).unwrap();
         assert_eq!(merged.len(), 2);
         let (tag, response) = &merged[0];

@@ -23,7 +23,6 @@ use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 pub use columns::Row;
-pub use latency::Interval;
 pub use manifest::Manifest;
 
 /// More runs than this of one kind on one day is a mistake in a loop.

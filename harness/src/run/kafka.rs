@@ -17,13 +17,14 @@ use ringlog_wire::Uuid;
 
 use super::gauge::{ReadGauge, WriteGauge};
 use super::{Consumed, Executor, Produced, Reading, RunError, Trial};
+use crate::cli::PerfError;
 use crate::client::properties::Properties;
 use crate::client::{Admin, ClientError, NewTopic};
 use crate::host::has_ended;
 use crate::load::records::Records;
 use crate::load::signals::Stop;
 use crate::load::{consume, produce, tally};
-use crate::measure::Latencies;
+use crate::measure::hlog::{Hlog, PRODUCER_KINDS};
 use crate::spec::{What, Workload};
 use crate::target::{self, Place, Target, start};
 
@@ -159,7 +160,8 @@ impl KafkaExecutor {
             (0..spec.clients).map(|client| Records::new(&spec.records, client, &mut |_| ())).collect();
         let (spec, records) = (Arc::new(spec), records.map_err(|error| fail(&error))?);
         let gauge = WriteGauge::new(place, self.began, &spec);
-        let (start, mut seconds) = (self.began.elapsed(), Vec::new());
+        let stem = format!("{}.{}.{}.", workload.name, trial.target.name, trial.round);
+        let (start, mut log) = (self.began.elapsed(), Hlog::in_memory());
         let load = produce::Load {
             spec: Arc::clone(&spec),
             records,
@@ -169,10 +171,8 @@ impl KafkaExecutor {
             metrics: None,
             origin_ns: SystemClock::new().read().0,
             on_second: Some(Box::new(|second, latencies| {
-                let len = usize::try_from(second).unwrap_or(usize::MAX).saturating_add(1);
-                seconds.resize(len.max(seconds.len()), Latencies::new());
-                seconds[len - 1] = latencies.clone();
-                Ok(())
+                let written = log.write(&stem, start + Duration::from_secs(second), latencies, PRODUCER_KINDS);
+                written.map_err(|error| PerfError::Text(error.to_string()))
             })),
         };
         let mut produced = load.run(&mut |_| ());
@@ -181,7 +181,7 @@ impl KafkaExecutor {
         }
         let mut measured =
             gauge.measured(&workload.name, (produced.counts.steady_done, produced.counts.steady_bytes))?;
-        (measured.start, measured.seconds) = (start, seconds);
+        (measured.latencies, measured.lines) = (produced.latencies.take(), log.into_lines());
         measured.retried_records = produced.retried_records();
         measured.dropped_records = produced.lateness().dropped;
         measured.counts = produced.client_counts();

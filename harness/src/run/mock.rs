@@ -10,7 +10,6 @@ use crate::measure::ledger::{LedgerFile, ReadLedger, WriteLedger};
 use crate::measure::{Latencies, Sample, SampleSink};
 use crate::results::ResultsError;
 use crate::results::columns::Row;
-use crate::results::latency::Interval;
 use crate::spec::{Kind, Workload};
 use crate::target::{Start, Target};
 use crate::yardstick::Mode;
@@ -66,7 +65,7 @@ impl Default for Mock {
 #[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) rows: Vec<Row>,
-    pub(crate) intervals: usize,
+    pub(crate) lines: Vec<u8>,
     /// Fails once so many rows are there.
     pub(crate) full_at: Option<usize>,
 }
@@ -79,12 +78,12 @@ pub(crate) struct Silent {
 }
 
 impl Keep for Memory {
-    fn keep(&mut self, rows: &[Row], intervals: &[Interval]) -> Result<(), ResultsError> {
+    fn keep(&mut self, rows: &[Row], lines: &[u8]) -> Result<(), ResultsError> {
         if self.full_at.is_some_and(|it| self.rows.len() >= it) {
             return Err(ResultsError::TooMany("full".into()));
         }
         self.rows.extend_from_slice(rows);
-        self.intervals += intervals.len();
+        self.lines.extend_from_slice(lines);
         Ok(())
     }
 }
@@ -155,7 +154,8 @@ impl Mock {
                 client: process(10),
                 ..Usage::default()
             },
-            seconds: vec![latencies],
+            latencies,
+            lines: b"a line\n".to_vec(),
             settings: BTreeMap::from([("acks".to_owned(), "1".to_owned())]),
             ..Measured::default()
         }

@@ -40,7 +40,6 @@ pub use trial::{LEDGER_FAULT, Trial};
 
 use crate::results::ResultsError;
 use crate::results::columns::{Row, validity};
-use crate::results::latency::Interval;
 use crate::spec::{Kind, Workload};
 use crate::target::{Role, Target};
 use ceiling::Ceiling;
@@ -107,8 +106,8 @@ pub trait Executor {
 
 /// Keeps what trials gave.
 pub trait Keep {
-    /// Rows of one trial, and their histograms. They are on the disk when this returns.
-    fn keep(&mut self, rows: &[Row], intervals: &[Interval]) -> Result<(), ResultsError>;
+    /// Rows of one trial, and the lines of their histograms. They are on the disk when this returns.
+    fn keep(&mut self, rows: &[Row], lines: &[u8]) -> Result<(), ResultsError>;
 }
 
 /// Hears what is going on.
@@ -277,8 +276,8 @@ impl<'a> Run<'a> {
         if let Outcome::Invalid(Invalid { why, is_target_gone: true, .. }) = &outcome {
             self.gone.insert(trial.target.name.clone(), why.clone());
         }
-        let (rows, intervals) = self.rows_of(trial, &outcome, until);
-        self.keep.keep(&rows, &intervals)?;
+        let (rows, lines) = self.rows_of(trial, &outcome, until);
+        self.keep.keep(&rows, &lines)?;
         self.rows.extend(rows);
         if self.plan.subjects().all(|it| self.gone.contains_key(&it.name)) {
             let how = self.gone.get(&trial.target.name).cloned().unwrap_or_default();
@@ -292,24 +291,24 @@ impl<'a> Run<'a> {
     }
 
     /// The rows of a trial, and its histograms. What is told of a trial that gave none is told here too.
-    fn rows_of(&mut self, trial: &Trial<'_>, outcome: &Outcome, until: Duration) -> (Vec<Row>, Vec<Interval>) {
+    fn rows_of(&mut self, trial: &Trial<'_>, outcome: &Outcome, until: Duration) -> (Vec<Row>, Vec<u8>) {
         let refused = |validity: &str, why: &str| {
             let of = |workload| rows::refused(rows::named(self.common, trial, workload), validity, why);
             trial.workloads().map(of).collect::<Vec<Row>>()
         };
-        let (rows, intervals) = match outcome {
+        let (rows, lines) = match outcome {
             Outcome::Skipped(why) => (refused(validity::SKIPPED, why), Vec::new()),
             Outcome::Invalid(invalid) => (refused(validity::INVALID, &invalid.why), Vec::new()),
             Outcome::Measured { rounds, .. } => (
                 rounds.iter().map(|it| rows::row(self.common, trial, it)).collect(),
-                rounds.iter().flat_map(|it| rows::intervals(trial, it)).collect(),
+                rounds.iter().flat_map(|it| it.measured.lines.iter().copied()).collect(),
             ),
         };
         for row in rows.iter().filter(|it| !it.is_measured()) {
             self.watch.refused(&row.target, &row.workload, row.round, &row.why);
         }
         let rows = rows.into_iter().map(|row| self.judged(trial, row, until)).collect();
-        (rows, intervals)
+        (rows, lines)
     }
 
     /// A subject's row with its share of a ceiling, and whether more rounds are due.

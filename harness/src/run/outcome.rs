@@ -21,8 +21,10 @@ pub struct Measured {
     pub bytes: u64,
     /// Processor time and pressure of the measured time.
     pub usage: Usage,
-    /// A pair of histograms for each second; empty for a consumer.
-    pub seconds: Vec<Latencies>,
+    /// Of the records that were due in the measured time; empty for a consumer.
+    pub latencies: Latencies,
+    /// The same by seconds, as lines of latency.hlog: what a long trial gathers, 1 to 6 kB a second.
+    pub lines: Vec<u8>,
     /// Records that were sent more than once, warm-up included but not the first of each partition: the broker or the
     /// connection refused them at first.
     pub retried_records: u64,

@@ -6,9 +6,7 @@ use super::bottleneck::Evidence;
 use super::ceiling::Mark;
 use super::{Measured, Round, Trial};
 use crate::host::ProcessUsage;
-use crate::measure::Latencies;
 use crate::results::columns::{Row, SCHEMA, validity};
-use crate::results::latency::Interval;
 use crate::spec::{Kind, Workload};
 
 /// Bytes of a megabyte, here and in every row.
@@ -118,7 +116,7 @@ fn figures(row: &mut Row, measured: &Measured) {
 }
 
 fn latencies(row: &mut Row, measured: &Measured) {
-    let all = merged(&measured.seconds);
+    let all = &measured.latencies;
     let us = |histogram: &hdrhistogram::Histogram<u64>| {
         [0.50, 0.90, 0.99, 0.999, 1.0].map(|quantile| percentile_us(histogram, quantile))
     };
@@ -180,6 +178,7 @@ fn finding(row: &mut Row, common: &Common, round: &Round) {
     disturbances.extend((common.template.build == "debug").then_some("debug-build"));
     disturbances.extend(round.verdict.is_some_and(|it| it.failed > 0).then_some("failed-sends"));
     disturbances.extend((round.measured.retried_records > 0).then_some("retries"));
+    disturbances.extend((round.measured.dropped_records > 0).then_some("dropped-records"));
     row.bottleneck = found.bottleneck.name().to_owned();
     row.disturbances = disturbances.join("+");
     row.ledger_verified_records = round.verdict.map(|it| it.acknowledged);
@@ -191,30 +190,6 @@ fn finding(row: &mut Row, common: &Common, round: &Round) {
 pub fn mark(row: &Row) -> Option<Mark> {
     let bottleneck = super::bottleneck::Bottleneck::of_name(&row.bottleneck)?;
     row.is_measured().then_some(Mark { mb_s: row.mb_s?, bottleneck })
-}
-
-/// The round's histograms as lines of latency.hlog.
-#[must_use]
-pub fn intervals(trial: &Trial<'_>, round: &Round) -> Vec<Interval> {
-    let stem = format!("{}.{}.{}", round.workload.name, trial.target.name, trial.round);
-    let mut intervals = Vec::new();
-    for (second, latencies) in (0u64..).zip(&round.measured.seconds) {
-        let kinds = [(Latencies::RESPONSE_TAG, &latencies.response), (Latencies::SERVICE_TAG, &latencies.service)];
-        for (kind, histogram) in kinds.into_iter().filter(|it| !it.1.is_empty()) {
-            intervals.push(Interval {
-                tag: format!("{stem}.{kind}"),
-                start: round.measured.start + std::time::Duration::from_secs(second),
-                histogram: histogram.clone(),
-            });
-        }
-    }
-    intervals
-}
-
-fn merged(seconds: &[Latencies]) -> Latencies {
-    let mut all = Latencies::new();
-    seconds.iter().for_each(|it| all.merge(it));
-    all
 }
 
 fn percentile_us(histogram: &hdrhistogram::Histogram<u64>, quantile: f64) -> Option<f64> {

@@ -230,6 +230,7 @@ fn id_of(name: &str, id: Uuid) -> Uuid {
     if id.is_zero() { topic_id(name) } else { id }
 }
 
+#[cfg(test)]
 mod tests {
     use clap::Parser;
 

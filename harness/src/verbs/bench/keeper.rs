@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::results::columns::Row;
-use crate::results::latency::{Interval, LatencyWriter};
+use crate::results::latency::LatencyWriter;
 use crate::results::rows::RowWriter;
 use crate::results::{ResultsError, RunFolder};
 use crate::run::Keep;
@@ -29,8 +29,8 @@ impl Keeper {
 
 impl Keep for Keeper {
     /// Histograms first: a row whose histograms are missing would be half a row.
-    fn keep(&mut self, rows: &[Row], intervals: &[Interval]) -> Result<(), ResultsError> {
-        self.latencies.append(intervals)?;
+    fn keep(&mut self, rows: &[Row], lines: &[u8]) -> Result<(), ResultsError> {
+        self.latencies.append(lines)?;
         self.rows.append(rows)
     }
 }
