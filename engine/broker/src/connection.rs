@@ -229,6 +229,9 @@ impl Connection {
     /// leaves its place.
     pub(crate) fn complete(&mut self, slot: u64, response: Response) {
         let place = usize::try_from(slot - self.first_slot).unwrap_or(usize::MAX);
+        #[cfg(feature = "plant")]
+        let place =
+            if ringlog_io::plant::is(ringlog_io::plant::REPLY_OUT_OF_ORDER) { self.slots.len() - 1 } else { place };
         let slot = self.slots.get_mut(place).unwrap_or_else(|| unreachable!("a reply for a reserved slot"));
         let before = std::mem::replace(slot, Slot::Ready(response));
         self.others_waiting -= usize::from(matches!(before, Slot::Waiting { is_produce: false }));

@@ -13,6 +13,8 @@
 use std::io;
 use std::rc::Rc;
 
+#[cfg(feature = "plant")]
+use ringlog_io::plant;
 use ringlog_io::{File, Job, Slice};
 use ringlog_storage::{
     Appended, FlushJob, LogConfig, Lookup, NewBatch, Origin, Partition, PartitionName, StorageError, Writeback,
@@ -138,6 +140,8 @@ impl Replica {
     /// Writes what was staged, in one write.
     pub(crate) fn append_staged(&mut self, wall_ms: i64, news: &mut News) {
         let staged = std::mem::take(&mut self.staged);
+        #[cfg(feature = "plant")]
+        let staged: Vec<Staged> = staged.into_iter().map(reuse_buffer).collect();
         let batches: Vec<NewBatch<'_>> = staged
             .iter()
             .map(|staged| NewBatch { validated: &staged.validated, bytes: &staged.bytes, origin: staged.origin })
@@ -232,6 +236,10 @@ impl Replica {
     fn settle(&mut self, news: &mut News) {
         let log_start_offset = self.log.log_start_offset();
         let (visible, stable) = (self.log.high_watermark(), self.log.last_stable_offset());
+        #[cfg(feature = "plant")]
+        if plant::is(plant::ACK_BEFORE_FLUSH) {
+            self.acks.advance(self.log.end_offset(), log_start_offset, &mut news.settled);
+        }
         let new_bytes = self.acks.advance(visible, log_start_offset, &mut news.settled);
         if (visible, stable) != self.told {
             // What a transaction held back may be more than what was written since.
@@ -243,6 +251,16 @@ impl Replica {
             self.acks.fail(ErrorCode::KAFKA_STORAGE_ERROR, log_start_offset, &mut news.settled);
         }
     }
+}
+
+/// A planted fault: something else was written into the buffer.
+#[cfg(feature = "plant")]
+fn reuse_buffer(staged: Staged) -> Staged {
+    let mut bytes = staged.bytes.to_vec();
+    if let Some(last) = bytes.last_mut().filter(|_| plant::is(plant::BUFFER_REUSED)) {
+        *last = last.wrapping_add(1);
+    }
+    Staged { bytes: Slice::from(bytes), ..staged }
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ mod helper;
 pub mod host;
 pub mod job;
 mod net;
+#[cfg(feature = "plant")]
+pub mod plant;
 pub mod process;
 mod sendlist;
 pub mod sim;

@@ -143,6 +143,10 @@ impl Changes {
 
     fn release(&mut self) {
         let flushed = self.log.flushed_offset();
+        #[cfg(feature = "plant")]
+        let early = ringlog_io::plant::is(ringlog_io::plant::IMAGE_EARLY);
+        #[cfg(feature = "plant")]
+        let flushed = if early { self.log.end_offset() } else { flushed };
         while let Some(pending) = self.pending.pop_front_if(|pending| pending.end_offset <= flushed) {
             self.published = Some(pending.image);
             self.answers.push(pending.answer);

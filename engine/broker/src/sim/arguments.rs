@@ -62,6 +62,13 @@ impl Arguments {
                 }
                 "--seeds" => parsed.seeds = seeds(value()?)?,
                 "--shards" => parsed.wish.shards = Some(shards(value()?)?),
+                #[cfg(feature = "plant")]
+                "--plant" => {
+                    let name = value()?;
+                    if !ringlog_io::plant::plant(name) {
+                        return Err(format!("--plant: {name} is none of {}", ringlog_io::plant::NAMES.join(", ")));
+                    }
+                }
                 "--events" => parsed.wish.troubles = Some(troubles(value()?)?),
                 other => return Err(format!("{other} is not an option; --help says which there are")),
             }

@@ -68,7 +68,11 @@ impl Controller {
         let before: BTreeSet<NodeId> = draft.image.live_brokers().map(|broker| broker.node).collect();
         unregister_absent(&mut draft);
         register(&start, &mut draft, random);
-        rehome(&before, start.unclean, start.directory_id, &mut draft);
+        #[cfg(feature = "plant")]
+        let unclean = start.unclean && !ringlog_io::plant::is(ringlog_io::plant::EPOCH_KEPT);
+        #[cfg(not(feature = "plant"))]
+        let unclean = start.unclean;
+        rehome(&before, unclean, start.directory_id, &mut draft);
         let rotation = start.image.topics().map(|topic| topic.partitions.len()).sum();
         let mut image = start.image;
         image.set_version(start.end_offset - 1);
