@@ -6,23 +6,22 @@
 //!          --> found without waiting
 //! ```
 //!
-//! What was loaded once is looked at, whatever the page cache says then: where the kernel cannot tell what it holds, a lookup
-//! ends all the same.
+//! Whether a position is cached is tried with a read that does not wait (RWF_NOWAIT). What was loaded once is looked at,
+//! whatever the page cache says then: a lookup ends, also where the kernel cannot tell what it holds.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use ringlog_io::{File, Job, Residency};
+use ringlog_io::{File, Job};
 
 use crate::names::{Kind, file_name};
-use crate::segment::Sealed;
+use crate::segment::{LOOKUP_BYTES, Sealed};
 use crate::{Isolation, LogRange, Partition, ReadError, StorageError};
 
 /// Bytes of the log's end that opening a segment looks at: headers after the last index entry.
 const TAIL_BYTES: u64 = 1 << 20;
-/// Bytes of the log that a lookup reads first, and those that are loaded: the headers up to the next index entries.
-const LOOKUP_BYTES: u64 = 8 << 10;
+/// Bytes of the log that are loaded for a lookup: the headers up to the next index entries.
 const LOADED_BYTES: u64 = 64 << 10;
 /// Lookups that are remembered; where there are more at once, some of them wait for the disk.
 const LOOKUPS_MAX: usize = 64;
@@ -107,8 +106,9 @@ impl Partition {
     }
 
     fn is_cached(&self, file: &File, position: u64, size: u64) -> bool {
-        let len = LOOKUP_BYTES.min(size.saturating_sub(position));
-        self.folder.files.residency(file, position, len) == Residency::Whole
+        let len = (LOOKUP_BYTES as u64).min(size.saturating_sub(position)) as usize;
+        let mut headers = [0; LOOKUP_BYTES];
+        self.folder.files.read_resident_at(file, &mut headers[..len], position).is_ok_and(|read| read == len)
     }
 
     fn opening(&self, sealed: Sealed) -> Job {

@@ -22,7 +22,7 @@ const ROOM_BYTES_MIN: u64 = 1 << 20;
 const ROOM_BYTES_MAX: u64 = 16 << 20;
 const ROOM_PART: u64 = 4;
 /// Read at once where a batch is looked up among small ones: an index interval of them.
-const LOOKUP_BYTES: usize = 4096 + HEADER_LEN;
+pub(crate) const LOOKUP_BYTES: usize = 4096 + HEADER_LEN;
 /// Batches below this are small: several headers come with one read.
 const SMALL_BATCH_BYTES: usize = 2048;
 
