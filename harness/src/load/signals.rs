@@ -26,6 +26,8 @@ pub struct Stop(Arc<State>);
 struct State {
     stop: AtomicBool,
     signal: AtomicI32,
+    /// What this is a part of: it ends with it.
+    whole: Option<Stop>,
 }
 
 impl Stop {
@@ -65,7 +67,12 @@ impl Stop {
         !is_first && since_first > SAME
     }
 
-    /// Ends the run without a signal: one of its clients cannot go on.
+    /// For a part of the run, which ends with it: where a client of the part cannot go on, the rest of the run does.
+    pub(crate) fn part(&self) -> Self {
+        Self(Arc::new(State { whole: Some(self.clone()), ..State::default() }))
+    }
+
+    /// Ends the run, or the part of it, without a signal: one of its clients cannot go on.
     pub(crate) fn request(&self) {
         self.0.stop.store(true, Ordering::Relaxed);
     }
@@ -73,7 +80,7 @@ impl Stop {
     /// Whether the run is to end. Cheap enough for every record.
     #[inline]
     pub(crate) fn requested(&self) -> bool {
-        self.0.stop.load(Ordering::Relaxed)
+        self.0.stop.load(Ordering::Relaxed) || self.0.whole.as_ref().is_some_and(Self::requested)
     }
 
     /// The exit code of a process that a signal ended, as the JVM's: 128 and the signal's number.
@@ -86,6 +93,16 @@ impl Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_ends_with_the_run_and_the_run_goes_on_without_it() {
+        let run = Stop::default();
+        let (failed, next) = (run.part(), run.part());
+        failed.request();
+        assert!(failed.requested() && !run.requested() && !next.requested());
+        run.request();
+        assert!(next.requested());
+    }
 
     #[test]
     fn the_exit_code_is_the_jvm_s_and_there_is_none_without_a_signal() {

@@ -159,14 +159,14 @@ impl KafkaExecutor {
         let records: Result<Vec<Records>, _> =
             (0..spec.clients).map(|client| Records::new(&spec.records, client, &mut |_| ())).collect();
         let (spec, records) = (Arc::new(spec), records.map_err(|error| fail(&error))?);
-        let gauge = WriteGauge::new(place, self.began, &spec);
+        let (gauge, stop) = (WriteGauge::new(place, self.began, &spec), self.stop.part());
         let stem = format!("{}.{}.{}.", workload.name, trial.target.name, trial.round);
         let (start, mut log) = (self.began.elapsed(), Hlog::in_memory());
         let load = produce::Load {
             spec: Arc::clone(&spec),
             records,
             seats: &vec![self.client_core; spec.clients],
-            stop: &self.stop,
+            stop: &stop,
             observers: gauge.observers(),
             metrics: None,
             origin_ns: SystemClock::new().read().0,
@@ -205,13 +205,13 @@ impl KafkaExecutor {
         };
         let spec = workload.consume(what, duration, &properties(place)).map_err(|error| fail(&error))?;
         let spec = Arc::new(spec);
-        let gauge = ReadGauge::new(place, self.began, spec.clients);
+        let (gauge, stop) = (ReadGauge::new(place, self.began, spec.clients), self.stop.part());
         let shared = tally::Shared::new(spec.clients, spec.ledger());
         let load = consume::Load {
             spec: Arc::clone(&spec),
             shared: &shared,
             seats: &vec![self.client_core; spec.clients],
-            stop: &self.stop,
+            stop: &stop,
             observers: gauge.observers(),
             metrics: None,
             on_second: None,
