@@ -190,7 +190,11 @@ impl Fetcher {
                 Ok(())
             }
             ErrorCode::OFFSET_OUT_OF_RANGE => {
-                let position = self.positions.remove(&key);
+                // Of several polls the first that hears of it starts over; the others ask where it was.
+                let position = self.positions.get(&key).copied().filter(|at| at.offset == offset);
+                if position.is_some() {
+                    self.positions.remove(&key);
+                }
                 let is_same_era = position.is_some_and(|at| at.era == scene.ledger.era) && era == scene.ledger.era;
                 if is_same_era {
                     return Err(Violation(format!("{key:?}: {offset} is out of range, and was not before")));

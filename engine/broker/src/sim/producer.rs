@@ -234,6 +234,8 @@ impl Producer {
                 Ok(())
             }
             _ if self.manner.is_idempotent => {
+                // A partition that failed and came back knows what a start knows: the last batch of each producer.
+                self.is_confirmed = false;
                 self.back_off(scene);
                 Ok(())
             }

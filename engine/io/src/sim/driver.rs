@@ -114,7 +114,7 @@ impl Driver for SimDriver {
     }
 
     fn close_listener(&mut self, listener: Listener) {
-        self.ask(|core, _, _| core.network.close_listener(listener.0));
+        self.ask(|core, _, _| core.close_listener(listener.0));
     }
 
     fn connect(&mut self, address: SocketAddr, _options: SocketOptions, token: Token) {

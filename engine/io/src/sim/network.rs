@@ -107,12 +107,8 @@ impl Network {
         self.ports.get(&listener).map(|port| port.address).ok_or_else(no_such_socket)
     }
 
-    pub(super) fn close_listener(&mut self, listener: u64) {
-        self.ports.remove(&listener);
-    }
-
-    pub(super) fn close_listeners_of(&mut self, owner: DriverId) {
-        self.ports.retain(|_, port| port.owner != owner);
+    fn ports_of(&self, owner: DriverId) -> Vec<u64> {
+        self.ports.iter().filter(|(_, port)| port.owner == owner).map(|(number, _)| *number).collect()
     }
 
     /// See [`crate::Driver::moved_bytes`].
@@ -189,6 +185,21 @@ impl Core {
         if let Some(port) = self.network.ports.get_mut(&listener) {
             port.accepting = Some(token);
             self.take_calls(listener, now);
+        }
+    }
+
+    /// Stops listening. Who waits to be accepted is refused.
+    pub(super) fn close_listener(&mut self, listener: u64) {
+        let Some(port) = self.network.ports.remove(&listener) else { return };
+        for (caller, token) in port.backlog {
+            let Some(end) = self.network.ends.remove(&caller) else { continue };
+            self.tell(end.owner, Event::Connected { token, result: Err(error(libc::ECONNREFUSED)) });
+        }
+    }
+
+    pub(super) fn close_listeners_of(&mut self, owner: DriverId) {
+        for listener in self.network.ports_of(owner) {
+            self.close_listener(listener);
         }
     }
 

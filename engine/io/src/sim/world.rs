@@ -327,7 +327,7 @@ impl Core {
         seat.is_alive = false;
         seat.came.clear();
         seat.starved.clear();
-        self.network.close_listeners_of(who);
+        self.close_listeners_of(who);
     }
 
     /// The jobs of a driver that ends: each was done, or will never be.
