@@ -6,13 +6,16 @@ use ringlog_wire::messages::describe_groups::DescribeGroupsRequest;
 use crate::broker::{Broker, Incoming, Outcome};
 use crate::coordinator::group::GroupRequest;
 use crate::group_desk;
-use crate::handlers::Handler;
+use crate::handlers::{Handler, each_once};
 
 pub(crate) const HANDLER: Handler = Handler::new(ApiKey::DescribeGroups, (0, 6), handle);
 
 fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
     match incoming.decode::<DescribeGroupsRequest>() {
-        Ok(request) => group_desk::handle(broker, incoming, GroupRequest::Describe(request)),
+        Ok(mut request) => {
+            each_once(&mut request.groups, String::clone);
+            group_desk::handle(broker, incoming, GroupRequest::Describe(request))
+        }
         Err(refused) => Outcome::Refuse(refused),
     }
 }

@@ -28,6 +28,8 @@ mod reads;
 pub(crate) mod sasl;
 pub(crate) mod sync_group;
 
+use std::collections::BTreeSet;
+
 use ringlog_wire::ApiKey;
 
 use crate::broker::{Broker, Incoming, Outcome};
@@ -85,4 +87,23 @@ pub(crate) const HANDLERS: &[Handler] = &[
 pub(crate) fn find(api: ApiKey, version: i16) -> Option<&'static Handler> {
     let handler = HANDLERS.iter().find(|handler| handler.key == api)?;
     (handler.versions.0..=handler.versions.1).contains(&version).then_some(handler)
+}
+
+/// Leaves out what is named again, where a name is short and its answer long: an answer is as large as what there is,
+/// however often it is asked for. No client asks twice.
+pub(crate) fn each_once<T, K: Ord>(named: &mut Vec<T>, name: impl Fn(&T) -> K) {
+    let mut seen = BTreeSet::new();
+    named.retain(|one| seen.insert(name(one)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_named_again_is_answered_once_in_the_place_of_its_first_time() {
+        let mut named = vec!["b", "a", "b", "c", "a"];
+        each_once(&mut named, |name| *name);
+        assert_eq!(named, ["b", "a", "c"]);
+    }
 }

@@ -7,7 +7,7 @@ use ringlog_wire::messages::describe_topic_partitions::DescribeTopicPartitionsRe
 use ringlog_wire::messages::metadata::MetadataRequest;
 use ringlog_wire::{ApiKey, Message, Request};
 
-use super::{Handler, describe_cluster, describe_configs, describe_topic_partitions, metadata};
+use super::{Handler, each_once, describe_cluster, describe_configs, describe_topic_partitions, metadata};
 use crate::broker::{Broker, Caller, Incoming, Outcome};
 use crate::metadata::controller::Call;
 use crate::response::Response;
@@ -41,7 +41,10 @@ fn answer_cluster(broker: &mut Broker, incoming: &Incoming) -> Outcome {
 
 fn answer_configs(broker: &mut Broker, incoming: &Incoming) -> Outcome {
     let me = broker.image.here().node(broker.shard);
-    read(incoming, |request: DescribeConfigsRequest| {
+    read(incoming, |mut request: DescribeConfigsRequest| {
+        each_once(&mut request.resources, |one| {
+            (one.resource_type, one.resource_name.clone(), one.configuration_keys.clone())
+        });
         describe_configs::answer(&request, me, &broker.image, &broker.settings)
     })
 }
