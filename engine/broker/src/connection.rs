@@ -98,6 +98,10 @@ pub(crate) struct Connection {
     pub(crate) output: VecDeque<Part>,
     /// Bytes of `output`, ranges of segments included.
     output_bytes: usize,
+    /// Bytes in memory of the answers that are ready, in their places or in `output`.
+    queued_bytes: usize,
+    /// Bytes in memory that are being sent, or read from a file.
+    pub(crate) leaving_bytes: usize,
 }
 
 impl Connection {
@@ -115,6 +119,8 @@ impl Connection {
             others_waiting: 0,
             output: VecDeque::new(),
             output_bytes: 0,
+            queued_bytes: 0,
+            leaving_bytes: 0,
         }
     }
 
@@ -150,11 +156,12 @@ impl Connection {
         None
     }
 
-    /// What there is to do next: handle a request, let it wait, or receive.
-    pub(crate) fn next(&mut self, frame_len_max: usize) -> Result<Next, Refused> {
+    /// What there is to do next: handle a request, let it wait, or receive. A connection whose answers take `answer_room`
+    /// bytes of memory has its fill.
+    pub(crate) fn next(&mut self, frame_len_max: usize, answer_room: usize) -> Result<Next, Refused> {
         let Some(frame) = self.peek_frame(frame_len_max)? else { return Ok(Next::Receive) };
         let is_produce = frame.first_chunk::<2>().is_some_and(|key| i16::from_be_bytes(*key) == ApiKey::Produce as i16);
-        if !self.may_handle(is_produce) {
+        if self.answer_bytes() >= answer_room || !self.may_handle(is_produce) {
             return Ok(Next::Held);
         }
         match &mut self.input {
@@ -191,6 +198,21 @@ impl Connection {
     fn may_handle(&self, is_produce: bool) -> bool {
         let is_alone = self.slots.is_empty() || (is_produce && self.others_waiting == 0);
         is_alone && self.slots.len() < limits::REQUESTS_IN_FLIGHT && self.output_bytes < limits::OUTPUT_BYTES
+    }
+
+    /// Bytes of memory that answers take: queued, read from a file, or being sent.
+    pub(crate) fn answer_bytes(&self) -> usize {
+        self.queued_bytes + self.leaving_bytes
+    }
+
+    /// The length of the frame that is received by itself, or will be next.
+    pub(crate) fn frame_len(&self) -> Option<usize> {
+        match &self.input {
+            Input::Large { frame_len } => Some(*frame_len),
+            // `next` checked the length before it said that the frame is not whole.
+            Input::Chunk { chunk, at } => chunk[*at..].first_chunk().map(|prefix| i32::from_be_bytes(*prefix) as usize),
+            Input::Between | Input::Prefix { .. } | Input::Whole(_) => None,
+        }
     }
 
     /// Puts what is held into memory of our own: a receive buffer is not kept for longer than a turn.
@@ -233,6 +255,7 @@ impl Connection {
         let place =
             if ringlog_io::plant::is(ringlog_io::plant::REPLY_OUT_OF_ORDER) { self.slots.len() - 1 } else { place };
         let slot = self.slots.get_mut(place).unwrap_or_else(|| unreachable!("a reply for a reserved slot"));
+        self.queued_bytes += response.memory_bytes();
         let before = std::mem::replace(slot, Slot::Ready(response));
         self.others_waiting -= usize::from(matches!(before, Slot::Waiting { is_produce: false }));
         while let Some(Slot::Ready(_)) = self.slots.front() {
@@ -263,6 +286,7 @@ impl Connection {
             && let Some(Part::Bytes(bytes)) = self.output.pop_front()
         {
             self.output_bytes -= bytes.len();
+            self.queued_bytes -= bytes.len();
             parts.push(bytes);
         }
     }
@@ -270,6 +294,7 @@ impl Connection {
     /// Puts bytes that were read for the file range at the head of the output before what is left of it.
     pub(crate) fn put_first(&mut self, bytes: Slice) {
         self.output_bytes += bytes.len();
+        self.queued_bytes += bytes.len();
         self.output.push_front(Part::Bytes(bytes));
     }
 
@@ -330,7 +355,7 @@ mod tests {
                     }
                 }
             }
-            while let Next::Request { frame, slot } = connection.next(LIMIT).unwrap() {
+            while let Next::Request { frame, slot } = connection.next(LIMIT, usize::MAX).unwrap() {
                 frames.push(frame.to_vec());
                 connection.complete(slot, Response::default());
             }
@@ -361,7 +386,7 @@ mod tests {
         for len in [-1, 0, i32::MIN, i32::MAX, LIMIT as i32 + 1] {
             let mut connection = Connection::new(0);
             connection.received(Buf::from(len.to_be_bytes().to_vec()));
-            assert!(matches!(connection.next(LIMIT), Err(Refused::FrameLength { .. })), "{len}");
+            assert!(matches!(connection.next(LIMIT, usize::MAX), Err(Refused::FrameLength { .. })), "{len}");
         }
     }
 
@@ -369,7 +394,7 @@ mod tests {
     fn a_claimed_length_allocates_no_more_than_twice_what_arrived() {
         let mut connection = Connection::new(0);
         connection.received(Buf::from((LIMIT as i32).to_be_bytes().to_vec()));
-        assert!(matches!(connection.next(LIMIT).unwrap(), Next::Receive));
+        assert!(matches!(connection.next(LIMIT, usize::MAX).unwrap(), Next::Receive));
         let Receive::Exact(_, target) = connection.receive_next(|len| Buf::from(Vec::with_capacity(len))) else {
             panic!()
         };
@@ -403,7 +428,7 @@ mod tests {
 
     /// How many requests are handed out before one has to wait, or none is here; and their slots.
     fn hand_out(connection: &mut Connection) -> Vec<u64> {
-        let next = || match connection.next(LIMIT).unwrap() {
+        let next = || match connection.next(LIMIT, usize::MAX).unwrap() {
             Next::Request { slot, .. } => Some(slot),
             Next::Held | Next::Receive => None,
         };

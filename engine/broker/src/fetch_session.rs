@@ -74,6 +74,11 @@ impl FetchContext {
         self.partitions.len()
     }
 
+    /// About what it takes of memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.partitions.bytes()
+    }
+
     /// The session's id for the answer, 0 where there is none.
     pub(crate) fn session_id(&self) -> i32 {
         self.session_id

@@ -17,6 +17,7 @@ use ringlog_io::{Buf, Buffers, Files, Nanos, Slice, Socket, Token};
 
 use crate::broker::ReplyTo;
 use crate::connection::{Connection, Next, Receive, Refused};
+use crate::holdings::{Frame, Holdings};
 use crate::limits::Budget;
 use crate::response::Response;
 use crate::settings::Settings;
@@ -34,6 +35,12 @@ struct Client {
     /// Bytes that had moved at the last look at a silent one.
     moved_bytes: u64,
     connection: Connection,
+    /// What `holdings` counts for it: answers, and a large frame.
+    answer_bytes: usize,
+    frame: Frame,
+    /// It is not read until there is room for its frame, of which so much is here.
+    awaits_frame_room: bool,
+    beginning: Option<(Buf, usize)>,
 }
 
 /// One request, as its connection gave it.
@@ -58,12 +65,17 @@ pub(crate) struct Front {
     holding: Vec<u32>,
     /// Connections that were closed, by place and generation, until the shard has forgotten them.
     closed: Vec<(u32, u32)>,
+    /// What all connections hold of the shard's memory.
+    holdings: Holdings,
+    /// Something that was held for requests was given back.
+    frames_released: bool,
     /// What is to be asked of the kernel.
     pub(crate) out: Submissions,
 }
 
 impl Front {
     pub(crate) fn new(settings: Arc<Settings>, files: Rc<dyn Files>, buffers: Buffers, budget: Budget) -> Self {
+        let holdings = Holdings::new(&budget, settings.socket_request_max_bytes());
         Self {
             settings,
             files,
@@ -75,6 +87,8 @@ impl Front {
             touched: Vec::new(),
             holding: Vec::new(),
             closed: Vec::new(),
+            holdings,
+            frames_released: false,
             out: Submissions::new(),
         }
     }
@@ -114,6 +128,10 @@ impl Front {
             by_reference: self.settings.sends_by_reference(peer.ip()),
             moved_bytes: 0,
             connection: Connection::new(now.0),
+            answer_bytes: 0,
+            frame: Frame::None,
+            awaits_frame_room: false,
+            beginning: None,
         };
         self.clients[place as usize] = Some(client);
         self.receive(place);
@@ -127,6 +145,8 @@ impl Front {
 
     fn close(&mut self, place: u32) {
         let Some(client) = self.clients[place as usize].take() else { return };
+        self.holdings.answers_changed(client.answer_bytes, 0);
+        self.release(client.frame);
         self.out.push(Submission::Close { socket: client.socket });
         self.free.push(place);
         self.closed.push((place, client.generation));
@@ -135,6 +155,24 @@ impl Front {
     /// A connection that was closed: nobody waits for its answers.
     pub(crate) fn take_closed(&mut self) -> Option<(u32, u32)> {
         self.closed.pop()
+    }
+
+    /// Notes what a connection's answers take of memory now.
+    fn recount(&mut self, place: u32) {
+        let Some(client) = self.clients[place as usize].as_mut() else { return };
+        let now = client.connection.answer_bytes();
+        self.holdings.answers_changed(std::mem::replace(&mut client.answer_bytes, now), now);
+    }
+
+    fn release(&mut self, frame: Frame) {
+        self.frames_released |= frame != Frame::None;
+        self.holdings.release(frame);
+    }
+
+    /// What connections hold of memory: of answers, of requests.
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> (usize, usize) {
+        self.holdings.bytes()
     }
 
     /// Closes every connection.
@@ -150,7 +188,10 @@ impl Front {
     pub(crate) fn close_idle(&mut self, now: Nanos) -> Nanos {
         let limit_ns = self.settings.connections_max_idle_ns();
         for place in 0..self.clients.len() as u32 {
-            let Some(client) = &self.clients[place as usize] else { continue };
+            let Some(client) = self.clients[place as usize].as_mut() else { continue };
+            if client.awaits_frame_room {
+                client.connection.last_active_ns = now.0;
+            }
             let connection = &client.connection;
             if connection.waits_for_us() || now.0.saturating_sub(connection.last_active_ns) <= limit_ns {
                 continue;
@@ -208,7 +249,7 @@ impl Front {
         client.connection.last_active_ns = now.0;
         match client.connection.filled(buf) {
             None => return Some(place),
-            Some(Receive::Exact(buf, target)) => self.receive_exact(place, buf, target),
+            Some(Receive::Exact(buf, target)) => self.receive_more(place, buf, target),
             Some(Receive::Any) => self.receive(place),
         }
         None
@@ -221,12 +262,21 @@ impl Front {
         if client.connection.closing {
             return None;
         }
-        match client.connection.next(frame_len_max) {
+        let answer_room = self.holdings.answer_room();
+        match client.connection.next(frame_len_max, answer_room) {
             Ok(Next::Request { frame, slot }) => {
+                let held = std::mem::take(&mut client.frame);
                 let reply_to = ReplyTo { connection: place, generation: client.generation, slot };
-                return Some(Asking { frame, host: Arc::clone(&client.host), reply_to });
+                let asking = Asking { frame, host: Arc::clone(&client.host), reply_to };
+                self.release(held);
+                return Some(asking);
             }
-            Ok(Next::Held) => self.holding.push(place),
+            Ok(Next::Held) => {
+                if client.connection.answer_bytes() >= answer_room {
+                    self.holdings.wait_to_answer(place);
+                }
+                self.holding.push(place);
+            }
             Ok(Next::Receive) => self.receive(place),
             Err(refused) => self.refuse(place, &refused),
         }
@@ -244,8 +294,16 @@ impl Front {
 
     fn receive(&mut self, place: u32) {
         let Some(client) = self.clients[place as usize].as_mut() else { return };
-        if client.connection.receiving || client.connection.closing {
+        if client.connection.receiving || client.connection.closing || client.awaits_frame_room {
             return;
+        }
+        if let Some(frame_len) = client.connection.frame_len()
+            && !self.holdings.admit(&mut client.frame, frame_len)
+        {
+            // What is there of it does not keep a receive buffer.
+            client.connection.keep_held();
+            client.awaits_frame_room = true;
+            return self.holdings.wait_to_receive(place);
         }
         let buffers = &self.buffers;
         match client.connection.receive_next(|len| buffers.take(len)) {
@@ -255,6 +313,35 @@ impl Front {
                 self.out.push(Submission::Receive { socket: client.socket, token });
             }
             Receive::Exact(buf, target) => self.receive_exact(place, buf, target),
+        }
+    }
+
+    /// The beginning of a large frame is here: it goes on when there is room for all of it.
+    fn receive_more(&mut self, place: u32, buf: Buf, target_len: usize) {
+        let Some(client) = self.clients[place as usize].as_mut() else { return };
+        let frame_len = client.connection.frame_len().unwrap_or(target_len);
+        if self.holdings.admit(&mut client.frame, frame_len) {
+            return self.receive_exact(place, buf, target_len);
+        }
+        client.beginning = Some((buf, target_len));
+        client.awaits_frame_room = true;
+        self.holdings.wait_to_receive(place);
+    }
+
+    /// Lets in those that waited for room for their frames, where some was given back.
+    fn readmit(&mut self) {
+        if !std::mem::take(&mut self.frames_released) {
+            return;
+        }
+        for place in self.holdings.take_frames_waiting() {
+            let Some(client) = self.clients[place as usize].as_mut() else { continue };
+            if !std::mem::take(&mut client.awaits_frame_room) {
+                continue;
+            }
+            match client.beginning.take() {
+                Some((buf, target_len)) => self.receive_more(place, buf, target_len),
+                None => self.receive(place),
+            }
         }
     }
 
@@ -277,6 +364,7 @@ impl Front {
         match result {
             Ok(response) => {
                 client.connection.complete(reply_to.slot, response);
+                self.recount(place);
                 self.touched.push(place);
             }
             Err(refused) => {
@@ -298,7 +386,9 @@ impl Front {
 
     /// Sends what became ready. Gives the connections whose requests may go on.
     pub(crate) fn resume_touched(&mut self) -> Vec<u32> {
+        self.readmit();
         let mut touched = std::mem::take(&mut self.touched);
+        touched.append(&mut self.holdings.take_answers_waiting());
         touched.sort_unstable();
         touched.dedup();
         touched.retain(|&place| {
@@ -320,10 +410,12 @@ impl Front {
             return;
         }
         let (socket, token) = (client.socket, tokens::client(place, client.generation));
-        match transfer::step(&mut client.connection, client.by_reference, &*self.files, &self.buffers) {
+        let room = self.holdings.range_room();
+        match transfer::step(&mut client.connection, client.by_reference, &*self.files, &self.buffers, room) {
             Ok(Step::Nothing) => {}
             Ok(Step::Send(parts)) => {
                 client.connection.sending = true;
+                client.connection.leaving_bytes = parts.iter().map(|part| part.len()).sum();
                 self.out.push(Submission::Send { socket, parts, token });
             }
             Ok(Step::Refer(range, len)) => {
@@ -332,10 +424,12 @@ impl Front {
             }
             Ok(Step::ReadCold(range, len)) => {
                 client.connection.transferring = true;
+                client.connection.leaving_bytes = len;
                 self.out.push(Submission::ReadCold { file: range.file, offset: range.position, len, token });
             }
             Err(error) => self.transfer_failed(place, &error),
         }
+        self.recount(place);
     }
 
     fn transfer_failed(&mut self, place: u32, error: &io::Error) {
@@ -352,10 +446,12 @@ impl Front {
     pub(crate) fn sent(&mut self, token: Token, result: io::Result<usize>, now: Nanos) {
         let Some((place, client)) = self.client(token) else { return };
         client.connection.sending = false;
+        client.connection.leaving_bytes = 0;
         client.connection.last_active_ns = now.0;
         if result.is_err() {
             return self.close(place);
         }
+        self.recount(place);
         self.touched.push(place);
     }
 
@@ -393,9 +489,11 @@ impl Front {
     pub(crate) fn cold_read(&mut self, token: Token, result: io::Result<Buf>) {
         let Some((place, client)) = self.client(token) else { return };
         client.connection.transferring = false;
+        client.connection.leaving_bytes = 0;
         match result {
             Ok(buf) if !buf.is_empty() => {
                 transfer::arrived(&mut client.connection, buf);
+                self.recount(place);
                 self.touched.push(place);
             }
             // A range that ends before its bytes: the answer's length is already promised.

@@ -24,6 +24,7 @@ mod flushes;
 mod front;
 mod group_desk;
 mod handlers;
+mod holdings;
 mod jobs;
 mod limits;
 mod mail;

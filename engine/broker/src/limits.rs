@@ -22,6 +22,9 @@ pub(crate) const REQUESTS_IN_FLIGHT: usize = 64;
 /// Answer bytes, ranges of segments included, that may wait for one connection's socket before its next request is handled.
 pub(crate) const OUTPUT_BYTES: usize = 8 << 20;
 
+/// Answer bytes in memory that every connection may hold, however much the others do: below it answers leave in crumbs.
+pub(crate) const OUTPUT_BYTES_MIN: usize = 16 << 10;
+
 /// Pooled receive buffers of one shard.
 pub(crate) const RECEIVE_BUFFERS: u16 = 64;
 

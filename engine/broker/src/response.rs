@@ -24,6 +24,14 @@ pub(crate) enum Part {
 }
 
 impl Part {
+    /// Bytes of memory that it takes: a range of a file is not there yet.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::File(_) => 0,
+        }
+    }
+
     /// Bytes that it puts on the wire.
     pub(crate) fn len(&self) -> usize {
         match self {
@@ -40,6 +48,11 @@ pub(crate) struct Response {
 }
 
 impl Response {
+    /// Bytes of memory that it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.parts.iter().map(Part::memory_bytes).sum()
+    }
+
     /// An answer without record data.
     pub(crate) fn of(asked: Asked, body: &impl Message) -> Result<Self, EncodeError> {
         Self::with_records(asked, body, Vec::new())

@@ -31,15 +31,17 @@ pub(crate) enum Step {
     Refer(LogRange, usize),
 }
 
-/// Takes the next step of a connection's output; long ranges go out `by_reference`, or are copied. Errors are the file's.
+/// Takes the next step of a connection's output; long ranges go out `by_reference`, or are copied, `room` bytes of them at
+/// most. Errors are the file's.
 pub(crate) fn step(
     connection: &mut Connection,
     by_reference: bool,
     files: &dyn Files,
     buffers: &Buffers,
+    room: usize,
 ) -> io::Result<Step> {
     let mut parts = Vec::new();
-    let mut room = limits::TRANSFER_BYTES;
+    let mut room = room.min(limits::TRANSFER_BYTES);
     loop {
         connection.take_bytes(&mut parts);
         let Some(Part::File(range)) = connection.output.front() else { break };
@@ -60,7 +62,7 @@ pub(crate) fn step(
                 parts.push(bytes);
             }
             None if parts.is_empty() => {
-                let len = range.len.min(limits::TRANSFER_BYTES);
+                let len = range.len.min(room);
                 return Ok(Step::ReadCold(range.clone(), len));
             }
             None => break,

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use ringlog_io::Nanos;
 
 use crate::broker::ReplyTo;
+use crate::limits;
 use crate::replica::PartitionKey;
 
 /// A fetch that waits, by the place of its answer.
@@ -19,6 +20,8 @@ pub(crate) struct Wait<F> {
     pub(crate) missing_bytes: usize,
     /// What it reads.
     pub(crate) watches: Vec<PartitionKey>,
+    /// What it takes of memory.
+    pub(crate) memory_bytes: usize,
 }
 
 /// All waiting fetches of a shard.
@@ -27,11 +30,13 @@ pub(crate) struct Waiting<F> {
     waits: BTreeMap<ReplyTo, Wait<F>>,
     watched: BTreeSet<(PartitionKey, ReplyTo)>,
     ready: VecDeque<ReplyTo>,
+    /// The sum of the waits' own.
+    memory_bytes: usize,
 }
 
 impl<F> Default for Waiting<F> {
     fn default() -> Self {
-        Self { waits: BTreeMap::new(), watched: BTreeSet::new(), ready: VecDeque::new() }
+        Self { waits: BTreeMap::new(), watched: BTreeSet::new(), ready: VecDeque::new(), memory_bytes: 0 }
     }
 }
 
@@ -39,12 +44,13 @@ impl<F> Waiting<F> {
     /// Lets a fetch wait.
     pub(crate) fn insert(&mut self, id: ReplyTo, wait: Wait<F>) {
         self.watched.extend(wait.watches.iter().map(|key| (*key, id)));
+        self.memory_bytes += wait.memory_bytes;
         self.waits.insert(id, wait);
     }
 
-    /// How many wait.
-    pub(crate) fn len(&self) -> usize {
-        self.waits.len()
+    /// Whether one more may wait, which takes so many bytes, where all together may take `memory_bytes_max`.
+    pub(crate) fn has_room(&self, memory_bytes: usize, memory_bytes_max: usize) -> bool {
+        self.waits.len() < limits::WAITING_FETCHES && self.memory_bytes + memory_bytes <= memory_bytes_max
     }
 
     /// Readers see so many bytes more of a partition.
@@ -88,6 +94,7 @@ impl<F> Waiting<F> {
 
     fn take(&mut self, id: ReplyTo) -> Option<Wait<F>> {
         let wait = self.waits.remove(&id)?;
+        self.memory_bytes -= wait.memory_bytes;
         #[cfg(feature = "plant")]
         if ringlog_io::plant::is(ringlog_io::plant::WAITER_KEPT) {
             return Some(wait);
@@ -117,7 +124,8 @@ mod tests {
     }
 
     fn wait(missing_bytes: usize, partitions: std::ops::Range<i32>) -> Wait<&'static str> {
-        Wait { fetch: "fetch", deadline: Nanos(100), missing_bytes, watches: partitions.map(key).collect() }
+        let watches = partitions.map(key).collect();
+        Wait { fetch: "fetch", deadline: Nanos(100), missing_bytes, watches, memory_bytes: 1000 }
     }
 
     fn ready(waiting: &mut Waiting<&'static str>) -> Vec<u32> {
@@ -146,6 +154,17 @@ mod tests {
         assert!(waiting.take_of(3, 1).is_some() && waiting.take_of(3, 1).is_none());
         assert_eq!(ready(&mut waiting), [1, 2]);
         assert_eq!(waiting.held(), (0, 0));
+    }
+
+    #[test]
+    fn all_together_take_no_more_memory_than_there_is() {
+        let mut waiting = Waiting::default();
+        assert!(waiting.has_room(1000, 2000));
+        (1..=2).for_each(|connection| waiting.insert(id(connection), wait(1, 0..1)));
+        assert!(!waiting.has_room(1, 2000));
+        waiting.expire(id(1));
+        assert_eq!(ready(&mut waiting), [1]);
+        assert!(waiting.has_room(1000, 2000) && !waiting.has_room(1001, 2000));
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
         }
     };
     let answers = look_and_ask(broker, &fetch);
-    if max_wait_ms == 0 || answers.are_enough(&fetch) || broker.fetches.len() >= limits::WAITING_FETCHES {
+    if max_wait_ms == 0 || answers.are_enough(&fetch) || !has_room(broker, &fetch) {
         return respond(broker, fetch, answers).map_or_else(Outcome::Refuse, Outcome::Reply);
     }
     let deadline = Nanos(broker.now.0 + max_wait_ms * 1_000_000);
@@ -99,6 +99,19 @@ fn begin(broker: &mut Broker, incoming: &Incoming, request: &FetchRequest) -> Re
         min_bytes: usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes),
         max_bytes,
     })
+}
+
+/// Whether a fetch may wait: one that may not is answered with what is there.
+fn has_room(broker: &Broker, fetch: &WaitingFetch) -> bool {
+    broker.fetches.has_room(fetch.memory_bytes(), broker.budget.waiting_bytes)
+}
+
+impl WaitingFetch {
+    /// What it takes of memory while it waits: its partitions, and that it is found by each of them.
+    fn memory_bytes(&self) -> usize {
+        const WATCH_BYTES: usize = 3 * size_of::<PartitionKey>() + 3 * size_of::<ReplyTo>() / 2;
+        size_of::<Wait<Self>>() + self.context.memory_bytes() + self.context.len() * WATCH_BYTES
+    }
 }
 
 impl Answers {
@@ -121,7 +134,7 @@ fn wait(broker: &mut Broker, id: ReplyTo, fetch: WaitingFetch, answers: &Answers
     let watches =
         fetch.context.targets().filter_map(|target| locate(broker, &target).ok().map(|(key, _)| key)).collect();
     broker.timers.set(Timer::Fetch(id), Some(deadline));
-    broker.fetches.insert(id, Wait { fetch, deadline, missing_bytes, watches });
+    broker.fetches.insert(id, Wait { memory_bytes: fetch.memory_bytes(), fetch, deadline, missing_bytes, watches });
 }
 
 /// Looks again at a fetch that waited: more is visible, its time is over, or something happened to a partition.

@@ -7,7 +7,7 @@ use ringlog_wire::messages::describe_topic_partitions::DescribeTopicPartitionsRe
 use ringlog_wire::messages::metadata::MetadataRequest;
 use ringlog_wire::{ApiKey, Message, Request};
 
-use super::{Handler, each_once, describe_cluster, describe_configs, describe_topic_partitions, metadata};
+use super::{Handler, describe_cluster, describe_configs, describe_topic_partitions, each_once, metadata};
 use crate::broker::{Broker, Caller, Incoming, Outcome};
 use crate::metadata::controller::Call;
 use crate::response::Response;

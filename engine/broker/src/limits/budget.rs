@@ -5,7 +5,7 @@
 //!     |- BASE_BYTES                     code, stacks, the image
 //!     +- each shard's share S
 //!          |- receive buffers           fixed
-//!          |- connections               S / 16 at most, CONNECTION_BYTES each
+//!          |- connections               S / 8 at most, CONNECTION_BYTES each
 //!          |- buffers kept for frames,  S / 32
 //!          |- decoding, answering       S / 16, twice      a frame's elements, and the answer that is made of them
 //!          |- inflating                 S / 8              one batch that is checked
@@ -25,15 +25,18 @@ use std::fmt;
 use ringlog_io::process::{Memory, MemorySource};
 use ringlog_wire::batch::Rules;
 
-use super::{CONNECTIONS, FRAME_FIRST_BYTES, OUTPUT_BYTES, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS, TRANSFER_BYTES};
+use super::{
+    CONNECTIONS, FRAME_FIRST_BYTES, OUTPUT_BYTES, OUTPUT_BYTES_MIN, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS,
+    TRANSFER_BYTES,
+};
 use crate::settings::{Settings, SettingsError};
 
 const MIB: usize = 1 << 20;
 
 /// What the process takes whatever its shards do.
 const BASE_BYTES: usize = 24 * MIB;
-/// One connection: its state, and a place for each request in flight.
-const CONNECTION_BYTES: usize = 4 << 10;
+/// One connection: its state, a place for each request in flight, and the answers that it may always hold.
+const CONNECTION_BYTES: usize = (4 << 10) + OUTPUT_BYTES_MIN;
 /// The rings, the log directory's own files, standard streams.
 const BASE_DESCRIPTORS: usize = 32;
 /// A shard's ring or poller, its waker, its listener, and the sealed segments that it keeps open.
@@ -131,7 +134,7 @@ impl Budget {
     }
 
     fn of_share(share: usize, connections: usize, request_bytes_max: usize) -> Option<Self> {
-        let connections = connections.min((share / 16 / CONNECTION_BYTES).max(CONNECTIONS_MIN));
+        let connections = connections.min((share / 8 / CONNECTION_BYTES).max(CONNECTIONS_MIN));
         let mut budget = Self {
             connections,
             kept_bytes: KEPT.of(share),

@@ -1,6 +1,7 @@
 //! A shard as a value: what clients send and what they are told, turn by turn.
 
 mod epochs;
+mod memory;
 mod rig;
 mod siblings;
 
