@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 
-from lib import badstart, brokers, wire
+from lib import badlimits, badstart, brokers, wire
 from lib.report import need
 
 TOPIC = "bad"
@@ -36,6 +36,7 @@ def run(report, target, shards=1, **how):
             broker.kill()
     if target == "ringlog":
         badstart.run(report, label, shards=shards, **how)
+        badlimits.run(report, label, shards=shards, **how)
 
 
 def one(broker, probe, due, send):
