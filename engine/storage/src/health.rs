@@ -102,6 +102,7 @@ impl Partition {
         (again.back_at_ms, again.is_ailing) = (wall_ms, true);
         (again.config, again.visible) = (self.config.clone(), self.visible);
         again.flush.carry_on(&self.flush);
+        again.producers.carry_on(&self.producers, again.end_offset);
         again.show();
         *self = again;
         Ok(())

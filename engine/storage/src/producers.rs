@@ -249,6 +249,12 @@ impl Producers {
         })
     }
 
+    /// Takes over which ended transactions readers see as open, from the same partition before it was opened again: a
+    /// snapshot does not hold them. Markers at or above `end_offset` were refused.
+    pub(crate) fn carry_on(&mut self, before: &Self, end_offset: i64) {
+        self.ended = before.ended.iter().filter(|ended| ended.marker_offset < end_offset).copied().collect();
+    }
+
     /// Forgets ended transactions whose marker is visible.
     pub(crate) fn visible_below(&mut self, high_watermark: i64) {
         self.ended.retain(|ended| ended.marker_offset >= high_watermark);

@@ -456,3 +456,15 @@ fn a_segment_that_was_rolled_at_the_recovery_point_is_looked_at_again() {
     ];
     live(3_194_051_048_215_846_916, 1, &steps);
 }
+
+#[test]
+fn a_transaction_whose_marker_is_hidden_stays_open_for_readers_when_the_partition_comes_back() {
+    let steps = [
+        Step::Transact { producer: 0, records: 1 },
+        Step::Flush,
+        abort(0),
+        Step::Fail { op: Op::Open, nth: 4, torn_bytes: 0 },
+        plain(3, 3, 121),
+    ];
+    live(0, 1, &steps);
+}
