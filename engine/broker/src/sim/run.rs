@@ -202,7 +202,14 @@ impl Run {
                 self.world.say(format_args!("the broker is up"));
                 Ok(())
             }
-            Err(error) if !self.host.files.is_powered() || !self.heals.is_empty() || self.sync_failed => {
+            Err(error) if !self.host.files.is_powered() => {
+                self.world.say(format_args!("the power went while the broker came up: {error}"));
+                self.clients.scene.ledger.lose_unpromised();
+                self.host.lose_power(&self.world);
+                self.start_at = Some(Nanos(self.world.now().0 + 500 * MS));
+                Ok(())
+            }
+            Err(error) if !self.heals.is_empty() || self.sync_failed => {
                 self.world.say(format_args!("the broker did not come up: {error}"));
                 self.start_at = Some(Nanos(self.world.now().0 + 500 * MS));
                 Ok(())
