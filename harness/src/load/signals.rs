@@ -5,7 +5,7 @@
 //!                    a second one --> the process ends at once
 //! ```
 //!
-//! timeout(1) and terminals signal the process and its group: what comes within [`SAME`] of the first is the first.
+//! timeout(1) and terminals signal the process and its group: what comes within `SAME` of the first is the first.
 
 use std::io;
 use std::sync::Arc;
