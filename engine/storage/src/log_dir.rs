@@ -176,6 +176,8 @@ impl LogDir {
     fn sweep_one(&self, dir: &Path, topic_id: Option<Uuid>) -> Result<(), StorageError> {
         let found = claim::read_topic_id(&Folder::new(&self.files, dir))?;
         let is_current = topic_id.is_some_and(|topic_id| found.is_zero() || found == topic_id);
+        #[cfg(feature = "plant")]
+        let is_current = is_current || ringlog_io::plant::is(ringlog_io::plant::STALE_FOLDER_OPENED);
         if is_current { Ok(()) } else { claim::set_aside(&*self.files, dir, found).map(drop) }
     }
 

@@ -64,6 +64,7 @@ impl Admin {
         let name = self.names[scene.dice.below(self.names.len())].clone();
         let partitions = 1 + scene.dice.below(self.partitions_max) as i32;
         let (dice, flushed) = (scene.dice.below(8), scene.dice.once_in(2));
+        let dice = if scene.wants_deletion { 0 } else { dice };
         let topic = scene.ledger.topics.entry(name.clone()).or_default();
         let task = match (topic.is_there, dice) {
             (false, _) => {
@@ -107,6 +108,7 @@ impl Admin {
             Some(Task::Delete { name }) => {
                 let topic = DeleteTopicState { name: Some(name.clone()), ..Default::default() };
                 let request = DeleteTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+                scene.is_deleting = true;
                 self.line.ask(scene.now, 6, &request, &[], Some(Ask::DeleteTopic { name }))
             }
             Some(Task::SetFlush { name, on }) => {
@@ -250,6 +252,7 @@ impl Client for Admin {
     fn reply(&mut self, scene: &mut Scene, flight: Flight<Ask>, frame: &[u8]) -> Result<(), Violation> {
         let missing = || Violation("an answer without what was asked for".to_owned());
         self.is_asked = false;
+        scene.is_deleting = false;
         match &flight.ask {
             Ask::Metadata { .. } => self.learned(scene, &flight, frame),
             Ask::CreateTopic { name } => {
@@ -290,6 +293,7 @@ impl Client for Admin {
     fn lost(&mut self, scene: &mut Scene, flights: Vec<Flight<Ask>>) {
         self.is_again |= self.task.is_some() && self.is_asked;
         self.is_asked = false;
+        scene.is_deleting = false;
         let wait_ms = if flights.is_empty() { 100 } else { GHOST_MS };
         self.due = scene.in_ms(wait_ms, wait_ms + 200);
     }

@@ -81,6 +81,10 @@ pub(super) struct Scene {
     /// Ports by node id.
     pub(super) nodes: BTreeMap<i32, u16>,
     pub(super) streams: u64,
+    /// The next deletion is one that the broker is killed in: whoever changes topics deletes one soon.
+    pub(super) wants_deletion: bool,
+    /// A deletion was asked for and is not answered yet.
+    pub(super) is_deleting: bool,
     /// Remarks for who reads the log.
     pub(super) notes: Option<Vec<String>>,
 }

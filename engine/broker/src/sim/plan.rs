@@ -12,6 +12,8 @@ const MS: u64 = 1_000_000;
 pub(super) enum Trouble {
     /// kill -9 of the broker.
     Kill,
+    /// kill -9 while the next deletion of a topic is on its way through the broker, or just after it.
+    KillInDeletion,
     /// The machine loses its power, at once or at a change of the disk.
     PowerCut,
     /// SIGTERM, and a start.
@@ -36,8 +38,9 @@ pub(super) enum Trouble {
 
 impl Trouble {
     /// All of them, with their names and how often each comes.
-    pub(super) const ALL: [(&'static str, Trouble, usize); 11] = [
+    pub(super) const ALL: [(&'static str, Trouble, usize); 12] = [
         ("kill", Trouble::Kill, 4),
+        ("kill-in-deletion", Trouble::KillInDeletion, 2),
         ("power-cut", Trouble::PowerCut, 4),
         ("restart", Trouble::Restart, 2),
         ("pause", Trouble::Pause, 2),

@@ -37,6 +37,8 @@ const IDLE_NS: u64 = 700 * SECOND;
 /// What the machine has.
 const MEMORY_BYTES: u64 = 1 << 30;
 const DESCRIPTORS: usize = 20_000;
+/// Turns of shards within which a kill that is aimed at a deletion comes.
+const KILL_IN_TURNS: u64 = 24;
 /// The errno of a full table of files, of a failed disk.
 const EMFILE: i32 = 24;
 const EIO: i32 = 5;
@@ -61,6 +63,8 @@ pub(super) struct Run {
     heals: Vec<(Nanos, Trouble)>,
     /// A sync failed: what was not promised may be gone at the next start.
     sync_failed: bool,
+    /// Turns of shards from the next deletion of a topic to the kill that is aimed at it, and for how long the broker is down.
+    kill_in_deletion: Option<(u64, u64)>,
 }
 
 /// Runs a seed. `reader` is told everything that happens.
@@ -104,10 +108,12 @@ impl Run {
             leaders: Default::default(),
             nodes: Default::default(),
             streams: 0,
+            wants_deletion: false,
+            is_deleting: false,
             notes: None,
         };
         let clients = Clients { id, scene, all: cast(plan) };
-        Ok(Self { world, host, clients, start_at: None, heals: Vec::new(), sync_failed: false })
+        Ok(Self { world, host, clients, start_at: None, heals: Vec::new(), sync_failed: false, kill_in_deletion: None })
     }
 
     fn live(&mut self, plan: &Plan) -> Result<Tally, Violation> {
@@ -156,6 +162,7 @@ impl Run {
         while let Some(who) = self.world.next(stop) {
             let was_up = self.host.is_up();
             self.step(who)?;
+            self.kill_if_due(who);
             if was_up && !self.host.is_up() {
                 self.went_down();
                 return Ok(false);
@@ -238,6 +245,24 @@ impl Run {
         Ok(())
     }
 
+    /// The kill that is aimed at a deletion: so many turns of shards after it was asked for, answered by then or not.
+    fn kill_if_due(&mut self, who: DriverId) {
+        let Some((turns, down_ns)) = &mut self.kill_in_deletion else { return };
+        let is_begun = self.clients.scene.is_deleting || !self.clients.scene.wants_deletion;
+        if !is_begun || who == self.clients.id || !self.host.is_up() {
+            return;
+        }
+        self.clients.scene.wants_deletion = false;
+        if *turns > 0 {
+            *turns -= 1;
+            return;
+        }
+        self.start_at = Some(Nanos(self.world.now().0 + *down_ns));
+        self.kill_in_deletion = None;
+        self.world.say(format_args!("kill -9 behind a deletion"));
+        self.host.kill(&self.world);
+    }
+
     // --- trouble -----------------------------------------------------------------------------------------------------
 
     fn strike(&mut self, event: Event) -> Result<(), Violation> {
@@ -256,6 +281,10 @@ impl Run {
                 self.start_at = Some(until);
             }
             Trouble::Kill | Trouble::PowerCut | Trouble::Restart => {}
+            Trouble::KillInDeletion => {
+                self.clients.scene.wants_deletion = true;
+                self.kill_in_deletion = Some((event.number % KILL_IN_TURNS, event.lasts_ns));
+            }
             Trouble::Pause => {
                 if let Some(shard) = self.host.shard(event.number as usize) {
                     self.world.pause(shard, until);
@@ -345,6 +374,7 @@ impl Run {
 
     fn calm(&mut self, plan: &Plan) -> Result<(), Violation> {
         self.world.say(format_args!("CALM"));
+        (self.kill_in_deletion, self.clients.scene.wants_deletion) = (None, false);
         let last = self.heals.iter().map(|(at, _)| *at).chain(self.start_at).max();
         if let Some(last) = last {
             self.run_until(Nanos(last.0 + 200 * MS))?;
