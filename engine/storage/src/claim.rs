@@ -27,8 +27,9 @@ const STRAY_SUFFIX: &str = "-stray";
 const FILE_NAME_MAX: usize = 255;
 
 impl Partition {
-    /// Opens the partition's folder, or makes it. A folder of another topic of that name is set aside first. Gives what
-    /// opening did, where there was a folder to open.
+    /// Opens the partition's folder, or makes it. A folder of another topic of that name is set aside first; after a power
+    /// cut also one that names no topic, where no checkpoint knows it. Gives what opening did, where there was a folder to
+    /// open.
     pub fn open_or_create(
         files: &Rc<dyn Files>,
         dir: &Path,
@@ -39,6 +40,7 @@ impl Partition {
         let folder = Folder::new(files, dir);
         if files.exists(dir) {
             match check_claim(&folder, known.topic_id) {
+                Ok(found) if found.is_zero() && known.doubts_nameless() => drop(set_aside(&**files, dir, found)?),
                 Ok(_) => {
                     let (partition, report) = Self::open_at(files, dir, config, known, wall_ms)?;
                     return Ok((partition, Some(report)));

@@ -35,6 +35,14 @@ pub struct Known {
     pub checkpointed: Checkpointed,
 }
 
+impl Known {
+    /// Whether a folder that names no topic may be an earlier topic's: the power cut that took the id may have taken the
+    /// removal of that topic's folder too. Nothing was promised of it: the id is on the disk before the first flush is.
+    pub(crate) fn doubts_nameless(&self) -> bool {
+        self.startup == Startup::NewBoot && !self.topic_id.is_zero() && self.checkpointed.topic_id != self.topic_id
+    }
+}
+
 /// What the checkpoint files of the log directory say of one partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checkpointed {

@@ -318,6 +318,27 @@ fn a_folder_that_lost_its_id_gets_it_again() {
 }
 
 #[test]
+fn a_folder_that_lost_its_id_in_a_power_cut_is_served_only_where_a_checkpoint_knows_it() {
+    let (_, files, dir, mut partition) = create(&LogConfig::default());
+    append_many(&mut partition, 3);
+    drop(partition);
+    let topic_id = Uuid([7; 16]);
+    let known = |noted| Known {
+        topic_id,
+        startup: Startup::NewBoot,
+        checkpointed: Checkpointed { topic_id: noted, ..Checkpointed::default() },
+    };
+    let open = |known| Partition::open_or_create(&files, &dir, LogConfig::default(), known, WALL_MS).unwrap();
+    put(&files, &dir.join("partition.metadata"), b"versi");
+    assert_eq!(open(known(topic_id)).0.end_offset(), 3, "noted at a checkpoint");
+    put(&files, &dir.join("partition.metadata"), b"versi");
+    let (new, report) = open(known(Uuid::ZERO));
+    assert_eq!((new.end_offset(), new.topic_id(), report), (0, topic_id, None), "it may be an earlier topic's");
+    let names: Vec<String> = files.list(Path::new("/log")).unwrap().into_iter().map(|entry| entry.name).collect();
+    assert!(names.contains(&format!("topic-0.{}-stray", "00".repeat(16))), "{names:?}");
+}
+
+#[test]
 fn what_readers_have_seen_is_never_taken_back_by_a_setting() {
     let (_, files, _, mut partition) = create(&LogConfig::default());
     append_many(&mut partition, 50);

@@ -32,8 +32,9 @@ const SECOND: u64 = 1_000 * MS;
 const CALM_NS_MAX: u64 = 90 * SECOND;
 /// How long after the last client everything must be quiet.
 const QUIET_NS: u64 = 15 * SECOND;
-/// How long after that a connection that nobody hears of is open at most: connections.max.idle.ms, and a look in between.
-const IDLE_NS: u64 = 700 * SECOND;
+/// How long after that a connection that nobody hears of is open at most: twice connections.max.idle.ms, and the looks that it
+/// takes.
+const IDLE_NS: u64 = 1_400 * SECOND;
 /// What the machine has.
 const MEMORY_BYTES: u64 = 1 << 30;
 const DESCRIPTORS: usize = 20_000;

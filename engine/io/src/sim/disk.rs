@@ -71,18 +71,22 @@ impl Bytes {
         self.sync_end(0);
     }
 
-    /// A sync begins: it covers what is written so far, and nothing that comes while it runs.
+    /// A sync begins: it covers what is written so far, and nothing that comes while it runs. What another one has under way
+    /// it waits for: a process that was killed may never hear of that one's end.
     pub(super) fn sync_begin(&mut self, ticket: u64) {
+        for under_way in self.syncing.iter().map(|one| one.start..one.start + one.bytes.len()).collect::<Vec<_>>() {
+            self.touch(under_way);
+        }
         let Some(dirty) = self.dirty.take() else { return };
         let range = dirty.start.min(self.live.len())..dirty.end.min(self.live.len());
         let bytes = self.live[range.clone()].to_vec();
         self.syncing.push(Syncing { ticket, start: range.start, bytes, len: self.live.len() });
     }
 
-    /// A sync ended well.
+    /// A sync ended well. Those that began before it are covered, and take nothing back when they end.
     pub(super) fn sync_end(&mut self, ticket: u64) {
         let Some(place) = self.syncing.iter().position(|one| one.ticket == ticket) else { return };
-        let done = self.syncing.remove(place);
+        let Some(done) = self.syncing.drain(..=place).next_back() else { return };
         self.durable.resize(done.len, 0);
         self.durable[done.start..done.start + done.bytes.len()].copy_from_slice(&done.bytes);
     }
@@ -375,5 +379,45 @@ fn apply(
         && let Some(entries) = nodes.get_mut(dir).and_then(&side)
     {
         entries.insert(name.clone(), *id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(bytes: &mut Bytes, offset: usize, text: &str) {
+        bytes.write(offset, text.as_bytes());
+    }
+
+    #[test]
+    fn a_sync_covers_what_another_one_had_under_way() {
+        let mut bytes = Bytes::default();
+        written(&mut bytes, 0, "first");
+        bytes.sync_begin(1);
+        written(&mut bytes, 5, "second");
+        bytes.sync();
+        assert_eq!(bytes.durable, b"firstsecond");
+    }
+
+    #[test]
+    fn a_sync_that_ends_after_a_later_one_takes_nothing_back() {
+        let mut bytes = Bytes::default();
+        written(&mut bytes, 0, "first");
+        bytes.sync_begin(1);
+        written(&mut bytes, 3, "second");
+        bytes.sync();
+        bytes.sync_end(1);
+        assert_eq!(bytes.durable, b"firsecond");
+    }
+
+    #[test]
+    fn a_sync_does_not_cover_what_comes_while_it_runs() {
+        let mut bytes = Bytes::default();
+        written(&mut bytes, 0, "first");
+        bytes.sync_begin(1);
+        written(&mut bytes, 5, "second");
+        bytes.sync_end(1);
+        assert_eq!(bytes.durable, b"first");
     }
 }
