@@ -34,6 +34,8 @@ impl Keeping {
 pub(crate) struct Pages {
     pub(crate) recorder: Option<Recorder>,
     pub(crate) keeping: Option<Keeping>,
+    /// Why the first record was given up that was.
+    pub(crate) first_failure: Option<String>,
 }
 
 /// Room for a stamp, which is written where the record lies in its batch.
@@ -42,7 +44,7 @@ const BLANK: &[RecordHeader<'_>] = &[RecordHeader { key: HEADER_KEY, value: Some
 impl Book {
     pub(crate) fn new(keeping: Option<Keeping>) -> Self {
         let place = keeping.as_ref().map(|keeping| keeping.place).unwrap_or_default();
-        Self { pages: Arc::new(Mutex::new(Pages { recorder: None, keeping })), place }
+        Self { pages: Arc::new(Mutex::new(Pages { keeping, ..Pages::default() })), place }
     }
 
     /// The headers that each record is sent with.
@@ -95,6 +97,7 @@ impl Pages {
     }
 
     pub(crate) fn failed(&mut self, batch: &Failed<'_>) {
+        self.first_failure.get_or_insert_with(|| batch.error.to_string());
         if let Some(recorder) = &mut self.recorder {
             recorder.failed(batch.marks.len() as u64, batch.done_ns);
         }
@@ -135,6 +138,7 @@ mod tests {
         pages.delivered(&Delivered { topic: Topic(0), partition: 0, base_offset: 0, done_ns: 0, marks: &marks[3..] });
         let verdict = settle(&[pages.keeping.take().unwrap().ledger], &ReadLedger::new());
         assert_eq!((verdict.acknowledged, verdict.failed, verdict.unknown), (3, 1, 2));
+        assert_eq!(pages.first_failure, Some(refused.to_string()), "the first one says why");
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub(crate) struct Produced {
     pub(crate) seconds: Vec<Row>,
     /// Each client's account of what it wrote, where the spec wants it.
     pub(crate) writers: Vec<WriteLedger>,
+    /// Why a record was given up, where one was.
+    pub(crate) first_failure: Option<String>,
     /// Why a client could not go on. The others were stopped; what was counted until then is here all the same.
     pub(crate) failure: Option<PerfError>,
 }
@@ -88,10 +90,11 @@ impl Load<'_> {
         if let Err(error) = close(&mut series, &books) {
             failure.get_or_insert(error);
         }
+        let first_failure = books.iter().find_map(|book| book.pages().first_failure.take());
         let writers = books.iter().filter_map(|book| book.pages().keeping.take()).map(|keeping| keeping.ledger);
         let writers = writers.collect();
         let Series { counts, total: latencies, rows: seconds, .. } = series;
-        Produced { reports, counts, latencies, seconds, writers, failure }
+        Produced { reports, counts, latencies, seconds, writers, first_failure, failure }
     }
 }
 

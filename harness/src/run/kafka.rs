@@ -187,7 +187,7 @@ impl KafkaExecutor {
         measured.counts = produced.client_counts();
         measured.settings = spec.settings.iter().cloned().collect();
         let ledger = produced.take_ledger(&spec);
-        Ok(Produced { measured, ledger })
+        Ok(Produced { measured, ledger, first_failure: produced.first_failure })
     }
 
     fn read(

@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     Swap,
     /// Somebody deletes the topic.
     Vanish,
+    /// A record is refused.
+    GiveUp,
     /// Nothing is acknowledged.
     Silence,
     /// The client gives up.
@@ -188,8 +190,15 @@ impl Executor for Mock {
             let sequence = ledger.stamp(0, value).unwrap();
             ledger.acknowledged(0, sequence);
         }
+        let gives_up = self.has(trial, Fault::GiveUp);
+        if gives_up {
+            let mut refused = vec![b'x'; 1000];
+            let sequence = ledger.stamp(0, &mut refused).unwrap();
+            ledger.failed(0, sequence);
+        }
+        let first_failure = gives_up.then(|| "KAFKA_STORAGE_ERROR".to_owned());
         let ledger = LedgerFile { writers: vec![ledger], resent: Some(self.resent), ..LedgerFile::default() };
-        Ok(Produced { measured: self.measured(trial), ledger })
+        Ok(Produced { measured: self.measured(trial), ledger, first_failure })
     }
 
     fn consume(

@@ -43,6 +43,8 @@ pub struct Produced {
     pub measured: Measured,
     /// The account.
     pub ledger: LedgerFile,
+    /// Why a record was given up, where one was: the broker's words.
+    pub first_failure: Option<String>,
 }
 
 /// What is read.

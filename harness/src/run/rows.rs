@@ -176,7 +176,6 @@ fn finding(row: &mut Row, common: &Common, round: &Round) {
     let found = evidence.finding();
     let mut disturbances = found.disturbances;
     disturbances.extend((common.template.build == "debug").then_some("debug-build"));
-    disturbances.extend(round.verdict.is_some_and(|it| it.failed > 0).then_some("failed-sends"));
     disturbances.extend((round.measured.retried_records > 0).then_some("retries"));
     disturbances.extend((round.measured.dropped_records > 0).then_some("dropped-records"));
     row.bottleneck = found.bottleneck.name().to_owned();

@@ -92,7 +92,9 @@ impl Trial<'_> {
     fn measure(&self, executor: &mut dyn Executor, watch: &mut dyn Watch, topic: &str) -> Half<Vec<Round>> {
         let produced = executor.produce(self, &self.cell.workload, topic)?;
         if produced.measured.records == 0 {
-            let why = "no record was acknowledged in the measured time".to_owned();
+            let reason =
+                produced.first_failure.map_or_else(String::new, |it| format!("; the first was refused with: {it}"));
+            let why = format!("no record was acknowledged in the measured time{reason}");
             return Err(Failure::Invalid(Invalid { why, ..Invalid::default() }));
         }
         match self.target.role {
@@ -117,6 +119,11 @@ impl Trial<'_> {
         if !produced.ledger.explains(&verdict) {
             let is_there = executor.is_topic_there(self.target, topic)?;
             return Err(Failure::Invalid(unsettled(&verdict, produced.measured.retried_records, is_there)));
+        }
+        if verdict.failed > 0 {
+            let reason = produced.first_failure.unwrap_or_default();
+            let why = format!("{} records were refused, the first with: {reason}", verdict.failed);
+            return Err(Failure::Invalid(Invalid { why, ..Invalid::default() }));
         }
         let mut rounds = vec![self.round(written, produced.measured, Some(verdict))];
         rounds.extend(reader.map(|it| self.round(it, consumed.measured, Some(verdict))));

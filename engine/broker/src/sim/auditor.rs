@@ -49,7 +49,7 @@ impl Auditor {
         let data = PartitionProduceData { index: key.1, records: Records::Outside(bytes.len()), ..Default::default() };
         let topic = TopicProduceData { topic_id: key.0, partition_data: vec![data], ..Default::default() };
         let request = ProduceRequest { acks: -1, timeout_ms: 10_000, topic_data: vec![topic], ..Default::default() };
-        self.line.ask(scene.now, 13, &request, &bytes, Some(Ask::Produce { batch }))
+        self.line.ask(scene.now, 13, &request, &bytes, Some(Ask::Produce { batch, era: scene.ledger.era }))
     }
 
     fn fetch(&mut self, scene: &mut Scene, key: Key) -> Result<(), Violation> {
@@ -127,7 +127,7 @@ impl Client for Auditor {
                 let is_led = self.work.front().is_none_or(|(_, key, _)| scene.leaders.contains_key(key));
                 if is_led { Ok(()) } else { self.refused(scene, ErrorCode::LEADER_NOT_AVAILABLE) }
             }
-            Ask::Produce { batch } => {
+            Ask::Produce { batch, era } => {
                 let response = flight.read::<ProduceRequest>(frame)?;
                 let one = response.responses.first().and_then(|topic| topic.partition_responses.first());
                 let one = one.ok_or_else(missing)?;
@@ -139,7 +139,7 @@ impl Client for Auditor {
                     front.2 = true;
                 }
                 (self.offset, self.refusals) = (0, 0);
-                scene.ledger.acknowledged(*batch, one.base_offset)
+                scene.ledger.acknowledged(*batch, one.base_offset, *era)
             }
             Ask::Fetch { from, era } => {
                 let response = flight.read::<FetchRequest>(frame)?;
@@ -179,7 +179,7 @@ impl Client for Auditor {
 
     fn lost(&mut self, scene: &mut Scene, flights: Vec<Flight<Ask>>) {
         for flight in flights {
-            if let Ask::Produce { batch } = flight.ask {
+            if let Ask::Produce { batch, .. } = flight.ask {
                 scene.ledger.forgotten(batch);
             }
         }

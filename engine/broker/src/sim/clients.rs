@@ -26,6 +26,7 @@ pub(super) enum Ask {
     InitProducerId,
     Produce {
         batch: u32,
+        era: u32,
     },
     Fetch {
         from: BTreeMap<Key, (i64, i64)>,
@@ -49,6 +50,7 @@ pub(super) enum Ask {
     FindCoordinator,
     Commit {
         offset: i64,
+        era: u32,
     },
     Committed {
         life: usize,

@@ -25,6 +25,8 @@ struct Stored {
     first: i64,
     last: i64,
     acknowledged: i64,
+    /// The era of that: commits are not flushed, and what a power cut took was not promised.
+    era: u32,
 }
 
 /// See the head of the file.
@@ -60,13 +62,15 @@ impl Committer {
     fn commit_and_look(&mut self, scene: &mut Scene, life: usize) -> Result<(), Violation> {
         let offset = self.next_offset;
         self.next_offset += 1;
-        let stored = self.stored.entry(life).or_insert(Stored { first: offset, last: offset, acknowledged: -1 });
+        let era = scene.ledger.era;
+        let fresh = Stored { first: offset, last: offset, acknowledged: -1, era };
+        let stored = self.stored.entry(life).or_insert(fresh);
         stored.last = offset;
         let partition = OffsetCommitRequestPartition { committed_offset: offset, ..Default::default() };
         let topic =
             OffsetCommitRequestTopic { name: TOPIC.to_owned(), partitions: vec![partition], ..Default::default() };
         let request = OffsetCommitRequest { group_id: self.group.clone(), topics: vec![topic], ..Default::default() };
-        self.line.ask(scene.now, 9, &request, &[], Some(Ask::Commit { offset }))?;
+        self.line.ask(scene.now, 9, &request, &[], Some(Ask::Commit { offset, era }))?;
         self.look(scene, life)
     }
 
@@ -88,7 +92,7 @@ impl Committer {
         }
         let wrong = |what: &str| Err(Violation(format!("{}: {offset} is stored, {what}", self.group)));
         match self.stored.get(&life) {
-            Some(stored) if offset < stored.acknowledged => {
+            Some(stored) if stored.era == era && offset < stored.acknowledged => {
                 wrong(&format!("{} was acknowledged before", stored.acknowledged))
             }
             Some(stored) if offset > stored.last => wrong("which nobody stored"),
@@ -148,7 +152,7 @@ impl Client for Committer {
                 self.coordinator = is_found.then_some(response.port as u16);
                 Ok(())
             }
-            Ask::Commit { offset } => {
+            Ask::Commit { offset, era } => {
                 let response = flight.read::<OffsetCommitRequest>(frame)?;
                 let one = response.topics.first().and_then(|topic| topic.partitions.first()).ok_or_else(missing)?;
                 if one.error_code != 0 {
@@ -158,7 +162,7 @@ impl Client for Committer {
                 }
                 let of_life = self.stored.values_mut().find(|stored| (stored.first..=stored.last).contains(offset));
                 if let Some(stored) = of_life {
-                    stored.acknowledged = *offset;
+                    (stored.acknowledged, stored.era) = (*offset, *era);
                 }
                 Ok(())
             }

@@ -189,9 +189,8 @@ impl Ledger {
         self.topics.get(topic).map_or(0, |topic| topic.lives.len().saturating_sub(1))
     }
 
-    /// A batch was acknowledged.
-    pub(super) fn acknowledged(&mut self, batch: BatchId, base_offset: i64) -> Result<(), Violation> {
-        let era = self.era;
+    /// A batch was acknowledged that was sent in this era. The answer may have been under way while the power went.
+    pub(super) fn acknowledged(&mut self, batch: BatchId, base_offset: i64, era: u32) -> Result<(), Violation> {
         let one = &mut self.sent[batch as usize];
         let topic = self.topics.get(&one.topic).cloned().unwrap_or_default();
         let is_promised = one.is_flushed && topic.is_flushed && one.flush_version == topic.flush_version;
@@ -204,7 +203,7 @@ impl Ledger {
             Aim::LifeFrom(life) if life == last_life => topic.lives.get(life).copied(),
             Aim::LifeFrom(_) => None,
         };
-        let Some(id) = id else { return Ok(()) };
+        let Some(id) = id.filter(|_| era == self.era) else { return Ok(()) };
         self.saw_end((id, partition), end);
         match self.found.get(&batch) {
             Some((key, offset)) if (*key, *offset) != ((id, partition), base_offset) => Err(Violation(format!(

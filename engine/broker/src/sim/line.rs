@@ -74,6 +74,8 @@ pub(super) struct Line<A> {
     is_sending: bool,
     flights: VecDeque<Flight<A>>,
     next_correlation: i32,
+    /// When the last answer came: the requests behind it are handled from then on.
+    answered_at: Nanos,
 }
 
 impl<A> Line<A> {
@@ -88,6 +90,7 @@ impl<A> Line<A> {
             is_sending: false,
             flights: VecDeque::new(),
             next_correlation: 0,
+            answered_at: Nanos(0),
         }
     }
 
@@ -104,10 +107,10 @@ impl<A> Line<A> {
         self.flights.len()
     }
 
-    /// The socket and the time of the oldest request without an answer.
+    /// The socket, and since when the oldest request without an answer is the one to be handled.
     pub(super) fn oldest(&self) -> Option<(Socket, Nanos)> {
         match (&self.state, self.flights.front()) {
-            (State::Open(socket), Some(flight)) => Some((*socket, flight.sent_at)),
+            (State::Open(socket), Some(flight)) => Some((*socket, flight.sent_at.max(self.answered_at))),
             _ => None,
         }
     }
@@ -199,7 +202,11 @@ impl<A> Line<A> {
                     if let State::Open(socket) = self.state {
                         driver.recv(socket, self.token(RECEIVE));
                     }
-                    self.replies()
+                    let heard = self.replies()?;
+                    if !heard.is_empty() {
+                        self.answered_at = driver.now();
+                    }
+                    Ok(heard)
                 }
                 Ok(_) | Err(_) => Ok(vec![Heard::Lost(self.close(driver))]),
             },

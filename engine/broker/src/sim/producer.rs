@@ -86,7 +86,7 @@ impl Producer {
     fn forget(&mut self, scene: &mut Scene, flights: Vec<Flight<Ask>>) {
         (self.asks_identity, self.asks_metadata) = (false, false);
         for flight in flights {
-            if let Ask::Produce { batch } = flight.ask
+            if let Ask::Produce { batch, .. } = flight.ask
                 && !self.manner.is_idempotent
             {
                 scene.ledger.forgotten(batch);
@@ -187,7 +187,8 @@ impl Producer {
                 ..Default::default()
             };
             let version = if self.manner.by_id { 13 } else { [3, 7, 9, 12][scene.dice.below(4)] };
-            let ask = (self.manner.acks != 0).then_some(Ask::Produce { batch: one.batch });
+            let era = scene.ledger.era;
+            let ask = (self.manner.acks != 0).then_some(Ask::Produce { batch: one.batch, era });
             self.line.ask(scene.now, version, &request, &one.bytes, ask)?;
         }
         if self.manner.acks == 0 {
@@ -200,7 +201,7 @@ impl Producer {
         &mut self,
         scene: &mut Scene,
         batch: BatchId,
-        (error, base_offset): (ErrorCode, i64),
+        (error, base_offset, era): (ErrorCode, i64, u32),
     ) -> Result<(), Violation> {
         scene.note(|| format!("batch {batch}: {error}, at {base_offset}"));
         let is_first = self.pending.front().is_some_and(|one| one.batch == batch);
@@ -208,7 +209,7 @@ impl Producer {
             ErrorCode::NONE => {
                 self.pending.retain(|one| one.batch != batch);
                 self.is_confirmed = true;
-                scene.ledger.acknowledged(batch, base_offset)
+                scene.ledger.acknowledged(batch, base_offset, era)
             }
             ErrorCode::DUPLICATE_SEQUENCE_NUMBER => {
                 self.pending.retain(|one| one.batch != batch);
@@ -304,11 +305,11 @@ impl Client for Producer {
                 }
                 Ok(())
             }
-            Ask::Produce { batch } => {
+            Ask::Produce { batch, era } => {
                 let response = flight.read::<ProduceRequest>(frame)?;
                 let one = response.responses.first().and_then(|topic| topic.partition_responses.first());
                 let one = one.ok_or_else(|| Violation("a produce answer without its partition".to_owned()))?;
-                self.produced(scene, *batch, (ErrorCode(one.error_code), one.base_offset))
+                self.produced(scene, *batch, (ErrorCode(one.error_code), one.base_offset, *era))
             }
             _ => Ok(()),
         }

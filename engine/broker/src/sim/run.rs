@@ -347,6 +347,10 @@ impl Run {
 
     fn heal(&mut self, trouble: Trouble) {
         let files = Rc::clone(&self.host.files);
+        if matches!(trouble, Trouble::FullDisk | Trouble::NoDescriptors) {
+            // A partition that failed and came back knows what a start knows: the last batch of each producer.
+            self.clients.scene.ledger.starts += 1;
+        }
         match trouble {
             // The disk was not changed so often: the power goes now.
             Trouble::PowerCut if self.host.is_up() => {

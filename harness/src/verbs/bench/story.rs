@@ -69,7 +69,6 @@ pub(super) fn meaning(note: &str) -> &'static str {
         "debug-build" => "numbers of a debug build are not worth keeping",
         "retries" => "records were sent again after a refusal",
         "dropped-records" => "records were due and never sent, not even in as long again",
-        "failed-sends" => "records were given up",
         _ => "see harness/docs/method.md",
     })
 }
