@@ -188,7 +188,7 @@ impl LogDir {
     }
 
     /// What the checkpoint files said at open, and of which topic. Nothing, where they speak of a topic that
-    /// [`TOPIC_IDS`] does not know: it was made after the last checkpoint.
+    /// `TOPIC_IDS` does not know: it was made after the last checkpoint.
     #[must_use]
     pub fn checkpointed(&self, name: &PartitionName) -> Checkpointed {
         let topic_id = match &self.topic_ids {
