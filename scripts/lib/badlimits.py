@@ -209,7 +209,7 @@ def stalled(folder, how):
     """Forty silent clients, each of which asks for metadata of a megabyte as often as its socket takes it. While they hold all
     that there is for answers nobody else is read either; when they are gone everybody is."""
     settings = {**how, "overrides": {"socket.request.max.bytes": 1 << 20}}
-    with Limited(folder / "b", options=["--memory", "160m"], **settings) as broker:
+    with Limited(folder / "b", options=["--memory", f"{160 * how['shards']}m"], **settings) as broker:
         for number in range(20):
             wire.make_topic(broker.port, f"wide-{number}", 1000)
         allowed = int(re.search(r"(\d+) MiB for answers", broker.said())[1])
