@@ -63,6 +63,26 @@ struct End {
     is_cut: bool,
 }
 
+impl End {
+    /// One side of a connection through which nothing went yet.
+    fn new(owner: DriverId, peer: u64, window_bytes: usize, now: Nanos) -> Self {
+        Self {
+            owner,
+            peer,
+            inbound: VecDeque::new(),
+            on_the_way: 0,
+            window_bytes,
+            moved_bytes: 0,
+            hung_up: None,
+            input: None,
+            output: None,
+            wants_writable: None,
+            last_arrival: now,
+            is_cut: false,
+        }
+    }
+}
+
 struct Port {
     owner: DriverId,
     address: SocketAddr,
@@ -153,21 +173,7 @@ impl Core {
         };
         let (ours, theirs) = (self.network.number(), self.network.number());
         let window_bytes = self.weather.window_bytes;
-        let end = |peer| End {
-            owner,
-            peer,
-            inbound: VecDeque::new(),
-            on_the_way: 0,
-            window_bytes,
-            moved_bytes: 0,
-            hung_up: None,
-            input: None,
-            output: None,
-            wants_writable: None,
-            last_arrival: now,
-            is_cut: false,
-        };
-        self.network.ends.insert(ours, end(theirs));
+        self.network.ends.insert(ours, End::new(owner, theirs, window_bytes, now));
         self.plan(Nanos(now.0 + delay), Due::Network(Arrival::Call { listener, end: ours, token }));
     }
 
@@ -219,20 +225,7 @@ impl Core {
             // A caller that has died meanwhile is not there to be accepted.
             let Some(calling) = self.network.ends.get(&caller) else { continue };
             let (number, calling_owner) = (calling.peer, calling.owner);
-            let end = End {
-                owner,
-                peer: caller,
-                inbound: VecDeque::new(),
-                on_the_way: 0,
-                window_bytes: calling.window_bytes,
-                moved_bytes: 0,
-                hung_up: None,
-                input: None,
-                output: None,
-                wants_writable: None,
-                last_arrival: now,
-                is_cut: calling.is_cut,
-            };
+            let end = End { is_cut: calling.is_cut, ..End::new(owner, caller, calling.window_bytes, now) };
             self.network.ends.insert(number, end);
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000 + (caller % 10_000) as u16));
             self.tell(owner, Event::Accepted { token: accepting, result: Ok((Socket(number), address)) });
