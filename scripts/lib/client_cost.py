@@ -57,14 +57,14 @@ class Bench:
 
     @contextlib.contextmanager
     def started(self):
-        null = [self.binary, "null-broker", "--core", self.options.broker_cpu, "--end-with-stdin"]
-        with self.broker, subprocess.Popen(null, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        null = [self.binary, "null-broker", "--core", self.options.broker_cpu]
+        with self.broker, subprocess.Popen(null, stdout=subprocess.PIPE, text=True) as process:
             try:
                 self.null_port = int(re.search(r"(\d+)\s*$", process.stdout.readline()).group(1))
                 self.null_pid = process.pid
                 yield self
             finally:
-                process.stdin.close()
+                process.kill()
 
     def new_topic(self):
         self.topics += 1

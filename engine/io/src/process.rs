@@ -1,5 +1,5 @@
-//! What this process may use: descriptors (RLIMIT_NOFILE), memory (its cgroups, the machine). And which signals it was
-//! started to ignore.
+//! What this process may use: descriptors (RLIMIT_NOFILE), memory (its cgroups, the machine). Which signals it was started
+//! to ignore, and processes of its own that end with it.
 //!
 //! ```text
 //!   /proc/self/cgroup    0::/a/b              version 2: memory.max of /a/b, /a and /     under /sys/fs/cgroup
@@ -11,7 +11,9 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::error::about;
 use crate::sys;
@@ -55,6 +57,23 @@ pub fn ignores(signal: i32) -> bool {
     // SAFETY: `action` is live and writable; without a new action nothing changes.
     let code = unsafe { libc::sigaction(signal, std::ptr::null(), &mut action) };
     code == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Has the kernel kill the child that this command starts when the *thread* that starts it ends, however it ends: with the
+/// process, by kill -9 too (PR_SET_PDEATHSIG, prctl(2)). A thread that lives as long as the child has to start it. What the
+/// child executes keeps it; what the child starts itself does not have it.
+pub fn end_with_this_thread(command: &mut Command) {
+    let parent = std::process::id();
+    let tie = move || {
+        // SAFETY: this option takes an integer and touches no memory of ours.
+        sys::check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
+        // SAFETY: it takes nothing and cannot fail.
+        let now = unsafe { libc::getppid() };
+        // A parent that ended before the line above took effect sends nothing any more.
+        if u32::try_from(now) == Ok(parent) { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
+    };
+    // SAFETY: between fork and exec it makes two system calls; it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(tie) };
 }
 
 /// Where a limit of memory comes from.
@@ -206,6 +225,25 @@ mod tests {
     fn this_process_has_memory_and_open_descriptors() {
         assert!(memory().expect("memory").bytes > 0);
         assert!(open_descriptors().expect("descriptors") >= 3);
+    }
+
+    #[test]
+    fn a_child_ends_with_the_thread_that_started_it() {
+        let (end, wait) = std::sync::mpsc::channel::<()>();
+        let (told, child) = std::sync::mpsc::channel();
+        let starter = std::thread::spawn(move || {
+            let mut command = Command::new("/bin/sleep");
+            end_with_this_thread(command.arg("60"));
+            told.send(command.spawn().expect("a child")).expect("told");
+            wait.recv()
+        });
+        let mut child = child.recv().expect("a child");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(child.try_wait().expect("alive").is_none(), "it lives as long as the thread");
+        drop(end);
+        assert!(starter.join().expect("thread").is_err());
+        let status = child.wait().expect("status");
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGKILL));
     }
 
     #[test]

@@ -64,6 +64,8 @@ impl Node {
         format.args(self.arguments("kafka.tools.StorageTool", &["-Xmx256M"]));
         format.args(["format", "-t", CLUSTER_ID, "-c"]).arg(&properties);
         let errors = output.try_clone().map_err(spawn)?;
+        // This thread waits for its end.
+        ringlog_io::process::end_with_this_thread(&mut format);
         let status = format.stdout(output).stderr(errors).status().map_err(spawn)?;
         if status.success() {
             return Ok(());

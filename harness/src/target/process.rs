@@ -1,5 +1,9 @@
 //! A broker in a process of its own: started, waited for until it says that it is ready, killed with its owner.
+//!
+//! Invariant: it does not outlive this process, whatever ends that (kill -9 too): the kernel kills it with the thread that
+//! started it, and that thread does nothing else.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -7,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use ringlog_io::threads;
+use ringlog_io::{process, threads};
 
 /// How long a broker may take until it is ready.
 const READY_MAX: Duration = Duration::from_secs(30);
@@ -45,7 +49,12 @@ pub struct Server {
     child: Child,
     /// The line with which it said that it is ready.
     pub ready: String,
+    /// Keeps the thread that started it.
+    _starter: Starter,
 }
+
+/// The thread that started a child waits for the end of this.
+type Starter = mpsc::Sender<Infallible>;
 
 /// What is to be started.
 #[derive(Clone, Debug)]
@@ -65,7 +74,7 @@ pub struct Launch<'a> {
 }
 
 impl Server {
-    /// Starts it and waits for its ready line. Its standard input is a pipe that ends with us.
+    /// Starts it and waits for its ready line.
     pub fn start(launch: &Launch<'_>) -> Result<Self, StartError> {
         let log = launch.new_log()?;
         let mut server = launch.spawn(Stdio::piped(), log.into())?;
@@ -133,9 +142,9 @@ impl<'a> Launch<'a> {
     fn spawn(&self, output: Stdio, errors: Stdio) -> Result<Server, StartError> {
         let program = self.program.map_or_else(std::env::current_exe, |it| Ok(it.to_owned())).map_err(self.failed())?;
         let mut command = Command::new(program);
-        command.args(&self.arguments).stdin(Stdio::piped()).stdout(output).stderr(errors);
-        let child = spawn_on(command, self.core).map_err(self.failed())?;
-        Ok(Server { child, ready: String::new() })
+        command.args(&self.arguments).stdin(Stdio::null()).stdout(output).stderr(errors);
+        let (child, starter) = spawn_on(command, self.core).map_err(self.failed())?;
+        Ok(Server { child, ready: String::new(), _starter: starter })
     }
 
     fn failed(&self) -> impl FnOnce(io::Error) -> StartError + '_ {
@@ -148,13 +157,19 @@ impl<'a> Launch<'a> {
     }
 }
 
-/// A child inherits the place of the thread that starts it.
-fn spawn_on(mut command: Command, core: Option<usize>) -> io::Result<Child> {
-    let Some(core) = core else { return command.spawn() };
-    let pinned = move || threads::pin_to_core(core).and_then(|()| command.spawn());
-    std::thread::scope(|scope| {
-        scope.spawn(pinned).join().unwrap_or_else(|_| Err(io::Error::other("the starting thread panicked")))
-    })
+/// A child inherits the place of the thread that starts it, and ends with it.
+fn spawn_on(mut command: Command, core: Option<usize>) -> io::Result<(Child, Starter)> {
+    let (started, child) = mpsc::channel();
+    let (starter, end) = mpsc::channel::<Infallible>();
+    std::thread::Builder::new().name("starter".to_owned()).spawn(move || {
+        process::end_with_this_thread(&mut command);
+        let spawned = core.map_or(Ok(()), threads::pin_to_core).and_then(|()| command.spawn());
+        let is_there = started.send(spawned).is_ok();
+        // Nothing is ever sent: this returns when the server is dropped.
+        let _ = is_there.then(|| end.recv());
+    })?;
+    let child = child.recv().unwrap_or_else(|_| Err(io::Error::other("the starting thread panicked")))?;
+    Ok((child, starter))
 }
 
 /// The lines that come; the thread goes on reading, so that the child never waits for us.
@@ -207,6 +222,37 @@ mod tests {
         assert!(process.exists());
         drop(server);
         assert!(!process.exists());
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    /// Set for the process that the next test kills: the folder of its server.
+    const OWNER: &str = "RINGLOG_TEST_OWNER";
+
+    #[test]
+    fn a_server_is_gone_when_its_owner_was_killed() {
+        if let Some(dir) = std::env::var_os(OWNER) {
+            let server = shell(Path::new(&dir), "echo ready; exec sleep 60").unwrap();
+            std::fs::write(Path::new(&dir).join("pid"), server.pid().to_string()).unwrap();
+            std::thread::sleep(Duration::from_secs(60));
+        }
+        let dir = scratch("process-owner");
+        let name = "target::process::tests::a_server_is_gone_when_its_owner_was_killed";
+        let mut owner = Command::new(std::env::current_exe().unwrap());
+        let mut owner = owner.args(["--exact", name]).env(OWNER, &dir).stdout(Stdio::null()).spawn().unwrap();
+        let until = |what: &str, holds: &dyn Fn() -> bool| {
+            let begin = Instant::now();
+            while !holds() {
+                assert!(begin.elapsed() < Duration::from_secs(20), "{what}");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        let pid = || std::fs::read_to_string(dir.join("pid")).ok().filter(|pid| !pid.is_empty());
+        until("the server starts", &|| pid().is_some());
+        let server: u32 = pid().unwrap().parse().unwrap();
+        assert!(!crate::host::has_ended(server));
+        owner.kill().unwrap();
+        owner.wait().unwrap();
+        until("the server ends with its owner", &|| crate::host::has_ended(server));
         std::fs::remove_dir_all(dir).unwrap();
     }
 

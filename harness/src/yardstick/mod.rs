@@ -100,9 +100,6 @@ pub struct Options {
     /// Size of the growing file at which it starts over, in bytes.
     #[arg(long, default_value_t = 1 << 30)]
     pub file_bytes_max: u64,
-    /// End when standard input ends: whoever started this one is gone then.
-    #[arg(long)]
-    pub end_with_stdin: bool,
 }
 
 /// What the ready line begins with; the port follows.
@@ -123,9 +120,6 @@ pub fn main(args: &[String]) -> ExitCode {
 
 #[cfg(feature = "yardstick")]
 fn run(options: Options) -> ExitCode {
-    if options.end_with_stdin {
-        std::thread::spawn(end_with_stdin);
-    }
     match server::serve(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -139,11 +133,4 @@ fn run(options: Options) -> ExitCode {
 fn run(_options: Options) -> ExitCode {
     errln!("null-broker: this build has no yardstick: build with the feature `yardstick` (it is on by default)");
     ExitCode::FAILURE
-}
-
-/// Reads until the other end of the pipe is closed, which the kernel does when the parent ends, however it ends.
-#[cfg(feature = "yardstick")]
-fn end_with_stdin() {
-    let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-    std::process::exit(0);
 }
