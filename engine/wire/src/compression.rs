@@ -257,6 +257,18 @@ fn gzip(level: Option<i32>, input: &[u8], out: &mut Vec<u8>) -> Result<(), Compr
         .map_err(|e| CompressionError::encoder(Codec::Gzip, e))
 }
 
+/// What a codec does where no level is asked for, as Kafka's properties name it (gzip's -1 is the library's own); `None` where
+/// it has no levels.
+#[must_use]
+pub fn level_default(codec: Codec) -> Option<i32> {
+    match codec {
+        Codec::None | Codec::Snappy => None,
+        Codec::Gzip => Some(-1),
+        Codec::Lz4 => Some(lz4::LEVEL_DEFAULT),
+        Codec::Zstd => Some(ZSTD_LEVEL_DEFAULT),
+    }
+}
+
 const ZSTD_LEVEL_DEFAULT: i32 = 3;
 
 fn zstandard(level: Option<i32>, input: &[u8], out: &mut Vec<u8>, codecs: &mut Codecs) -> Result<(), CompressionError> {

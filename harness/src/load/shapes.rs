@@ -76,6 +76,15 @@ impl Sizes {
         }
     }
 
+    /// The size in the middle of all that come, limits of a normal distribution left out of account.
+    pub(crate) fn mean(&self) -> usize {
+        match self {
+            Self::Fixed(size) => *size,
+            Self::Uniform(min, max) => min + (max - min) / 2,
+            Self::Normal { gauss, min, max } => (gauss.mean().round().max(0.0) as usize).clamp(*min, *max),
+        }
+    }
+
     fn draw(&self, random: &mut Xoshiro256PlusPlus) -> usize {
         match self {
             Self::Fixed(size) => *size,

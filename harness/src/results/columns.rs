@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of the columns below.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// What a column is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +80,8 @@ columns! {
     record_size_dist: String, "", "workload";
     /// Partitions of the topic.
     partitions: u32, "", "workload";
-    /// Replicas of each partition.
-    replication_factor: i16, "", "options";
+    /// Replicas of each partition; -1 where nothing was measured and it was left to the broker.
+    replication_factor: i16, "", "topic";
     /// Producers or consumers at once.
     clients: u32, "", "workload";
     /// Consumer groups at once; 0 where partitions are assigned by hand.
@@ -96,7 +96,7 @@ columns! {
     linger_ms: Option<f64>, "ms", "client's settings";
     /// `compression.type`.
     compression_type: String, "", "client's settings";
-    /// Level of the compression; empty is the codec's own default.
+    /// Level of the compression; empty where the codec has none, and before schema 3 also where it was the codec's own.
     compression_level: Option<i32>, "", "client's settings";
     /// `buffer.memory`.
     buffer_memory_bytes: Option<u64>, "bytes", "client's settings";
@@ -209,6 +209,13 @@ columns! {
     broker_resident_bytes: Option<u64>, "bytes", "VmRSS";
     /// The most resident memory that they ever had.
     broker_resident_bytes_max: Option<u64>, "bytes", "VmHWM";
+
+    /// Gaps of a fixed rate's schedule: `constant` or `poisson`; empty where it was as fast as possible.
+    arrivals: String, "", "workload";
+    /// Keys: `none`, `sequence`, `uniform:N`, `zipf:N,S`.
+    keys: String, "", "workload";
+    /// By how much zstd makes values smaller, as it was asked for; empty for random letters (about 1.6).
+    compressibility: Option<f64>, "", "workload";
 
     /// The ceiling that the share is of; empty where none counts.
     ceiling: String, "", "run";

@@ -45,6 +45,8 @@ pub struct KafkaExecutor {
     topics: u32,
     /// Id of the topic that was made last.
     topic_id: Uuid,
+    /// Replicas of its first partition.
+    replicas: i16,
     run_id: u32,
 }
 
@@ -61,7 +63,7 @@ impl KafkaExecutor {
     ) -> Self {
         let started = Instant::now();
         let began = started.checked_sub(since).unwrap_or(started);
-        Self { places, client_core, dir, began, started, stop, topics: 0, topic_id: Uuid::ZERO, run_id }
+        Self { places, client_core, dir, began, started, stop, topics: 0, topic_id: Uuid::ZERO, replicas: 0, run_id }
     }
 
     fn place(&self, target: &Target) -> Result<&Place, RunError> {
@@ -108,7 +110,7 @@ impl Executor for KafkaExecutor {
             admin.create_topic(&topic)?;
             admin.wait_for_leaders(&name, partitions)
         })?;
-        self.topic_id = made.id;
+        (self.topic_id, self.replicas) = (made.id, i16::try_from(made.replicas).unwrap_or(i16::MAX));
         Ok(name)
     }
 
@@ -185,6 +187,8 @@ impl KafkaExecutor {
         measured.retried_records = produced.retried_records();
         measured.dropped_records = produced.lateness().dropped;
         measured.counts = produced.client_counts();
+        measured.clients = u32::try_from(spec.clients).unwrap_or(u32::MAX);
+        measured.replicas = self.replicas;
         measured.settings = spec.settings.iter().cloned().collect();
         let ledger = produced.take_ledger(&spec);
         Ok(Produced { measured, ledger, first_failure: produced.first_failure })
@@ -219,6 +223,9 @@ impl KafkaExecutor {
         let consumed = load.run(&mut |_| ()).map_err(|error| fail(&error))?;
         let mut measured = gauge.measured()?;
         measured.counts = consumed.client_counts();
+        measured.clients = u32::try_from(spec.clients).unwrap_or(u32::MAX);
+        measured.groups = spec.what.groups();
+        measured.replicas = self.replicas;
         measured.settings = spec.settings.iter().cloned().collect();
         Ok(Consumed { measured, ledger: shared.read_ledger() })
     }

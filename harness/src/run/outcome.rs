@@ -32,6 +32,12 @@ pub struct Measured {
     pub dropped_records: u64,
     /// What the client counted in the measured time.
     pub counts: ClientCounts,
+    /// Clients at once.
+    pub clients: u32,
+    /// Groups that they were members of; 0 where partitions were assigned by hand.
+    pub groups: u32,
+    /// Replicas of the topic's first partition; 0 where the broker did not say.
+    pub replicas: i16,
     /// The client's settings under Kafka's names, every default resolved.
     pub settings: BTreeMap<String, String>,
 }

@@ -38,6 +38,10 @@ impl Common {
 pub fn row(common: &Common, trial: &Trial<'_>, round: &Round) -> Row {
     let mut row = named(common, trial, &round.workload);
     row.time.clone_from(&round.measured.time);
+    (row.clients, row.groups) = (round.measured.clients, round.measured.groups);
+    if round.measured.replicas > 0 {
+        row.replication_factor = round.measured.replicas;
+    }
     settings(&mut row, &round.measured.settings);
     if let Some(contradiction) = round.measured.usage.contradiction() {
         return refused(row, validity::INVALID, &contradiction);
@@ -62,7 +66,10 @@ pub fn refused(row: Row, validity: &str, why: &str) -> Row {
 #[must_use]
 pub fn named(common: &Common, trial: &Trial<'_>, workload: &Workload) -> Row {
     let target = trial.target;
-    Row {
+    // What is read has the shape of what was written.
+    let written = &trial.cell.workload;
+    let size_dist = written.record_size_dist.clone();
+    let mut row = Row {
         schema: SCHEMA,
         seed: trial.seed,
         round: trial.round,
@@ -70,14 +77,19 @@ pub fn named(common: &Common, trial: &Trial<'_>, workload: &Workload) -> Row {
         kind: workload.kind.name().to_owned(),
         target: target.name.clone(),
         role: target.role.name().to_owned(),
-        record_bytes: workload.record_bytes,
-        record_size_dist: format!("fixed:{}", workload.record_bytes),
-        partitions: workload.partitions,
+        record_bytes: written.value_bytes(),
+        record_size_dist: size_dist.unwrap_or_else(|| format!("fixed:{}", written.record_bytes)),
+        partitions: written.partitions,
         replication_factor: target.replication_factor,
-        clients: 1,
+        clients: workload.clients,
+        arrivals: workload.rate_records_s.map_or_else(String::new, |_| workload.arrivals.clone()),
+        keys: written.keys.clone(),
+        compressibility: written.compressibility,
         rate_records_s: workload.rate_records_s,
         ..common.of_target(&target.name)
-    }
+    };
+    settings(&mut row, &workload.settings());
+    row
 }
 
 /// The client's settings, every default resolved. A producer has no fetch settings, a consumer no batches.

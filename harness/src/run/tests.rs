@@ -196,3 +196,32 @@ fn rows_carry_the_rates_of_their_measured_time_and_the_settings_of_their_client(
     let null = of(&rows, "null-receive", "w")[0];
     assert_eq!((null.mb_s, null.role.as_str(), null.ledger_verified_records), (Some(0.02), "ceiling", None));
 }
+
+#[test]
+fn a_row_says_what_it_was_asked_for_with_every_default_also_where_nothing_was_measured() {
+    let mut plan = plan(1);
+    let shape = &mut plan.cells[0].workload;
+    shape.record_size_dist = Some("uniform:100..300".to_owned());
+    (shape.keys, shape.compressibility, shape.clients) = ("zipf:10,1".to_owned(), Some(3.0), 2);
+    shape.producer.insert("compression.type".to_owned(), "zstd".to_owned());
+    plan.cells[1].workload.arrivals = "poisson".to_owned();
+    let mut mock = Mock { fault: Some((1, Fault::Refuse)), ..Mock::default() };
+    let (rows, end) = ran(&plan, &mut mock);
+    end.unwrap();
+    let (wrote, read, fixed) =
+        (of(&rows, "ringlog", "w")[0], of(&rows, "ringlog", "r")[0], of(&rows, "ringlog", "fixed")[0]);
+    assert!(!wrote.is_measured() && !read.is_measured() && fixed.is_measured());
+    for row in [wrote, read] {
+        let shape = (row.record_bytes, row.record_size_dist.as_str(), row.keys.as_str(), row.compressibility);
+        assert_eq!(
+            shape,
+            (200, "uniform:100..300", "zipf:10,1", Some(3.0)),
+            "what is read has the shape of what was written"
+        );
+        assert_eq!(row.arrivals, "");
+    }
+    assert_eq!((wrote.clients, wrote.compression_type.as_str(), wrote.compression_level), (2, "zstd", Some(3)));
+    assert_eq!((wrote.max_in_flight, wrote.fetch_max_wait_ms), (Some(5), None));
+    assert_eq!((read.fetch_max_wait_ms, read.max_in_flight, read.groups), (Some(500), None, 0));
+    assert_eq!((fixed.arrivals.as_str(), fixed.keys.as_str()), ("poisson", "none"));
+}

@@ -147,12 +147,8 @@ impl Trial<'_> {
         Ok(rounds)
     }
 
-    /// A round of `workload`; a reader takes the shape of what it read.
     fn round(&self, workload: &Workload, measured: Measured, verdict: Option<Verdict>) -> Round {
-        let mut workload = workload.clone();
-        workload.record_bytes = self.cell.workload.record_bytes;
-        workload.partitions = self.cell.workload.partitions;
-        Round { workload, measured, verdict }
+        Round { workload: workload.clone(), measured, verdict }
     }
 
     fn tell(&self, watch: &mut dyn Watch, what: &str, seconds: f64) {

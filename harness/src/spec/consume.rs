@@ -49,6 +49,16 @@ impl Consume {
     }
 }
 
+impl What {
+    /// Groups that its readers are members of.
+    pub(crate) fn groups(&self) -> u32 {
+        match self {
+            Self::Subscribed(_) | Self::Matching(_) => 1,
+            Self::Assigned(_) | Self::Beside(_) => 0,
+        }
+    }
+}
+
 /// Settings with their defaults, as they are told.
 pub(crate) fn settings(effective: &[(&'static str, String)]) -> Vec<(String, String)> {
     effective.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()

@@ -9,8 +9,10 @@
 
 use std::time::Duration;
 
+use ringlog_wire::compression::{Codec, level_default};
+
 use crate::cli::compat::Compat;
-use crate::client::config::{Acks, Parsed, ProducerConfig};
+use crate::client::config::{Acks, Compression, Parsed, ProducerConfig};
 use crate::load::schedule::Arrivals;
 use crate::load::shapes::{KeyShape, Sizes};
 use crate::measure::ledger::AcknowledgedBy;
@@ -146,10 +148,47 @@ impl Produce {
 
 /// The settings with their defaults; those that depend on others as they came out.
 pub(crate) fn settings(parsed: &Parsed<ProducerConfig>) -> Vec<(String, String)> {
-    let own = [
+    let mut own = vec![
         ("enable.idempotence", parsed.config.idempotence.to_string()),
         ("delivery.timeout.ms", parsed.config.delivery_timeout.as_millis().to_string()),
     ];
+    own.extend(level(&parsed.config.compression));
     let read = parsed.effective.iter().filter(|(name, _)| own.iter().all(|(known, _)| known != name));
     read.cloned().chain(own.clone()).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The level of the codec that is used, where it has one.
+fn level(compression: &Compression) -> Option<(&'static str, String)> {
+    let name = match compression.codec {
+        Codec::None | Codec::Snappy => return None,
+        Codec::Gzip => "compression.gzip.level",
+        Codec::Lz4 => "compression.lz4.level",
+        Codec::Zstd => "compression.zstd.level",
+    };
+    let level = compression.level.or(level_default(compression.codec))?;
+    Some((name, level.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::properties::Properties;
+
+    #[test]
+    fn the_level_of_the_codec_that_is_used_is_resolved() {
+        let of = |given: &[(&str, &str)]| {
+            let mut properties = Properties::new();
+            properties.set("bootstrap.servers", "localhost:9092");
+            given.iter().for_each(|(name, value)| properties.set(name, value));
+            let all = settings(&ProducerConfig::parse(&properties).unwrap());
+            all.into_iter().filter(|(name, _)| name.ends_with(".level")).collect::<Vec<_>>()
+        };
+        let one = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+        assert_eq!(of(&[]), []);
+        assert_eq!(of(&[("compression.type", "zstd")]), one("compression.zstd.level", "3"));
+        assert_eq!(of(&[("compression.type", "gzip")]), one("compression.gzip.level", "-1"));
+        assert_eq!(of(&[("compression.type", "snappy")]), []);
+        let asked = [("compression.type", "lz4"), ("compression.lz4.level", "12")];
+        assert_eq!(of(&asked), one("compression.lz4.level", "12"));
+    }
 }

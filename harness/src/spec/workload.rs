@@ -291,10 +291,24 @@ impl Workload {
         }
     }
 
-    /// batch.size, where it is set.
+    /// Size of a value, or the mean of its distribution.
     #[must_use]
-    pub fn batch_bytes(&self) -> Option<u32> {
-        self.producer.get("batch.size").and_then(|it| it.parse().ok())
+    pub fn value_bytes(&self) -> u32 {
+        let sizes = self.record_size_dist.as_deref().and_then(|text| Sizes::parse(text).ok());
+        sizes.map_or(self.record_bytes, |it| u32::try_from(it.mean()).unwrap_or(u32::MAX))
+    }
+
+    /// The client's settings, every default resolved, without those of the way to a broker; none where they are refused.
+    pub(crate) fn settings(&self) -> BTreeMap<String, String> {
+        let mut nowhere = Properties::new();
+        nowhere.set("bootstrap.servers", "localhost:9092");
+        let all = match self.kind {
+            Kind::Consume => self.consume(What::Assigned(String::new()), None, &nowhere).map(|it| it.settings),
+            Kind::Produce | Kind::Latency => self.produce("", &nowhere).map(|it| it.settings),
+        };
+        let of_the_way =
+            |name: &str| ["bootstrap.", "security.", "ssl.", "sasl."].iter().any(|it| name.starts_with(it));
+        all.unwrap_or_default().into_iter().filter(|(name, _)| !of_the_way(name)).collect()
     }
 
     fn check(&self) -> Result<(), WorkloadError> {

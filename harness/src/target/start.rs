@@ -130,7 +130,7 @@ fn start_ringlog(target: &Target, program: Option<&Path>, ground: &Ground<'_>) -
     let ready = server.ready.split(LOG).next().unwrap_or_default().to_owned();
     let shards = settings.get("ringlog.shards").and_then(|it| it.parse().ok());
     let facts = facts([("bootstrap_servers", bootstrap.clone()), ("ready", ready), ("settings", in_words(target))]);
-    let said = Row { shards, io, flush: flush_of(&settings), ..Row::default() };
+    let said = Row { shards, io, flush: flush_of(&settings, &target.topic_configs), ..Row::default() };
     Ok(running(server, &bootstrap, said, facts))
 }
 
@@ -152,7 +152,7 @@ fn start_kafka(target: &Target, libs: &Path, ground: &Ground<'_>) -> Result<Runn
     let jars = libs.parent().and_then(Path::file_name).map(|it| it.to_string_lossy().into_owned());
     let words =
         [("jars", jars.unwrap_or_default()), ("bootstrap_servers", bootstrap.clone()), ("settings", in_words(target))];
-    let said = Row { flush: flush_of(&settings), ..Row::default() };
+    let said = Row { flush: flush_of(&settings, &target.topic_configs), ..Row::default() };
     Ok(running(server, &bootstrap, said, facts(words)))
 }
 
@@ -194,18 +194,15 @@ fn in_words(target: &Target) -> String {
     target.settings.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
 }
 
-/// When a broker of these settings flushes its log.
-fn flush_of(settings: &BTreeMap<String, String>) -> String {
-    let of = |key: &str| settings.get(&format!("log.flush.interval.{key}")).cloned();
-    let (messages, ms) = (of("messages"), of("ms"));
-    match (messages, ms) {
-        (None, None) => "os".to_owned(),
-        (messages, ms) => {
-            let part = |name: &str, value: Option<String>| value.map(|it| format!("{name}={it}"));
-            let parts = [part("flush.messages", messages), part("flush.ms", ms)];
-            parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
-        }
-    }
+/// When a broker of these settings flushes the log of a topic of those.
+fn flush_of(settings: &BTreeMap<String, String>, topic: &[(String, String)]) -> String {
+    let of = |name: &str| {
+        let own = topic.iter().find(|(key, _)| key.strip_prefix("flush.") == Some(name)).map(|it| it.1.clone());
+        own.or_else(|| settings.get(&format!("log.flush.interval.{name}")).cloned())
+    };
+    let part = |name: &str| of(name).map(|it| format!("flush.{name}={it}"));
+    let parts: Vec<String> = [part("messages"), part("ms")].into_iter().flatten().collect();
+    if parts.is_empty() { "os".to_owned() } else { parts.join(" ") }
 }
 
 /// The text between two marks.
@@ -226,13 +223,18 @@ mod tests {
 
     #[test]
     fn the_flush_policy_is_the_operating_systems_unless_it_is_asked_for() {
-        let of = |settings: &[(&str, &str)]| {
-            flush_of(&settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+        let pairs = |of: &[(&str, &str)]| {
+            of.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Vec<_>>()
         };
-        assert_eq!(of(&[]), "os");
-        assert_eq!(of(&[("log.flush.interval.messages", "1")]), "flush.messages=1");
-        let both = of(&[("log.flush.interval.messages", "9"), ("log.flush.interval.ms", "50")]);
+        let of = |settings: &[(&str, &str)], topic: &[(&str, &str)]| {
+            flush_of(&pairs(settings).into_iter().collect(), &pairs(topic))
+        };
+        assert_eq!(of(&[], &[]), "os");
+        assert_eq!(of(&[("log.flush.interval.messages", "1")], &[]), "flush.messages=1");
+        let both = of(&[("log.flush.interval.messages", "9"), ("log.flush.interval.ms", "50")], &[]);
         assert_eq!(both, "flush.messages=9 flush.ms=50");
+        let topics = of(&[("log.flush.interval.messages", "9")], &[("flush.messages", "2"), ("retention.ms", "1")]);
+        assert_eq!(topics, "flush.messages=2", "a topic's own setting counts before the broker's");
     }
 
     #[test]

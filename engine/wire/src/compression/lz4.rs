@@ -65,7 +65,7 @@ fn frame_len(input: &[u8], flags: u8) -> Option<usize> {
 }
 
 /// Kafka's default level, which is its fast compressor (`Lz4BlockOutputStream`), not LZ4 HC's level 9.
-const LEVEL_DEFAULT: i32 = 9;
+pub(super) const LEVEL_DEFAULT: i32 = 9;
 /// Kafka's levels (`CompressionType.LZ4`).
 const LEVELS: std::ops::RangeInclusive<i32> = 1..=17;
 /// What stands before Java's blocks: version 1, independent blocks of 64 KiB, no checksums, no content size.
