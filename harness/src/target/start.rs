@@ -165,8 +165,7 @@ fn answers(bootstrap: &str) -> bool {
 }
 
 fn start_null(mode: Mode, ground: &Ground<'_>) -> Result<Running, StartError> {
-    let mut arguments: Vec<String> =
-        ["null-broker", "--mode", mode.name()].map(str::to_owned).into();
+    let mut arguments: Vec<String> = ["null-broker", "--mode", mode.name()].map(str::to_owned).into();
     arguments.extend(["--dir".to_owned(), ground.dir.display().to_string()]);
     arguments.extend(["--partitions".to_owned(), ground.partitions.to_string()]);
     if let Some(core) = ground.seats.null_broker {
