@@ -18,6 +18,7 @@ pub mod micro;
 pub mod report;
 pub mod results;
 pub mod run;
+pub mod session;
 pub mod spec;
 pub mod target;
 pub mod verbs;

@@ -22,6 +22,8 @@ pub struct Manifest {
     pub began: String,
     /// See `began`.
     pub ended: String,
+    /// The verb that measured: `bench`, `sweep`, ..; empty in older ones, which are of `bench`.
+    pub verb: String,
     /// What was measured: `ringlog` or `kafka`.
     pub target: String,
     /// Name of the hardware, as in the folder's name.
@@ -44,8 +46,13 @@ pub struct Manifest {
     pub host: HostFacts,
     /// The file system below the broker's folder, where we started it.
     pub storage: PathFacts,
-    /// The workloads as they ran, a table each.
+    /// The workloads as they ran, a table each. A row whose workload ends with `@` and a rate ran the one before the `@` at its
+    /// own `rate_records_s`.
     pub workloads: BTreeMap<String, toml::Table>,
+    /// What the verb was asked for: a sweep's file with every default resolved.
+    pub asked: toml::Table,
+    /// Figures of others (course notes, papers) beside which a reader wants to see ours.
+    pub references: Vec<toml::Table>,
 }
 
 /// Version of the keys above.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Cell, Consumed, Executor, Keep, Measured, Plan, Produced, Reading, RunError, Stopping, Trial, Watch};
+use super::{Cell, Consumed, Executor, Keep, Left, Measured, Plan, Produced, Reading, Rounds, RunError, Trial, Watch};
 use crate::client::properties::Properties;
 use crate::host::{CoreShare, ProcessUsage, Usage};
 use crate::measure::ledger::{LedgerFile, ReadLedger, WriteLedger};
@@ -76,6 +76,7 @@ pub(crate) struct Memory {
 #[derive(Default)]
 pub(crate) struct Silent {
     pub(crate) steps: u64,
+    pub(crate) left: Vec<Left>,
     pub(crate) refused: Vec<String>,
 }
 
@@ -91,6 +92,10 @@ impl Keep for Memory {
 }
 
 impl Watch for Silent {
+    fn left(&mut self, left: Left) {
+        self.left.push(left);
+    }
+
     fn step(&mut self, _: &str, _: &str, _: u32, _: Duration) {
         self.steps += 1;
     }
@@ -114,8 +119,12 @@ pub(crate) fn plan(rounds: u32) -> Plan {
     let fixed = Cell { workload: workloads.remove(2), reader: None };
     let written = Cell { reader: workloads.pop(), workload: workloads.remove(0) };
     let targets = vec![Target::null(Mode::Receive), Target::null(Mode::Append), subject("ringlog")];
-    let stopping = Stopping { half_width_max: 0.05, rounds_max: rounds + 2, time_max: Duration::from_secs(1000) };
-    Plan { cells: vec![written, fixed], targets, stopping, seed: 7 }
+    Plan { cells: vec![written, fixed], targets, seed: 7 }
+}
+
+/// Ends at 5 % to either side, or after two rounds more than these, or when so many seconds are over.
+pub(crate) fn until(rounds: u32, time_s: u64) -> Rounds {
+    Rounds { half_width_max: 0.05, rounds_max: rounds + 2, time_max: Duration::from_secs(time_s) }
 }
 
 /// A subject that runs already.

@@ -1,10 +1,16 @@
-use super::mock::{Fault, Memory, Mock, Silent, plan, subject};
+use super::mock::{Fault, Memory, Mock, Silent, plan, subject, until};
 use super::*;
 
 /// Runs a plan with a mock; gives the rows, how it ended, and what was asked.
 fn ran(plan: &Plan, mock: &mut Mock) -> (Vec<Row>, Result<(), End>) {
-    let (mut memory, mut silent) = (Memory::default(), Silent::default());
-    let (rows, end) = Run::new(plan, &Common::default(), mock, (&mut memory, &mut silent), Vec::new()).run();
+    ran_for(plan, 1000, mock)
+}
+
+/// The same, for so many seconds at most.
+fn ran_for(plan: &Plan, time_s: u64, mock: &mut Mock) -> (Vec<Row>, Result<(), End>) {
+    let (mut memory, mut silent, common) = (Memory::default(), Silent::default(), Common::default());
+    let orders = Orders { plan, course: &until(plan.cells[0].workload.rounds, time_s), common: &common };
+    let (rows, end) = Run::new(orders, mock, (&mut memory, &mut silent), Vec::new()).run();
     assert_eq!(rows, memory.rows, "what is given is what was kept");
     (rows, end)
 }
@@ -53,8 +59,11 @@ fn the_steps_that_are_announced_are_those_that_come() {
     let (plan, mut silent) = (plan(3), Silent::default());
     let (mut mock, mut memory) = (Mock::default(), Memory::default());
     let common = Common::default();
-    Run::new(&plan, &common, &mut mock, (&mut memory, &mut silent), Vec::new()).run().1.unwrap();
-    assert_eq!(silent.steps, plan.steps());
+    let orders = Orders { plan: &plan, course: &until(3, 1000), common: &common };
+    Run::new(orders, &mut mock, (&mut memory, &mut silent), Vec::new()).run().1.unwrap();
+    assert_eq!(silent.steps, silent.left[0].steps + plan.warm_up_steps());
+    let last = Left { steps: 2, seconds: plan.cells[1].workload.round_s() };
+    assert_eq!(silent.left.last(), Some(&last), "the one trial of the last cell");
 }
 
 #[test]
@@ -129,9 +138,25 @@ fn what_ends_a_run_keeps_the_rows_before() {
 
     let (plan, mut memory) = (plan(3), Memory { full_at: Some(5), ..Memory::default() });
     let (mut mock, mut silent, common) = (Mock::default(), Silent::default(), Common::default());
-    let (_, end) = Run::new(&plan, &common, &mut mock, (&mut memory, &mut silent), Vec::new()).run();
+    let orders = Orders { plan: &plan, course: &until(3, 1000), common: &common };
+    let (_, end) = Run::new(orders, &mut mock, (&mut memory, &mut silent), Vec::new()).run();
     assert!(matches!(end, Err(End::Results(_))));
     assert_eq!(memory.rows.len(), 5);
+}
+
+#[test]
+fn what_was_skipped_is_due_again_in_the_next_part_and_once() {
+    let mut two = plan(2);
+    two.cells.truncate(1);
+    two.targets = vec![subject("a"), subject("b")];
+    let (before, _) = ran(&two, &mut Mock { fault: Some((1, Fault::Die)), ..Mock::default() });
+    assert!(before.iter().any(|it| it.validity == validity::SKIPPED));
+    let (mut memory, mut silent, common) = (Memory::default(), Silent::default(), Common::default());
+    let orders = Orders { plan: &two, course: &until(2, 1000), common: &common };
+    let mut mock = Mock::default();
+    Run::new(orders, &mut mock, (&mut memory, &mut silent), before).run().1.unwrap();
+    let again: Vec<(&str, u32)> = memory.rows.iter().map(|it| (it.target.as_str(), it.round)).collect();
+    assert_eq!(again[..2], [("a", 2), ("a", 2)], "{again:?}");
 }
 
 #[test]
@@ -141,7 +166,8 @@ fn a_run_goes_on_where_it_was_stopped() {
     let (before, _) = ran(&plan, &mut mock);
     let (mut mock, mut memory, mut silent) = (Mock::default(), Memory::default(), Silent::default());
     let common = Common::default();
-    let (rows, end) = Run::new(&plan, &common, &mut mock, (&mut memory, &mut silent), before.clone()).run();
+    let orders = Orders { plan: &plan, course: &until(3, 1000), common: &common };
+    let (rows, end) = Run::new(orders, &mut mock, (&mut memory, &mut silent), before.clone()).run();
     end.unwrap();
     assert_eq!(rows.len(), before.len() + memory.rows.len());
     let (whole, _) = ran(&plan, &mut Mock::default());
@@ -159,8 +185,7 @@ fn rounds_go_on_until_the_interval_is_narrow_the_time_over_or_there_are_too_many
     let ends = |mock: &mut Mock, time_s: u64| {
         let mut plan = plan(3);
         plan.cells.truncate(1);
-        plan.stopping.time_max = Duration::from_secs(time_s);
-        let (rows, end) = ran(&plan, mock);
+        let (rows, end) = ran_for(&plan, time_s, mock);
         end.unwrap();
         of(&rows, "ringlog", "w").iter().map(|it| it.rounds_end.clone()).collect::<Vec<_>>()
     };

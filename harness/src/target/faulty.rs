@@ -237,12 +237,13 @@ mod tests {
     use super::*;
     use crate::measure::hlog::read_merged;
     use crate::results::{latency, rows, tests::scratch};
+    use crate::session::Done;
     use crate::verbs::bench::options::Options;
-    use crate::verbs::bench::session;
+    use crate::verbs::bench::plan;
     use crate::verbs::bench::verdict::BenchError;
 
     /// The shortest run that writes and reads back.
-    fn bench(name: &str, fault: Fault) -> (Result<crate::verbs::bench::verdict::Done, BenchError>, std::path::PathBuf) {
+    fn bench(name: &str, fault: Fault) -> (Result<Done, BenchError>, std::path::PathBuf) {
         let dir = scratch(name);
         let profile = include_str!("../../../profiles/workloads/produce-1k.toml");
         let short: Vec<String> = profile.lines().map(shortened).collect();
@@ -268,7 +269,7 @@ mod tests {
             "--results",
             &at("results"),
         ]);
-        (session::measure(&options.unwrap()), dir)
+        (plan::measure(&options.unwrap()), dir)
     }
 
     fn shortened(line: &str) -> String {

@@ -47,7 +47,7 @@ impl DataFolder {
 impl Drop for DataFolder {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            errln!("ringlog bench: could not remove {}: {error}", self.path.display());
+            errln!("could not remove {}: {error}", self.path.display());
         }
         // Its parent goes too where we made it; it stays where somebody else uses it by now.
         if let Some(parent) = self.path.parent().filter(|_| self.made_parent) {

@@ -1,23 +1,11 @@
 //! `ringlog bench`: a broker, the canonical workloads, the ceiling of the machine beside them, a table, a folder.
 //!
 //! ```text
-//!   options -> host facts -> seats            what is this machine, who sits where
-//!   targets -> start::start                   a fresh folder, free ports, processes of their own; or one that runs already
-//!   Run::new(plan, KafkaExecutor, Keeper)     trials in turn; each is kept in results/<run>/ before the next begins
-//!   rows -> summaries -> table, warnings      exit code
+//!   options --> plan (profiles, targets) --> session --> Done --> table, warnings, exit code
 //! ```
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "makes folders and processes, reads the clock: the instrument, not the broker"
-)]
-
-mod keeper;
 pub mod options;
-mod progress;
-pub(crate) mod session;
-mod story;
-mod targets;
+pub(crate) mod plan;
 pub mod verdict;
 
 use std::process::ExitCode;
@@ -38,6 +26,6 @@ pub fn main(args: &[String]) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let outcome = session::measure(&options);
+    let outcome = plan::measure(&options);
     verdict::tell(&options, outcome)
 }

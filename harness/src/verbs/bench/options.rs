@@ -3,46 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::run::Rounds;
+use crate::session::{PlaceOptions, TargetOptions};
+
 /// Measures brokers on this machine in a minute or two. Without arguments: our own, in a fresh folder.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "ringlog bench", after_help = EXIT_CODES)]
 pub struct Options {
-    /// Measure this broker instead of starting one: HOST:PORT, several separated by commas.
-    #[arg(long, value_name = "SERVERS")]
-    pub bootstrap_server: Option<String>,
-
-    /// Properties file of a client of that broker: security.protocol, ssl.*, sasl.*, as Kafka's tools take it.
-    #[arg(long, value_name = "FILE", requires = "bootstrap_server")]
-    pub command_config: Option<PathBuf>,
-
-    /// Process of that broker, for its processor time (same machine only); several separated by commas.
-    #[arg(long, value_name = "PID", requires = "bootstrap_server", value_delimiter = ',')]
-    pub broker_pid: Vec<u32>,
-
-    /// What that broker is called in results.
-    #[arg(long, value_name = "NAME", default_value = "kafka", requires = "bootstrap_server")]
-    pub name: String,
-
-    /// Start and measure this: ringlog, ringlog:PATH (another binary), kafka:VERSION, kafka:FOLDER (of jars); NAME= before it
-    /// gives it another name. Given several times, targets take turns.
-    #[arg(long, value_name = "TARGET")]
-    pub target: Vec<String>,
-
-    /// A setting of each broker that is started; given several times.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
-    pub r#override: Vec<(String, String)>,
-
-    /// Replicas of each topic. By default 1, and on a broker that runs already its own default.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(1..=32767))]
-    pub replication_factor: Option<i16>,
-
-    /// A setting of each topic; given several times. None is set unless it is asked for here.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
-    pub topic_config: Vec<(String, String)>,
-
-    /// Megabytes (10^6) written to each broker before the first round. By default none, and 2000 to a JVM that is started.
-    #[arg(long, value_name = "MB")]
-    pub warm_up_mb: Option<u64>,
+    /// What is measured.
+    #[command(flatten)]
+    pub targets: TargetOptions,
 
     /// About a quarter of the time: one round of each, for a look and not for the record.
     #[arg(long)]
@@ -64,25 +34,9 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds_max: u32,
 
-    /// Shards of a ringlog broker that is started. By default one fewer than there are cores: the client keeps one.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256), conflicts_with = "bootstrap_server")]
-    pub shards: Option<u32>,
-
-    /// How a started ringlog broker asks the kernel.
-    #[arg(long, value_parser = ["auto", "uring", "epoll"], conflicts_with = "bootstrap_server")]
-    pub io: Option<String>,
-
-    /// Folder below which the fresh data folder is made; it is removed afterwards.
-    #[arg(long, value_name = "DIR", default_value = "ringlog-data")]
-    pub dir: PathBuf,
-
-    /// Folder that keeps the results.
-    #[arg(long, value_name = "DIR", default_value = "results")]
-    pub results: PathBuf,
-
-    /// Go on with a run that was stopped: its folder. The other options must be those that it was started with.
-    #[arg(long, value_name = "FOLDER")]
-    pub resume: Option<PathBuf>,
+    /// Where it lives and is kept.
+    #[command(flatten)]
+    pub place: PlaceOptions,
 
     /// Folder with workload profiles that take the place of built-in ones of the same name.
     #[arg(long, value_name = "DIR")]
@@ -92,17 +46,9 @@ pub struct Options {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub only: Vec<String>,
 
-    /// Seed of what is random.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-
     /// Leave the null broker out.
     #[arg(long)]
     pub no_yardstick: bool,
-
-    /// Do not touch memory first: the first rounds then pay for pages that nobody used before.
-    #[arg(long)]
-    pub no_touch: bool,
 
     /// Print one JSON document instead of the table.
     #[arg(long)]
@@ -131,21 +77,13 @@ impl Options {
 
     /// When there are enough rounds. A quick run has one of each.
     #[must_use]
-    pub fn stopping(&self) -> crate::run::Stopping {
-        crate::run::Stopping {
+    pub fn rounds(&self) -> Rounds {
+        Rounds {
             half_width_max: self.interval / 100.0,
             rounds_max: if self.quick { 1 } else { self.rounds_max },
             time_max: Duration::from_secs(u64::from(self.time_max)),
         }
     }
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not KEY=VALUE"))?;
-    if key.is_empty() {
-        return Err(format!("{text:?} has no key before its ="));
-    }
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -166,7 +104,7 @@ mod tests {
     #[test]
     fn no_arguments_are_enough() {
         let options = parse("").unwrap();
-        assert_eq!((options.bootstrap_server, options.dir.to_str()), (None, Some("ringlog-data")));
+        assert_eq!((options.targets.bootstrap_server, options.place.dir.to_str()), (None, Some("ringlog-data")));
     }
 
     #[test]
@@ -182,16 +120,16 @@ mod tests {
         assert_eq!(parse("").unwrap().scale(40.0), (1.0, None));
         assert_eq!(parse("--duration 80").unwrap().scale(40.0), (2.0, None));
         assert_eq!(parse("--quick").unwrap().scale(40.0), (QUICK_FACTOR, Some(1)));
-        assert_eq!(parse("--quick").unwrap().stopping().rounds_max, 1);
+        assert_eq!(parse("--quick").unwrap().rounds().rounds_max, 1);
     }
 
     #[test]
     fn settings_are_pairs_and_an_interval_is_a_percentage() {
         let options = parse("--override a=b=c --topic-config x=").unwrap();
-        assert_eq!(options.r#override, [("a".to_owned(), "b=c".to_owned())]);
-        assert_eq!(options.topic_config, [("x".to_owned(), String::new())]);
+        assert_eq!(options.targets.r#override, [("a".to_owned(), "b=c".to_owned())]);
+        assert_eq!(options.targets.topic_config, [("x".to_owned(), String::new())]);
         assert!(parse("--override a").unwrap_err().to_string().contains("not KEY=VALUE"));
         assert!(parse("--interval 0").unwrap_err().to_string().contains("above 0"));
-        assert_eq!(parse("--interval 2.5").unwrap().stopping().half_width_max, 0.025);
+        assert_eq!(parse("--interval 2.5").unwrap().rounds().half_width_max, 0.025);
     }
 }

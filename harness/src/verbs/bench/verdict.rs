@@ -1,36 +1,18 @@
 //! The end of a run: what is printed, and the exit code.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
 
 use super::options::Options;
 use crate::report::table;
-use crate::results::{ResultsError, Row};
-use crate::run::End;
+use crate::results::Row;
 use crate::run::bottleneck::Bottleneck;
 use crate::run::ceiling::NOT_MEASURED;
 use crate::run::spread::Spread;
 use crate::run::summary::Summary;
+use crate::session::{Done, SessionError};
 use crate::spec::workload::WorkloadError;
-use crate::target::process::StartError;
-use crate::target::spec::TargetError;
-
-/// A run that began to measure.
-#[derive(Debug)]
-pub struct Done {
-    /// A line for each workload and subject.
-    pub summaries: Vec<Summary>,
-    /// What is wrong or unusual.
-    pub warnings: Vec<String>,
-    /// Where it is kept.
-    pub folder: PathBuf,
-    /// Every row.
-    pub rows: Vec<Row>,
-    /// Whether it came to its last trial, or what ended it.
-    pub end: Result<(), End>,
-}
 
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]
@@ -41,48 +23,9 @@ pub enum BenchError {
     /// `--only` names nothing.
     #[error("--only {0}: no such workload")]
     Only(String),
-    /// A target that is none.
-    #[error("--target: {0}")]
-    Target(#[from] TargetError),
-    /// A client's properties file.
-    #[error("{what}: {reason}")]
-    CommandConfig {
-        /// Which.
-        what: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// `--resume` names a run of something else.
-    #[error(
-        "--resume {path}: that run is of {kept} with its workloads, this one of {asked}: give the options that it was started with"
-    )]
-    Resume {
-        /// Its folder.
-        path: PathBuf,
-        /// What it measured.
-        kept: String,
-        /// What was asked for now.
-        asked: String,
-    },
-    /// A broker did not start.
+    /// What every measuring verb can fail with.
     #[error(transparent)]
-    Start(#[from] StartError),
-    /// The results.
-    #[error(transparent)]
-    Results(#[from] ResultsError),
-    /// The folder, memory, signals.
-    #[error("{what}: {source}")]
-    Io {
-        /// What was under way.
-        what: String,
-        /// The system's words.
-        source: std::io::Error,
-    },
-}
-
-/// Names what was under way when the system refused something.
-pub(super) fn io(what: &str) -> impl FnOnce(std::io::Error) -> BenchError + '_ {
-    move |source| BenchError::Io { what: what.to_owned(), source }
+    Session(#[from] SessionError),
 }
 
 /// Exit codes, as the help names them.
@@ -266,8 +209,11 @@ fn line_of(summary: &Summary) -> Line<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::results::columns::validity;
+    use crate::run::End;
     use crate::run::summary;
 
     fn row(round: u32) -> Row {

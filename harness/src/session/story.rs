@@ -40,7 +40,7 @@ fn build() -> &'static str {
 pub(super) fn warnings_of(host: &HostFacts, seats: &Seats, plan: &Plan) -> Vec<String> {
     let mut warnings = Vec::new();
     if build() == "debug" {
-        warnings.push("this is a debug build: run with `cargo run --release -- bench`".to_owned());
+        warnings.push("this is a debug build: run with `cargo run --release`".to_owned());
     }
     if seats.shared {
         warnings.push(format!("{} shard(s) and the client share {} core(s)", seats.shards, host.cores));

@@ -6,13 +6,22 @@ use crate::target::spec::{self, TargetError};
 use crate::target::{Start, Target};
 use crate::yardstick::Mode;
 
-use super::options::Options;
-use super::verdict::BenchError;
+use super::error::{SessionError, io};
+use super::options::TargetOptions;
+
+/// Whether null brokers are measured too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ceilings {
+    /// In the same rounds.
+    Beside,
+    /// Not at all.
+    Without,
+}
 
 /// The targets of a run: ceilings in the order of the work that they do, then subjects.
-pub(super) fn of(options: &Options) -> Result<Vec<Target>, BenchError> {
-    let ceilings = [Mode::Receive, Mode::Append].into_iter().filter(|_| !options.no_yardstick).map(Target::null);
-    let mut targets: Vec<Target> = ceilings.collect();
+pub(crate) fn of(options: &TargetOptions, ceilings: Ceilings) -> Result<Vec<Target>, SessionError> {
+    let modes = [Mode::Receive, Mode::Append].into_iter().filter(|_| ceilings == Ceilings::Beside);
+    let mut targets: Vec<Target> = modes.map(Target::null).collect();
     targets.extend(remote(options)?);
     let peers = spec::peers();
     let words: Result<Vec<Target>, TargetError> = options.target.iter().map(|it| spec::parse(it, &peers)).collect();
@@ -26,14 +35,14 @@ pub(super) fn of(options: &Options) -> Result<Vec<Target>, BenchError> {
 }
 
 /// The broker that runs already.
-fn remote(options: &Options) -> Result<Option<Target>, BenchError> {
+fn remote(options: &TargetOptions) -> Result<Option<Target>, SessionError> {
     let Some(bootstrap) = &options.bootstrap_server else { return Ok(None) };
     let mut client = match &options.command_config {
         None => Properties::new(),
         Some(path) => {
             let what = format!("--command-config {}", path.display());
-            let text = std::fs::read_to_string(path).map_err(super::verdict::io(&what))?;
-            Properties::parse(&text).map_err(|error| BenchError::CommandConfig { what, reason: error.to_string() })?
+            let text = std::fs::read_to_string(path).map_err(io(&what))?;
+            Properties::parse(&text).map_err(|error| SessionError::CommandConfig { what, reason: error.to_string() })?
         }
     };
     client.set("bootstrap.servers", bootstrap);
@@ -42,7 +51,7 @@ fn remote(options: &Options) -> Result<Option<Target>, BenchError> {
 }
 
 /// With what was asked of all targets.
-fn asked(mut target: Target, options: &Options) -> Target {
+fn asked(mut target: Target, options: &TargetOptions) -> Target {
     if target.is_started() {
         target.settings.extend(options.r#override.iter().cloned());
     }
@@ -67,8 +76,18 @@ mod tests {
     use super::*;
     use crate::results::tests::scratch;
 
-    fn parsed(line: &str) -> Result<Vec<Target>, BenchError> {
-        of(&Options::try_parse_from(std::iter::once("bench").chain(line.split_whitespace())).unwrap())
+    #[derive(clap::Parser)]
+    struct Options {
+        #[command(flatten)]
+        targets: TargetOptions,
+    }
+
+    fn parsed_beside(line: &str, ceilings: Ceilings) -> Result<Vec<Target>, SessionError> {
+        of(&Options::try_parse_from(std::iter::once("bench").chain(line.split_whitespace())).unwrap().targets, ceilings)
+    }
+
+    fn parsed(line: &str) -> Result<Vec<Target>, SessionError> {
+        parsed_beside(line, Ceilings::Without)
     }
 
     fn names(targets: &[Target]) -> Vec<&str> {
@@ -77,9 +96,9 @@ mod tests {
 
     #[test]
     fn without_options_it_is_ours_below_both_ceilings() {
-        let targets = parsed("").unwrap();
+        let targets = parsed_beside("", Ceilings::Beside).unwrap();
         assert_eq!(names(&targets), ["null-receive", "null-append", "ringlog"]);
-        assert_eq!(names(&parsed("--no-yardstick").unwrap()), ["ringlog"]);
+        assert_eq!(names(&parsed("").unwrap()), ["ringlog"]);
     }
 
     #[test]
@@ -108,7 +127,7 @@ mod tests {
     #[test]
     fn targets_of_one_name_are_refused() {
         assert!(parsed("--target ringlog --target ringlog").unwrap_err().to_string().contains("called ringlog"));
-        let two = parsed("--target a=ringlog --target b=ringlog --shards 2 --no-yardstick").unwrap();
+        let two = parsed("--target a=ringlog --target b=ringlog --shards 2").unwrap();
         assert_eq!(names(&two), ["a", "b"]);
         assert_eq!(two[0].settings["ringlog.shards"], "2");
     }

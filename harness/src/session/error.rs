@@ -1,0 +1,66 @@
+//! Why a session measured nothing.
+
+use std::path::PathBuf;
+
+use crate::results::ResultsError;
+use crate::target::process::StartError;
+use crate::target::spec::TargetError;
+
+/// Why nothing was measured.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// A target that is none.
+    #[error("--target: {0}")]
+    Target(#[from] TargetError),
+    /// A client's properties file.
+    #[error("{what}: {reason}")]
+    CommandConfig {
+        /// Which.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// `--resume` names a run of something else.
+    #[error(
+        "--resume {path}: that run is of {kept} with its workloads, this one of {asked}: give the options that it was started with"
+    )]
+    Resume {
+        /// Its folder.
+        path: PathBuf,
+        /// What it measured.
+        kept: String,
+        /// What was asked for now.
+        asked: String,
+    },
+    /// A broker did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A broker that runs already does not answer.
+    #[error(
+        "{name}: no broker answers at {bootstrap}: {reason}; start it, or name one that runs with --bootstrap-server"
+    )]
+    Missing {
+        /// What it is called.
+        name: String,
+        /// Where it was looked for.
+        bootstrap: String,
+        /// The client's words.
+        reason: String,
+    },
+    /// The results.
+    #[error(transparent)]
+    Results(#[from] ResultsError),
+    /// The folder, memory, signals.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was under way.
+        what: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
+}
+
+/// Names what was under way when the system refused something.
+pub(super) fn io(what: &str) -> impl FnOnce(std::io::Error) -> SessionError + '_ {
+    move |source| SessionError::Io { what: what.to_owned(), source }
+}

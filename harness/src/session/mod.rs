@@ -1,0 +1,264 @@
+//! A session: a plan and its targets become rows in a folder. What bench, sweep, compare and rerun have in common.
+//!
+//! ```text
+//!   options -> host facts -> seats            what is this machine, who sits where
+//!   plan.targets -> start::start              a fresh folder, free ports, processes of their own; or one that runs already
+//!   Run (plan, course, executor, keeper)      trials as the course wants them; each is kept before the next begins
+//!   Done { rows, summaries, warnings, .. }    what a verb prints, whatever ended the run
+//! ```
+//!
+//! A verb flattens [`TargetOptions`] and [`PlaceOptions`] into its own, makes a [`Plan`] with the targets of [`targets::of`]
+//! (or its own), brings a [`Course`], and calls [`Session::measure`]:
+//!
+//! ```text
+//!   let targets = targets::of(&options.targets, Ceilings::Beside)?;
+//!   let session = Session { verb: "compare", place: &options.place, shards: options.targets.shards,
+//!                           plan: Plan { cells, targets, seed }, course: &course, extra: Extra::default() };
+//!   let done = session.measure()?;
+//! ```
+//!
+//! With `--resume` the folder's rows come first, and the course goes on from them: a verb has nothing to do for it.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "makes folders and processes, reads the clock: the instrument, not the broker"
+)]
+
+mod error;
+mod keeper;
+pub(crate) mod options;
+mod progress;
+mod story;
+pub(crate) mod targets;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use ringlog_io::threads;
+
+pub use error::SessionError;
+pub use options::{PlaceOptions, TargetOptions};
+
+use crate::host::{HostFacts, PathFacts, facts, memory};
+use crate::load::signals::Stop;
+use crate::results::manifest::{self, Manifest};
+use crate::results::{Row, RunFolder};
+use crate::run::kafka::KafkaExecutor;
+use crate::run::rows::Common;
+use crate::run::summary::Summary;
+use crate::run::{Course, End, Orders, Plan, Run, SoFar, summary};
+use crate::spec::Kind;
+use crate::target::machine::Seats;
+use crate::target::start::{self, DataFolder, Ground, Running};
+use crate::target::{self, Role, Start, Target};
+use error::io;
+use keeper::Keeper;
+use progress::Progress;
+
+/// Most bytes of page cache and of plain memory that are touched before the first round.
+const TOUCH_FILE_BYTES_MAX: u64 = 4 << 30;
+const TOUCH_ANONYMOUS_BYTES_MAX: u64 = 512 << 20;
+/// Share of the available memory that is touched at most (one of so many).
+const TOUCH_SHARE: u64 = 3;
+/// Longest time that touching takes.
+const TOUCH_MAX: Duration = Duration::from_secs(6);
+/// How long a broker that runs already may take to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// What is to be measured, and for whom.
+pub struct Session<'a> {
+    /// The verb: `bench`, `sweep`, ..
+    pub verb: &'static str,
+    /// Where it lives and is kept.
+    pub place: &'a PlaceOptions,
+    /// Shards of a ringlog broker that is started.
+    pub shards: Option<u32>,
+    /// What, on what.
+    pub plan: Plan,
+    /// In which order, and for how long.
+    pub course: &'a dyn Course,
+    /// What else the manifest says.
+    pub extra: Extra,
+}
+
+/// What a verb adds to the manifest.
+#[derive(Clone, Debug, Default)]
+pub struct Extra {
+    /// Warnings that the verb's options deserve.
+    pub warnings: Vec<String>,
+    /// What the verb was asked for, as a table of its own.
+    pub asked: toml::Table,
+    /// Figures of others beside which a reader wants to see ours.
+    pub references: Vec<toml::Table>,
+}
+
+/// A run that began to measure.
+#[derive(Debug)]
+pub struct Done {
+    /// A line for each workload and subject.
+    pub summaries: Vec<Summary>,
+    /// What is wrong or unusual.
+    pub warnings: Vec<String>,
+    /// Where it is kept.
+    pub folder: PathBuf,
+    /// Every row.
+    pub rows: Vec<Row>,
+    /// Whether it came to its last trial, or what ended it.
+    pub end: Result<(), End>,
+}
+
+impl Session<'_> {
+    /// Measures, keeps the results, and gives what is to be printed.
+    pub fn measure(mut self) -> Result<Done, SessionError> {
+        let stop = Stop::watch().map_err(io("watching for signals"))?;
+        let data = DataFolder::create(&self.place.dir).map_err(io("the data folder"))?;
+        let seats = Seats::on(&threads::cores(), self.shards);
+        let host = HostFacts::read(Path::new("/"));
+        let storage = PathFacts::read(Path::new("/"), &data.path);
+        errln!("{}", story::machine_line(&host, &storage, &seats, &self.plan));
+        let mut warnings = std::mem::take(&mut self.extra.warnings);
+        warnings.extend(story::warnings_of(&host, &seats, &self.plan));
+
+        let running = start_all(&mut self.plan, &seats, &data.path, &mut warnings)?;
+        let (began, clock) = (jiff::Timestamp::now(), SystemTime::now());
+        let run_id = u32::try_from(began.as_nanosecond().unsigned_abs() & 0xffff_ffff).unwrap_or(0);
+        let places = running.iter().map(|(name, it)| (name.clone(), it.place.clone())).collect();
+        let common = common(&host, &storage, &seats, &running);
+        let manifest = story::manifest(&self.plan, host, storage, &seats, &running, began);
+        let Extra { asked, references, .. } = std::mem::take(&mut self.extra);
+        let manifest = Manifest { verb: self.verb.to_owned(), warnings, asked, references, ..manifest };
+        let Opened { folder, mut keeper, rows, manifest, since } = self.open(manifest, clock)?;
+
+        let (plan, course) = (&self.plan, self.course);
+        let so_far = SoFar { rows: &rows, earlier: rows.len(), elapsed: Duration::ZERO };
+        let mut progress = Progress::new(plan.warm_up_steps() + course.left(plan, &so_far).steps);
+        progress.say("touching memory");
+        if !self.place.no_touch {
+            touch(&data.path)?;
+        }
+        let logs = data.path.clone();
+        let mut executor = KafkaExecutor::new(places, seats.client, logs, (stop, run_id, since));
+        let orders = Orders { plan, course, common: &common };
+        let (rows, end) = Run::new(orders, &mut executor, (&mut keeper, &mut progress), rows).run();
+        progress.finish();
+        let mut warnings = manifest.warnings.clone();
+        warnings.extend(summary::warnings(&rows, story::meaning));
+        let ended = jiff::Timestamp::now().to_string();
+        // A full disk may refuse this too: the rows are there, and the end says what happened.
+        let kept = manifest::replace(&folder, &Manifest { ended, warnings: warnings.clone(), ..manifest });
+        let end = end.and(kept.map_err(End::from));
+        Ok(Done { summaries: summary::summaries(&rows), warnings, folder: folder.path().to_owned(), rows, end })
+    }
+
+    /// The folder of a new run, or of the one that is gone on with.
+    fn open(&self, manifest: Manifest, began: SystemTime) -> Result<Opened, SessionError> {
+        let Some(path) = &self.place.resume else {
+            let date = manifest.began.get(..10).unwrap_or("undated");
+            let folder = RunFolder::create(&self.place.results, date, &manifest.hardware, &self.name_of(&manifest))?;
+            manifest::replace(&folder, &manifest)?;
+            let keeper = Keeper::create(&folder, began)?;
+            return Ok(Opened { folder, keeper, rows: Vec::new(), manifest, since: Duration::ZERO });
+        };
+        let folder = RunFolder::open(path)?;
+        let mut kept = manifest::read(&folder.path().join(manifest::FILE))?;
+        if kept.target != manifest.target || kept.workloads != manifest.workloads {
+            let path = path.clone();
+            return Err(SessionError::Resume { path, kept: kept.target, asked: manifest.target });
+        }
+        let (keeper, rows) = Keeper::resume(&folder)?;
+        errln!("{} rows are there already", rows.len());
+        kept.warnings.push(format!("stopped, and gone on with at {}", manifest.began));
+        let first: Option<jiff::Timestamp> = kept.began.parse().ok();
+        let now = jiff::Timestamp::try_from(began).ok();
+        let since = first.zip(now).and_then(|(first, now)| Duration::try_from(now.duration_since(first)).ok());
+        Ok(Opened { folder, keeper, rows, manifest: kept, since: since.unwrap_or_default() })
+    }
+
+    /// What the folder is called after date and hardware: the targets, and the verb where it is another than bench.
+    fn name_of(&self, manifest: &Manifest) -> String {
+        if self.verb == "bench" { manifest.target.clone() } else { format!("{}-{}", manifest.target, self.verb) }
+    }
+}
+
+/// A run's folder and what is there already.
+struct Opened {
+    folder: RunFolder,
+    keeper: Keeper,
+    rows: Vec<Row>,
+    manifest: Manifest,
+    /// How long ago the run began.
+    since: Duration,
+}
+
+/// Starts every target. A ceiling that does not start is left out with a word; a subject that does not, or that is not
+/// there, ends the run before anything is measured.
+fn start_all(
+    plan: &mut Plan,
+    seats: &Seats,
+    dir: &Path,
+    warnings: &mut Vec<String>,
+) -> Result<BTreeMap<String, Running>, SessionError> {
+    plan.targets.iter().try_for_each(is_there)?;
+    let partitions = plan.cells.iter().map(|it| it.workload.partitions).max().unwrap_or(1);
+    let ground = Ground { seats, dir, partitions };
+    let mut running = BTreeMap::new();
+    for target in &plan.targets {
+        match start::start(target, &ground) {
+            Ok(it) => drop(running.insert(target.name.clone(), it)),
+            Err(error) if target.role == Role::Ceiling => warnings.push(format!("no {}: {error}", target.name)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    plan.targets.retain(|it: &Target| running.contains_key(&it.name));
+    Ok(running)
+}
+
+/// Asks a broker that is to run already for an answer, so that one that is missing is named before others are started.
+fn is_there(target: &Target) -> Result<(), SessionError> {
+    let Start::Remote { client, .. } = &target.start else { return Ok(()) };
+    let place = target::Place { properties: client.clone(), ..target::Place::default() };
+    let asked = target::admin(&place, ANSWER_MAX).and_then(|mut admin| admin.describe_topic("ringlog-bench"));
+    let bootstrap = || client.get("bootstrap.servers").unwrap_or_default().to_owned();
+    let missing = |reason| SessionError::Missing { name: target.name.clone(), bootstrap: bootstrap(), reason };
+    asked.map(drop).map_err(|error| missing(error.to_string()))
+}
+
+fn common(host: &HostFacts, storage: &PathFacts, seats: &Seats, running: &BTreeMap<String, Running>) -> Common {
+    let said = running.iter().map(|(name, it)| (name.clone(), it.said.clone()));
+    Common { template: story::template(host, storage), targets: said.collect(), is_core_shared: seats.shared }
+}
+
+fn touch(dir: &Path) -> Result<(), SessionError> {
+    let share = facts::available_memory_bytes(Path::new("/")).unwrap_or(0) / TOUCH_SHARE;
+    let (file, anonymous) = (share.min(TOUCH_FILE_BYTES_MAX), share.min(TOUCH_ANONYMOUS_BYTES_MAX));
+    memory::touch(dir, file, anonymous, TOUCH_MAX, |_| ()).map_err(io("touching memory"))?;
+    Ok(())
+}
+
+impl Done {
+    /// Whether a trial's ledger did not add up.
+    #[must_use]
+    pub fn has_ledger_fault(&self) -> bool {
+        self.rows.iter().any(|it| it.why.starts_with(crate::run::LEDGER_FAULT))
+    }
+
+    /// Records of subjects that were acknowledged, read back and checked.
+    #[must_use]
+    pub fn verified_records(&self) -> u64 {
+        let wrote = self.rows.iter().filter(|it| it.kind != Kind::Consume.name());
+        wrote.filter_map(|it| it.ledger_verified_records).sum()
+    }
+
+    /// Whether the run came to its last trial.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.end.is_ok()
+    }
+
+    /// Whether somebody pressed Ctrl-C.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self.end, Err(End::Interrupted))
+    }
+}
