@@ -20,6 +20,7 @@ pub mod results;
 pub mod run;
 pub mod session;
 pub mod spec;
+pub mod stats;
 pub mod target;
 pub mod verbs;
 pub mod yardstick;

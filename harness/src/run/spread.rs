@@ -3,13 +3,10 @@
 //! `least` and `greatest` are always told. The interval is Student's, 95 %, about the mean of the rounds: it says where the
 //! mean of many such runs would lie if rounds scatter evenly. It needs two rounds, and means something from three on.
 
-/// Quantiles of Student's distribution, 97.5 %, for 1, 2, .. degrees of freedom (NIST/SEMATECH, table 1.3.6.7.2).
-const STUDENT_975: [f64; 30] = [
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
-    2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-];
-/// The same for more.
-const NORMAL_975: f64 = 1.960;
+use crate::stats::student;
+
+/// What the interval leaves out.
+const LEFT_OUT: f64 = 0.05;
 
 /// A figure of several rounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -49,7 +46,7 @@ fn half_width(values: &[f64]) -> Option<f64> {
     let (count, freedom) = (values.len() as f64, values.len().checked_sub(1).filter(|it| *it > 0)?);
     let mean = values.iter().sum::<f64>() / count;
     let variance = values.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / freedom as f64;
-    let quantile = STUDENT_975.get(freedom - 1).copied().unwrap_or(NORMAL_975);
+    let quantile = student::quantile_two_sided(LEFT_OUT, freedom as f64);
     (mean != 0.0).then(|| quantile * (variance / count).sqrt() / mean.abs())
 }
 
