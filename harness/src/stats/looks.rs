@@ -87,7 +87,11 @@ impl Path {
 
     fn density_at(&self, sum: f64, pairs: f64) -> f64 {
         let step = (pairs - self.pairs).sqrt();
-        if self.density.is_empty() { normal_density(sum, step) } else { self.integral(|from| normal_density(sum - from, step)) }
+        if self.density.is_empty() {
+            normal_density(sum, step)
+        } else {
+            self.integral(|from| normal_density(sum - from, step))
+        }
     }
 
     /// Simpson's rule over the density.
@@ -99,7 +103,8 @@ impl Path {
             _ if at % 2 == 1 => 4.0,
             _ => 2.0,
         };
-        let parts = self.density.iter().enumerate().map(|(at, density)| weight(at) * density * of(point(self.edge, at)));
+        let parts =
+            self.density.iter().enumerate().map(|(at, density)| weight(at) * density * of(point(self.edge, at)));
         parts.sum::<f64>() * width / 3.0
     }
 }

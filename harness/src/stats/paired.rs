@@ -101,8 +101,7 @@ fn error_of(differences: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    const DIFFERENCES: [f64; 12] =
-        [0.031, -0.012, 0.055, 0.02, 0.118, 0.007, -0.043, 0.061, 0.029, 0.044, 0.013, 0.25];
+    const DIFFERENCES: [f64; 12] = [0.031, -0.012, 0.055, 0.02, 0.118, 0.007, -0.043, 0.061, 0.029, 0.044, 0.013, 0.25];
 
     /// numpy's median of the Walsh averages, and `scipy.stats.bootstrap(..., n_resamples=200000).standard_error` (1.16.3).
     #[test]

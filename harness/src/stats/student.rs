@@ -35,7 +35,10 @@ pub fn quantile_one_sided(share: f64, freedom: f64) -> f64 {
 /// Student's test of two samples with one variance: the probability that means so far apart come from one distribution.
 /// Deviations are those of the samples as given; 1 where there is nothing to tell them apart by.
 #[must_use]
-pub fn p_of_two((mean_1, deviation_1, count_1): (f64, f64, usize), (mean_2, deviation_2, count_2): (f64, f64, usize)) -> f64 {
+pub fn p_of_two(
+    (mean_1, deviation_1, count_1): (f64, f64, usize),
+    (mean_2, deviation_2, count_2): (f64, f64, usize),
+) -> f64 {
     let (n_1, n_2) = (count_1 as f64, count_2 as f64);
     let freedom = n_1 + n_2 - 2.0;
     if freedom <= 0.0 {
