@@ -35,7 +35,7 @@ pub(crate) fn apply(broker: &mut Broker, image: Arc<Image>) {
     let old = std::mem::replace(&mut broker.image, Arc::clone(&image));
     let gone: Vec<&Arc<Topic>> = old.topics().filter(|topic| image.topic_by_id(topic.id).is_none()).collect();
     for topic in &gone {
-        topic.partitions.keys().for_each(|number| let_go(broker, key(topic, *number)));
+        topic.partitions.keys().for_each(|number| let_go(broker, topic, *number));
     }
     group_desk::topics_deleted(broker, gone.iter().map(|topic| (topic.name.to_string(), topic.id)).collect());
     for topic in image.topics() {
@@ -50,8 +50,9 @@ fn key(topic: &Topic, partition: i32) -> PartitionKey {
 }
 
 /// A deleted partition: requests do not find it any more, who waits for it learns that now, and its folder goes in its turn.
-fn let_go(broker: &mut Broker, key: PartitionKey) {
-    resign(broker, key, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+fn let_go(broker: &mut Broker, topic: &Topic, number: i32) {
+    resign(broker, topic, number, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    let key = key(topic, number);
     if broker.replicas.find(key).is_some() {
         upkeep::enqueue(broker, key);
     }
@@ -63,22 +64,34 @@ fn change(broker: &mut Broker, image: &Image, topic: &Topic) {
     for (number, partition) in &topic.partitions {
         let key = key(topic, *number);
         if image.owner(topic, *number, broker.shard) != Owner::Local {
-            resign(broker, key, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+            resign(broker, topic, *number, ErrorCode::NOT_LEADER_OR_FOLLOWER);
         } else if let Some(place) = broker.replicas.find(key) {
             let role = upkeep::role(broker, topic, *number, partition);
             broker.replicas.at_mut(place).change(role, config.clone(), &mut broker.news);
-        } else {
-            if &*topic.name == OFFSETS_TOPIC {
-                group_desk::expect(broker, *number);
+            // Its leadership was away, and is back.
+            if &*topic.name == OFFSETS_TOPIC && !broker.groups.expects(*number) {
+                expect(broker, key);
             }
+        } else if &*topic.name == OFFSETS_TOPIC {
+            expect(broker, key);
+        } else {
             upkeep::enqueue(broker, key);
         }
     }
 }
 
-/// A partition that this shard does not lead any more: who waits for it learns that now.
-fn resign(broker: &mut Broker, key: PartitionKey, error: ErrorCode) {
-    if let Some(place) = broker.replicas.find(key) {
+/// A partition of the offsets topic is this shard's: its groups are told that they are being loaded.
+fn expect(broker: &mut Broker, key: PartitionKey) {
+    group_desk::expect(broker, key.partition);
+    upkeep::enqueue(broker, key);
+}
+
+/// A partition that this shard does not lead any more: who waits for it learns that now, its groups too.
+fn resign(broker: &mut Broker, topic: &Topic, number: i32, error: ErrorCode) {
+    if let Some(place) = broker.replicas.find(key(topic, number)) {
         broker.replicas.at_mut(place).resign(error, &mut broker.news);
+    }
+    if &*topic.name == OFFSETS_TOPIC {
+        group_desk::unload(broker, number);
     }
 }

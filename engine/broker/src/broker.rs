@@ -29,6 +29,7 @@ use crate::replica::{News, PartitionKey, Settled, Ticket};
 use crate::replicas::{Place, Replicas};
 use crate::response::{Asked, Response};
 use crate::settings::Settings;
+use crate::tasks::Tasks;
 use crate::timers::{Timer, Timers};
 use crate::upkeep::Upkeep;
 use crate::waiting::Waiting;
@@ -116,6 +117,7 @@ pub(crate) struct Broker {
     pub(crate) replicas: Replicas,
     pub(crate) jobs: Jobs,
     pub(crate) upkeep: Upkeep,
+    pub(crate) tasks: Tasks,
     pub(crate) sessions: SessionCache,
     pub(crate) groups: Groups,
     pub(crate) produces: BTreeMap<u64, PendingProduce>,
@@ -163,6 +165,7 @@ impl Broker {
             replicas: Replicas::new(files, settings.log_dir().to_path_buf()),
             jobs: Jobs::default(),
             upkeep: Upkeep::default(),
+            tasks: Tasks::default(),
             sessions: SessionCache::new(
                 settings.max_incremental_fetch_session_cache_slots(),
                 budget.session_bytes,

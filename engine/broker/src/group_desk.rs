@@ -2,6 +2,7 @@
 //! and as batches for `__consumer_offsets`, and what became of those goes back in.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ringlog_io::{Nanos, Slice};
 use ringlog_storage::Origin;
@@ -10,16 +11,15 @@ use ringlog_wire::{ErrorCode, Uuid};
 
 use crate::broker::{Broker, Incoming, Outcome, ReplyTo};
 use crate::coordinator::group::{
-    self, Caller, Effect, GroupCoordinator, GroupRequest, GroupResponse, GroupSettings, KeyValue, Moment, Topics,
+    self, Caller, Effect, GroupCoordinator, GroupRequest, GroupResponse, GroupSettings, KeyValue, LoadError, Moment,
+    Topics,
 };
 use crate::metadata::image::{Image, OFFSETS_TOPIC};
 use crate::replica::{PartitionKey, Staged, Ticket};
 use crate::replicas::Place;
 use crate::response::Asked;
 use crate::settings::Settings;
-
-/// Bytes of the offsets log that are read at a time while it is loaded.
-const LOAD_BYTES: usize = 4 << 20;
+use crate::tasks::{self, About};
 
 /// The coordinator of a shard, and who waits for its answers.
 pub(crate) struct Groups {
@@ -43,6 +43,16 @@ impl Groups {
     /// Whether the groups of a partition of the offsets topic are served here.
     pub(crate) fn leads(&self, partition: i32) -> bool {
         self.coordinator.is_active(partition)
+    }
+
+    /// Whether the groups of a partition of the offsets topic are served here, or will be soon.
+    pub(crate) fn expects(&self, partition: i32) -> bool {
+        self.coordinator.owns(partition)
+    }
+
+    /// Replays whole batches of a partition that is being loaded. Gives how many of the bytes it used.
+    pub(crate) fn replay(&mut self, partition: i32, bytes: &[u8]) -> Result<usize, LoadError> {
+        self.coordinator.load_part(partition, bytes)
     }
 
     /// When [`tick`] has something to do.
@@ -162,19 +172,14 @@ pub(crate) fn expect(broker: &mut Broker, partition: i32) {
     broker.groups.coordinator.begin_load(partition);
 }
 
-/// This shard leads a partition of the offsets topic, and has opened it: replays it.
-pub(crate) fn load(broker: &mut Broker, partition: i32) -> Result<(), String> {
-    expect(broker, partition);
-    let Some(place) = offsets_place(broker, partition) else { return Ok(()) };
-    let bytes = broker.replicas.read_whole(place, LOAD_BYTES)?;
-    let at = moment(broker);
-    let loaded = broker.groups.coordinator.load(partition, &bytes, at);
-    let effects = loaded.map_err(|error| error.to_string())?;
+/// The log of a partition was replayed to its end: its groups are served. Offsets whose topic went meanwhile, or before a kill
+/// let anybody say so, are removed.
+pub(crate) fn serve(broker: &mut Broker, partition: i32) {
+    let (at, image) = (moment(broker), Arc::clone(&broker.image));
+    let effects = broker.groups.coordinator.finish_load(partition, at);
     act(broker, effects);
-    let image = std::sync::Arc::clone(&broker.image);
     let effects = broker.groups.coordinator.sweep(partition, &*image, at);
     act(broker, effects);
-    Ok(())
 }
 
 /// Topics were deleted, by name and id: their offsets go too.
@@ -188,6 +193,12 @@ pub(crate) fn topics_deleted(broker: &mut Broker, deleted: BTreeMap<String, Uuid
 
 /// This shard does not lead a partition of the offsets topic any more.
 pub(crate) fn unload(broker: &mut Broker, partition: i32) {
+    tasks::stop(broker, About::LoadOffsets(partition));
+    give_up(broker, partition);
+}
+
+/// The groups of a partition are not served, and nothing is known of them.
+pub(crate) fn give_up(broker: &mut Broker, partition: i32) {
     let effects = broker.groups.coordinator.unload(partition);
     act(broker, effects);
 }

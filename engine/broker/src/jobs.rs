@@ -6,6 +6,7 @@
 //! | the next segment | a partition whose segment is nearly full | the partition rolls into it |
 //! | what a lookup needs | a fetch of what is not in the page cache | fetches that read there look again |
 //! | removing a folder | a partition that was deleted | nothing follows: a start removes what was left |
+//! | what a task asked for | a task (`tasks`) | the task goes on |
 //! | the checkpoint files | shard 0's desk | the desk asks for the next file |
 
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ pub(crate) enum Purpose {
     Lookup(PartitionKey, Lookup),
     Removal,
     Checkpoint,
+    /// The task of this number.
+    Task(u32),
 }
 
 /// A job that ended.
@@ -57,6 +60,12 @@ impl Jobs {
         self.asked.push(Submission::StartWriteback { file: due.file, offset: due.offset, len: due.len, token });
     }
 
+    /// Asks for a range of a file at the end of the turn, for a task.
+    pub(crate) fn read(&mut self, task: u32, file: File, offset: u64, len: usize) {
+        let token = self.begin(Purpose::Task(task));
+        self.asked.push(Submission::ReadCold { file, offset, len, token });
+    }
+
     fn begin(&mut self, purpose: Purpose) -> Token {
         let number = self.next;
         self.next = self.next.wrapping_add(1);
@@ -67,6 +76,15 @@ impl Jobs {
     /// What is asked for since the last turn.
     pub(crate) fn take_asked(&mut self) -> Submissions {
         std::mem::take(&mut self.asked)
+    }
+
+    /// A read ended: the task that asked for it. `None`: it was no task's.
+    pub(crate) fn read_ended(&mut self, token: Token) -> Option<u32> {
+        let number = tokens::is_job(token).then(|| tokens::job_of(token))?;
+        match self.under_way.remove(&number) {
+            Some(Purpose::Task(task)) => Some(task),
+            _ => None,
+        }
     }
 
     /// A job ended: what it was for. One whose work nobody needs is only told of where it failed.

@@ -53,6 +53,12 @@ pub(crate) const CONTROLLER_CALLS: usize = 1_024;
 /// Fetches of one shard that may wait for data.
 pub(crate) const WAITING_FETCHES: usize = 65_536;
 
+/// Tasks of one shard that run at a time; others wait for their turn ([`crate::tasks`]).
+pub(crate) const TASKS_RUNNING: usize = 2;
+
+/// Bytes of a log that a task reads at a time, where a batch is not larger: a millisecond or two of work.
+pub(crate) const TASK_READ_BYTES: usize = if cfg!(test) { 4 << 10 } else { 256 << 10 };
+
 /// The longest that a fetch waits, whatever `max_wait_ms` it names: it is then answered without records, and asks again.
 pub(crate) const FETCH_WAIT_MS_MAX: u64 = 5 * 60 * 1_000;
 

@@ -9,11 +9,9 @@ use std::rc::Rc;
 
 use ringlog_io::{Files, Job};
 use ringlog_storage::{
-    Checkpointed, FlushJob, Isolation, Known, LogConfig, Partition, PartitionName, RecoveryReport, Startup,
-    StorageError,
+    Checkpointed, FlushJob, Known, LogConfig, Partition, PartitionName, RecoveryReport, Startup, StorageError,
 };
 use ringlog_wire::ErrorCode;
-use ringlog_wire::batch::Batches;
 
 use crate::replica::{News, PartitionKey, Replica, Role, Staged};
 use crate::vitals::ReplicaVitals;
@@ -128,28 +126,6 @@ impl Replicas {
         if let Some(place) = self.find(key) {
             self.at_mut(place).end_flush(job, result, news);
         }
-    }
-
-    /// Every batch of a partition's log, for who replays it at start.
-    pub(crate) fn read_whole(&self, place: Place, piece_bytes: usize) -> Result<Vec<u8>, String> {
-        let log = self.at(place).log();
-        let mut bytes = Vec::new();
-        let mut offset = log.log_start_offset();
-        while offset < log.end_offset() {
-            let range = log.read(offset, piece_bytes, true, Isolation::LogEnd).map_err(|error| error.to_string())?;
-            let from = bytes.len();
-            bytes.resize(from + range.len, 0);
-            let read = self.files.read_at(&range.file, &mut bytes[from..], range.position);
-            read.map_err(|error| error.to_string())?;
-            let whole: usize =
-                Batches::new(&bytes[from..]).map_while(Result::ok).map(|batch| batch.header.total_len()).sum();
-            let next =
-                Batches::new(&bytes[from..]).map_while(Result::ok).last().map(|batch| batch.header.next_offset());
-            bytes.truncate(from + whole);
-            let Some(next) = next else { break };
-            offset = next;
-        }
-        Ok(bytes)
     }
 
     /// Puts what recovery needs into small files, and gives what the checkpoints should say.

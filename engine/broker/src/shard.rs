@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use ringlog_io::{Event, File, Nanos, Token};
+use ringlog_io::{Buf, Event, File, Nanos, Token};
 use ringlog_storage::{Checkpointed, PartitionName};
 use ringlog_wire::ApiKey;
 use ringlog_wire::codec::Reader;
@@ -34,6 +34,7 @@ use crate::mail::{Bus, Mail, Newest};
 use crate::metadata::image::ShardId;
 use crate::response::Asked;
 use crate::submission::{Came, Submission, Submissions};
+use crate::tasks::{self, Answer};
 use crate::timers::Timer;
 use crate::tokens;
 use crate::upkeep;
@@ -150,7 +151,7 @@ impl Shard {
                 place.into_iter().for_each(|place| self.handle_requests(place));
             }
             Event::Sent { token, result } => self.front.sent(token, result, now),
-            Event::Read { token, result } => self.front.cold_read(token, result),
+            Event::Read { token, result } => self.file_read(token, result),
             Event::Writable { token, result } => self.front.writable(token, result),
             Event::Synced { token, result } => self.synced(token, result),
             Event::JobDone { token, result } => self.job_done(token, result),
@@ -166,6 +167,7 @@ impl Shard {
             Timer::Fetch(id) => self.broker.fetches.expire(id),
             Timer::Flushes => self.flushes.look_again(&mut self.broker),
             Timer::Upkeep => upkeep::work(&mut self.broker),
+            Timer::Tasks => tasks::work(&mut self.broker),
             Timer::IdleConnections => {
                 let next = self.front.close_idle(self.broker.now);
                 self.broker.timers.set(Timer::IdleConnections, Some(next));
@@ -238,7 +240,16 @@ impl Shard {
                     desk.checkpoint_written(ended.result.is_ok());
                 }
             }
+            Purpose::Task(number) => tasks::answered(&mut self.broker, number, Answer::Ran(ended.result)),
             Purpose::Writeback(_) | Purpose::Removal => {}
+        }
+    }
+
+    /// A read of a file: a task's, or an answer's on its way to a socket.
+    fn file_read(&mut self, token: Token, result: io::Result<Buf>) {
+        match self.broker.jobs.read_ended(token) {
+            Some(number) => tasks::answered(&mut self.broker, number, Answer::Read(result)),
+            None => self.front.cold_read(token, result),
         }
     }
 
@@ -335,6 +346,8 @@ impl Shard {
             watches,
             calls: self.calls.len(),
             flushes: self.flushes.len(),
+            tasks: self.broker.tasks.len(),
+            tasks_running: self.broker.tasks.running(),
             replicas: self.broker.replicas.vitals(),
         }
     }

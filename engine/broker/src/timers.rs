@@ -17,6 +17,8 @@ pub(crate) enum Timer {
     Flushes,
     /// Partitions to be opened or removed.
     Upkeep,
+    /// The first task that goes on.
+    Tasks,
     /// Connections that may have been silent for too long.
     IdleConnections,
     /// The checkpoint of all partitions.

@@ -25,6 +25,11 @@ pub(crate) fn job(number: u32) -> Token {
     JOB << KIND_SHIFT | u64::from(number)
 }
 
+/// Whether the token is one of a job.
+pub(crate) fn is_job(token: Token) -> bool {
+    token >> KIND_SHIFT == JOB
+}
+
 /// The number of a job.
 pub(crate) fn job_of(token: Token) -> u32 {
     token as u32
@@ -59,6 +64,7 @@ mod tests {
         for (place, generation) in [(0, 0), (8_191, u32::MAX), (7, 1)] {
             let token = client(place, generation);
             assert_eq!(client_of(token), (place, generation));
+            assert!(!is_job(token) && is_job(job(generation)));
             assert!(![ACCEPT, METADATA_FLUSH, flush(generation), job(generation)].contains(&token));
         }
         assert_eq!((flush_of(flush(u32::MAX)), job_of(job(u32::MAX))), (u32::MAX, u32::MAX));

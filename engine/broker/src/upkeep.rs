@@ -21,7 +21,7 @@ use ringlog_storage::{Checkpointed, Startup};
 use ringlog_wire::ErrorCode;
 
 use crate::broker::Broker;
-use crate::group_desk;
+use crate::group_load;
 use crate::jobs::Purpose;
 use crate::metadata::image::{OFFSETS_TOPIC, Owner, Partition, Topic};
 use crate::replica::{PartitionKey, Role};
@@ -70,7 +70,6 @@ impl Upkeep {
     fn note(&mut self, key: PartitionKey, name: &str, result: Result<(), String>) {
         match result {
             Ok(()) => {
-                self.unread.remove(&key);
                 if self.failed.remove(&key).is_some() {
                     tracing::info!(name, "is served again");
                     self.retry_ns = 0;
@@ -136,8 +135,9 @@ fn settle(broker: &mut Broker, key: PartitionKey) {
     let image = Arc::clone(&broker.image);
     match image.topic_by_id(key.topic_id) {
         Some(topic) if image.owner(topic, key.partition, broker.shard) == Owner::Local => {
-            let result = serve(broker, topic, key);
-            broker.upkeep.note(key, &format!("{}-{}", topic.name, key.partition), result);
+            if let Some(result) = serve(broker, topic, key).transpose() {
+                broker.upkeep.note(key, &format!("{}-{}", topic.name, key.partition), result);
+            }
         }
         Some(_) => drop(broker.upkeep.failed.remove(&key)),
         None => {
@@ -148,14 +148,23 @@ fn settle(broker: &mut Broker, key: PartitionKey) {
     }
 }
 
-fn serve(broker: &mut Broker, topic: &Topic, key: PartitionKey) -> Result<(), String> {
+/// `None`: it is served when its groups are loaded, see [`loaded`].
+fn serve(broker: &mut Broker, topic: &Topic, key: PartitionKey) -> Result<Option<()>, String> {
     if broker.replicas.find(key).is_none() {
         open(broker, topic, key)?;
+        broker.upkeep.unread.remove(&key);
     }
     if &*topic.name == OFFSETS_TOPIC && !broker.groups.leads(key.partition) {
-        group_desk::load(broker, key.partition)?;
+        group_load::begin(broker, key);
+        return Ok(None);
     }
-    Ok(())
+    Ok(Some(()))
+}
+
+/// The groups of a partition were loaded, or could not be: then it is tried again.
+pub(crate) fn loaded(broker: &mut Broker, key: PartitionKey, result: Result<(), String>) {
+    broker.upkeep.note(key, &format!("{OFFSETS_TOPIC}-{}", key.partition), result);
+    set_timer(broker);
 }
 
 fn open(broker: &mut Broker, topic: &Topic, key: PartitionKey) -> Result<(), String> {
@@ -192,9 +201,6 @@ pub(crate) fn role(broker: &Broker, topic: &Topic, number: i32, partition: &Part
 fn remove(broker: &mut Broker, key: PartitionKey) {
     let Some(place) = broker.replicas.find(key) else { return };
     let topic = Rc::clone(&broker.replicas.at(place).topic);
-    if &*topic == OFFSETS_TOPIC {
-        group_desk::unload(broker, key.partition);
-    }
     match broker.replicas.remove(key, &mut broker.news) {
         Some(Ok(job)) => broker.jobs.run(Purpose::Removal, job),
         Some(Err(error)) => {

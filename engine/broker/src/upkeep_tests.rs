@@ -8,12 +8,14 @@ use ringlog_wire::messages::delete_topics::DeleteTopicsRequest;
 
 use super::*;
 use crate::apply_image;
+use crate::group_desk;
 use crate::limits::{Budget, Means};
 use crate::metadata::controller::{Call, Controller};
 use crate::metadata::fixtures::{self, topic};
 use crate::metadata::image::{Image, ShardId};
 use crate::settings::Settings;
 use crate::submission::Submission;
+use crate::tasks;
 
 const EMFILE: i32 = 24;
 const ENOSPC: i32 = 28;
@@ -80,8 +82,11 @@ impl Rig {
     fn run(&mut self) -> usize {
         let mut turns = 0;
         self.broker.now.0 += 1;
-        while self.broker.timers.take_due(self.broker.now).is_some() {
-            work(&mut self.broker);
+        while let Some(timer) = self.broker.timers.take_due(self.broker.now) {
+            match timer {
+                Timer::Tasks => tasks::work(&mut self.broker),
+                _ => work(&mut self.broker),
+            }
             self.broker.now.0 += 1;
             turns += 1;
         }

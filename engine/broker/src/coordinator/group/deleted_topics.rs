@@ -25,7 +25,7 @@ pub(super) struct PendingForget {
 }
 
 impl GroupCoordinator {
-    /// These topics were deleted, by name and id.
+    /// These topics were deleted, by name and id. Partitions that are being loaded are swept when they are.
     pub(crate) fn topics_deleted(&mut self, deleted: &BTreeMap<String, Uuid>, at: Moment) -> Vec<Effect> {
         let is_gone = |topic: &str, id: Uuid| deleted.get(topic).is_some_and(|gone| id.is_zero() || id == *gone);
         self.forget_where(None, &is_gone, at)
@@ -46,9 +46,12 @@ impl GroupCoordinator {
         is_gone: &dyn Fn(&str, Uuid) -> bool,
         at: Moment,
     ) -> Vec<Effect> {
+        let served = match partition {
+            Some(partition) => vec![partition],
+            None => self.partitions.keys().copied().filter(|partition| self.is_active(*partition)).collect(),
+        };
         self.with_env(at, |groups, env| {
-            for group in groups.values().filter(|group| partition.is_none_or(|partition| partition == group.partition))
-            {
+            for group in groups.values().filter(|group| served.contains(&group.partition)) {
                 for offsets in group.offsets.names_where(is_gone).chunks(TOMBSTONES_MAX) {
                     let records =
                         offsets.iter().map(|(topic, number)| offset_tombstone(&group.id, topic, *number)).collect();

@@ -58,6 +58,7 @@ impl GroupCoordinator {
 
     /// A whole partition at once: [`Self::begin_load`], [`Self::load_part`], [`Self::finish_load`]. A partition that
     /// cannot be read is not owned: its groups get NOT_COORDINATOR.
+    #[cfg(test)]
     pub(crate) fn load(&mut self, partition: i32, bytes: &[u8], at: Moment) -> Result<Vec<Effect>, LoadError> {
         self.begin_load(partition);
         match self.load_part(partition, bytes) {
@@ -77,6 +78,11 @@ impl GroupCoordinator {
     /// Whether the groups of `partition` are served.
     pub(crate) fn is_active(&self, partition: i32) -> bool {
         self.partitions.get(&partition) == Some(&Ownership::Active)
+    }
+
+    /// Whether the groups of `partition` are served, or will be when it is loaded.
+    pub(crate) fn owns(&self, partition: i32) -> bool {
+        self.partitions.contains_key(&partition)
     }
 
     /// Replays whole batches, in the order of the log. Gives how many of the bytes it used: a batch that is cut off at

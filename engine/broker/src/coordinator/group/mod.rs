@@ -53,6 +53,8 @@ pub(crate) use interface::{
 };
 
 use commit::PendingCommit;
+pub(crate) use load::LoadError;
+
 use delete::{Deletion, PendingGroup, PendingOffsets};
 use deleted_topics::PendingForget;
 use member::Replaced;

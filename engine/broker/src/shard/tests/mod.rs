@@ -4,6 +4,7 @@ mod epochs;
 mod memory;
 mod rig;
 mod siblings;
+mod tasks;
 
 use std::path::Path;
 

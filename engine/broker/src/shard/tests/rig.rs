@@ -1,12 +1,13 @@
 //! A shard without a kernel: events go in, submissions are carried out here, on files in memory. No threads, no sockets.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use ringlog_io::sim::{SimFiles, World};
-use ringlog_io::{Buf, Buffers, Clock, Driver, Event, Files, Job, Nanos, Socket, Token};
+use ringlog_io::{Buf, Buffers, Clock, Driver, Event, File, Files, Job, Nanos, Socket, Token};
 use ringlog_storage::{LogDir, LogDirOptions, Startup};
 use ringlog_wire::batch::BatchBuilder;
 use ringlog_wire::codec::{Reader, Writer};
@@ -74,6 +75,9 @@ pub(super) struct Rig {
     /// Jobs wait for [`Rig::end_jobs`].
     pub(super) holds_jobs: bool,
     held_jobs: Vec<(Token, Job)>,
+    /// Reads of files wait for [`Rig::end_read`].
+    pub(super) holds_reads: bool,
+    held_reads: VecDeque<(Token, File, u64, usize)>,
     /// What wakes the shard is this driver's.
     _driver: Box<dyn Driver>,
     peers: Vec<Peer>,
@@ -89,6 +93,15 @@ impl Rig {
 
     /// The same on a disk with something on it.
     pub(super) fn on(files: Rc<SimFiles>, settings: &[(&str, &str)]) -> Self {
+        Self::started(files, settings, false)
+    }
+
+    /// The same, where reads of files take their time from the first turn on.
+    pub(super) fn with_held_reads(files: Rc<SimFiles>, settings: &[(&str, &str)]) -> Self {
+        Self::started(files, settings, true)
+    }
+
+    fn started(files: Rc<SimFiles>, settings: &[(&str, &str)], holds_reads: bool) -> Self {
         let mut driver = World::new(7).driver(&files, 4, CHUNK_BYTES).1;
         let shared: Rc<dyn Files> = Rc::clone(&files) as Rc<dyn Files>;
         let entries: Vec<(&str, &str)> =
@@ -119,6 +132,8 @@ impl Rig {
             held_syncs: Vec::new(),
             holds_jobs: false,
             held_jobs: Vec::new(),
+            holds_reads,
+            held_reads: VecDeque::new(),
             _driver: driver,
             peers: Vec::new(),
             came: Came::default(),
@@ -256,14 +271,10 @@ impl Rig {
                 self.peer(socket).from_shard.extend_from_slice(&bytes);
                 self.came.files_sent.push(FileSent { token, result });
             }
-            Submission::ReadCold { file, offset, len, token } => {
-                let mut bytes = vec![0; len];
-                let result = self.files.read_at(&file, &mut bytes, offset).map(|read| {
-                    bytes.truncate(read);
-                    Buf::from(bytes)
-                });
-                self.came.events.push(Event::Read { token, result });
+            Submission::ReadCold { file, offset, len, token } if self.holds_reads => {
+                self.held_reads.push_back((token, file, offset, len));
             }
+            Submission::ReadCold { file, offset, len, token } => self.read((token, file, offset, len)),
             Submission::AwaitRoom { token, .. } => self.came.events.push(Event::Writable { token, result: Ok(()) }),
             Submission::Sync { file, token } if self.holds_syncs => self.held_syncs.push((token, file)),
             Submission::Sync { file, token } => {
@@ -308,6 +319,24 @@ impl Rig {
         }
         self.run();
         count
+    }
+
+    fn read(&mut self, (token, file, offset, len): (Token, File, u64, usize)) {
+        let mut bytes = vec![0; len];
+        let result = self.files.read_at(&file, &mut bytes, offset).map(|read| {
+            bytes.truncate(read);
+            Buf::from(bytes)
+        });
+        self.came.events.push(Event::Read { token, result });
+    }
+
+    /// The first read that was held is done. False: there is none.
+    pub(super) fn end_read(&mut self) -> bool {
+        let first = self.held_reads.pop_front();
+        let is_there = first.is_some();
+        first.into_iter().for_each(|read| self.read(read));
+        self.run();
+        is_there
     }
 
     // --- requests ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,102 @@
+//! A partition of `__consumer_offsets` becomes ours: a task reads its log piece by piece, and its groups are served when the
+//! end is reached.
+//!
+//! ```text
+//!   begin -- piece: found, read, replayed -- piece -- .. -- the log's end: Active
+//!     |        | cannot be read, damaged: not served, tried again (`upkeep`)
+//!     |        | leadership moved, the topic went: stop
+//!     +-- meanwhile: COORDINATOR_LOAD_IN_PROGRESS, and everybody else is served
+//! ```
+
+use ringlog_io::{Buf, Job};
+use ringlog_storage::{Isolation, LogRange, Lookup};
+use ringlog_wire::batch::Batches;
+
+use crate::broker::Broker;
+use crate::group_desk;
+use crate::jobs;
+use crate::limits::TASK_READ_BYTES;
+use crate::replica::PartitionKey;
+use crate::tasks::{self, About, Hand};
+use crate::upkeep;
+
+/// How long to wait where somebody else has asked for the same bytes.
+const LOOKUP_PAUSE_MS: u64 = 2;
+
+/// What the next step is.
+enum Step {
+    /// These bytes are next.
+    Read(LogRange),
+    /// They are found when this was done.
+    Load(Lookup, Job),
+    /// They are found when somebody else's job was done.
+    Wait,
+    /// There are no more: the groups are served.
+    Served,
+}
+
+/// Begins to load the groups of a partition whose log is open, unless that is under way.
+pub(crate) fn begin(broker: &mut Broker, key: PartitionKey) {
+    let about = About::LoadOffsets(key.partition);
+    if !broker.tasks.is_about(about) {
+        group_desk::expect(broker, key.partition);
+        tasks::start(broker, about, |hand| load(hand, key));
+    }
+}
+
+async fn load(hand: Hand, key: PartitionKey) {
+    let result = replay(&hand, key).await;
+    hand.on(move |broker| {
+        if result.is_err() {
+            group_desk::give_up(broker, key.partition);
+        }
+        upkeep::loaded(broker, key, result);
+    })
+    .await;
+}
+
+async fn replay(hand: &Hand, key: PartitionKey) -> Result<(), String> {
+    let mut from = None;
+    loop {
+        match hand.on(move |broker| next(broker, key, from)).await? {
+            Step::Read(range) => {
+                let bytes =
+                    hand.read(range.file, range.position, range.len).await.map_err(|error| error.to_string())?;
+                from = Some(hand.on(move |broker| take(broker, key, &bytes)).await?);
+                hand.turn().await;
+            }
+            Step::Load(lookup, job) => {
+                // Where it fails, the next look says what is wrong.
+                drop(hand.run(job).await);
+                hand.on(move |broker| jobs::loaded(broker, key, lookup)).await;
+            }
+            Step::Wait => hand.sleep_ms(LOOKUP_PAUSE_MS).await,
+            Step::Served => return Ok(()),
+        }
+    }
+}
+
+/// Finds the bytes from this offset on (`None`: from the first one). At the end the groups are served in the same moment, so
+/// that no batch comes between.
+fn next(broker: &mut Broker, key: PartitionKey, from: Option<i64>) -> Result<Step, String> {
+    let place = broker.replicas.find(key).ok_or("its log is not open")?;
+    let log = broker.replicas.at(place).log();
+    let from = from.unwrap_or(log.log_start_offset());
+    if from >= log.end_offset() {
+        group_desk::serve(broker, key.partition);
+        return Ok(Step::Served);
+    }
+    let found = log.read_ready(from, TASK_READ_BYTES, true, Isolation::LogEnd);
+    match found.map_err(|error| error.to_string())? {
+        (range, _) if range.len > 0 => Ok(Step::Read(range)),
+        (_, Some((lookup, job))) => Ok(Step::Load(lookup, job)),
+        (_, None) => Ok(Step::Wait),
+    }
+}
+
+/// Replays whole batches. Gives the offset after the last one; a batch that is cut off at the end is read again.
+fn take(broker: &mut Broker, key: PartitionKey, bytes: &Buf) -> Result<i64, String> {
+    let used = broker.groups.replay(key.partition, bytes).map_err(|error| error.to_string())?;
+    let last = Batches::new(&bytes[..used]).map_while(Result::ok).last();
+    last.map(|batch| batch.header.next_offset()).ok_or_else(|| "no whole batch where one should be".to_owned())
+}
