@@ -78,6 +78,14 @@ impl Producer {
         self.batches_len += 1;
     }
 
+    /// Takes batches of the same epoch beside those that are known; the last ones of both are kept.
+    fn remember(&mut self, others: impl Iterator<Item = SentBatch>) {
+        let all: BTreeMap<i64, SentBatch> =
+            others.chain(self.batches().iter().copied()).map(|batch| (batch.last_offset, batch)).collect();
+        self.batches_len = 0;
+        all.into_values().for_each(|batch| self.push_batch(batch));
+    }
+
     fn last_sequence(&self) -> i32 {
         self.batches().last().map_or(NO_SEQUENCE, |batch| batch.last_sequence)
     }
@@ -249,10 +257,16 @@ impl Producers {
         })
     }
 
-    /// Takes over which ended transactions readers see as open, from the same partition before it was opened again: a
-    /// snapshot does not hold them. Markers at or above `end_offset` were refused.
+    /// Takes over what a snapshot does not hold, from the same partition before it was opened again: the batches before a
+    /// producer's last one, which it may send again, and which ended transactions readers see as open. What lies at or above
+    /// `end_offset` was refused.
     pub(crate) fn carry_on(&mut self, before: &Self, end_offset: i64) {
         self.ended = before.ended.iter().filter(|ended| ended.marker_offset < end_offset).copied().collect();
+        for (id, producer) in &mut self.known {
+            let live = before.known.get(id).filter(|live| live.epoch == producer.epoch);
+            let appended = live.into_iter().flat_map(Producer::batches).filter(|batch| batch.last_offset < end_offset);
+            producer.remember(appended.copied());
+        }
     }
 
     /// Forgets ended transactions whose marker is visible.

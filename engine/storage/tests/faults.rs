@@ -146,6 +146,36 @@ fn a_full_disk_is_a_storage_error_and_keeps_what_was_there() {
     assert_eq!((partition.end_offset(), report.is_quiet()), (6, true));
 }
 
+/// On the old code a snapshot's one batch was all that a partition knew of a producer when it came back: batches before it,
+/// sent again because their answers were lost, were out of order.
+#[test]
+fn a_producer_that_meets_a_full_disk_may_send_its_last_five_batches_again() {
+    let (sim, _, _, mut partition) = create(&LogConfig::default());
+    let numbered = |sequence| producer_batch(9, 0, sequence, 1, false);
+    for sequence in 0..7 {
+        append(&mut partition, &numbered(sequence)).unwrap();
+    }
+    partition.checkpoint().unwrap();
+    append(&mut partition, &numbered(7)).unwrap();
+    sim.set_space_bytes(Some(40));
+    // All that a client may have under way, twice: each of them is noted before its write fails.
+    for sequence in [8, 9, 10, 11, 12, 8] {
+        refused(append(&mut partition, &numbered(sequence)));
+    }
+    sim.set_space_bytes(None);
+    let mut now_ms = WALL_MS;
+    for sequence in 4..8 {
+        now_ms += 1_000;
+        let again = append_at(&mut partition, &numbered(sequence), now_ms).unwrap();
+        assert_eq!((again.base_offset, again.duplicate), (i64::from(sequence), true));
+    }
+    refused_sequence(append(&mut partition, &numbered(9)));
+    for sequence in 8..13 {
+        let new = append(&mut partition, &numbered(sequence)).unwrap();
+        assert_eq!((new.base_offset, new.duplicate), (i64::from(sequence), false));
+    }
+}
+
 #[test]
 fn every_call_that_an_append_makes_may_fail_once_and_the_next_append_is_well() {
     for (op, errno) in [(Op::Open, EMFILE), (Op::Write, ENOSPC), (Op::Rename, ENOSPC), (Op::Truncate, EIO)] {
