@@ -34,6 +34,7 @@ const VERBS: &str = "usage: ringlog VERB [OPTIONS]
   producer-perf   kafka-producer-perf-test, with its options and output
   consumer-perf   kafka-consumer-perf-test, with its options and output
   e2e-latency     kafka-e2e-latency, with its options and output
+  profile         machines that plans are made for: what is known of them, and where it comes from
   null-broker     a broker that keeps nothing: the machine's ceiling
 
 ringlog VERB --help says more.";
@@ -50,6 +51,7 @@ pub fn main(args: Vec<String>) -> ExitCode {
         Some("producer-perf") => verbs::producer_perf::main(&args[1..]),
         Some("e2e-latency") => verbs::e2e_latency::main(&args[1..]),
         Some("bench") => verbs::bench::main(&args[1..]),
+        Some("profile") => verbs::profile::main(&args[1..]),
         Some("null-broker") => yardstick::main(&args[1..]),
         Some(verb) => {
             errln!("{verb} is no verb of ringlog\n\n{VERBS}");

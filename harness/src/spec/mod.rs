@@ -1,8 +1,10 @@
-//! What is asked for: a workload with every setting resolved, from a profile or from a perf tool's argv.
+//! What is asked for: a workload with every setting resolved, from a profile or from a perf tool's argv; and where it is to run.
 
 #![allow(clippy::disallowed_methods, reason = "reads profiles")]
 
 pub(crate) mod consume;
+pub mod document;
+pub mod hardware;
 pub(crate) mod produce;
 pub mod workload;
 

@@ -5,3 +5,4 @@ pub(crate) mod consumer_perf;
 pub(crate) mod e2e_latency;
 pub(crate) mod extras;
 pub(crate) mod producer_perf;
+pub(crate) mod profile;
