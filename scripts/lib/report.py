@@ -1,5 +1,4 @@
-"""One line per check (`ok name detail`, `FAIL name detail`, `?? name reason` where it could not be decided) and, last of
-all, `N passed, N failed`, with the inconclusive ones where there are any."""
+"""One line per check (`ok name detail`, `FAIL name detail`) and, last of all, `N passed, N failed`."""
 
 import sys
 import time
@@ -8,10 +7,6 @@ import traceback
 
 class Failed(Exception):
     """A check that did not hold; its text is the detail that the reader of the report needs."""
-
-
-class Disturbed(Failed):
-    """A number does not hold. Of a reference it says that the machine was not quiet enough to measure by it."""
 
 
 def need(condition, text):
@@ -25,7 +20,7 @@ class Report:
 
     def __init__(self, only=None, out=sys.stdout):
         self.only, self.out = only, out
-        self.passed, self.failed, self.undecided = [], [], []
+        self.passed, self.failed = [], []
 
     def wants(self, name):
         """Whether `--only` (a part of a name) lets this check run."""
@@ -57,11 +52,6 @@ class Report:
         self.failed.append(name)
         self.line("FAIL", name, detail, started)
 
-    def inconclusive(self, name, reason, started=None):
-        """Neither held nor failed: what it is measured against was itself not to be trusted."""
-        self.undecided.append(name)
-        self.line("??", name, reason, started)
-
     def line(self, word, name, detail, started):
         spent = "" if started is None else f" [{time.monotonic() - started:.1f} s]"
         print(f"{word} {name} {one_line(detail)}{spent}", file=self.out, flush=True)
@@ -70,10 +60,7 @@ class Report:
         """Prints the closing line and gives the exit code: 1 if anything failed or nothing ran."""
         for name in self.failed:
             print(f"failed: {name}", file=self.out)
-        for name in self.undecided:
-            print(f"inconclusive: {name}", file=self.out)
-        more = f", {len(self.undecided)} inconclusive" if self.undecided else ""
-        print(f"{len(self.passed)} passed, {len(self.failed)} failed{more}", file=self.out, flush=True)
+        print(f"{len(self.passed)} passed, {len(self.failed)} failed", file=self.out, flush=True)
         return 1 if self.failed or not self.passed else 0
 
 

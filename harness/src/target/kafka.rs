@@ -7,7 +7,7 @@ use std::process::Command;
 use super::process::{StartError, tail};
 
 /// bin/kafka-run-class.sh and kafka-server-start.sh, 4.3: what a user gets who sets nothing.
-const JVM: [&str; 8] = [
+pub const JVM: [&str; 8] = [
     "-Xmx1G",
     "-Xms1G",
     "-server",
@@ -19,16 +19,20 @@ const JVM: [&str; 8] = [
 ];
 /// A cluster id as Kafka writes them: 16 bytes in base64.
 const CLUSTER_ID: &str = "ringlogRinglogRinglogA";
+
 /// A node that is to be started.
-pub(super) struct Node {
-    pub(super) libs: PathBuf,
-    pub(super) dir: PathBuf,
-    pub(super) port: u16,
+pub struct Node {
+    /// The folder of its jars.
+    pub libs: PathBuf,
+    /// Its own folder.
+    pub dir: PathBuf,
+    /// Where clients find it, on 127.0.0.1.
+    pub port: u16,
 }
 
 impl Node {
-    /// A node in a fresh folder, on ports that nobody listens on.
-    pub(super) fn new(libs: &Path, dir: PathBuf) -> std::io::Result<(Self, u16)> {
+    /// A node in a fresh folder, on ports that nobody listens on: its own, and the controller's, which is given beside it.
+    pub fn new(libs: &Path, dir: PathBuf) -> std::io::Result<(Self, u16)> {
         let (broker, controller) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
         let (port, controller) = (broker.local_addr()?.port(), controller.local_addr()?.port());
         std::fs::create_dir_all(&dir)?;
@@ -36,7 +40,8 @@ impl Node {
     }
 
     /// Its settings: what one node needs, with the caller's over it.
-    pub(super) fn settings(&self, controller: u16, over: &[(String, String)]) -> String {
+    #[must_use]
+    pub fn settings(&self, controller: u16, over: &[(String, String)]) -> String {
         let port = self.port;
         let own = [
             ("process.roles", "broker,controller".to_owned()),
@@ -55,7 +60,7 @@ impl Node {
     }
 
     /// Writes the settings and formats the log folder, as a new Kafka wants it.
-    pub(super) fn prepare(&self, settings: &str) -> Result<(), StartError> {
+    pub fn prepare(&self, settings: &str) -> Result<(), StartError> {
         let (properties, log) = (self.dir.join("server.properties"), self.dir.join("format.log"));
         let spawn = |source| StartError::Spawn { program: "java (kafka-storage format)".to_owned(), source };
         std::fs::write(&properties, settings).map_err(spawn)?;
@@ -75,8 +80,9 @@ impl Node {
     }
 
     /// The broker's command line after `java`.
-    pub(super) fn command(&self) -> Vec<String> {
-        let mut arguments = self.arguments("kafka.Kafka", &JVM);
+    #[must_use]
+    pub fn command(&self, jvm: &[&str]) -> Vec<String> {
+        let mut arguments = self.arguments("kafka.Kafka", jvm);
         arguments.push(self.dir.join("server.properties").display().to_string());
         arguments
     }
@@ -100,7 +106,7 @@ mod tests {
         let text = node.settings(controller, &[("log.segment.delete.delay.ms".to_owned(), "500".to_owned())]);
         assert!(text.contains(&format!("listeners=PLAINTEXT://127.0.0.1:{},CONTROLLER", node.port)), "{text}");
         assert!(text.ends_with("log.segment.delete.delay.ms=500\n"), "{text}");
-        assert!(node.command().join(" ").contains("-cp /jars/* kafka.Kafka"));
+        assert!(node.command(&JVM).join(" ").contains("-cp /jars/* kafka.Kafka"));
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -19,7 +19,7 @@
 
 #[cfg(all(test, feature = "yardstick"))]
 pub(crate) mod faulty;
-mod kafka;
+pub mod kafka;
 pub mod machine;
 pub mod process;
 pub mod spec;

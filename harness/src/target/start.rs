@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::kafka::Node;
+use super::kafka::{self, Node};
 use super::machine::Seats;
 use super::process::{Launch, Server, StartError, tail};
 use super::{Place, Start, Target};
@@ -142,7 +142,7 @@ fn start_kafka(target: &Target, libs: &Path, ground: &Ground<'_>) -> Result<Runn
     node.prepare(&node.settings(controller, &settings.clone().into_iter().collect::<Vec<_>>()))?;
     let launch = Launch {
         program: Some(Path::new("java")),
-        arguments: node.command(),
+        arguments: node.command(&kafka::JVM),
         core: ground.seats.broker,
         ready_max: KAFKA_READY_MAX,
         ..Launch::new("", log_of(&target.name, ground.dir))
@@ -157,7 +157,8 @@ fn start_kafka(target: &Target, libs: &Path, ground: &Ground<'_>) -> Result<Runn
 }
 
 /// Whether a broker answers there. It says nothing of its own: its jars come without a logger.
-fn answers(bootstrap: &str) -> bool {
+#[must_use]
+pub fn answers(bootstrap: &str) -> bool {
     let mut properties = Properties::new();
     properties.set("bootstrap.servers", bootstrap);
     let admin = super::admin(&Place { properties, pids: Vec::new() }, ANSWER_MAX);

@@ -13,7 +13,7 @@ use ringlog_harness::client::SplittableRandom;
 const DRAW: i32 = 1_000_000;
 
 /// Nothing is answered in the last `length` of every `period`; nanoseconds.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Stalls {
     pub(crate) length_ns: u64,
     pub(crate) period_ns: u64,
@@ -36,15 +36,16 @@ pub(crate) struct Plan {
 }
 
 /// A share of the answers, in millionths, and what they get.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Share<T> {
     pub(crate) millionths: i32,
     pub(crate) what: T,
 }
 
 /// What is asked of the proxy.
-#[derive(Clone, Debug, Default, serde::Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Behaviour {
+    /// Of every draw.
     pub(crate) seed: i64,
     pub(crate) stalls: Option<Stalls>,
     /// Of Produce and Fetch answers, in nanoseconds.
@@ -53,6 +54,12 @@ pub(crate) struct Behaviour {
     pub(crate) errors: Vec<Share<i16>>,
     /// Each way, all connections together.
     pub(crate) bytes_per_second: Option<u64>,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self { seed: 1, stalls: None, late: None, errors: Vec::new(), bytes_per_second: None }
+    }
 }
 
 /// Draws the plans of a run: the same for the same seed and order of answers.

@@ -10,7 +10,7 @@ use ringlog_wire::{ApiKey, Message, Reader, Writer};
 const ERROR_TEXT: &str = "planted by the truth proxy";
 
 /// A partition's part of a Produce request or of a Fetch answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Part {
     /// The topic's name, or its id in versions without names.
     pub(crate) topic: String,

@@ -69,7 +69,7 @@ pub(crate) fn serve(number: usize, client: TcpStream, broker: TcpStream, shared:
     let (e, s, p) = (Arc::clone(&ends), Arc::clone(shared), Arc::clone(&pending));
     run(Box::new(move || requests(&e, &s, &p)));
     let (e, s) = (Arc::clone(&ends), Arc::clone(shared));
-    run(Box::new(move || answers_in(number, &e, &s, &pending, &answers)));
+    run(Box::new(move || answers_in(&e, &s, &pending, &answers)));
     let (e, s) = (Arc::clone(&ends), Arc::clone(shared));
     run(Box::new(move || answers_out(&e, &s, &leaving)));
     Ok(())
@@ -92,13 +92,7 @@ fn requests(ends: &Ends, shared: &Shared, pending: &Pending) -> Result<(), Strin
     Ok(())
 }
 
-fn answers_in(
-    number: usize,
-    ends: &Ends,
-    shared: &Shared,
-    pending: &Pending,
-    leaving: &Sender<Answer>,
-) -> Result<(), String> {
+fn answers_in(ends: &Ends, shared: &Shared, pending: &Pending, leaving: &Sender<Answer>) -> Result<(), String> {
     while let Some(mut frame) = read_frame(&ends.broker, None, shared) {
         let answered_ns = shared.now_ns();
         let correlation = frame.first_chunk::<4>().map(|bytes| i32::from_be_bytes(*bytes));
@@ -108,7 +102,7 @@ fn answers_in(
         };
         let plan = if asked.is_data() { shared.plan(asked.is(ApiKey::Produce)) } else { Plan::default() };
         let parts = apply(&asked, plan, &mut frame)?;
-        let entry = Entry::new(number, &asked, (in_ns, answered_ns), plan, parts);
+        let entry = Entry::new(&asked, (in_ns, answered_ns), plan, parts);
         if leaving.send(Answer { frame, entry }).is_err() {
             break;
         }
