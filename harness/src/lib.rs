@@ -31,6 +31,7 @@ const VERBS: &str = "usage: ringlog VERB [OPTIONS]
   broker          serves the Kafka protocol
   sim             runs the whole broker from a seed, with everything that can go wrong
   bench           starts a broker, measures it beside the machine's ceiling, keeps the numbers
+  sweep           measures over every combination of settings that a file or a preset lists
   producer-perf   kafka-producer-perf-test, with its options and output
   consumer-perf   kafka-consumer-perf-test, with its options and output
   e2e-latency     kafka-e2e-latency, with its options and output
@@ -52,6 +53,7 @@ pub fn main(args: Vec<String>) -> ExitCode {
         Some("e2e-latency") => verbs::e2e_latency::main(&args[1..]),
         Some("bench") => verbs::bench::main(&args[1..]),
         Some("profile") => verbs::profile::main(&args[1..]),
+        Some("sweep") => verbs::sweep::main(&args[1..]),
         Some("null-broker") => yardstick::main(&args[1..]),
         Some(verb) => {
             errln!("{verb} is no verb of ringlog\n\n{VERBS}");

@@ -113,6 +113,13 @@ impl Admin {
         self.described(name)
     }
 
+    /// How many brokers the cluster has.
+    pub fn broker_count(&mut self) -> Result<usize, ClientError> {
+        self.begin();
+        let answer = self.ask(None, &MetadataRequest { topics: Some(Vec::new()), ..MetadataRequest::default() })?;
+        Ok(answer.brokers.len())
+    }
+
     /// Waits until each of a topic's partitions has a leader.
     pub fn wait_for_leaders(&mut self, name: &str, partitions: i32) -> Result<TopicDescription, ClientError> {
         self.begin();

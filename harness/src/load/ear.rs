@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::book::Book;
+use super::steady::Steadiness;
 use crate::client::{Delivered, DeliverySink, Failed, Producer};
 use crate::measure::series::Recorder;
 
@@ -37,11 +38,13 @@ pub(crate) type MetricsTable = fn(&mut Producer<Ear>, &str, &str) -> String;
 pub(crate) struct Ear {
     observer: Box<dyn Observer>,
     book: Option<Book>,
+    /// Looks for the end of the warm-up.
+    steadiness: Option<Arc<Steadiness>>,
 }
 
 impl Ear {
-    pub(crate) fn new(observer: Box<dyn Observer>, book: Option<Book>) -> Self {
-        Self { observer, book }
+    pub(crate) fn new(observer: Box<dyn Observer>, book: Option<Book>, steadiness: Option<Arc<Steadiness>>) -> Self {
+        Self { observer, book, steadiness }
     }
 
     pub(crate) fn started(&mut self, now_ns: u64) {
@@ -71,6 +74,9 @@ impl Ear {
 impl DeliverySink for Ear {
     fn delivered(&mut self, batch: &Delivered<'_>) {
         self.observer.delivered(batch);
+        if let Some(steadiness) = &self.steadiness {
+            steadiness.acknowledged(batch.marks.len() as u64, batch.done_ns);
+        }
         if let Some(book) = &self.book {
             book.pages().delivered(batch);
         }

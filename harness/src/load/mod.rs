@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   clients    threads, pinned           signals   the end that comes from outside
-//!   pace       throttle (closed), schedule (open)
+//!   pace       throttle (closed), schedule (open), steady (when a warm-up is over)
 //!   shapes     sizes, keys, payloads, letters, records
 //!   produce    a load of producers --> sender: one client's loop (times: its share) --> ear: who hears of it
 //!                                                                    book: series and ledger
@@ -24,6 +24,7 @@ pub(crate) mod schedule;
 pub(crate) mod sender;
 pub(crate) mod shapes;
 pub mod signals;
+pub(crate) mod steady;
 pub(crate) mod tally;
 mod throttle;
 mod times;

@@ -18,6 +18,7 @@ use super::ear::{MetricsTable, Observers};
 use super::records::Records;
 use super::sender::{Lateness, Own, Report, Sender};
 use super::signals::Stop;
+use super::steady::{Steadiness, WarmUp};
 use crate::cli::PerfError;
 use crate::client::config::ProducerConfig;
 use crate::measure::effort::{self, Efforts};
@@ -57,6 +58,8 @@ pub(crate) struct Produced {
     pub(crate) first_failure: Option<String>,
     /// Why a client could not go on. The others were stopped; what was counted until then is here all the same.
     pub(crate) failure: Option<PerfError>,
+    /// What was found of the warm-up, where its end was looked for.
+    pub(crate) warm_up: Option<WarmUp>,
 }
 
 impl Load<'_> {
@@ -67,6 +70,11 @@ impl Load<'_> {
         let (spec, stop, own_books) = (Arc::clone(&self.spec), self.stop.clone(), books.clone());
         let (records, observers, metrics) = (Arc::new(self.records), self.observers, self.metrics);
         let origin_ns = self.origin_ns;
+        let steadiness = match self.spec.warmup {
+            Warmup::Found(found) => Some(Arc::new(Steadiness::new(found))),
+            Warmup::Without | Warmup::Records(_) | Warmup::Time(_) => None,
+        };
+        let own_steadiness = steadiness.clone();
         let client = move |number: usize, events: Channel<Event<Second, Report>>| {
             let book = own_books.get(number).cloned();
             let recorder = spec.has_series.then(|| {
@@ -75,7 +83,8 @@ impl Load<'_> {
             });
             let config = config_of(&spec.config, number, spec.clients);
             let (records, observer) = (records[number].clone(), observers(number));
-            let own = Own { number, config, records, observer, book, metrics };
+            let steadiness = own_steadiness.clone();
+            let own = Own { number, config, records, observer, book, steadiness, metrics };
             Sender::open(&spec, &stop, own)?.run(recorder)
         };
         let reports = clients::run(self.seats, self.stop, client, &mut |second| {
@@ -94,7 +103,8 @@ impl Load<'_> {
         let writers = books.iter().filter_map(|book| book.pages().keeping.take()).map(|keeping| keeping.ledger);
         let writers = writers.collect();
         let Series { counts, total: latencies, rows: seconds, .. } = series;
-        Produced { reports, counts, latencies, seconds, writers, first_failure, failure }
+        let warm_up = steadiness.map(|it| it.found());
+        Produced { reports, counts, latencies, seconds, writers, first_failure, failure, warm_up }
     }
 }
 

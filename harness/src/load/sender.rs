@@ -12,6 +12,7 @@
 //! - Nothing that was due is forgotten: what is not sent when the time is over is sent after it, for as long again. What
 //!   is left even then, or after a signal, is counted as dropped, and has the time that it waited as its response time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringlog_io::driver;
@@ -19,6 +20,7 @@ use ringlog_io::driver;
 use super::book::Book;
 use super::ear::{Ear, MetricsTable, Observer};
 use super::records::Records;
+use super::steady::Steadiness;
 use super::throttle::{Rest, Throttle};
 use super::times::{Share, Times};
 use super::transactions::Transactions;
@@ -83,6 +85,7 @@ pub(crate) struct Sender<'a> {
     transactions: Option<Transactions>,
     /// Where more is kept than the observer does.
     book: Option<Book>,
+    steadiness: Option<Arc<Steadiness>>,
     metrics: Option<MetricsTable>,
     lateness: Lateness,
     primed: ProducerStats,
@@ -97,15 +100,16 @@ pub(crate) struct Own {
     pub(crate) records: Records,
     pub(crate) observer: Box<dyn Observer>,
     pub(crate) book: Option<Book>,
+    pub(crate) steadiness: Option<Arc<Steadiness>>,
     pub(crate) metrics: Option<MetricsTable>,
 }
 
 impl<'a> Sender<'a> {
     pub(crate) fn open(spec: &'a Produce, stop: &'a Stop, own: Own) -> Result<Self, PerfError> {
-        let Own { number, config, records, observer, book, metrics } = own;
+        let Own { number, config, records, observer, book, steadiness, metrics } = own;
         let driver = driver::open(driver::DriverOptions::default())?;
         let is_transactional = config.transactional_id.is_some();
-        let mut producer = Producer::open(config, driver, Ear::new(observer, book.clone()))?;
+        let mut producer = Producer::open(config, driver, Ear::new(observer, book.clone(), steadiness.clone()))?;
         let topic = producer.topic(&spec.topic);
         let mut transactions = None;
         if is_transactional {
@@ -120,6 +124,7 @@ impl<'a> Sender<'a> {
             topic,
             transactions,
             book,
+            steadiness,
             metrics,
             lateness: Lateness::default(),
             primed: ProducerStats::default(),
@@ -177,7 +182,7 @@ impl<'a> Sender<'a> {
 
     fn send_closed(&mut self, start_ns: u64) -> Result<(), PerfError> {
         let Share { client, clients, records, throughput, .. } = self.share;
-        let mut times = Times::new(self.spec, &self.share, start_ns);
+        let mut times = Times::new(self.spec, &self.share, start_ns, self.steadiness.clone());
         let mut throttle = Throttle::new(throughput, start_ns);
         // Only where somebody measures from there.
         let period_ns = self.book.as_ref().filter(|_| throughput > 0.0).map(|_| 1e9 / throughput);
@@ -223,7 +228,7 @@ impl<'a> Sender<'a> {
 
     fn send_open(&mut self, arrivals: Arrivals, start_ns: u64) -> Result<(), PerfError> {
         let Share { client, clients, records, throughput, .. } = self.share;
-        let mut times = Times::new(self.spec, &self.share, start_ns);
+        let mut times = Times::new(self.spec, &self.share, start_ns, self.steadiness.clone());
         let seed = self.spec.records.seed.cast_unsigned() ^ client;
         let mut schedule = Schedule::new(arrivals, throughput, start_ns, seed);
         for index in 0..records {

@@ -5,9 +5,11 @@
 //!   start                                 warm                              end      (open loop: as long again)
 //! ```
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::ear::Ear;
+use super::steady::Steadiness;
 use crate::client::Producer;
 use crate::measure::ClientCounts;
 use crate::spec::{Produce, Until, Warmup};
@@ -37,7 +39,7 @@ impl Share {
             throughput: spec.pace.records_s() / clients as f64,
             warmup_records: match spec.warmup {
                 Warmup::Records(records) => Some(part(records)),
-                Warmup::Without | Warmup::Time(_) => None,
+                Warmup::Without | Warmup::Time(_) | Warmup::Found(_) => None,
             },
             bytes: bytes.map(part),
         }
@@ -46,6 +48,10 @@ impl Share {
 
 /// The times of a loop, nanoseconds of the monotonic clock.
 pub(super) struct Times {
+    /// Looks for the end of the warm-up, where that is not known before.
+    steadiness: Option<Arc<Steadiness>>,
+    /// From then on, what is left.
+    measured_ns: u64,
     start_ns: u64,
     pub(super) end_ns: u64,
     warm_ns: u64,
@@ -86,13 +92,18 @@ impl Budget {
 
 impl Times {
     /// Of a loop that begins now.
-    pub(super) fn new(spec: &Produce, share: &Share, start_ns: u64) -> Self {
+    pub(super) fn new(spec: &Produce, share: &Share, start_ns: u64, steadiness: Option<Arc<Steadiness>>) -> Self {
         let after = |span: Option<Duration>| span.map_or(u64::MAX, |span| start_ns.saturating_add(nanos(span)));
         let warmup = match spec.warmup {
             Warmup::Time(span) => Some(span),
+            Warmup::Found(found) => Some(found.most),
             Warmup::Without | Warmup::Records(_) => None,
         };
+        let measured_ns =
+            spec.until.duration.map_or(u64::MAX, |it| nanos(it.saturating_sub(warmup.unwrap_or_default())));
         Self {
+            steadiness,
+            measured_ns,
             start_ns,
             end_ns: after(spec.until.duration),
             warm_ns: after(warmup),
@@ -125,7 +136,8 @@ impl Times {
 
     /// Whether the warm-up is over with record `index`, which is sent (in an open loop: due) at that time.
     pub(super) fn is_warm(&self, index: u64, at_ns: u64, records: Option<u64>) -> bool {
-        at_ns >= self.warm_ns || records.is_some_and(|records| index >= records)
+        let is_steady = || self.steadiness.as_ref().is_some_and(|it| it.is_reached());
+        at_ns >= self.warm_ns || is_steady() || records.is_some_and(|records| index >= records)
     }
 
     /// When a record of the warm-up, or the first one after it, is sent: that one later than the record before, however
@@ -148,6 +160,9 @@ impl Times {
         producer: &mut Producer<Ear>,
     ) {
         self.is_warming_up = false;
+        if self.steadiness.is_some() {
+            self.end_ns = intended_ns.saturating_add(self.measured_ns);
+        }
         self.budget.left = self.budget.steady;
         *counts = super::sender::counted(producer);
         producer.sink().steady(sent_ns, intended_ns);
@@ -192,7 +207,17 @@ mod tests {
     fn a_record_is_intended_for_its_place_in_the_rate_and_never_after_it_was_sent() {
         let budget = Budget::new(None, None, None);
         let (end_ns, warm_ns) = (u64::MAX, u64::MAX);
-        let times = Times { start_ns: 1000, end_ns, warm_ns, is_warming_up: false, last_sent_ns: 0, budget };
+        let (steadiness, measured_ns) = (None, u64::MAX);
+        let times = Times {
+            steadiness,
+            measured_ns,
+            start_ns: 1000,
+            end_ns,
+            warm_ns,
+            is_warming_up: false,
+            last_sent_ns: 0,
+            budget,
+        };
         assert_eq!(times.intended_ns(0, 1500, 100.0), 1000);
         assert_eq!(times.intended_ns(4, 9000, 100.0), 1400, "a stall before it is part of its response time");
         assert_eq!(times.intended_ns(40, 2000, 100.0), 2000, "a burst of the throttle runs ahead");

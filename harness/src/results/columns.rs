@@ -217,6 +217,25 @@ columns! {
     /// By how much zstd makes values smaller, as it was asked for; empty for random letters (about 1.6).
     compressibility: Option<f64>, "", "workload";
 
+    /// Name of the sweep; empty in other runs.
+    sweep: String, "", "sweep";
+    /// The part of the sweep.
+    part: String, "", "sweep";
+    /// What the sweep varies, with its values here: `batch.size=16384 linger.ms=0`. An offered rate is in `rate_records_s`.
+    cell: String, "", "sweep";
+    /// Whether an offered rate was held: `yes`, or what was missed: `rate` (too little of it was sent), `p99` (slower than stated).
+    holds: String, "", "sweep";
+    /// Settings that the topic was made with.
+    topic_settings: String, "", "workload, options";
+    /// How long the warm-up took whose end was looked for.
+    warm_up_s: Option<f64>, "s", "monotonic clock";
+    /// Standard deviation of the last rates of that warm-up, as a share of their mean.
+    warm_up_cv: Option<f64>, "", "acknowledged records of ticks";
+    /// Whether a steady state was found; empty where it was not looked for.
+    is_steady: Option<bool>, "", "acknowledged records of ticks";
+    /// Standard deviation of the rates of whole measured seconds, as a share of their mean; empty below three.
+    rates_cv: Option<f64>, "", "acknowledged records of seconds";
+
     /// The ceiling that the share is of; empty where none counts.
     ceiling: String, "", "run";
     /// Rate as a share of that ceiling's, in the same round.

@@ -23,9 +23,10 @@ use crate::client::{Admin, ClientError, NewTopic};
 use crate::host::has_ended;
 use crate::load::records::Records;
 use crate::load::signals::Stop;
-use crate::load::{consume, produce, tally};
+use crate::load::{consume, produce, steady, tally};
 use crate::measure::hlog::{Hlog, PRODUCER_KINDS};
-use crate::spec::{What, Workload};
+use crate::measure::series;
+use crate::spec::{Produce, What, Workload};
 use crate::target::{self, Place, Target, start};
 
 /// Longest time that making, describing or deleting a topic takes.
@@ -104,10 +105,14 @@ impl Executor for KafkaExecutor {
         self.topics += 1;
         let name = format!("ringlog-bench-{:08x}-{}", self.run_id, self.topics);
         let partitions = i32::try_from(workload.partitions).unwrap_or(i32::MAX);
-        let (replication_factor, configs) = (target.replication_factor, &target.topic_configs);
-        let topic = NewTopic { name: &name, partitions, replication_factor, configs };
+        let configs = &workload.topic_configs(&target.topic_configs);
         let made = self.ask(target, format!("making topic {name}"), |admin| {
-            admin.create_topic(&topic)?;
+            let replication_factor = match (workload.replication_factor, workload.replication_factor_max) {
+                (Some(asked), _) => asked,
+                (None, Some(most)) => most.min(i16::try_from(admin.broker_count()?).unwrap_or(i16::MAX)),
+                (None, None) => target.replication_factor,
+            };
+            admin.create_topic(&NewTopic { name: &name, partitions, replication_factor, configs })?;
             admin.wait_for_leaders(&name, partitions)
         })?;
         (self.topic_id, self.replicas) = (made.id, i16::try_from(made.replicas).unwrap_or(i16::MAX));
@@ -184,6 +189,8 @@ impl KafkaExecutor {
         let mut measured =
             gauge.measured(&workload.name, (produced.counts.steady_done, produced.counts.steady_bytes))?;
         (measured.latencies, measured.lines) = (produced.latencies.take(), log.into_lines());
+        measured.warm_up = produced.warm_up;
+        measured.rates_cv = rates_cv(&produced.seconds, &spec);
         measured.retried_records = produced.retried_records();
         measured.dropped_records = produced.lateness().dropped;
         measured.counts = produced.client_counts();
@@ -229,6 +236,14 @@ impl KafkaExecutor {
         measured.settings = spec.settings.iter().cloned().collect();
         Ok(Consumed { measured, ledger: shared.read_ledger() })
     }
+}
+
+/// How much the rates of whole measured seconds vary; `None` where there are fewer than three.
+fn rates_cv(seconds: &[series::Row], spec: &Produce) -> Option<f64> {
+    let measured: Vec<u64> = seconds.iter().filter(|it| it.response_us.is_some()).map(|it| it.done).collect();
+    // The first and the last second are cut by the measured time's ends; the first may hold the warm-up's end too.
+    let whole = measured.get(1..measured.len().saturating_sub(1))?;
+    (spec.has_series && whole.len() >= 3).then(|| steady::variation(whole))?
 }
 
 /// What a client needs to get there.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::host::Usage;
+use crate::load::steady::WarmUp;
 use crate::measure::ledger::{LedgerFile, ReadLedger, Verdict};
 use crate::measure::{ClientCounts, Latencies};
 use crate::spec::Workload;
@@ -30,6 +31,10 @@ pub struct Measured {
     pub retried_records: u64,
     /// Records that an open loop's schedule wanted and that were never sent.
     pub dropped_records: u64,
+    /// How the warm-up ended, where its end was looked for.
+    pub(crate) warm_up: Option<WarmUp>,
+    /// Standard deviation of the rates of whole measured seconds, as a share of their mean.
+    pub rates_cv: Option<f64>,
     /// What the client counted in the measured time.
     pub counts: ClientCounts,
     /// Clients at once.

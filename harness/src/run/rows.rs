@@ -88,8 +88,14 @@ pub fn named(common: &Common, trial: &Trial<'_>, workload: &Workload) -> Row {
         rate_records_s: workload.rate_records_s,
         ..common.of_target(&target.name)
     };
+    row.flush = written.flush().unwrap_or(row.flush);
+    row.topic_settings = in_words(&written.topic_configs(&target.topic_configs));
     settings(&mut row, &workload.settings());
     row
+}
+
+fn in_words(settings: &[(String, String)]) -> String {
+    settings.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
 
 /// The client's settings, every default resolved. A producer has no fetch settings, a consumer no batches.
@@ -122,6 +128,10 @@ fn figures(row: &mut Row, measured: &Measured) {
     row.mb_s = ratio(bytes / MB, seconds, 3);
     row.records_s = ratio(records, seconds, 1);
     row.retried_records = Some(measured.retried_records);
+    row.warm_up_s = measured.warm_up.map(|it| rounded(it.took.as_secs_f64(), 3));
+    row.warm_up_cv = measured.warm_up.and_then(|it| it.cv).map(|it| rounded(it, 4));
+    row.is_steady = measured.warm_up.map(|it| it.is_steady);
+    row.rates_cv = measured.rates_cv.map(|it| rounded(it, 4));
     row.buffer_wait_share = ratio(counts.buffer_wait_ns as f64 / SECOND_NS, seconds, 4);
     row.wire_bytes_per_record = ratio(counts.wire_bytes as f64, records, 2);
     row.client_syscalls_per_mb = ratio(counts.syscalls as f64, bytes / MB, 2);

@@ -6,8 +6,9 @@ pub(crate) mod consume;
 pub mod document;
 pub mod hardware;
 pub(crate) mod produce;
+pub mod sweep;
 pub mod workload;
 
 pub(crate) use consume::{Consume, What};
-pub(crate) use produce::{Keys, Pace, PayloadSource, Produce, RecordShape, StampPlace, Until, Warmup};
+pub(crate) use produce::{Found, Keys, Pace, PayloadSource, Produce, RecordShape, StampPlace, Until, Warmup};
 pub use workload::{Kind, Workload};

@@ -87,6 +87,32 @@ pub(crate) enum Warmup {
     Without,
     Records(u64),
     Time(Duration),
+    /// Until the rate no longer varies. Only for a load with a duration: its measured time is what is left of that after the
+    /// longest warm-up.
+    Found(Found),
+}
+
+/// When a warm-up that is looked for is over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Found {
+    /// It takes so long at least, and at most.
+    pub(crate) least: Duration,
+    pub(crate) most: Duration,
+    /// Standard deviation of the rates of the last ticks at most, as a share of their mean.
+    pub(crate) cv_max: f64,
+    /// How long a rate is counted.
+    pub(crate) tick: Duration,
+}
+
+/// A rate is counted over a part of the longest warm-up, within these limits.
+const TICKS_OF_A_WARM_UP: u32 = 20;
+const TICK_MIN: Duration = Duration::from_millis(100);
+const TICK_MAX: Duration = Duration::from_secs(1);
+
+impl Found {
+    pub(crate) fn new(least: Duration, most: Duration, cv_max: f64) -> Self {
+        Self { least, most, cv_max, tick: (most / TICKS_OF_A_WARM_UP).clamp(TICK_MIN, TICK_MAX) }
+    }
 }
 
 /// What the records are like.

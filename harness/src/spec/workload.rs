@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::produce::settings;
-use super::{Consume, Keys, Pace, PayloadSource, Produce, RecordShape, StampPlace, Until, Warmup, What};
+use super::{Consume, Found, Keys, Pace, PayloadSource, Produce, RecordShape, StampPlace, Until, Warmup, What};
 use crate::client::config::{ConfigError, ConsumerConfig, ProducerConfig};
 use crate::client::properties::Properties;
 use crate::load::clients::CLIENTS_MAX;
@@ -44,10 +44,13 @@ impl Kind {
 #[serde(deny_unknown_fields)]
 pub struct Workload {
     /// Version of these keys: 1.
+    #[serde(default)]
     pub schema: u32,
     /// Its name in rows and tables.
+    #[serde(default)]
     pub name: String,
     /// One line for people.
+    #[serde(default)]
     pub what: String,
     /// What it does.
     pub kind: Kind,
@@ -60,20 +63,35 @@ pub struct Workload {
     /// How often it is measured, in turn with the other targets.
     #[serde(default = "one")]
     pub rounds: u32,
-    /// Seconds before the measured time.
+    /// Seconds before the measured time; the least of them, where `warmup_s_max` is given.
     #[serde(default)]
     pub warmup_s: f64,
+    /// The warm-up goes on until the rate no longer varies, so many seconds at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_s_max: Option<f64>,
+    /// A rate is steady where its standard deviation is no greater than this share of its mean.
+    #[serde(default = "steady_cv_max")]
+    pub steady_cv_max: f64,
     /// Measured seconds. A consume round against a broker that keeps records lasts until all is read.
     pub measured_s: f64,
     /// A round ends early when so many megabytes (10^6) were sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub megabytes_max: Option<u64>,
+    /// A round ends early when so many records were sent, warm-up included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_max: Option<u64>,
     /// Records a second (latency).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_records_s: Option<f64>,
     /// Producers, each on a thread of its own.
-    #[serde(default = "one")]
+    #[serde(default = "one", alias = "producers")]
     pub clients: u32,
+    /// Replicas of each partition, in place of the target's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication_factor: Option<i16>,
+    /// Replicas of each partition: as many as there are brokers, and no more than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication_factor_max: Option<i16>,
     /// Gaps of a latency workload's schedule: `constant` or `poisson`.
     #[serde(default = "constant")]
     pub arrivals: String,
@@ -98,6 +116,13 @@ pub struct Workload {
     /// Settings of the consumer under Kafka's names.
     #[serde(default)]
     pub consumer: BTreeMap<String, String>,
+    /// Settings of the topic under Kafka's names, over those of the target.
+    #[serde(default)]
+    pub topic: BTreeMap<String, String>,
+}
+
+fn steady_cv_max() -> f64 {
+    STEADY_CV_MAX
 }
 
 fn one() -> u32 {
@@ -119,6 +144,8 @@ const GIVE_UP_SOON: [(&str, &str); 2] = [("request.timeout.ms", "20000"), ("deli
 const VALUES: usize = 256;
 /// Without a record for so long, what is missing is lost.
 const SILENCE_MS_MAX: i64 = 10_000;
+/// What is called steady where nobody says otherwise.
+const STEADY_CV_MAX: f64 = 0.1;
 /// Bytes of a megabyte.
 const MB: u64 = 1_000_000;
 /// Most by which values can be made compressible.
@@ -205,14 +232,30 @@ impl Workload {
     pub fn scaled(mut self, factor: f64, rounds: Option<u32>) -> Self {
         self.measured_s *= factor;
         self.warmup_s *= factor;
+        self.warmup_s_max = self.warmup_s_max.map(|it| it * factor);
         self.rounds = rounds.map_or(self.rounds, |it| it.min(self.rounds));
         self
     }
 
-    /// Seconds of one round.
+    /// Seconds of one round; the most of them, where the warm-up's end is found.
     #[must_use]
     pub fn round_s(&self) -> f64 {
-        self.warmup_s + self.measured_s
+        self.warmup_s_max.unwrap_or(self.warmup_s) + self.measured_s
+    }
+
+    /// When this workload's topic is flushed, where it says so itself: as a row has it.
+    #[must_use]
+    pub fn flush(&self) -> Option<String> {
+        let own = self.topic.iter().filter(|(name, _)| name.starts_with("flush."));
+        let words: Vec<String> = own.map(|(name, value)| format!("{name}={value}")).collect();
+        (!words.is_empty()).then(|| words.join(" "))
+    }
+
+    /// The settings of a topic that this workload makes on a target with these.
+    #[must_use]
+    pub fn topic_configs(&self, of_target: &[(String, String)]) -> Vec<(String, String)> {
+        let others = of_target.iter().filter(|(name, _)| !self.topic.contains_key(name)).cloned();
+        others.chain(self.topic.clone()).collect()
     }
 
     /// What producers are to do in one round, with brokers that are reached by `way`: every setting resolved.
@@ -232,11 +275,15 @@ impl Workload {
                 _ => Pace::Free,
             },
             until: Until {
-                records: None,
+                records: self.records_max,
                 duration: Some(Duration::from_secs_f64(self.round_s())),
                 bytes: self.megabytes_max.map(|megabytes| megabytes.saturating_mul(MB)),
             },
-            warmup: if warmup.is_zero() { Warmup::Without } else { Warmup::Time(warmup) },
+            warmup: match self.warmup_s_max {
+                Some(most) => Warmup::Found(Found::new(warmup, Duration::from_secs_f64(most), self.steady_cv_max)),
+                None if warmup.is_zero() => Warmup::Without,
+                None => Warmup::Time(warmup),
+            },
             records,
             // No workload has transactions.
             transaction_ms: i64::MAX,
@@ -311,13 +358,25 @@ impl Workload {
         all.unwrap_or_default().into_iter().filter(|(name, _)| !of_the_way(name)).collect()
     }
 
-    fn check(&self) -> Result<(), WorkloadError> {
+    pub(super) fn check(&self) -> Result<(), WorkloadError> {
         let positive = |value: f64| value.is_finite() && value > 0.0;
         if self.schema != 1 {
             return Err(self.invalid(format!("schema is {}, this version reads 1", self.schema)));
         }
         if !positive(self.measured_s) || !self.warmup_s.is_finite() || self.warmup_s < 0.0 {
             return Err(self.invalid("measured_s must be above 0 and warmup_s not below 0".to_owned()));
+        }
+        if self.name.is_empty() {
+            return Err(self.invalid("it needs a name".to_owned()));
+        }
+        if self.warmup_s_max.is_some_and(|most| !positive(most) || most < self.warmup_s) {
+            return Err(self.invalid("warmup_s_max must be above 0, and not below warmup_s".to_owned()));
+        }
+        if !positive(self.steady_cv_max) || self.records_max == Some(0) {
+            return Err(self.invalid("steady_cv_max and records_max must be above 0".to_owned()));
+        }
+        if [self.replication_factor, self.replication_factor_max].into_iter().flatten().any(|it| it < 1) {
+            return Err(self.invalid("replication_factor and replication_factor_max must be 1 or more".to_owned()));
         }
         if !(1..=10_000).contains(&self.partitions) || !(1..=1000).contains(&self.rounds) {
             return Err(self.invalid("partitions must be 1 to 10000 and rounds 1 to 1000".to_owned()));

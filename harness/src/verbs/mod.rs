@@ -6,3 +6,4 @@ pub(crate) mod e2e_latency;
 pub(crate) mod extras;
 pub(crate) mod producer_perf;
 pub(crate) mod profile;
+pub mod sweep;

@@ -1,0 +1,40 @@
+//! The sweeps that are built in.
+
+use std::fmt::Write as _;
+
+/// Every preset: its name and its file.
+const BUILT_IN: [(&str, &str); 6] = [
+    ("course", include_str!("../../../../profiles/sweeps/course.toml")),
+    ("kafka-benchmark", include_str!("../../../../profiles/sweeps/kafka-benchmark.toml")),
+    ("three-machines", include_str!("../../../../profiles/sweeps/three-machines.toml")),
+    ("logs", include_str!("../../../../profiles/sweeps/logs.toml")),
+    ("peak", include_str!("../../../../profiles/sweeps/peak.toml")),
+    ("batching", include_str!("../../../../profiles/sweeps/batching.toml")),
+];
+
+/// Their names.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|it| it.0)
+}
+
+/// The file of a preset.
+#[must_use]
+pub fn text(name: &str) -> Option<&'static str> {
+    BUILT_IN.iter().find(|it| it.0 == name).map(|it| it.1)
+}
+
+/// What each one is, in a line, with the number of its cells.
+#[must_use]
+pub fn list() -> String {
+    let mut lines = String::new();
+    for (name, text) in BUILT_IN {
+        // A test reads every one.
+        let Ok(sweep) = super::Sweep::read(name, text, 1) else { continue };
+        let _ =
+            writeln!(lines, "{name:<16} {} ({} cells in {} parts)", sweep.what, sweep.cells.len(), sweep.parts().len());
+    }
+    lines.push_str(
+        "\n`ringlog sweep PRESET --dry-run` says what it does and how long; `--show PRESET` prints its file.",
+    );
+    lines
+}
