@@ -19,6 +19,7 @@ use crate::upkeep;
 /// the others are served.
 pub(crate) fn load(broker: &mut Broker, startup: Startup, checkpointed: &BTreeMap<PartitionName, Checkpointed>) {
     let image = Arc::clone(&broker.image);
+    broker.replicas.set_provisional(image.is_provisional());
     for topic in image.topics() {
         for number in topic.partitions.keys().copied() {
             if image.owner(topic, number, broker.shard) == Owner::Local {
@@ -32,6 +33,7 @@ pub(crate) fn load(broker: &mut Broker, startup: Startup, checkpointed: &BTreeMa
 
 /// Takes a newer image.
 pub(crate) fn apply(broker: &mut Broker, image: Arc<Image>) {
+    broker.replicas.set_provisional(image.is_provisional());
     let old = std::mem::replace(&mut broker.image, Arc::clone(&image));
     let gone: Vec<&Arc<Topic>> = old.topics().filter(|topic| image.topic_by_id(topic.id).is_none()).collect();
     for topic in &gone {

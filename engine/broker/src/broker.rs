@@ -19,8 +19,9 @@ use crate::fetch_session::SessionCache;
 use crate::group_desk::Groups;
 use crate::handlers::fetch::WaitingFetch;
 use crate::handlers::init_producer_id::{self, Stock};
+use crate::handlers::list_offsets::{self, WaitingLookup};
 use crate::handlers::produce::PendingProduce;
-use crate::jobs::Jobs;
+use crate::jobs::{Jobs, Purpose};
 use crate::limits::Budget;
 use crate::metadata::controller::{Call, Decided};
 use crate::metadata::image::{Image, Owner, ShardId, Topic};
@@ -123,6 +124,8 @@ pub(crate) struct Broker {
     pub(crate) produces: BTreeMap<u64, PendingProduce>,
     pub(crate) next_produce: u64,
     pub(crate) fetches: Waiting<WaitingFetch>,
+    /// ListOffsets that wait for a disk.
+    pub(crate) lookups: Waiting<WaitingLookup>,
     pub(crate) producer_ids: Stock,
     pub(crate) scratch: Scratch,
     pub(crate) timers: Timers<Timer>,
@@ -178,6 +181,7 @@ impl Broker {
             produces: BTreeMap::new(),
             next_produce: 0,
             fetches: Waiting::default(),
+            lookups: Waiting::default(),
             producer_ids: Stock::default(),
             scratch: Scratch::default(),
             timers: Timers::default(),
@@ -250,9 +254,11 @@ impl Broker {
     /// Writes what was staged, tells who waits for it, answers fetches: until nothing more follows from it.
     pub(crate) fn finish_turn(&mut self) {
         loop {
-            self.replicas.append_staged(self.wall_ms, &mut self.news);
+            for (key, roll) in self.replicas.append_staged(self.wall_ms, &mut self.news) {
+                self.jobs.run(Purpose::Beside(key), roll);
+            }
             self.spread_news();
-            self.look_at_ready_fetches();
+            self.look_at_ready();
             if !self.replicas.has_staged() && self.news.is_empty() {
                 return;
             }
@@ -271,6 +277,7 @@ impl Broker {
         }
         for key in self.news.disturbed.drain(..) {
             self.fetches.disturb(key);
+            self.lookups.disturb(key);
         }
         for Settled { ticket, log_start_offset, result } in std::mem::take(&mut self.news.settled) {
             match ticket {
@@ -284,7 +291,10 @@ impl Broker {
         }
     }
 
-    fn look_at_ready_fetches(&mut self) {
+    fn look_at_ready(&mut self) {
+        while let Some((id, wait)) = self.lookups.take_ready() {
+            list_offsets::look_again(self, id, wait.fetch);
+        }
         while let Some((id, wait)) = self.fetches.take_ready() {
             self.timers.set(Timer::Fetch(id), None);
             crate::handlers::fetch::look_again(self, id, wait);
@@ -297,5 +307,6 @@ impl Broker {
             self.timers.set(Timer::Fetch(id), None);
             crate::handlers::fetch::forget(self, wait);
         }
+        while self.lookups.take_of(connection, generation).is_some() {}
     }
 }

@@ -101,6 +101,29 @@ impl Desk {
         self.changes.flush_due(wall_ms)
     }
 
+    /// See [`Changes::is_beginning`], [`Changes::vote_due`], [`Changes::voted`].
+    pub(crate) fn is_beginning(&self) -> bool {
+        self.changes.is_beginning()
+    }
+
+    pub(crate) fn vote_due(&mut self, wall_ms: i64) -> Option<Job> {
+        self.changes.vote_due(wall_ms)
+    }
+
+    pub(crate) fn voted(&mut self, is_well: bool, wall_ms: i64) {
+        self.changes.voted(is_well, wall_ms);
+    }
+
+    /// The log directory failed: nothing is decided any more.
+    pub(crate) fn fail(&mut self, reason: &str) {
+        self.changes.fail(reason);
+    }
+
+    /// Why nothing is decided before the next start, where that is so.
+    pub(crate) fn final_failure(&self) -> Option<String> {
+        self.changes.final_failure()
+    }
+
     /// The flush ended.
     pub(crate) fn flushed(&mut self, result: std::io::Result<()>) {
         self.changes.flushed(result);
@@ -146,7 +169,8 @@ impl Desk {
     /// The next checkpoint file to be replaced, where one is due and none is under way. Before the first of them stands the
     /// note that every log was checked.
     pub(crate) fn checkpoint_due(&mut self) -> Option<Job> {
-        if self.writing.is_empty() && self.checkpoints.len() == self.shards() {
+        // Before this start is written, the next one must do all that this one did.
+        if self.writing.is_empty() && self.checkpoints.len() == self.shards() && !self.is_beginning() {
             if !self.is_recovered && self.unread.is_empty() {
                 self.writing.push_back(self.dir.recovered());
                 self.is_recovered = true;
@@ -173,6 +197,7 @@ impl Desk {
 
     /// Closes the metadata log, and notes in the log directory how the broker stopped. `all` is what the shards closed.
     pub(crate) fn close(self, mut all: BTreeMap<PartitionName, Checkpointed>, clean: bool) -> Result<(), StorageError> {
+        let clean = clean && !self.is_beginning();
         all.insert(log::name(), self.changes.close()?);
         if clean { self.dir.close_clean(&all) } else { self.dir.write_checkpoints(&all) }
     }

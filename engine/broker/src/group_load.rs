@@ -9,7 +9,7 @@
 //! ```
 
 use ringlog_io::{Buf, Job};
-use ringlog_storage::{Isolation, LogRange, Lookup};
+use ringlog_storage::{Isolation, LogRange, Lookup, Ready};
 use ringlog_wire::batch::Batches;
 
 use crate::broker::Broker;
@@ -88,9 +88,9 @@ fn next(broker: &mut Broker, key: PartitionKey, from: Option<i64>) -> Result<Ste
     }
     let found = log.read_ready(from, TASK_READ_BYTES, true, Isolation::LogEnd);
     match found.map_err(|error| error.to_string())? {
-        (range, _) if range.len > 0 => Ok(Step::Read(range)),
-        (_, Some((lookup, job))) => Ok(Step::Load(lookup, job)),
-        (_, None) => Ok(Step::Wait),
+        Ready::Now(range) => Ok(Step::Read(range)),
+        Ready::Later(Some((lookup, job))) => Ok(Step::Load(lookup, job)),
+        Ready::Later(None) => Ok(Step::Wait),
     }
 }
 

@@ -3,13 +3,14 @@
 //!
 //! ```text
 //!   answers   each connection may hold OUTPUT_BYTES_MIN, which is its own; beyond that an eighth of what is free of the
-//!             common part, OUTPUT_BYTES at most. Who holds that is not read. Nothing is free: nobody is read
+//!             common part, OUTPUT_BYTES at most. Who holds that is not read. Nothing is free: who holds nothing is read for
+//!             as long as the reserve lasts, a quarter of it all; who reads gives back what it took of that
 //!   requests  beginning (FRAME_FIRST_BYTES at most) --all of it is there--> whole (all that it claims) --> handled
 //!             no room: it waits for its turn, and its socket is not read
 //! ```
 //! A share of what is free, not of what there is: few clients may hold much, and however many stop reading in the middle of
-//! their records, something is left for the next. Only answers that are made in memory (metadata) can use up all of it,
-//! and then their makers wait. Beginnings and whole frames have a half each: who is let in as a whole waits for
+//! their records, something is left for the next. Only answers that are made in memory (metadata) can use up all of it:
+//! then those that stopped reading are closed (`front/patience.rs`), and the reserve serves the others until they are. Beginnings and whole frames have a half each: who is let in as a whole waits for
 //! nobody but its client, so that the others come in after it, and a claim that is never kept costs a beginning.
 
 use std::collections::VecDeque;
@@ -18,6 +19,8 @@ use crate::limits::{Budget, FRAME_FIRST_BYTES, OUTPUT_BYTES, OUTPUT_BYTES_MIN};
 
 /// Of what is free, one in so many is one connection's.
 const SHARE_OF_FREE: usize = 8;
+/// Of what there is for answers, one in so many is the reserve.
+const SHARE_OF_RESERVE: usize = 4;
 
 /// What one connection holds for its requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,18 +71,36 @@ impl Holdings {
 
     // --- answers -----------------------------------------------------------------------------------------------------
 
-    /// How many bytes of answers a connection may hold and still be read. 0: nothing is free.
-    pub(crate) fn answer_room(&self) -> usize {
-        match self.output_bytes_max.saturating_sub(self.output_bytes) {
-            0 => 0,
+    /// How many bytes of answers a connection that holds `held` of them may hold and still be read. 0: there is no room.
+    pub(crate) fn answer_room(&self, held: usize) -> usize {
+        match self.free() {
+            0 if held > 0 || self.output_bytes >= self.output_bytes_max => 0,
             _ => self.range_room(),
         }
     }
 
     /// How many bytes of a range a connection may hold.
     pub(crate) fn range_room(&self) -> usize {
-        let free = self.output_bytes_max.saturating_sub(self.output_bytes);
-        (free / SHARE_OF_FREE).clamp(OUTPUT_BYTES_MIN, OUTPUT_BYTES)
+        (self.free() / SHARE_OF_FREE).clamp(OUTPUT_BYTES_MIN, OUTPUT_BYTES)
+    }
+
+    /// What is free of the common part, which is all but the reserve.
+    fn free(&self) -> usize {
+        self.common_max().saturating_sub(self.output_bytes)
+    }
+
+    fn common_max(&self) -> usize {
+        self.output_bytes_max - self.output_bytes_max / SHARE_OF_RESERVE
+    }
+
+    /// Whether somebody waits for room, and nothing is free.
+    pub(crate) fn is_short(&self) -> bool {
+        self.free() == 0 && !self.answers_waiting.is_empty()
+    }
+
+    /// Whether less than half of the common part is free.
+    pub(crate) fn lacks_room(&self) -> bool {
+        self.free() < self.common_max() / 2
     }
 
     /// A connection holds `now` bytes of answers, `before` it was so many.
@@ -96,7 +117,7 @@ impl Holdings {
 
     /// Who waited for room for answers, where there is some again. Who finds too little waits again.
     pub(crate) fn take_answers_waiting(&mut self) -> Vec<u32> {
-        if self.answer_room() == 0 || !std::mem::take(&mut self.answers_released) {
+        if self.answer_room(0) == 0 || !std::mem::take(&mut self.answers_released) {
             return Vec::new();
         }
         std::mem::take(&mut self.answers_waiting)
@@ -164,21 +185,31 @@ mod tests {
 
     #[test]
     fn few_hold_much_and_many_never_hold_everything() {
-        let mut holdings = holdings(64, 200, 100);
-        assert_eq!(holdings.answer_room(), OUTPUT_BYTES);
+        let mut holdings = holdings(128, 200, 100);
+        assert_eq!(holdings.answer_room(0), OUTPUT_BYTES);
         let mut held = Vec::new();
         for _ in 0..1000 {
             held.push(holdings.range_room());
             holdings.answers_changed(0, holdings.range_room());
         }
         assert!(held.is_sorted_by(|one, next| one >= next), "each finds less");
-        assert!(holdings.bytes().0 < 64 * MIB && holdings.answer_room() == OUTPUT_BYTES_MIN, "{:?}", holdings.bytes());
+        assert!(holdings.bytes().0 < 96 * MIB && holdings.answer_room(1) == OUTPUT_BYTES_MIN, "{:?}", holdings.bytes());
+    }
+
+    #[test]
+    fn the_reserve_serves_who_holds_nothing_while_it_lasts() {
+        let mut holdings = holdings(64, 200, 100);
         // An answer that is made in memory is as large as it is.
-        holdings.answers_changed(0, 10 * MIB);
-        assert_eq!((holdings.answer_room(), holdings.range_room()), (0, OUTPUT_BYTES_MIN));
+        holdings.answers_changed(0, 50 * MIB);
+        assert_eq!((holdings.answer_room(1), holdings.answer_room(0)), (0, OUTPUT_BYTES_MIN));
+        assert!(!holdings.is_short(), "nobody waits");
         holdings.wait_to_answer(7);
+        assert!(holdings.is_short() && holdings.lacks_room());
+        holdings.answers_changed(0, 15 * MIB);
+        assert_eq!((holdings.answer_room(0), holdings.range_room()), (0, OUTPUT_BYTES_MIN));
         assert_eq!(holdings.take_answers_waiting(), []);
-        holdings.answers_changed(10 * MIB, 0);
+        holdings.answers_changed(50 * MIB, 0);
+        assert!(!holdings.lacks_room());
         assert_eq!(holdings.take_answers_waiting(), [7]);
         assert_eq!(holdings.take_answers_waiting(), []);
     }

@@ -4,9 +4,12 @@
 //! |---|---|---|
 //! | write-back of a log | a partition that grew | nothing follows: the kernel's throttling is farther off |
 //! | the next segment | a partition whose segment is nearly full | the partition rolls into it |
-//! | what a lookup needs | a fetch of what is not in the page cache | fetches that read there look again |
+//! | what a lookup needs | a fetch, or a time, of what is not in the page cache | who reads there looks again |
+//! | index entries, producers | a partition that grew, a checkpoint | the next may be asked for |
+//! | a roll | a batch whose segment is full | it and those behind it are written |
 //! | removing a folder | a partition that was deleted | nothing follows: a start removes what was left |
 //! | what a task asked for | a task (`tasks`) | the task goes on |
+//! | `quorum-state` | shard 0's desk, while a start waits for room | the rest of what a start writes |
 //! | the checkpoint files | shard 0's desk | the desk asks for the next file |
 
 use std::collections::BTreeMap;
@@ -16,10 +19,11 @@ use ringlog_io::{File, Job, Token};
 use ringlog_storage::{Lookup, Writeback};
 
 use crate::broker::Broker;
-use crate::replica::PartitionKey;
+use crate::replica::{KeepUp, PartitionKey};
 use crate::replicas::Place;
 use crate::submission::{Submission, Submissions};
 use crate::tokens;
+use crate::upkeep;
 
 /// What a job is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +31,14 @@ pub(crate) enum Purpose {
     Writeback(PartitionKey),
     NextSegment(PartitionKey),
     Lookup(PartitionKey, Lookup),
+    /// Small files of a partition: saved, or its segment rolled.
+    Beside(PartitionKey),
     Removal,
     Checkpoint,
     /// The task of this number.
     Task(u32),
+    /// The first of what a start writes that found no room.
+    Vote,
 }
 
 /// A job that ended.
@@ -90,7 +98,9 @@ impl Jobs {
     /// A job ended: what it was for. One whose work nobody needs is only told of where it failed.
     pub(crate) fn ended(&mut self, token: Token, result: io::Result<Option<File>>) -> Option<Ended> {
         let purpose = self.under_way.remove(&tokens::job_of(token))?;
-        if let Err(error) = &result {
+        if let Err(error) = &result
+            && purpose != Purpose::Vote
+        {
             tracing::warn!(?purpose, %error, "a job failed");
         }
         Some(Ended { purpose, result })
@@ -99,12 +109,24 @@ impl Jobs {
 
 /// Does, and asks for, what the next appends of a partition that grew should not have to wait for.
 pub(crate) fn keep_up(broker: &mut Broker, key: PartitionKey, place: Place) {
-    let (writeback, next_segment) = broker.replicas.at_mut(place).keep_up(broker.wall_ms);
+    let KeepUp { writeback, next_segment, save } = broker.replicas.at_mut(place).keep_up(broker.wall_ms);
     if let Some(due) = writeback {
         broker.jobs.write_back(key, due);
     }
     if let Some(job) = next_segment {
         broker.jobs.run(Purpose::NextSegment(key), job);
+    }
+    if let Some(job) = save {
+        broker.jobs.run(Purpose::Beside(key), job);
+    }
+}
+
+/// A partition's small files are written, or its segment is rolled: appends that waited go on, and a folder that waited to
+/// be removed goes.
+pub(crate) fn beside_done(broker: &mut Broker, key: PartitionKey, result: io::Result<Option<File>>) {
+    if let Some(place) = broker.replicas.find(key) {
+        broker.replicas.beside_done(place, result, broker.wall_ms, &mut broker.news);
+        upkeep::went_quiet(broker);
     }
 }
 
@@ -119,8 +141,9 @@ pub(crate) fn next_segment_made(broker: &mut Broker, key: PartitionKey, result: 
 /// What a lookup needs is in the page cache, or could not be read: then the lookup says what is wrong.
 pub(crate) fn loaded(broker: &mut Broker, key: PartitionKey, lookup: Lookup) {
     if let Some(place) = broker.replicas.find(key) {
-        broker.replicas.at_mut(place).lookup_loaded(lookup);
+        broker.replicas.at(place).lookup_loaded(lookup);
         broker.fetches.disturb(key);
+        broker.lookups.disturb(key);
     }
 }
 

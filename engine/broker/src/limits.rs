@@ -25,6 +25,17 @@ pub(crate) const OUTPUT_BYTES: usize = 8 << 20;
 /// Answer bytes in memory that every connection may hold, however much the others do: below it answers leave in crumbs.
 pub(crate) const OUTPUT_BYTES_MIN: usize = 16 << 10;
 
+/// Requests of one connection that are handled in one turn: what one write of a client that pipelines produces holds.
+pub(crate) const TURN_REQUESTS: usize = 64;
+
+/// Answer bytes in memory that are made for one connection in one turn; the last answer may go beyond.
+pub(crate) const TURN_ANSWER_BYTES: usize = OUTPUT_BYTES_MIN;
+
+/// How long a connection may move nothing when others wait for the memory that its answers take, and how often it is
+/// looked whether it does.
+pub(crate) const STALLED_NS: u64 = 1_000_000_000;
+pub(crate) const STALLED_LOOK_NS: u64 = STALLED_NS / 4;
+
 /// Pooled receive buffers of one shard.
 pub(crate) const RECEIVE_BUFFERS: u16 = 64;
 

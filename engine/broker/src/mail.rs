@@ -29,6 +29,8 @@ pub(crate) enum Mail {
     Settled { version: i64, has_read_all: bool },
     /// To shard 0: what the checkpoint files should say of the partitions of a shard.
     Checkpoints { partitions: BTreeMap<PartitionName, Checkpointed> },
+    /// A sync failed: nothing is written to the log directory any more.
+    DirectoryFailed { reason: String },
     /// Finish what is under way, close the partitions, end the thread.
     Stop,
 }

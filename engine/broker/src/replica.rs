@@ -5,6 +5,8 @@
 //!               |                |
 //!               +--- refused ----+---- fail ----> Settled: Err
 //! ```
+//! A batch whose segment is full stays staged until the roll, a job, has ended.
+//!
 //! Invariant: a batch that entered by [`Replica::stage`] leaves once, as [`Settled`], in the [`News`] of the call that
 //! decided it. Every call that may change what the log says (an append, a flush, settings, the end of its leadership)
 //! ends in [`Replica::settle`], the one exit: what is visible is acknowledged, and what an offline log holds back is
@@ -41,6 +43,20 @@ pub(crate) struct Staged {
     pub(crate) ticket: Ticket,
 }
 
+impl Staged {
+    /// In memory of its own: it stays for longer than a turn, and a receive buffer must not.
+    fn kept(self) -> Self {
+        Self { bytes: Slice::from(self.bytes.to_vec()), ..self }
+    }
+}
+
+/// What is to be done beside the thread for a partition that grew.
+pub(crate) struct KeepUp {
+    pub(crate) writeback: Option<Writeback>,
+    pub(crate) next_segment: Option<Job>,
+    pub(crate) save: Option<Job>,
+}
+
 /// Who learns what became of a staged batch. Not to be copied: it is given in once and comes out once.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Ticket {
@@ -69,6 +85,8 @@ pub(crate) struct News {
     pub(crate) disturbed: Vec<PartitionKey>,
     /// Partitions that were written, flushed or set anew: maintenance or a flush may be due.
     pub(crate) changed: Vec<PartitionKey>,
+    /// A sync failed: the log directory is offline.
+    pub(crate) failed: Option<String>,
 }
 
 impl News {
@@ -98,12 +116,24 @@ pub(crate) struct Replica {
     /// Up to where readers were told that they see.
     told: (i64, i64),
     is_flushing: bool,
+    /// It was told that a sync failed.
+    is_failed: bool,
 }
 
 impl Replica {
     pub(crate) fn new(topic: Rc<str>, key: PartitionKey, role: Role, log: Partition) -> Self {
         let told = (log.high_watermark(), log.last_stable_offset());
-        Self { topic, key, role, log, staged: Vec::new(), acks: Acks::default(), told, is_flushing: false }
+        Self {
+            topic,
+            key,
+            role,
+            log,
+            staged: Vec::new(),
+            acks: Acks::default(),
+            told,
+            is_flushing: false,
+            is_failed: false,
+        }
     }
 
     /// The folder's name.
@@ -118,7 +148,8 @@ impl Replica {
 
     /// Adds what is under way here.
     pub(crate) fn count_into(&self, vitals: &mut ReplicaVitals) {
-        vitals.staged += self.staged.len();
+        let staged = if self.log.is_rolling() { &mut vitals.behind_rolls } else { &mut vitals.staged };
+        *staged += self.staged.len();
         vitals.unflushed += self.acks.len();
         let offsets = [self.log.log_start_offset(), self.log.high_watermark(), self.log.end_offset()];
         if !offsets.is_sorted() {
@@ -131,14 +162,22 @@ impl Replica {
         &mut self.log
     }
 
-    /// Takes a checked batch for the write at the end of the turn. True: it is the first one.
+    /// Takes a checked batch for the write at the end of the turn, or behind the roll that is under way. True: it is the
+    /// first one.
     pub(crate) fn stage(&mut self, staged: Staged) -> bool {
-        self.staged.push(staged);
+        self.staged.push(if self.log.is_rolling() { staged.kept() } else { staged });
         self.staged.len() == 1
     }
 
-    /// Writes what was staged, in one write.
-    pub(crate) fn append_staged(&mut self, wall_ms: i64, news: &mut News) {
+    /// Whether batches wait to be written.
+    pub(crate) fn has_staged(&self) -> bool {
+        !self.staged.is_empty()
+    }
+
+    /// Writes what was staged, in one write. Where the segment is full some of it is left, and the job that it waits for is
+    /// given.
+    #[must_use]
+    pub(crate) fn append_staged(&mut self, wall_ms: i64, news: &mut News) -> Option<Job> {
         let staged = std::mem::take(&mut self.staged);
         #[cfg(feature = "plant")]
         let staged: Vec<Staged> = staged.into_iter().map(reuse_buffer).collect();
@@ -146,10 +185,11 @@ impl Replica {
             .iter()
             .map(|staged| NewBatch { validated: &staged.validated, bytes: &staged.bytes, origin: staged.origin })
             .collect();
-        let results = self.log.append(&batches, self.role.leader_epoch, wall_ms);
+        let (results, roll) = self.log.append_ready(&batches, self.role.leader_epoch, wall_ms);
         drop(batches);
         let log_start_offset = self.log.log_start_offset();
-        for (staged, result) in staged.into_iter().zip(results) {
+        let mut staged = staged.into_iter();
+        for (staged, result) in staged.by_ref().take(results.len()).zip(results) {
             match result {
                 Ok(appended) => {
                     let new_bytes = if appended.duplicate { 0 } else { staged.bytes.len() };
@@ -162,6 +202,15 @@ impl Replica {
                 }
             }
         }
+        self.staged = staged.map(Staged::kept).collect();
+        news.changed.push(self.key);
+        self.settle(news);
+        roll
+    }
+
+    /// A job that changed this partition's files ended: what waited for it is to be written.
+    pub(crate) fn beside_done(&mut self, result: io::Result<Option<File>>, wall_ms: i64, news: &mut News) {
+        self.log.beside_done(result, wall_ms);
         news.changed.push(self.key);
         self.settle(news);
     }
@@ -194,11 +243,15 @@ impl Replica {
     }
 
     /// Prepares what an append should not have to wait for. Gives what has to be done beside the thread for it.
-    pub(crate) fn keep_up(&mut self, wall_ms: i64) -> (Option<Writeback>, Option<Job>) {
+    pub(crate) fn keep_up(&mut self, wall_ms: i64) -> KeepUp {
         if let Err(error) = self.log.maintain(wall_ms) {
             tracing::debug!(topic = %self.topic, partition = self.key.partition, %error, "not kept up");
         }
-        (self.log.writeback_due(), self.log.next_segment_due())
+        KeepUp {
+            writeback: self.log.writeback_due(),
+            next_segment: self.log.next_segment_due(),
+            save: self.log.save_due(),
+        }
     }
 
     /// The job that makes the next segment's file ended.
@@ -207,13 +260,26 @@ impl Replica {
     }
 
     /// The job that a lookup waited for ended.
-    pub(crate) fn lookup_loaded(&mut self, lookup: Lookup) {
+    pub(crate) fn lookup_loaded(&self, lookup: Lookup) {
         self.log.lookup_loaded(lookup);
     }
 
-    /// Puts what recovery needs into small files.
-    pub(crate) fn checkpoint(&mut self) -> Result<ringlog_storage::Checkpointed, StorageError> {
+    /// What the checkpoints should say, and what puts the rest of what recovery needs into small files.
+    pub(crate) fn checkpoint(&mut self) -> Result<(ringlog_storage::Checkpointed, Option<Job>), StorageError> {
         self.log.checkpoint()
+    }
+
+    /// Refuses what is staged, and what waits for a flush where `reason` says that the log directory failed.
+    pub(crate) fn refuse(&mut self, reason: Option<&str>, news: &mut News) {
+        let log_start_offset = self.log.log_start_offset();
+        for staged in self.staged.drain(..) {
+            let result = Err(ErrorCode::KAFKA_STORAGE_ERROR);
+            news.settled.push(Settled { ticket: staged.ticket, log_start_offset, result });
+        }
+        if let Some(reason) = reason {
+            self.log.fail(reason);
+            self.settle(news);
+        }
     }
 
     /// Gives up the log: what waits for it is refused with this error, and its readers look again.
@@ -246,6 +312,10 @@ impl Replica {
             let all = if stable == visible && self.told.0 == self.told.1 { new_bytes } else { usize::MAX };
             news.visible.push((self.key, all.max(1)));
             self.told = (visible, stable);
+        }
+        if let Some(reason) = self.log.final_failure().filter(|_| !self.is_failed) {
+            self.is_failed = true;
+            news.failed.get_or_insert_with(|| reason.to_owned());
         }
         if self.log.offline_reason().is_some() {
             self.acks.fail(ErrorCode::KAFKA_STORAGE_ERROR, log_start_offset, &mut news.settled);

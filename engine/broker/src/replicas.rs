@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use ringlog_io::{Files, Job};
+use ringlog_io::{File, Files, Job};
 use ringlog_storage::{
     Checkpointed, FlushJob, Known, LogConfig, Partition, PartitionName, RecoveryReport, Startup, StorageError,
 };
@@ -15,6 +15,10 @@ use ringlog_wire::ErrorCode;
 
 use crate::replica::{News, PartitionKey, Replica, Role, Staged};
 use crate::vitals::ReplicaVitals;
+
+/// Logs that changed from which on a stop has the whole file system written before it syncs each: what others have in memory
+/// there is written with it.
+const SYNC_ALL_MIN: usize = 16;
 
 /// A partition's place in [`Replicas`]. Places of removed partitions are used again: keep it for a turn only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +42,48 @@ pub(crate) struct Replicas {
     free: Vec<usize>,
     by_key: BTreeMap<PartitionKey, usize>,
     dirty: Vec<usize>,
+    state: State,
+}
+
+/// Whether the log directory is written to.
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Writable,
+    /// This start is not written yet.
+    NotYet,
+    /// A sync failed: not before the next start.
+    Failed(String),
 }
 
 impl Replicas {
     pub(crate) fn new(files: Rc<dyn Files>, log_dir: PathBuf) -> Self {
-        Self { files, log_dir, places: Vec::new(), free: Vec::new(), by_key: BTreeMap::new(), dirty: Vec::new() }
+        Self {
+            files,
+            log_dir,
+            places: Vec::new(),
+            free: Vec::new(),
+            by_key: BTreeMap::new(),
+            dirty: Vec::new(),
+            state: State::Writable,
+        }
+    }
+
+    /// The image is one that the metadata log holds, or not yet.
+    pub(crate) fn set_provisional(&mut self, is_provisional: bool) {
+        if !matches!(self.state, State::Failed(_)) {
+            self.state = if is_provisional { State::NotYet } else { State::Writable };
+        }
+    }
+
+    /// Takes every log offline: a sync failed, and what else the disk lost is not known. True: that is news.
+    pub(crate) fn fail(&mut self, reason: &str, news: &mut News) -> bool {
+        if matches!(self.state, State::Failed(_)) {
+            return false;
+        }
+        self.state = State::Failed(reason.to_owned());
+        self.places.iter_mut().flatten().for_each(|replica| replica.refuse(Some(reason), news));
+        self.dirty.clear();
+        true
     }
 
     /// The folder of a partition: `<topic>-<partition>`.
@@ -52,6 +93,9 @@ impl Replicas {
 
     /// Opens the partition's folder, or makes it. One that another topic of that name left behind is set aside.
     pub(crate) fn open(&mut self, opening: Opening, wall_ms: i64) -> Result<Option<RecoveryReport>, StorageError> {
+        if let State::Failed(reason) = &self.state {
+            return Err(StorageError::Directory { reason: reason.clone() });
+        }
         let Opening { topic, key, role, config, how, checkpointed } = opening;
         let folder = self.folder(&topic, key.partition);
         let known = Known { topic_id: key.topic_id, startup: how, checkpointed };
@@ -107,10 +151,32 @@ impl Replicas {
         !self.dirty.is_empty()
     }
 
-    /// Writes what is staged.
-    pub(crate) fn append_staged(&mut self, wall_ms: i64, news: &mut News) {
+    /// Writes what is staged. Gives the rolls that some of it waits for.
+    pub(crate) fn append_staged(&mut self, wall_ms: i64, news: &mut News) -> Vec<(PartitionKey, Job)> {
+        let mut rolls = Vec::new();
         for place in std::mem::take(&mut self.dirty) {
-            self.at_mut(Place(place)).append_staged(wall_ms, news);
+            if self.state != State::Writable {
+                self.at_mut(Place(place)).refuse(None, news);
+                continue;
+            }
+            let replica = self.at_mut(Place(place));
+            rolls.extend(replica.append_staged(wall_ms, news).map(|job| (replica.key, job)));
+        }
+        rolls
+    }
+
+    /// A job that changed a partition's files ended.
+    pub(crate) fn beside_done(
+        &mut self,
+        place: Place,
+        result: io::Result<Option<File>>,
+        wall_ms: i64,
+        news: &mut News,
+    ) {
+        let replica = self.at_mut(place);
+        replica.beside_done(result, wall_ms, news);
+        if replica.has_staged() && !self.dirty.contains(&place.0) {
+            self.dirty.push(place.0);
         }
     }
 
@@ -128,29 +194,44 @@ impl Replicas {
         }
     }
 
-    /// Puts what recovery needs into small files, and gives what the checkpoints should say.
-    pub(crate) fn checkpoint(&mut self) -> BTreeMap<PartitionName, Checkpointed> {
-        let mut checkpoints = BTreeMap::new();
+    /// What the checkpoints should say, and the jobs that put the rest of what recovery needs into small files.
+    pub(crate) fn checkpoint(&mut self) -> (BTreeMap<PartitionName, Checkpointed>, Vec<(PartitionKey, Job)>) {
+        let (mut checkpoints, mut jobs) = (BTreeMap::new(), Vec::new());
         for replica in self.places.iter_mut().flatten() {
             match replica.checkpoint() {
-                Ok(checkpointed) => drop(checkpoints.insert(replica.name(), checkpointed)),
+                Ok((checkpointed, job)) => {
+                    checkpoints.insert(replica.name(), checkpointed);
+                    jobs.extend(job.map(|job| (replica.key, job)));
+                }
                 Err(error) => tracing::warn!(name = %replica.name(), %error, "no checkpoint"),
             }
         }
-        checkpoints
+        (checkpoints, jobs)
     }
 
     /// Closes every log so that the next start has nothing to check. Gives what the checkpoints should say, and whether
-    /// every one was closed.
+    /// every one was closed. Where many changed, everything is written to the disk in one go before each is synced.
     pub(crate) fn close(&mut self, news: &mut News) -> (BTreeMap<PartitionName, Checkpointed>, bool) {
         let mut checkpoints = BTreeMap::new();
         let mut clean = true;
         self.by_key.clear();
         self.dirty.clear();
+        let mut logs = Vec::new();
         for mut replica in std::mem::take(&mut self.places).into_iter().flatten() {
             let name = replica.name();
             replica.resign(ErrorCode::NOT_LEADER_OR_FOLLOWER, news);
-            match replica.into_log().close_clean() {
+            let mut log = replica.into_log();
+            let begun = log.close_begin();
+            logs.push((name, log, begun));
+        }
+        let changed = logs.iter().filter(|(_, log, _)| log.is_changed()).count();
+        if changed >= SYNC_ALL_MIN
+            && let Err(error) = self.files.sync_all(&self.log_dir)
+        {
+            tracing::debug!(%error, "each log is written by itself");
+        }
+        for (name, mut log, begun) in logs {
+            match begun.and_then(|()| log.close_end()) {
                 Ok(checkpointed) => drop(checkpoints.insert(name, checkpointed)),
                 Err(error) => {
                     tracing::error!(%name, %error, "could not be closed: the next start checks it");

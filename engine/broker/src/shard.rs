@@ -30,6 +30,7 @@ use crate::front::{Asking, Front};
 use crate::group_desk;
 use crate::handlers::{self, api_versions};
 use crate::jobs::{self, Purpose};
+use crate::limits;
 use crate::mail::{Bus, Mail, Newest};
 use crate::metadata::image::ShardId;
 use crate::response::Asked;
@@ -42,6 +43,9 @@ use crate::vitals::Vitals;
 
 /// Kafka's log.flush.offset.checkpoint.interval.ms.
 const CHECKPOINT_INTERVAL_NS: u64 = 60_000_000_000;
+
+/// How often it is looked whether there is room by now for what this start writes.
+const BEGINNING_INTERVAL_NS: u64 = 500_000_000;
 
 /// See the head of the file.
 pub(crate) struct Shard {
@@ -58,6 +62,9 @@ pub(crate) struct Shard {
     stopping: bool,
     /// Shards that are still to be told so.
     stop_others: Vec<ShardId>,
+    /// Why the log directory is offline, and shards that are still to be told.
+    failure: Option<String>,
+    tell_failure: Vec<ShardId>,
 }
 
 impl Shard {
@@ -77,15 +84,20 @@ impl Shard {
             told_settled: (-1, false),
             stopping: false,
             stop_others: Vec::new(),
+            failure: None,
+            tell_failure: Vec::new(),
         }
     }
 
     /// Handles what came in. What it asks for is in [`Shard::submissions`].
     pub(crate) fn turn(&mut self, now: Nanos, wall_ms: i64, came: &mut Came) {
         (self.broker.now, self.broker.wall_ms) = (now, wall_ms);
+        let carried_over = self.front.begin_turn();
         came.events.drain(..).for_each(|event| self.handle_event(event));
         came.files_sent.drain(..).for_each(|sent| self.front.file_sent(sent, now));
         came.moved.drain(..).for_each(|moved| self.front.counted(moved, now));
+        self.front.close_stalled(now);
+        carried_over.into_iter().for_each(|place| self.handle_requests(place));
         self.take_image();
         for (from, mail) in self.bus.receive() {
             self.take_mail(from, mail);
@@ -96,17 +108,23 @@ impl Shard {
         loop {
             self.settle();
             self.flushes.begin(&mut self.broker, &mut self.front.out);
-            // A flush that cannot begin refuses what waits for it.
-            if self.broker.news.is_empty() {
-                break;
+            match self.broker.news.failed.take() {
+                Some(reason) => self.fail_directory(&reason),
+                None if self.broker.news.is_empty() => break,
+                // A flush that cannot begin refuses what waits for it.
+                None => {}
             }
         }
         self.tell_settled();
+        self.tell_failure();
         self.tell_stop();
         self.front.keep_held();
         self.visit_desk();
         self.front.out.append(&mut self.broker.jobs.take_asked());
         self.broker.timers.set(Timer::Groups, self.broker.groups.next_deadline());
+        if self.front.is_short() && !self.broker.timers.is_set(Timer::Holders) {
+            self.broker.timers.set(Timer::Holders, Some(Nanos(now.0 + limits::STALLED_LOOK_NS)));
+        }
     }
 
     /// What the last turn asks of the kernel.
@@ -116,7 +134,7 @@ impl Shard {
 
     /// When a turn is due, whatever comes.
     pub(crate) fn next_deadline(&self) -> Option<Nanos> {
-        self.broker.timers.next_deadline()
+        if self.front.goes_on() { Some(self.broker.now) } else { self.broker.timers.next_deadline() }
     }
 
     /// Whether it was told to stop, and has told who is to stop with it.
@@ -172,6 +190,9 @@ impl Shard {
                 let next = self.front.close_idle(self.broker.now);
                 self.broker.timers.set(Timer::IdleConnections, Some(next));
             }
+            // The desk is visited in every turn.
+            Timer::Beginning => {}
+            Timer::Holders => self.front.look_at_holders(),
             Timer::Checkpoint => self.checkpoint(),
         }
     }
@@ -227,7 +248,31 @@ impl Shard {
             self.flushes.ended(&mut self.broker, token, result);
         } else if let Some(desk) = &mut self.desk {
             desk.flushed(result);
+            if let Some(reason) = desk.final_failure() {
+                self.fail_directory(&reason);
+            }
         }
+    }
+
+    /// A sync failed, here or at another shard: nothing is acknowledged any more that is to be written to this directory.
+    fn fail_directory(&mut self, reason: &str) {
+        if !self.broker.replicas.fail(reason, &mut self.broker.news) {
+            return;
+        }
+        tracing::error!(reason, log_dir = %self.broker.settings.log_dir().display(), "the log directory is offline: produces are refused; start the broker again when the disk is well");
+        if let Some(desk) = &mut self.desk {
+            desk.fail(reason);
+        }
+        let me = self.bus.me();
+        self.tell_failure = self.bus.shards().filter(|shard| *shard != me).collect();
+        self.failure = Some(reason.to_owned());
+    }
+
+    /// Tells who is still to be told that the directory is offline; each tells on, so that it does not matter who was first.
+    fn tell_failure(&mut self) {
+        let Some(reason) = &self.failure else { return };
+        let bus = &self.bus;
+        self.tell_failure.retain(|shard| bus.send(*shard, Mail::DirectoryFailed { reason: reason.clone() }).is_err());
     }
 
     fn job_done(&mut self, token: Token, result: io::Result<Option<File>>) {
@@ -235,12 +280,18 @@ impl Shard {
         match ended.purpose {
             Purpose::NextSegment(key) => jobs::next_segment_made(&mut self.broker, key, ended.result),
             Purpose::Lookup(key, lookup) => jobs::loaded(&mut self.broker, key, lookup),
+            Purpose::Beside(key) => jobs::beside_done(&mut self.broker, key, ended.result),
             Purpose::Checkpoint => {
                 if let Some(desk) = &mut self.desk {
                     desk.checkpoint_written(ended.result.is_ok());
                 }
             }
             Purpose::Task(number) => tasks::answered(&mut self.broker, number, Answer::Ran(ended.result)),
+            Purpose::Vote => {
+                if let Some(desk) = &mut self.desk {
+                    desk.voted(ended.result.is_ok(), self.broker.wall_ms);
+                }
+            }
             Purpose::Writeback(_) | Purpose::Removal => {}
         }
     }
@@ -263,6 +314,12 @@ impl Shard {
         if let Some(job) = desk.checkpoint_due() {
             self.broker.jobs.run(Purpose::Checkpoint, job);
         }
+        if let Some(job) = desk.vote_due(self.broker.wall_ms) {
+            self.broker.jobs.run(Purpose::Vote, job);
+        }
+        if desk.is_beginning() && !self.broker.timers.is_set(Timer::Beginning) {
+            self.broker.timers.set(Timer::Beginning, Some(Nanos(self.broker.now.0 + BEGINNING_INTERVAL_NS)));
+        }
         // A shard looks for the newest image before it reads its mail: who gets an answer finds what it tells of.
         desk.deliver(&self.bus);
     }
@@ -282,7 +339,10 @@ impl Shard {
     /// Once a minute: tells shard 0 how far the partitions here are.
     fn checkpoint(&mut self) {
         self.broker.timers.set(Timer::Checkpoint, Some(Nanos(self.broker.now.0 + CHECKPOINT_INTERVAL_NS)));
-        let partitions = self.broker.replicas.checkpoint();
+        let (partitions, jobs) = self.broker.replicas.checkpoint();
+        for (key, job) in jobs {
+            self.broker.jobs.run(Purpose::Beside(key), job);
+        }
         if self.bus.send(CONTROLLER, Mail::Checkpoints { partitions }).is_err() {
             tracing::warn!("the controller's shard takes no mail: the next checkpoint follows in a minute");
         }
@@ -312,6 +372,7 @@ impl Shard {
                     desk.take_checkpoints(from, partitions);
                 }
             }
+            Mail::DirectoryFailed { reason } => self.fail_directory(&reason),
             Mail::Stop => self.stopping = true,
         }
     }

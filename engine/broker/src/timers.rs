@@ -21,6 +21,10 @@ pub(crate) enum Timer {
     Tasks,
     /// Connections that may have been silent for too long.
     IdleConnections,
+    /// Connections that hold the memory that others wait for.
+    Holders,
+    /// What this start could not write for want of room.
+    Beginning,
     /// The checkpoint of all partitions.
     Checkpoint,
 }

@@ -49,6 +49,8 @@ pub(crate) struct Upkeep {
     retry_ns: u64,
     /// What the last run left of logs that could not be opened at start.
     unread: BTreeMap<PartitionKey, Known>,
+    /// The first in the queue is a folder in which a job is at work: it must keep its name until that has ended.
+    is_held_up: bool,
 }
 
 impl Upkeep {
@@ -114,14 +116,33 @@ pub(crate) fn work(broker: &mut Broker) {
     }
     for _ in 0..SLICE {
         let Some(key) = broker.upkeep.queue.pop_front() else { break };
+        if is_busy(broker, key) {
+            broker.upkeep.queue.push_front(key);
+            broker.upkeep.is_held_up = true;
+            break;
+        }
         settle(broker, key);
     }
     set_timer(broker);
 }
 
+/// Whether a partition is to be removed, and a job is at work in its folder.
+fn is_busy(broker: &Broker, key: PartitionKey) -> bool {
+    let is_gone = broker.image.topic_by_id(key.topic_id).is_none();
+    is_gone && broker.replicas.find(key).is_some_and(|place| broker.replicas.at(place).log().is_busy())
+}
+
+/// A job that was at work in a folder has ended.
+pub(crate) fn went_quiet(broker: &mut Broker) {
+    if std::mem::take(&mut broker.upkeep.is_held_up) {
+        set_timer(broker);
+    }
+}
+
 fn set_timer(broker: &mut Broker) {
     let upkeep = &broker.upkeep;
     let wait_ns = match (upkeep.queue.is_empty(), upkeep.failed.is_empty()) {
+        _ if upkeep.is_held_up => None,
         // The next turn, after whatever came in.
         (false, _) => Some(1),
         (true, false) => Some(upkeep.retry_ns.max(1)),
@@ -179,7 +200,12 @@ fn open(broker: &mut Broker, topic: &Topic, key: PartitionKey) -> Result<(), Str
         how,
         checkpointed,
     };
-    let report = broker.replicas.open(opening, broker.wall_ms).map_err(|error| error.to_string())?;
+    let report = broker.replicas.open(opening, broker.wall_ms).map_err(|error| {
+        if error.is_final() {
+            broker.news.failed.get_or_insert_with(|| error.to_string());
+        }
+        error.to_string()
+    })?;
     if let Some(report) = report.filter(|report| !report.is_quiet()) {
         tracing::warn!(topic = %topic.name, partition = key.partition, ?report, "the log was repaired");
     }

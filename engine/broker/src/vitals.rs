@@ -25,6 +25,8 @@ pub(crate) struct Vitals {
 pub(crate) struct ReplicaVitals {
     /// Batches that wait for the end of the turn.
     pub(crate) staged: usize,
+    /// Batches that wait for a segment to be rolled.
+    pub(crate) behind_rolls: usize,
     /// Batches that wait for a flush.
     pub(crate) unflushed: usize,
     /// A partition whose offsets are out of order, in words.

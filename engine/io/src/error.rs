@@ -32,6 +32,12 @@ pub fn errno(error: &io::Error) -> Option<i32> {
     errno(&about.source)
 }
 
+/// Whether there was no room on the disk, or none left of what is allowed.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(errno(error), Some(libc::ENOSPC | libc::EDQUOT))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -97,6 +97,9 @@ pub trait Files {
     fn allocate(&self, file: &File, offset: u64, len: u64) -> io::Result<()>;
     /// fdatasync(2), waiting for it.
     fn sync(&self, file: &File) -> io::Result<()>;
+    /// Writes everything to the disk that the file system which holds `path` has in memory, waiting for it (syncfs(2)). No
+    /// promise for any one file: it makes the syncs cheap that follow.
+    fn sync_all(&self, path: &Path) -> io::Result<()>;
     /// Starts write-back of a range without waiting for it (sync_file_range(2)). No promise of durability.
     fn start_writeback(&self, file: &File, offset: u64, len: u64) -> io::Result<()>;
     /// Whether a range is in the page cache.

@@ -1,11 +1,11 @@
 //! Work on files that may hold a thread for long, and needs nothing of the thread that asks: removing a folder of
-//! gigabytes, making a file with its blocks, writing a small file durably, reading what is about to be looked at. It runs beside the thread that asked for it
-//! ([`crate::Driver::run`]), where the kernel's journal may make it wait.
+//! gigabytes, making a file with its blocks, changing small files, reading what is about to be looked at. It runs beside the
+//! thread that asked for it ([`crate::Driver::run`]), where the kernel's journal may make it wait.
 //!
 //! Jobs of one driver run side by side, in no order: who needs one after the other asks for the second when the first is
 //! done.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::PathBuf;
 
 use crate::files::{File, Files, OpenMode};
@@ -30,6 +30,12 @@ pub enum Job {
         /// Which.
         dir: PathBuf,
     },
+    /// Changes small files one after the other; what fails ends it. Durable is nothing of it. Ends with the file that
+    /// [`Step::MakeNew`] made.
+    Steps {
+        /// In order.
+        steps: Vec<Step>,
+    },
     /// Puts bytes in the place of a small file ([`Files::replace`]).
     Replace {
         /// Which.
@@ -37,6 +43,84 @@ pub enum Job {
         /// What it holds then.
         bytes: Vec<u8>,
     },
+}
+
+/// One change of [`Job::Steps`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Writes into a file, made where it is missing.
+    WriteAt {
+        /// Which.
+        path: PathBuf,
+        /// What.
+        bytes: Vec<u8>,
+        /// Where.
+        offset: u64,
+    },
+    /// Puts bytes in the place of a small file: whole or not at all, while the machine stays up.
+    Put {
+        /// Which.
+        path: PathBuf,
+        /// The name it has until it is whole.
+        unfinished: PathBuf,
+        /// What it holds then.
+        bytes: Vec<u8>,
+    },
+    /// Removes a file; one that is missing is fine.
+    Remove {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Cuts a file that is there.
+    Truncate {
+        /// Which.
+        path: PathBuf,
+        /// To how many bytes.
+        len: u64,
+    },
+    /// Renames, over what is there.
+    Rename {
+        /// From.
+        from: PathBuf,
+        /// To.
+        to: PathBuf,
+    },
+    /// Makes a file where it is missing.
+    Make {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Makes a file that must not be there, and keeps it open.
+    MakeNew {
+        /// Where.
+        path: PathBuf,
+    },
+}
+
+impl Step {
+    fn perform(&self, files: &dyn Files) -> io::Result<Option<File>> {
+        match self {
+            Self::WriteAt { path, bytes, offset } => {
+                let file = files.open(path, OpenMode::Create)?;
+                files.write_all_at(&file, &[IoSlice::new(bytes)], *offset)?;
+            }
+            Self::Put { path, unfinished, bytes } => {
+                let file = files.open(unfinished, OpenMode::Create)?;
+                files.truncate(&file, 0)?;
+                files.write_all_at(&file, &[IoSlice::new(bytes)], 0)?;
+                files.rename(unfinished, path)?;
+            }
+            Self::Remove { path } => match files.remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            },
+            Self::Truncate { path, len } => files.truncate(&files.open(path, OpenMode::Write)?, *len)?,
+            Self::Rename { from, to } => files.rename(from, to)?,
+            Self::Make { path } => drop(files.open(path, OpenMode::Create)?),
+            Self::MakeNew { path } => return files.open(path, OpenMode::CreateNew).map(Some),
+        }
+        Ok(None)
+    }
 }
 
 impl Job {
@@ -52,6 +136,13 @@ impl Job {
                 Ok(Some(file))
             }
             Self::Load { ranges } => ranges.iter().try_for_each(|range| load(files, range)).map(|()| None),
+            Self::Steps { steps } => {
+                let mut made = None;
+                for step in steps {
+                    made = step.perform(files)?.or(made);
+                }
+                Ok(made)
+            }
             Self::RemoveDir { dir } => files.remove_dir_all(dir).map(|()| None),
             Self::Replace { path, bytes } => files.replace(path, bytes).map(|()| None),
         }

@@ -44,7 +44,7 @@ pub use driver::{
     Cache, Choice, Clock, Counters, Driver, DriverOptions, Event, Kind, Listener, Nanos, Socket, SocketOptions, Token,
     Waker,
 };
-pub use error::errno;
+pub use error::{errno, is_full};
 pub use files::os::OsFiles;
 pub use files::{DirEntry, File, Files, Map, OpenMode, Residency};
 pub use job::Job;

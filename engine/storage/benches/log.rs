@@ -203,6 +203,9 @@ impl Files for NoWrites {
     fn sync(&self, file: &File) -> io::Result<()> {
         self.0.sync(file)
     }
+    fn sync_all(&self, path: &Path) -> io::Result<()> {
+        self.0.sync_all(path)
+    }
     fn start_writeback(&self, file: &File, offset: u64, len: u64) -> io::Result<()> {
         self.0.start_writeback(file, offset, len)
     }

@@ -9,6 +9,8 @@
 
 use std::io::IoSlice;
 
+use ringlog_io::Job;
+
 use crate::aborted::Aborted;
 use crate::marker::Marker;
 use crate::names::{Kind, LEADER_EPOCHS, file_name};
@@ -35,11 +37,21 @@ pub(crate) struct Pending {
 type Answer = Result<Appended, AppendError>;
 
 impl Partition {
-    /// Appends batches in order: one answer for each, all that are accepted in one vectored write (one for each segment
-    /// where a roll falls between them). Visible when [`Partition::high_watermark`] is above an answer's last offset.
-    pub fn append(&mut self, batches: &[NewBatch<'_>], leader_epoch: i32, wall_ms: i64) -> Vec<Answer> {
+    /// Appends batches in order: one answer for each, all that are accepted in one vectored write. Visible when
+    /// [`Partition::high_watermark`] is above an answer's last offset. Where the segment is full there are answers for the
+    /// batches before, and the job that rolls it, once: the others are to be given again after
+    /// [`Partition::beside_done`].
+    pub fn append_ready(
+        &mut self,
+        batches: &[NewBatch<'_>],
+        leader_epoch: i32,
+        wall_ms: i64,
+    ) -> (Vec<Answer>, Option<Job>) {
+        if self.is_rolling() {
+            return (Vec::new(), None);
+        }
         if let Err(error) = self.come_back(wall_ms) {
-            return vec![Err(error); batches.len()];
+            return (vec![Err(error); batches.len()], None);
         }
         let mut answers = Vec::with_capacity(batches.len());
         let mut next_offset = self.end_offset;
@@ -50,15 +62,43 @@ impl Partition {
                     if rolls || self.pending.len() == WRITE_BATCHES_MAX {
                         self.write_pending(batches, &mut answers, wall_ms);
                     }
-                    let rolled = if rolls { self.roll_for_append(wall_ms) } else { Ok(()) };
-                    next_offset = appended.last_offset + 1;
-                    rolled.and_then(|()| self.stage(batch, index, leader_epoch, &appended))
+                    match self.check_append() {
+                        Ok(()) if rolls => return (answers, (!self.is_busy()).then(|| self.roll())),
+                        Ok(()) => {
+                            next_offset = appended.last_offset + 1;
+                            self.stage(batch, index, leader_epoch, &appended)
+                        }
+                        Err(error) => Err(error),
+                    }
                 }
                 Err(error) => Err(error),
             };
             answers.push(answer);
         }
         self.write_pending(batches, &mut answers, wall_ms);
+        (answers, None)
+    }
+
+    /// As [`Partition::append_ready`], and rolls here and now: for a log that has no shard's thread to hold up.
+    pub fn append(&mut self, batches: &[NewBatch<'_>], leader_epoch: i32, wall_ms: i64) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(batches.len());
+        loop {
+            let (more, roll) = self.append_ready(&batches[answers.len()..], leader_epoch, wall_ms);
+            answers.extend(more);
+            match roll {
+                Some(job) => self.perform(&job, wall_ms),
+                None => break,
+            }
+            if let Err(error) = self.check_append() {
+                answers.resize(batches.len(), Err(error));
+                break;
+            }
+        }
+        let waits = || Err(AppendError::Storage { reason: "the segment is being rolled".to_owned() });
+        answers.resize_with(batches.len(), waits);
+        if let Some(job) = self.save_due() {
+            self.perform(&job, wall_ms);
+        }
         answers
     }
 
@@ -107,11 +147,6 @@ impl Partition {
             Origin::Client => self.producers.check(header),
             Origin::Coordinator => self.producers.check_coordinator(header).map(|()| Verdict::Append),
         }
-    }
-
-    fn roll_for_append(&mut self, wall_ms: i64) -> Result<(), AppendError> {
-        self.check_append()?;
-        self.roll(wall_ms).map_err(|error| self.storage_failed(&error))
     }
 
     /// A write of this call may have failed before.
@@ -176,6 +211,7 @@ impl Partition {
     }
 
     fn write(&mut self, pending: &[Pending], batches: &[NewBatch<'_>]) -> Result<(), StorageError> {
+        self.folder.changed();
         let written = self.write_parts(pending, batches);
         written.map_err(|error| StorageError::io("write", &self.folder.path(&self.active_name()))(error))?;
         self.went_well();
@@ -189,18 +225,7 @@ impl Partition {
                 self.go_offline(&error);
             }
         }
-        self.save_indexes_if_due();
         Ok(())
-    }
-
-    /// An index that cannot be written (no descriptor left, say) costs the next open a longer walk, nothing else.
-    fn save_indexes_if_due(&mut self) {
-        if self.active.save_due()
-            && let Err(error) = self.active.save_indexes(&self.folder)
-        {
-            tracing::warn!(dir = %self.folder.dir.display(), %error, "index entries are kept in memory for now");
-            self.active.postpone_save();
-        }
     }
 
     fn write_parts(&self, pending: &[Pending], batches: &[NewBatch<'_>]) -> std::io::Result<()> {

@@ -3,6 +3,8 @@
 //! ```text
 //!   offset --> segment: not open?            --> Load: its indexes, and the log's end that they are checked against
 //!          --> index: position, not cached?  --> Load: the headers from there on
+//! time   --> the same, one segment after the other; the batch itself is read too
+//! aborted transactions of a sealed segment   --> Load: its .txnindex, kept in memory then
 //!          --> found without waiting
 //! ```
 //!
@@ -12,25 +14,81 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use ringlog_io::{File, Job};
 
+use crate::aborted::Aborted;
 use crate::names::{Kind, file_name};
-use crate::segment::{LOOKUP_BYTES, Sealed};
+use crate::segment::{LOOKUP_BYTES, Sealed, View};
 use crate::{Isolation, LogRange, Partition, ReadError, StorageError};
 
 /// Bytes of the log's end that opening a segment looks at: headers after the last index entry.
 const TAIL_BYTES: u64 = 1 << 20;
 /// Bytes of the log that are loaded for a lookup: the headers up to the next index entries.
 const LOADED_BYTES: u64 = 64 << 10;
+/// Segments whose aborted transactions are kept in memory.
+const ABORTED_MAX: usize = 16;
 /// Lookups that are remembered; where there are more at once, some of them wait for the disk.
 const LOOKUPS_MAX: usize = 64;
 
-/// A place that is looked up: a segment, and a position in it (none: the segment is to be opened).
+/// What is looked up: a segment, and what of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lookup {
     base_offset: i64,
-    position: Option<u64>,
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    /// The segment is to be opened.
+    Opening,
+    /// The batches from a position on.
+    Position(u64),
+    /// Its aborted transactions.
+    Aborted,
+}
+
+/// What a lookup gives.
+#[derive(Debug)]
+pub enum Ready<T> {
+    /// It is found.
+    Now(T),
+    /// It is found when this job was done and [`Partition::lookup_loaded`] told. `None`: another asker has the job.
+    Later(Option<(Lookup, Job)>),
+}
+
+impl<T> Ready<T> {
+    /// Changes what is found.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Ready<U> {
+        match self {
+            Self::Now(found) => Ready::Now(change(found)),
+            Self::Later(job) => Ready::Later(job),
+        }
+    }
+}
+
+/// Why a lookup does not go on.
+pub(crate) enum Cold {
+    Failed(StorageError),
+    Later(Option<(Lookup, Job)>),
+}
+
+impl From<StorageError> for Cold {
+    fn from(error: StorageError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Cold {
+    /// The answer to who asked.
+    pub(crate) fn answer<T>(result: Result<T, Self>) -> Result<Ready<T>, StorageError> {
+        match result {
+            Ok(found) => Ok(Ready::Now(found)),
+            Err(Self::Later(job)) => Ok(Ready::Later(job)),
+            Err(Self::Failed(error)) => Err(error),
+        }
+    }
 }
 
 /// The lookups of a partition that are not over, and whether their bytes were loaded.
@@ -39,7 +97,7 @@ pub(crate) struct Lookups(RefCell<BTreeMap<Lookup, bool>>);
 
 impl Lookups {
     /// The lookup may go on; otherwise what it has to wait for.
-    fn admit(&self, lookup: Lookup, job: impl FnOnce() -> Job) -> Result<(), Option<(Lookup, Job)>> {
+    fn admit(&self, lookup: Lookup, job: impl FnOnce() -> Job) -> Result<(), Cold> {
         let mut lookups = self.0.borrow_mut();
         if lookups.len() >= LOOKUPS_MAX {
             // Those whose bytes were found in the cache afterwards did not come back here.
@@ -50,59 +108,97 @@ impl Lookups {
                 lookups.remove(&lookup);
                 Ok(())
             }
-            Some(false) => Err(None),
+            Some(false) => Err(Cold::Later(None)),
             None if lookups.len() >= LOOKUPS_MAX => Ok(()),
             None => {
                 lookups.insert(lookup, false);
-                Err(Some((lookup, job())))
+                Err(Cold::Later(Some((lookup, job()))))
             }
         }
     }
 }
 
+/// Aborted transactions of sealed segments that were read last.
+#[derive(Debug, Default)]
+pub(crate) struct SealedAborted(RefCell<BTreeMap<i64, Rc<Vec<Aborted>>>>);
+
 impl Partition {
-    /// As [`Partition::read`], without waiting for the disk: where the lookup would have to, nothing is found for now. Read
-    /// again when the job was done and [`Partition::lookup_loaded`] told. Of all who ask meanwhile one gets the job.
+    /// As [`Partition::read`], without waiting for the disk.
     pub fn read_ready(
         &self,
         offset: i64,
         max_bytes: usize,
         min_one_batch: bool,
         isolation: Isolation,
-    ) -> Result<(LogRange, Option<(Lookup, Job)>), ReadError> {
+    ) -> Result<Ready<LogRange>, ReadError> {
         let is_there = self.log_start_offset <= offset && offset < self.end_offset;
-        match if is_there { self.look_up(offset)? } else { Ok(()) } {
-            Ok(()) => Ok((self.read(offset, max_bytes, min_one_batch, isolation)?, None)),
-            Err(job) => Ok((self.nothing_at(offset), job)),
+        match Cold::answer(if is_there { self.look_up(offset, isolation) } else { Ok(()) })? {
+            Ready::Now(()) => self.read(offset, max_bytes, min_one_batch, isolation).map(Ready::Now),
+            Ready::Later(job) => Ok(Ready::Later(job)),
         }
     }
 
-    /// A lookup's job ended, well or not: the next read tells what is wrong.
-    pub fn lookup_loaded(&mut self, lookup: Lookup) {
+    /// A lookup's job ended, well or not: the next try tells what is wrong.
+    pub fn lookup_loaded(&self, lookup: Lookup) {
         if let Some(is_loaded) = self.lookups.0.borrow_mut().get_mut(&lookup) {
             *is_loaded = true;
         }
     }
 
-    fn look_up(&self, offset: i64) -> Result<Result<(), Option<(Lookup, Job)>>, StorageError> {
-        if self.is_recent(offset) {
-            return Ok(Ok(()));
+    fn look_up(&self, offset: i64, isolation: Isolation) -> Result<(), Cold> {
+        let stable = self.last_stable_offset();
+        if isolation == Isolation::ReadCommitted && stable < self.visible.offset {
+            self.look_up_batch(stable)?;
         }
-        let sealed = self.sealed_with(offset);
-        if let Some(sealed) = sealed
+        self.look_up_batch(offset)
+    }
+
+    fn look_up_batch(&self, offset: i64) -> Result<(), Cold> {
+        if self.is_recent(offset) {
+            return Ok(());
+        }
+        let base_offset = self.sealed_with(offset).map_or(self.active.base_offset, |sealed| sealed.base_offset);
+        let view = self.view_ready(base_offset)?;
+        self.look_at(&view, view.offsets().position_before(offset), LOADED_BYTES)
+    }
+
+    /// A segment, where it is open or can be opened without waiting.
+    pub(crate) fn view_ready(&self, base_offset: i64) -> Result<View<'_>, Cold> {
+        if let Some(sealed) = self.sealed_with(base_offset)
             && !self.holder.is_open(sealed.base_offset)
         {
-            let lookup = Lookup { base_offset: sealed.base_offset, position: None };
-            return Ok(self.lookups.admit(lookup, || self.opening(sealed)));
+            let lookup = Lookup { base_offset: sealed.base_offset, what: What::Opening };
+            self.lookups.admit(lookup, || self.opening(sealed))?;
         }
-        let view = self.view(offset)?;
-        let (base_offset, position) = (view.base_offset(), view.offsets().position_before(offset));
+        Ok(self.view(base_offset)?)
+    }
+
+    /// So many bytes from a position on are about to be looked at.
+    pub(crate) fn look_at(&self, view: &View<'_>, position: u64, len: u64) -> Result<(), Cold> {
         if self.is_cached(view.file(), position, view.size()) {
-            return Ok(Ok(()));
+            return Ok(());
         }
-        let lookup = Lookup { base_offset, position: Some(position) };
+        let base_offset = view.base_offset();
         let log = self.folder.path(&file_name(base_offset, Kind::Log));
-        Ok(self.lookups.admit(lookup, || Job::Load { ranges: vec![(log, position, LOADED_BYTES)] }))
+        let lookup = Lookup { base_offset, what: What::Position(position) };
+        self.lookups.admit(lookup, || Job::Load { ranges: vec![(log, position, len)] })
+    }
+
+    /// The aborted transactions of a sealed segment that has a file of them.
+    pub(crate) fn sealed_aborted_ready(&self, base_offset: i64) -> Result<Rc<Vec<Aborted>>, Cold> {
+        if let Some(known) = self.sealed_aborted.0.borrow().get(&base_offset) {
+            return Ok(Rc::clone(known));
+        }
+        let path = self.folder.path(&file_name(base_offset, Kind::TxnIndex));
+        let lookup = Lookup { base_offset, what: What::Aborted };
+        self.lookups.admit(lookup, || Job::Load { ranges: vec![(path, 0, u64::MAX)] })?;
+        let read = Rc::new(self.read_sealed_aborted(base_offset)?);
+        let mut known = self.sealed_aborted.0.borrow_mut();
+        if known.len() >= ABORTED_MAX {
+            known.pop_first();
+        }
+        known.insert(base_offset, Rc::clone(&read));
+        Ok(read)
     }
 
     fn is_cached(&self, file: &File, position: u64, size: u64) -> bool {

@@ -33,6 +33,12 @@ pub enum StorageError {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// A sync of another log in the same directory failed.
+    #[error("the log directory is offline: {reason}")]
+    Directory {
+        /// What failed.
+        reason: String,
+    },
     /// The folder belongs to another topic of the same name.
     #[error(
         "{} belongs to the topic with id {found}, not to {expected}: move it away; the topic that is there now gets a new one",
@@ -99,7 +105,13 @@ impl StorageError {
     /// Whether trying again is of no use, and forbidden: what was written may be lost although the page cache shows it.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Sync { .. })
+        matches!(self, Self::Sync { .. } | Self::Directory { .. })
+    }
+
+    /// Whether there was no room: nothing is wrong with what is there.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if ringlog_io::is_full(source))
     }
 
     /// A file that says something it cannot mean.

@@ -74,6 +74,12 @@ impl Flush {
         self.flushed
     }
 
+    /// The folder is on the disk, and its entry in the one above.
+    pub(crate) fn closed_clean(&mut self) {
+        self.is_entered = true;
+        self.entries_synced = self.entries_made;
+    }
+
     /// Takes over from the same partition before it was opened again: a job may be under way, whose numbers are the old
     /// ones, and what was flushed stays flushed.
     pub(crate) fn carry_on(&mut self, before: &Self) {
@@ -245,6 +251,21 @@ impl Partition {
             self.flush_done(job, result);
         }
         self.check_online()
+    }
+
+    /// What a start after a clean stop trusts beside the log, waiting for the disk: the files that are named, the small ones
+    /// that changed, and the names of all of them.
+    pub(crate) fn sync_beside(&mut self, names: &[String]) -> Result<(), StorageError> {
+        names.iter().try_for_each(|name| self.folder.sync(name))?;
+        while let Some(name) = self.flush.small_files.pop() {
+            self.folder.sync(&name)?;
+        }
+        self.folder.sync_dir()?;
+        if !self.flush.is_entered {
+            self.sync_parent()?;
+        }
+        self.flush.closed_clean();
+        Ok(())
     }
 
     /// The name under which the active segment stands, for messages.

@@ -1,9 +1,11 @@
 //! A partition's folder: its files by name, errors that name the path.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use ringlog_io::job::Step;
 use ringlog_io::{File, Files, OpenMode};
 
 use crate::StorageError;
@@ -17,11 +19,23 @@ pub(crate) const UNFINISHED: &str = ".tmp";
 pub(crate) struct Folder {
     pub(crate) files: Rc<dyn Files>,
     pub(crate) dir: PathBuf,
+    /// Something in it was written since a clean stop: shared by clones.
+    is_changed: Rc<Cell<bool>>,
 }
 
 impl Folder {
     pub(crate) fn new(files: &Rc<dyn Files>, dir: &Path) -> Self {
-        Self { files: Rc::clone(files), dir: dir.to_path_buf() }
+        Self { files: Rc::clone(files), dir: dir.to_path_buf(), is_changed: Rc::new(Cell::new(false)) }
+    }
+
+    /// Whether something in it may not be on the disk.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.is_changed.get()
+    }
+
+    /// Something in it is being written, or was left unsynced by another run.
+    pub(crate) fn changed(&self) {
+        self.is_changed.set(true);
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -29,6 +43,9 @@ impl Folder {
     }
 
     pub(crate) fn open(&self, name: &str, mode: OpenMode) -> Result<File, StorageError> {
+        if matches!(mode, OpenMode::Create | OpenMode::CreateNew) {
+            self.changed();
+        }
         let path = self.path(name);
         self.files.open(&path, mode).map_err(StorageError::io("open", &path))
     }
@@ -51,8 +68,14 @@ impl Folder {
         }
     }
 
+    /// What puts a small file in place beside this thread.
+    pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) -> Step {
+        Step::Put { path: self.path(name), unfinished: self.path(&format!("{name}{UNFINISHED}")), bytes }
+    }
+
     /// Puts a small file in place: whole or not at all while the machine stays up. Waits for no disk.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
+        self.changed();
         let (path, unfinished) = (self.path(name), self.path(&format!("{name}{UNFINISHED}")));
         let written = self.files.open(&unfinished, OpenMode::Create).and_then(|file| {
             self.files.truncate(&file, 0)?;
@@ -63,6 +86,7 @@ impl Folder {
 
     /// Writes bytes of a file that grows, made where it is missing.
     pub(crate) fn write_at(&self, name: &str, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
+        self.changed();
         let path = self.path(name);
         let written = self
             .files
@@ -73,6 +97,7 @@ impl Folder {
 
     /// Removes a file; one that is missing is fine.
     pub(crate) fn remove(&self, name: &str) -> Result<(), StorageError> {
+        self.changed();
         let path = self.path(name);
         match self.files.remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StorageError::io("remove", &path)(error)),

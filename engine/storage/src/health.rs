@@ -3,7 +3,7 @@
 //! | failure | the log | comes back |
 //! |---|---|---|
 //! | passing: no room, no descriptor, a write or a roll that was refused | readers go on, appends are refused | by itself, when it is asked to append again: cut back to the last batch that was appended, opened again |
-//! | final: an fdatasync | the same; what the sync should have covered is never acknowledged | at the next start, which writes again what was not flushed (`suspect.rs`) |
+//! | final: an fdatasync, of this log or another of the directory | the same; what the sync should have covered is never acknowledged | at the next start, which writes again what was not flushed (`suspect.rs`) |
 //!
 //! Invariant: what was refused is not in the log that comes back, and what was appended is.
 
@@ -29,6 +29,18 @@ impl Partition {
         self.failure.as_ref().map(|failure| failure.reason.as_str())
     }
 
+    /// Whether nothing is taken any more before the next start: a sync failed, here or beside.
+    #[must_use]
+    pub fn final_failure(&self) -> Option<&str> {
+        self.failure.as_ref().filter(|failure| failure.is_final).map(|failure| failure.reason.as_str())
+    }
+
+    /// The disk under this log lost what was written to it, as another one's sync says: what of this log is not on the disk
+    /// is in doubt too. As after a failed sync of its own.
+    pub fn fail(&mut self, reason: &str) {
+        self.go_offline(&StorageError::Directory { reason: reason.to_owned() });
+    }
+
     /// Takes no more appends: what is in memory may not be what is on the disk. Of several failures the first one is told;
     /// a final one outdoes a passing one.
     pub(crate) fn go_offline(&mut self, error: &StorageError) {
@@ -37,7 +49,8 @@ impl Partition {
             return;
         }
         let comes_back = if is_final { "at a restart" } else { "when the disk takes writes again" };
-        if is_final || !self.is_ailing {
+        let is_told = matches!(error, StorageError::Directory { .. });
+        if !is_told && (is_final || !self.is_ailing) {
             tracing::error!(dir = %self.folder.dir.display(), %error, comes_back, "partition goes offline");
         }
         self.is_ailing = true;
@@ -65,7 +78,8 @@ impl Partition {
         if failure.is_final && !failure.is_noted {
             failure.is_noted = suspect::leave_note(&self.folder, flushed_offset);
         }
-        if failure.is_final || wall_ms < failure.retry_at_ms {
+        let (is_final, retry_at_ms) = (failure.is_final, failure.retry_at_ms);
+        if is_final || wall_ms < retry_at_ms || self.is_busy() {
             return Err(refused);
         }
         match self.reopen(wall_ms) {

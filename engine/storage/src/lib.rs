@@ -18,10 +18,11 @@
 //! - A failed flush is final, also over a restart in the same boot; any other failure passes (`health.rs`, `suspect.rs`).
 //! - A folder is a partition's only if its topic id is the topic's (`claim.rs`).
 //! - Nothing here waits for the driver: what must not block goes out as a job ([`FlushJob`], [`Writeback`],
-//!   [`ringlog_io::Job`]).
+//!   [`ringlog_io::Job`]), one at a time that changes the folder's files (`beside.rs`).
 
 mod aborted;
 mod append;
+mod beside;
 mod checkpoint;
 mod claim;
 mod cold;
@@ -50,7 +51,7 @@ mod types;
 mod upkeep;
 mod walk;
 
-pub use cold::Lookup;
+pub use cold::{Lookup, Ready};
 pub use config::LogConfig;
 pub use error::{AppendError, ReadError, StorageError};
 pub use flush::FlushJob;

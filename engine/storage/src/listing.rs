@@ -9,6 +9,8 @@ use crate::suspect;
 pub(crate) struct Listing {
     pub(crate) logs: Vec<i64>,
     pub(crate) snapshots: Vec<i64>,
+    /// Base offsets of the segments that have a file of aborted transactions.
+    pub(crate) txn_indexes: Vec<i64>,
     /// A flush had failed: what was flushed before.
     pub(crate) flushed_before: Option<i64>,
 }
@@ -19,11 +21,17 @@ impl Listing {
     pub(crate) fn read(folder: &Folder) -> Result<Self, StorageError> {
         let entries = folder.files.list(&folder.dir).map_err(StorageError::io("list", &folder.dir))?;
         let (mut logs, mut snapshots, mut indexes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut txn_indexes = Vec::new();
         for entry in entries.iter().filter(|entry| !entry.is_dir) {
             match names::parse(&entry.name) {
                 Some((offset, Kind::Log)) => logs.push(offset),
                 Some((offset, Kind::Snapshot)) => snapshots.push(offset),
-                Some((offset, _)) => indexes.push((offset, &entry.name)),
+                Some((offset, kind)) => {
+                    indexes.push((offset, &entry.name));
+                    if kind == Kind::TxnIndex {
+                        txn_indexes.push(offset);
+                    }
+                }
                 None if entry.name == NEXT_SEGMENT || entry.name.ends_with(UNFINISHED) => folder.remove(&entry.name)?,
                 None => {}
             }
@@ -35,6 +43,6 @@ impl Listing {
         snapshots.sort_unstable();
         let folders = entries.iter().filter(|entry| entry.is_dir);
         let flushed_before = suspect::flushed_before(folders.map(|entry| entry.name.as_str()));
-        Ok(Self { logs, snapshots, flushed_before })
+        Ok(Self { logs, snapshots, txn_indexes, flushed_before })
     }
 }

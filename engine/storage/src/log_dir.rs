@@ -303,7 +303,13 @@ fn decide_startup(files: &dyn Files, dir: &Path, boot_id: &str) -> Result<Startu
         let same_boot = !boot_id.is_empty() && noted.as_deref() == Some(boot_id.as_bytes());
         return Ok(if same_boot { Startup::SameBoot } else { Startup::NewBoot });
     }
-    note_boot(files, dir, boot_id)?;
+    match note_boot(files, dir, boot_id) {
+        // A kill then leads to a longer check.
+        Err(error) if error.is_full() => {
+            tracing::warn!(%error, "the boot is not noted before the next checkpoint: there is no room");
+        }
+        noted => noted?,
+    }
     files.remove_file(&clean).map_err(StorageError::io("remove", &clean))?;
     files.sync_dir(dir).map_err(StorageError::io("sync", dir))?;
     Ok(Startup::Clean)
@@ -311,6 +317,9 @@ fn decide_startup(files: &dyn Files, dir: &Path, boot_id: &str) -> Result<Startu
 
 fn note_boot(files: &dyn Files, dir: &Path, boot_id: &str) -> Result<(), StorageError> {
     let path = dir.join(BOOT_NOTE);
+    if read_optional(files, &path)?.as_deref() == Some(boot_id.as_bytes()) {
+        return Ok(());
+    }
     files.replace(&path, boot_id.as_bytes()).map_err(StorageError::io("write", &path))
 }
 

@@ -84,7 +84,8 @@ impl Partition {
             how = Startup::NewBoot;
         }
         let report = RecoveryReport { segments: listing.logs.len(), ..RecoveryReport::default() };
-        let mut recovery = Recovery { folder: &folder, config: &config, how, wall_ms, report };
+        let txn_indexes = &listing.txn_indexes;
+        let mut recovery = Recovery { folder: &folder, config: &config, how, txn_indexes, wall_ms, report };
         let checked = recovery.check_segments(&listing.logs, checkpointed)?;
         let mut report = recovery.report;
 
@@ -117,7 +118,10 @@ impl Partition {
             _ => self.place_before(checkpointed.recovery_point.min(end.offset)),
         };
         self.flush = Flush::at(flushed);
-        if how != Startup::Clean {
+        if how == Startup::Clean && !self.folder.is_changed() {
+            self.flush.closed_clean();
+        } else {
+            self.folder.changed();
             [LEADER_EPOCHS, PARTITION_METADATA].iter().for_each(|name| self.flush.wrote_small(name));
             for segment in self.sealed.iter().filter(|segment| segment.base_offset >= flushed.base_offset) {
                 self.flush.wrote_small(&file_name(segment.base_offset, Kind::TxnIndex));
@@ -183,6 +187,8 @@ struct Recovery<'a> {
     folder: &'a Folder,
     config: &'a LogConfig,
     how: Startup,
+    /// Segments that have a file of aborted transactions.
+    txn_indexes: &'a [i64],
     wall_ms: i64,
     report: RecoveryReport,
 }
@@ -212,13 +218,17 @@ impl Recovery<'_> {
 
     fn trust(&self, base_offset: i64) -> Result<Sealed, StorageError> {
         let (_, size) = self.folder.open_log(base_offset, OpenMode::Read)?;
-        Ok(Sealed { base_offset, size })
+        Ok(self.sealed(base_offset, size))
+    }
+
+    fn sealed(&self, base_offset: i64, size: u64) -> Sealed {
+        Sealed { base_offset, size, has_aborted: self.txn_indexes.contains(&base_offset) }
     }
 
     /// A folder without segments: a create that was killed early, or names that never reached the disk.
     fn begin_anew(&mut self, checkpointed: Checkpointed) -> Result<Checked, StorageError> {
         let base_offset = checkpointed.log_start_offset;
-        let active = Active::create(self.folder, base_offset, None, self.config, self.wall_ms)?;
+        let active = Active::create(self.folder, base_offset, self.config, self.wall_ms)?;
         Ok(Checked { sealed: Vec::new(), active, end_offset: base_offset, first_checked: None })
     }
 
@@ -250,13 +260,16 @@ impl Recovery<'_> {
         }
         let beyond = outcome.index.times().last().is_some_and(|entry| entry.last_offset >= outcome.next_offset);
         if beyond {
-            let sealed = Sealed { base_offset, size: outcome.size };
+            let sealed = self.sealed(base_offset, outcome.size);
             outcome.index = build_index(self.folder, &file, sealed, self.config.index_interval_bytes)?;
             outcome.saved = None;
         }
         if outcome.saved.is_none() {
-            self.replace_indexes(base_offset, &mut outcome.index)?;
-            outcome.saved = Some(Saved::of(&outcome.index));
+            outcome.saved = Some(match self.replace_indexes(base_offset, &mut outcome.index) {
+                Ok(()) => Saved::of(&outcome.index),
+                Err(error) if error.is_full() => self.keep_in_memory(base_offset, &error)?,
+                Err(error) => return Err(error),
+            });
         }
         Ok(outcome)
     }
@@ -324,6 +337,7 @@ impl Recovery<'_> {
         old_size: u64,
         reason: String,
     ) -> Result<(), StorageError> {
+        self.folder.changed();
         let (name, position) = (file_name(base_offset, Kind::Log), outcome.size);
         let path = self.folder.path(&name);
         let cut = self.folder.files.truncate(&outcome.file, position);
@@ -351,11 +365,20 @@ impl Recovery<'_> {
         Ok(())
     }
 
+    /// There is no room for the index files: what is there of them goes, and they are written when there is.
+    fn keep_in_memory(&self, base_offset: i64, error: &StorageError) -> Result<Saved, StorageError> {
+        tracing::warn!(dir = %self.folder.dir.display(), %error, "index entries are kept in memory for now");
+        for kind in [Kind::Index, Kind::TimeIndex] {
+            self.folder.remove(&file_name(base_offset, kind))?;
+        }
+        Ok(Saved::default())
+    }
+
     /// A checked segment that is not the last one.
     fn seal(&mut self, base_offset: i64, mut outcome: Outcome) -> Result<Sealed, StorageError> {
         outcome.index.seal();
         replace_indexes(self.folder, base_offset, &outcome.index)?;
-        Ok(Sealed { base_offset, size: outcome.size })
+        Ok(self.sealed(base_offset, outcome.size))
     }
 
     /// The last segment, ready for appends.

@@ -6,7 +6,8 @@
 //!      '---- flushed -----------'
 //! ```
 
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -14,7 +15,8 @@ use ringlog_io::Files;
 
 use crate::aborted::Aborted;
 use crate::append::Pending;
-use crate::cold::Lookups;
+use crate::beside::Beside;
+use crate::cold::{Lookups, SealedAborted};
 use crate::epochs::Epochs;
 use crate::flush::Flush;
 use crate::folder::Folder;
@@ -24,13 +26,11 @@ use crate::producers::Producers;
 use crate::sealed_files::Holder;
 use crate::segment::{Active, Sealed, View, open_sealed};
 use crate::upkeep::NextSegment;
-use crate::{Checkpointed, EpochEnd, LogConfig, Offsets, StorageError, checkpoint, snapshot};
+use crate::{Checkpointed, EpochEnd, LogConfig, Offsets, StorageError, checkpoint};
 use ringlog_wire::Uuid;
 
 /// Batches at the end whose place is remembered, so that a reader at the tail is answered without a call.
 pub(crate) const RECENT_MAX: usize = 32;
-/// Log bytes after which a checkpoint writes a new snapshot, even where no producer changed.
-const SNAPSHOT_BYTES: u64 = 64 << 20;
 
 /// A place in the log: an offset, and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,7 @@ pub struct Partition {
     pub(crate) sealed: Vec<Sealed>,
     pub(crate) active: Active,
     pub(crate) next_segment: NextSegment,
+    pub(crate) beside: Beside,
     pub(crate) log_start_offset: i64,
     pub(crate) end_offset: i64,
     /// What readers have been shown: it never goes back, whatever becomes of the settings.
@@ -72,6 +73,10 @@ pub struct Partition {
     pub(crate) producers: Producers,
     /// Aborted transactions whose marker lies in the active segment.
     pub(crate) aborted: Vec<Aborted>,
+    /// Those of sealed segments that were read last.
+    pub(crate) sealed_aborted: SealedAborted,
+    /// The largest timestamps of sealed segments that were asked for, by base offset.
+    pub(crate) largest_ms: RefCell<BTreeMap<i64, i64>>,
     pub(crate) flush: Flush,
     pub(crate) failure: Option<Failure>,
     /// When it came back from a failure the last time.
@@ -97,10 +102,11 @@ impl Partition {
     ) -> Result<Self, StorageError> {
         let folder = Folder::new(files, dir);
         files.create_dir_all(dir).map_err(StorageError::io("make", dir))?;
-        let active = Active::create(&folder, 0, None, &config, wall_ms)?;
+        let active = Active::create(&folder, 0, &config, wall_ms)?;
         folder.write(PARTITION_METADATA, &checkpoint::encode_partition_metadata(topic_id))?;
         folder.write(LEADER_EPOCHS, &Epochs::default().encode())?;
         let mut partition = Self::assemble(folder, config, topic_id, Vec::new(), active, wall_ms);
+        partition.flush.wrote_small(LEADER_EPOCHS);
         partition.flush.wrote_small(PARTITION_METADATA);
         if partition.config.flushes() {
             partition.sync_parent()?;
@@ -127,6 +133,7 @@ impl Partition {
             holder: Holder::new(),
             sealed,
             next_segment: NextSegment::None,
+            beside: Beside::Nothing,
             log_start_offset: first_offset,
             end_offset: active.base_offset,
             visible: Spot { offset: first_offset, base_offset: first_offset, position: 0 },
@@ -134,6 +141,8 @@ impl Partition {
             epochs: Epochs::default(),
             producers: Producers::default(),
             aborted: Vec::new(),
+            sealed_aborted: SealedAborted::default(),
+            largest_ms: RefCell::default(),
             flush: Flush::at(end),
             failure: None,
             back_at_ms: i64::MIN,
@@ -285,54 +294,6 @@ impl Partition {
         }
     }
 
-    /// Seals the active segment and begins a new one at the end offset. The new name is durable before anything in it is
-    /// acknowledged as flushed: see [`crate::flush`].
-    pub(crate) fn roll(&mut self, wall_ms: i64) -> Result<(), StorageError> {
-        self.active.index.seal();
-        self.active.save_indexes(&self.folder)?;
-        self.write_snapshot()?;
-        self.flush.wrote_small(&file_name(self.end_offset, Kind::Snapshot));
-        if !self.aborted.is_empty() {
-            self.flush.wrote_small(&file_name(self.active.base_offset, Kind::TxnIndex));
-        }
-        self.cut_to_size()?;
-        let prepared = self.next_segment.take();
-        let next = Active::create(&self.folder, self.end_offset, prepared, &self.config, wall_ms)?;
-        let full = std::mem::replace(&mut self.active, next);
-        self.sealed.push(Sealed { base_offset: full.base_offset, size: full.size });
-        self.aborted.clear();
-        self.recent.clear();
-        self.flush.rolled();
-        Ok(())
-    }
-
-    /// Writes the producers as they are at the end offset. The snapshot before goes, unless a segment begins there.
-    pub(crate) fn write_snapshot(&mut self) -> Result<(), StorageError> {
-        let last = self.snapshotted;
-        if last.offset == self.end_offset {
-            return Ok(());
-        }
-        self.folder.write(&file_name(self.end_offset, Kind::Snapshot), &snapshot::encode(&self.producers))?;
-        self.snapshotted = Snapshotted { offset: self.end_offset, log_bytes: self.appended_bytes };
-        let begins = |segment: &Sealed| segment.base_offset == last.offset;
-        if last.offset >= 0 && last.offset != self.active.base_offset && !self.sealed.iter().any(begins) {
-            self.folder.remove(&file_name(last.offset, Kind::Snapshot))?;
-        }
-        Ok(())
-    }
-
-    /// Puts what recovery after a kill needs into small files, and gives what the log directory's checkpoints should
-    /// say. Call every minute or so (`log.flush.offset.checkpoint.interval.ms`). Waits for no disk.
-    pub fn checkpoint(&mut self) -> Result<Checkpointed, StorageError> {
-        self.check_online()?;
-        let grown = self.appended_bytes - self.snapshotted.log_bytes;
-        if grown >= SNAPSHOT_BYTES || (grown > 0 && self.producers.len() > 0) {
-            self.write_snapshot()?;
-        }
-        self.active.save_indexes(&self.folder)?;
-        Ok(self.checkpointed())
-    }
-
     pub(crate) fn checkpointed(&self) -> Checkpointed {
         Checkpointed {
             topic_id: self.topic_id,
@@ -341,27 +302,47 @@ impl Partition {
         }
     }
 
-    /// Flushes everything, waiting for the disk, and writes what a clean start trusts.
+    /// Flushes everything, waiting for the disk, and writes what a clean start trusts. Nothing is to be done where the last
+    /// run stopped in order and nothing was written since.
     pub fn close_clean(&mut self) -> Result<Checkpointed, StorageError> {
+        self.close_begin()?;
+        self.close_end()
+    }
+
+    /// The first half of [`Partition::close_clean`], which waits for no disk: where many partitions are closed, all of them
+    /// do this first, so that the disk writes what they left in one go.
+    pub fn close_begin(&mut self) -> Result<(), StorageError> {
         self.check_online()?;
-        self.active.index.seal();
-        self.active.save_indexes(&self.folder)?;
-        self.write_snapshot()?;
-        self.release_room()?;
-        self.flush_waiting()?;
-        for name in [
-            file_name(self.active.base_offset, Kind::Index),
-            file_name(self.active.base_offset, Kind::TimeIndex),
-            file_name(self.active.base_offset, Kind::TxnIndex),
-            file_name(self.end_offset, Kind::Snapshot),
-            LEADER_EPOCHS.to_owned(),
-            PARTITION_METADATA.to_owned(),
-        ] {
-            self.folder.sync(&name)?;
+        if self.folder.is_changed() {
+            self.active.index.seal();
+            self.active.save_indexes(&self.folder)?;
+            self.write_snapshot()?;
+            self.release_room()?;
         }
-        self.folder.sync_dir()?;
-        self.sync_parent()?;
+        Ok(())
+    }
+
+    /// The second half of [`Partition::close_clean`].
+    pub fn close_end(&mut self) -> Result<Checkpointed, StorageError> {
+        self.check_online()?;
+        if !self.folder.is_changed() {
+            return Ok(self.checkpointed());
+        }
+        self.flush_waiting()?;
+        let base_offset = self.active.base_offset;
+        self.sync_beside(&[
+            file_name(base_offset, Kind::Index),
+            file_name(base_offset, Kind::TimeIndex),
+            file_name(base_offset, Kind::TxnIndex),
+            file_name(self.end_offset, Kind::Snapshot),
+        ])?;
         Ok(self.checkpointed())
+    }
+
+    /// Whether closing has something to write.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.folder.is_changed()
     }
 
     /// Gives back blocks that were allocated ahead.

@@ -1,10 +1,11 @@
 //! Reading: an offset becomes a range of a segment file. No record bytes pass through here.
 
 use crate::aborted::Aborted;
+use crate::cold::Cold;
 use crate::names::{Kind, file_name};
 use crate::partition::Spot;
 use crate::segment::{Located, View, log_error};
-use crate::{AbortedTransaction, Isolation, LogRange, Partition, ReadError, StorageError};
+use crate::{AbortedTransaction, Isolation, LogRange, Partition, ReadError, Ready, StorageError};
 
 impl Partition {
     /// Finds the bytes from `offset` on, at most `max_bytes` of them, at least one whole batch where `min_one_batch`.
@@ -113,11 +114,15 @@ impl Partition {
     }
 
     /// Aborted transactions that overlap `from..to`, by segment and marker (`to`: a range's `upper_bound_offset`).
-    pub fn aborted_transactions(&self, from: i64, to: i64) -> Result<Vec<AbortedTransaction>, StorageError> {
+    pub fn aborted_transactions(&self, from: i64, to: i64) -> Result<Ready<Vec<AbortedTransaction>>, StorageError> {
+        Cold::answer(self.collect_aborted(from, to))
+    }
+
+    fn collect_aborted(&self, from: i64, to: i64) -> Result<Vec<AbortedTransaction>, Cold> {
         let mut found = Vec::new();
         let first = self.sealed.partition_point(|segment| segment.base_offset <= from).saturating_sub(1);
-        for segment in self.sealed.iter().skip(first) {
-            if collect(&self.sealed_aborted(segment.base_offset)?, from, to, &mut found) {
+        for segment in self.sealed.iter().skip(first).filter(|segment| segment.has_aborted) {
+            if collect(&self.sealed_aborted_ready(segment.base_offset)?, from, to, &mut found) {
                 return Ok(found);
             }
         }
@@ -125,7 +130,7 @@ impl Partition {
         Ok(found)
     }
 
-    fn sealed_aborted(&self, base_offset: i64) -> Result<Vec<Aborted>, StorageError> {
+    pub(crate) fn read_sealed_aborted(&self, base_offset: i64) -> Result<Vec<Aborted>, StorageError> {
         let name = file_name(base_offset, Kind::TxnIndex);
         let bytes = self.folder.read(&name)?.unwrap_or_default();
         Aborted::decode_all(&bytes, base_offset).ok_or_else(|| {

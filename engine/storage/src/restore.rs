@@ -103,6 +103,8 @@ impl Partition {
         }
         if base_offset == self.active.base_offset {
             self.aborted = aborted;
+        } else if let Some(sealed) = self.sealed.iter_mut().find(|sealed| sealed.base_offset == base_offset) {
+            sealed.has_aborted = !aborted.is_empty();
         }
         Ok(())
     }

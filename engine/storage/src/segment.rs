@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use ringlog_io::job::{self, Job};
 use ringlog_io::{File, Files, OpenMode};
 
 use crate::folder::Folder;
@@ -82,28 +83,24 @@ impl Active {
         }
     }
 
-    /// Makes the files of a new segment. `prepared`: the .log is there under the name `next-segment`.
+    /// Makes the files of a new segment.
     pub(crate) fn create(
         folder: &Folder,
         base_offset: i64,
-        prepared: Option<File>,
         config: &LogConfig,
         wall_ms: i64,
     ) -> Result<Self, StorageError> {
-        let name = file_name(base_offset, Kind::Log);
-        let file = match prepared {
-            Some(file) => {
-                let (from, to) = (folder.path(crate::names::NEXT_SEGMENT), folder.path(&name));
-                folder.files.rename(&from, &to).map_err(StorageError::io("rename", &from))?;
-                file
-            }
-            None => folder.open(&name, OpenMode::CreateNew)?,
-        };
+        let file = folder.open(&file_name(base_offset, Kind::Log), OpenMode::CreateNew)?;
         for kind in [Kind::Index, Kind::TimeIndex] {
             folder.open(&file_name(base_offset, kind), OpenMode::Create)?;
         }
+        Ok(Self::begin(base_offset, file, config, wall_ms))
+    }
+
+    /// A new segment whose files are there.
+    pub(crate) fn begin(base_offset: i64, file: File, config: &LogConfig, wall_ms: i64) -> Self {
         let index = IndexBuilder::new(base_offset, config.index_interval_bytes);
-        Ok(Self::new(base_offset, file, 0, index, Saved::default(), wall_ms))
+        Self::new(base_offset, file, 0, index, Saved::default(), wall_ms)
     }
 
     /// Whether a batch that comes after `waiting_bytes` of others begins a new segment (`LogSegment.shouldRoll`).
@@ -166,22 +163,33 @@ impl Active {
         self.postponed_bytes = self.index.offset_bytes().len();
     }
 
-    /// Puts the index entries that are new into their files. The timestamp index first: where a kill falls between, an
+    /// What puts the index entries that are new into their files. The timestamp index first: where a kill falls between, an
     /// offset entry never stands without the time entry that belongs to it.
+    pub(crate) fn save_steps(&self, folder: &Folder) -> Vec<job::Step> {
+        let step = |kind, bytes: &[u8], saved: usize| {
+            let path = folder.path(&file_name(self.base_offset, kind));
+            let new = bytes[saved..].to_vec();
+            (!new.is_empty()).then_some(job::Step::WriteAt { path, bytes: new, offset: saved as u64 })
+        };
+        let times = step(Kind::TimeIndex, self.index.time_bytes(), self.saved.time_bytes);
+        let offsets = step(Kind::Index, self.index.offset_bytes(), self.saved.offset_bytes);
+        times.into_iter().chain(offsets).collect()
+    }
+
+    /// So much of the indexes is in their files since the log had this size.
+    pub(crate) fn saved(&mut self, saved: Saved, log_size: u64) {
+        (self.saved, self.saved_log_size, self.postponed_bytes) = (saved, log_size, 0);
+    }
+
+    /// Puts the index entries that are new into their files, here and now.
     pub(crate) fn save_indexes(&mut self, folder: &Folder) -> Result<(), StorageError> {
-        let (offsets, times) = (self.index.offset_bytes(), self.index.time_bytes());
-        let new_times = &times[self.saved.time_bytes..];
-        if !new_times.is_empty() {
-            let name = file_name(self.base_offset, Kind::TimeIndex);
-            folder.write_at(&name, new_times, self.saved.time_bytes as u64)?;
+        let steps = self.save_steps(folder);
+        if !steps.is_empty() {
+            folder.changed();
+            let path = folder.path(&file_name(self.base_offset, Kind::Index));
+            Job::Steps { steps }.perform(&*folder.files).map_err(StorageError::io("write", &path))?;
         }
-        let new_offsets = &offsets[self.saved.offset_bytes..];
-        if !new_offsets.is_empty() {
-            let name = file_name(self.base_offset, Kind::Index);
-            folder.write_at(&name, new_offsets, self.saved.offset_bytes as u64)?;
-        }
-        self.saved = Saved::of(&self.index);
-        self.saved_log_size = self.size;
+        self.saved(Saved::of(&self.index), self.size);
         Ok(())
     }
 }
@@ -191,6 +199,8 @@ impl Active {
 pub(crate) struct Sealed {
     pub(crate) base_offset: i64,
     pub(crate) size: u64,
+    /// It has a file of aborted transactions.
+    pub(crate) has_aborted: bool,
 }
 
 /// Opens a sealed segment, and makes its indexes again where they do not fit the log.

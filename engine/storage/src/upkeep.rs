@@ -60,7 +60,9 @@ impl Partition {
     /// Allocates blocks ahead of the active segment, forgets expired producers. Call after appends, and every second or so.
     pub fn maintain(&mut self, wall_ms: i64) -> Result<(), StorageError> {
         self.check_online()?;
-        self.active.make_room(&self.folder, self.config.segment_bytes_max());
+        if !self.is_rolling() {
+            self.active.make_room(&self.folder, self.config.segment_bytes_max());
+        }
         if wall_ms.saturating_sub(self.expired_ms) >= EXPIRE_INTERVAL_MS {
             self.producers.expire(wall_ms, self.config.producer_id_expiration_ms);
             self.expired_ms = wall_ms;

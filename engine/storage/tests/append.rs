@@ -9,14 +9,14 @@ use std::rc::Rc;
 use ringlog_io::sim::SimFiles;
 use ringlog_io::{Files, Job};
 use ringlog_storage::{
-    AbortedTransaction, AppendError, Isolation, LogConfig, LogRange, Origin, Partition, ReadError, Startup,
+    AbortedTransaction, AppendError, Isolation, LogConfig, LogRange, Origin, Partition, ReadError, Ready, Startup,
     StorageError,
 };
 use ringlog_wire::Uuid;
 use ringlog_wire::batch::BatchBuilder;
 use support::{
-    WALL_MS, append, append_all, append_as, batch, disk, flush, maintain, open, producer_batch, read_bytes,
-    read_records,
+    WALL_MS, append, append_all, append_as, batch, checkpoint, disk, flush, look, maintain, open, producer_batch,
+    read_bytes, read_records,
 };
 
 const TOPIC_ID: Uuid = Uuid([7; 16]);
@@ -81,12 +81,12 @@ fn segments_roll_by_size_and_every_offset_is_found() {
             assert_eq!(bytes[..8], offset.to_be_bytes(), "offset {offset}, at most {max} bytes");
             assert!(range.upper_bound_offset > offset);
         }
-        let found = partition.offset_for_timestamp(1000 + offset).unwrap().unwrap();
+        let found = look(&files, &partition, |log| log.offset_for_timestamp(1000 + offset)).unwrap();
         assert_eq!((found.offset, found.timestamp_ms), (offset, 1000 + offset));
     }
     let records = read_records(&files, &partition, 0, 700, Isolation::ReadUncommitted);
     assert_eq!(records.len(), 200);
-    assert_eq!(partition.offset_of_max_timestamp().unwrap().unwrap().offset, 199);
+    assert_eq!(look(&files, &partition, |log| log.offset_of_max_timestamp()).unwrap().offset, 199);
     assert_eq!(partition.size_bytes(), records_len(&files, &partition));
 }
 
@@ -219,7 +219,7 @@ fn open_transactions_hold_the_last_stable_offset() {
     assert_eq!(marker(&mut partition, 2, 0, true), Ok(5));
     assert_eq!(partition.last_stable_offset(), 6);
     let aborted = [AbortedTransaction { producer_id: 1, first_offset: 1 }];
-    assert_eq!(partition.aborted_transactions(0, 6).unwrap(), aborted);
+    assert_eq!(look(&files, &partition, |log| log.aborted_transactions(0, 6)), aborted);
     assert_eq!(marker(&mut partition, 1, -1, true).unwrap_err().error_code().name(), "INVALID_PRODUCER_EPOCH");
 
     append(&mut partition, &producer_batch(5, 0, 0, 1, true)).unwrap();
@@ -227,21 +227,21 @@ fn open_transactions_hold_the_last_stable_offset() {
     for how in [Startup::SameBoot, Startup::NewBoot, Startup::Clean] {
         let (partition, _) = open(&files, &dir, &LogConfig::default(), how);
         assert_eq!((partition.last_stable_offset(), partition.end_offset()), (6, 7), "{how:?}");
-        assert_eq!(partition.aborted_transactions(0, 6).unwrap(), aborted, "{how:?}");
+        assert_eq!(look(&files, &partition, |log| log.aborted_transactions(0, 6)), aborted, "{how:?}");
     }
 }
 
 #[test]
 fn aborted_transactions_are_found_across_segments() {
-    let (_, _, _, mut partition) = create(&small_segments());
+    let (_, files, _, mut partition) = create(&small_segments());
     for id in 0..20 {
         append(&mut partition, &producer_batch(id, 0, 0, 10, true)).unwrap();
         marker(&mut partition, id, 0, id % 2 == 0).unwrap();
     }
     assert!(partition.segment_count() > 2);
-    let found = partition.aborted_transactions(0, partition.end_offset()).unwrap();
+    let found = look(&files, &partition, |log| log.aborted_transactions(0, partition.end_offset()));
     assert_eq!(found.iter().map(|it| it.producer_id).collect::<Vec<_>>(), (1..20).step_by(2).collect::<Vec<i64>>());
-    assert_eq!(partition.aborted_transactions(150, 160).unwrap().len(), 1);
+    assert_eq!(look(&files, &partition, |log| log.aborted_transactions(150, 160)).len(), 1);
 }
 
 #[test]
@@ -304,13 +304,13 @@ fn flushes_are_due_by_count_by_time_and_after_a_roll() {
     assert!(!partition.flush_due(WALL_MS + 5000));
 
     let (_, files, _, mut partition) = create(&small_segments());
-    assert_eq!(partition.checkpoint().unwrap().recovery_point, 0);
+    assert_eq!(checkpoint(&files, &mut partition).unwrap().recovery_point, 0);
     while partition.segment_count() == 1 {
         append(&mut partition, &batch(1, &[b"a"])).unwrap();
     }
     assert!(partition.flush_due(WALL_MS), "a sealed segment is flushed behind the scenes");
     flush(&files, &mut partition);
-    assert_eq!(partition.checkpoint().unwrap().recovery_point, partition.end_offset());
+    assert_eq!(checkpoint(&files, &mut partition).unwrap().recovery_point, partition.end_offset());
 }
 
 #[test]
@@ -378,10 +378,12 @@ fn bytes_that_are_not_what_was_validated_are_refused() {
 fn read_beside(files: &Rc<dyn Files>, partition: &mut Partition, offset: i64) -> (Vec<Job>, LogRange) {
     let mut jobs = Vec::new();
     loop {
-        let (range, job) = partition.read_ready(offset, 1, true, Isolation::ReadUncommitted).unwrap();
-        let Some((lookup, job)) = job else { return (jobs, range) };
-        let (again, none) = partition.read_ready(offset, 1, true, Isolation::ReadUncommitted).unwrap();
-        assert!((range.len, again.len) == (0, 0) && none.is_none(), "one job for all who ask");
+        let (lookup, job) = match partition.read_ready(offset, 1, true, Isolation::ReadUncommitted).unwrap() {
+            Ready::Now(range) => return (jobs, range),
+            Ready::Later(job) => job.expect("nobody else asks"),
+        };
+        let again = partition.read_ready(offset, 1, true, Isolation::ReadUncommitted).unwrap();
+        assert!(matches!(again, Ready::Later(None)), "one job for all who ask");
         job.perform(&**files).unwrap();
         partition.lookup_loaded(lookup);
         jobs.push(job);
@@ -408,4 +410,108 @@ fn a_lookup_of_what_is_not_cached_is_a_job_first_and_then_the_same_range() {
     let (jobs, range) = read_beside(&files, &mut partition, 100);
     assert_eq!((jobs.len(), range.len), (0, 0), "nothing is there to be looked up");
     assert!(partition.read_ready(101, 1, true, Isolation::ReadUncommitted).is_err());
+}
+
+/// Appends one batch of a client without rolling here and now.
+fn append_ready(partition: &mut Partition, bytes: &[u8]) -> (Option<i64>, Option<Job>) {
+    let validated = support::validated(bytes, Origin::Client);
+    let new = ringlog_storage::NewBatch { validated: &validated, bytes, origin: Origin::Client };
+    let (mut answers, job) = partition.append_ready(&[new], 0, WALL_MS);
+    (answers.pop().map(|answer| answer.unwrap().base_offset), job)
+}
+
+/// Appends until the segment is full. Gives the batch that did not fit, and the job of the roll.
+fn fill(partition: &mut Partition) -> (Vec<u8>, Job) {
+    for i in partition.end_offset().. {
+        let bytes = batch(1000 + i, &[b"value"]);
+        match append_ready(partition, &bytes) {
+            (None, Some(job)) => return (bytes, job),
+            (Some(offset), None) => assert_eq!(offset, i),
+            other => panic!("{other:?}"),
+        }
+    }
+    unreachable!("a segment is full some time")
+}
+
+#[test]
+fn a_roll_is_a_job_and_appends_wait_for_it() {
+    for is_prepared in [false, true] {
+        let (_, files, dir, mut partition) = create(&small_segments());
+        let (bytes, job) = fill(&mut partition);
+        if is_prepared {
+            // It came too late for this roll, and is there for the next one.
+            maintain(&files, &mut partition);
+        }
+        let end = partition.end_offset();
+        assert!(matches!(append_ready(&mut partition, &bytes), (None, None)), "one job, and nothing meanwhile");
+        assert_eq!(read_records(&files, &partition, 0, 1 << 20, Isolation::LogEnd).len() as i64, end, "readers go on");
+        flush(&files, &mut partition);
+        partition.beside_done(job.perform(&*files), WALL_MS);
+        assert_eq!((append_ready(&mut partition, &bytes).0, partition.segment_count()), (Some(end), 2));
+        let (bytes, job) = fill(&mut partition);
+        partition.beside_done(job.perform(&*files), WALL_MS);
+        assert!(append_ready(&mut partition, &bytes).0.is_some());
+        let end = partition.end_offset();
+        drop(partition);
+        let (partition, report) = open(&files, &dir, &small_segments(), Startup::SameBoot);
+        assert!(partition.end_offset() == end && report.is_quiet(), "{report:?}");
+    }
+}
+
+#[test]
+fn a_kill_in_the_middle_of_a_roll_loses_nothing() {
+    let steps = |job: &Job| match job {
+        Job::Steps { steps } => steps.clone(),
+        other => panic!("{other:?}"),
+    };
+    let count = steps(&fill(&mut create(&small_segments()).3).1).len();
+    for done in 0..=count {
+        let (_, files, dir, mut partition) = create(&small_segments());
+        let (bytes, job) = fill(&mut partition);
+        Job::Steps { steps: steps(&job)[..done].to_vec() }.perform(&*files).unwrap();
+        let end = partition.end_offset();
+        drop(partition);
+        let (mut partition, report) = open(&files, &dir, &small_segments(), Startup::SameBoot);
+        assert!(partition.end_offset() == end && report.cuts.is_empty(), "after {done} of {count}: {report:?}");
+        assert_eq!(append(&mut partition, &bytes).unwrap().base_offset, end);
+    }
+}
+
+#[test]
+fn a_roll_that_fails_takes_the_partition_offline_until_it_is_asked_again() {
+    let (sim, files, _, mut partition) = create(&small_segments());
+    let (bytes, job) = fill(&mut partition);
+    let end = partition.end_offset();
+    sim.set_space_bytes(Some(0));
+    partition.beside_done(job.perform(&*files), WALL_MS);
+    assert!(
+        partition.offline_reason().is_some_and(|reason| reason.contains("roll")),
+        "{:?}",
+        partition.offline_reason()
+    );
+    assert!(append(&mut partition, &bytes).is_err());
+    sim.set_space_bytes(None);
+    assert_eq!(support::append_at(&mut partition, &bytes, WALL_MS + 1000).unwrap().base_offset, end);
+    assert_eq!(read_records(&files, &partition, 0, 1 << 20, Isolation::LogEnd).len() as i64, end + 1);
+}
+
+#[test]
+fn a_clean_stop_of_what_did_not_change_writes_and_syncs_nothing() {
+    let (sim, files, dir, mut partition) = create(&LogConfig::default());
+    append(&mut partition, &batch(1, &[b"value"])).unwrap();
+    partition.close_clean().unwrap();
+    drop(partition);
+    let (mut partition, _) = open(&files, &dir, &LogConfig::default(), Startup::Clean);
+    let before = sim.counters();
+    partition.close_clean().unwrap();
+    assert_eq!(sim.counters(), before);
+    drop(partition);
+    let (mut partition, _) = open(&files, &dir, &LogConfig::default(), Startup::Clean);
+    append(&mut partition, &batch(2, &[b"value"])).unwrap();
+    partition.close_clean().unwrap();
+    drop(partition);
+    sim.crash();
+    sim.power_on();
+    let (partition, report) = open(&files, &dir, &LogConfig::default(), Startup::Clean);
+    assert!(partition.end_offset() == 2 && report.is_quiet(), "{report:?}");
 }

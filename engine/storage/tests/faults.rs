@@ -11,7 +11,8 @@ use ringlog_io::sim::{Fault, Op, SimFiles};
 use ringlog_storage::{AppendError, Checkpointed, Isolation, Known, LogConfig, Partition, Startup, StorageError};
 use ringlog_wire::Uuid;
 use support::{
-    WALL_MS, append, append_all, append_at, batch, disk, flush, maintain, open, producer_batch, put, read_records,
+    WALL_MS, append, append_all, append_at, batch, checkpoint, disk, flush, look, maintain, open, producer_batch, put,
+    read_records,
 };
 
 /// errno(3).
@@ -115,7 +116,7 @@ fn a_torn_write_before_a_kill_is_cut_at_the_next_open() {
         sim.fail(Fault::torn_write(1, torn, EIO));
         let answers = append_all(&mut partition, &[&batch(1, &[b"lost"]), &batch(2, &[b"lost too"])]);
         answers.into_iter().for_each(refused);
-        assert!(partition.checkpoint().is_err() && partition.close_clean().is_err());
+        assert!(checkpoint(&files, &mut partition).is_err() && partition.close_clean().is_err());
         drop(partition);
 
         let (mut partition, report) = open(&files, &dir, &LogConfig::default(), Startup::SameBoot);
@@ -432,9 +433,12 @@ fn a_marker_whose_list_cannot_be_written_is_known_to_readers() {
     let marker = ringlog_wire::batch::BatchBuilder::marker(WALL_MS, 1, 0, false, 0);
     support::append_as(&mut partition, &[&marker], ringlog_storage::Origin::Coordinator, 0).remove(0).unwrap();
     assert!(partition.offline_reason().is_some());
-    assert_eq!(partition.aborted_transactions(0, 3).unwrap().len(), 1);
+    assert_eq!(look(&files, &partition, |log| log.aborted_transactions(0, 3)).len(), 1);
     append_many(&mut partition, 1);
-    assert_eq!((partition.offline_reason(), partition.aborted_transactions(0, 3).unwrap().len()), (None, 1));
+    assert_eq!(
+        (partition.offline_reason(), look(&files, &partition, |log| log.aborted_transactions(0, 3)).len()),
+        (None, 1)
+    );
     assert!(!files.read(&dir.join("00000000000000000000.txnindex")).unwrap().is_empty());
 }
 
@@ -487,7 +491,7 @@ fn damaged_or_missing_indexes_are_made_again_and_lookups_stay_right() {
                     let mut first = [0; 8];
                     files.read_at(&range.file, &mut first, range.position).unwrap();
                     assert_eq!(i64::from_be_bytes(first), offset, "{what} {suffix} {how:?}");
-                    let found = partition.offset_for_timestamp(1000 + offset).unwrap().unwrap();
+                    let found = look(&files, &partition, |log| log.offset_for_timestamp(1000 + offset)).unwrap();
                     assert_eq!(found.offset, offset, "{what} {suffix} {how:?}");
                 }
                 let mut partition = partition;
@@ -504,7 +508,7 @@ fn damaged_or_missing_indexes_are_made_again_and_lookups_stay_right() {
 fn after_a_kill_only_the_unfinished_tail_is_checked() {
     let (_, files, dir, mut partition) = create(&LogConfig { index_interval_bytes: 200, ..LogConfig::default() });
     append_many(&mut partition, 100);
-    partition.checkpoint().unwrap();
+    checkpoint(&files, &mut partition).unwrap();
     append_many(&mut partition, 5);
     let size = partition.size_bytes();
     drop(partition);
@@ -554,7 +558,7 @@ fn producers_survive_a_kill_and_a_power_cut() {
         for i in 0..40 {
             append(&mut partition, &producer_batch(9, 0, i, 1, false)).unwrap();
             if i == 25 {
-                partition.checkpoint().unwrap();
+                checkpoint(&files, &mut partition).unwrap();
             }
         }
         drop(partition);

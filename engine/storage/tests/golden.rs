@@ -6,7 +6,7 @@ mod support;
 use ringlog_io::Files;
 use ringlog_storage::{AbortedTransaction, EpochEnd, Isolation, LogConfig, Partition, Startup};
 use std::rc::Rc;
-use support::{WALL_MS, copy_golden, disk, open, read_records};
+use support::{WALL_MS, copy_golden, disk, look, open, read_records};
 
 /// Folder, end offset, and records in it, markers included.
 const FOLDERS: [(&str, i64); 6] = [
@@ -130,13 +130,13 @@ fn leader_epochs_end_where_kafka_says() {
 
 #[test]
 fn aborted_transactions_are_found_by_range() {
-    let (_, partition) = opened("t2-0", Startup::Clean);
+    let (files, partition) = opened("t2-0", Startup::Clean);
     let [first, second] =
         [(14, 0x11c), (20, 0x1ae)].map(|(producer_id, first_offset)| AbortedTransaction { producer_id, first_offset });
-    assert_eq!(partition.aborted_transactions(0, 645).unwrap(), [first, second]);
-    assert_eq!(partition.aborted_transactions(0x11f, 645).unwrap(), [second]);
-    assert_eq!(partition.aborted_transactions(0, 0x11c).unwrap(), []);
-    assert_eq!(partition.aborted_transactions(0x11e, 0x11f).unwrap(), [first]);
+    assert_eq!(look(&files, &partition, |log| log.aborted_transactions(0, 645)), [first, second]);
+    assert_eq!(look(&files, &partition, |log| log.aborted_transactions(0x11f, 645)), [second]);
+    assert_eq!(look(&files, &partition, |log| log.aborted_transactions(0, 0x11c)), []);
+    assert_eq!(look(&files, &partition, |log| log.aborted_transactions(0x11e, 0x11f)), [first]);
     assert_eq!(partition.last_stable_offset(), 645);
 }
 
@@ -147,12 +147,12 @@ fn timestamps_lead_to_the_record_that_a_full_scan_finds() {
         let records = read_records(&files, &partition, 0, 1 << 20, Isolation::ReadUncommitted);
         let scan = |timestamp| records.iter().find(|record| record.timestamp_ms >= timestamp);
         for wanted in records.iter().step_by(7).flat_map(|record| [record.timestamp_ms, record.timestamp_ms + 1]) {
-            let found = partition.offset_for_timestamp(wanted).unwrap().map(|found| found.offset);
+            let found = look(&files, &partition, |log| log.offset_for_timestamp(wanted)).map(|found| found.offset);
             assert_eq!(found, scan(wanted).map(|record| record.offset), "{folder} {wanted}");
         }
-        assert_eq!(partition.offset_for_timestamp(i64::MAX).unwrap(), None);
+        assert_eq!(look(&files, &partition, |log| log.offset_for_timestamp(i64::MAX)), None);
         let largest = records.iter().map(|record| record.timestamp_ms).max().unwrap();
-        let found = partition.offset_of_max_timestamp().unwrap().unwrap();
+        let found = look(&files, &partition, |log| log.offset_of_max_timestamp()).unwrap();
         assert_eq!((found.timestamp_ms, Some(found.offset)), (largest, scan(largest).map(|record| record.offset)));
     }
 }

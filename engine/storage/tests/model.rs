@@ -16,7 +16,8 @@ use ringlog_wire::Uuid;
 use ringlog_wire::batch::{Batch, BatchBuilder};
 use ringlog_wire::compression::Scratch;
 use support::{
-    Seen, WALL_MS, append_all, append_as, append_at, batch, flush, maintain, producer_batch, read_bytes, read_records,
+    Seen, WALL_MS, append_all, append_as, append_at, batch, checkpoint, flush, look, maintain, producer_batch,
+    read_bytes, read_records,
 };
 
 /// errno(3).
@@ -139,7 +140,8 @@ impl Life {
                 assert!(self.partition().high_watermark() >= visible, "what was shown stays");
             }
             Step::Checkpoint => {
-                if let Ok(checkpointed) = self.partition().checkpoint() {
+                let files = Rc::clone(&self.files);
+                if let Ok(checkpointed) = checkpoint(&files, self.partition()) {
                     self.checkpointed = checkpointed;
                 }
             }
@@ -210,9 +212,10 @@ impl Life {
 
     fn check_producers(&mut self) {
         let scan = self.scan();
+        let files = Rc::clone(&self.files);
         let partition = self.partition();
         let (visible, end) = (partition.high_watermark(), partition.end_offset());
-        assert_eq!(partition.aborted_transactions(0, end).unwrap(), scan.aborted);
+        assert_eq!(look(&files, partition, |log| log.aborted_transactions(0, end)), scan.aborted);
         // A transaction whose marker is not visible yet is as good as open.
         let hidden = scan.ended.iter().filter(|(_, marker)| *marker >= visible).map(|(first, _)| *first);
         let unstable = scan.open.values().copied().chain(hidden).min().unwrap_or(i64::MAX);
@@ -294,7 +297,7 @@ impl Life {
         assert_eq!(seen, self.appended[..usize::try_from(visible).unwrap()]);
         if let Some(middle) = self.appended.get(self.appended.len() / 2) {
             let first = self.appended.iter().find(|record| record.timestamp_ms >= middle.timestamp_ms).unwrap();
-            let found = partition.offset_for_timestamp(middle.timestamp_ms).unwrap().unwrap();
+            let found = look(&self.files, partition, |log| log.offset_for_timestamp(middle.timestamp_ms)).unwrap();
             assert_eq!(found.offset, first.offset);
         }
     }

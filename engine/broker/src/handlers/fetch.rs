@@ -5,7 +5,7 @@
 //! however large. Sessions (KIP-227) are in `fetch_session`. Versions: 12 current leader, 13 topic ids, 16 endpoints.
 
 use ringlog_io::{Job, Nanos};
-use ringlog_storage::{Isolation, LogRange, Lookup, ReadError};
+use ringlog_storage::{Isolation, LogRange, Lookup, ReadError, Ready};
 use ringlog_wire::messages::fetch::{
     AbortedTransaction, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
     PartitionData,
@@ -45,7 +45,7 @@ struct Answer {
 /// What one partition shows.
 struct Seen {
     data: PartitionData,
-    range: LogRange,
+    range: Option<LogRange>,
     cold: Option<(PartitionKey, Lookup, Job)>,
 }
 
@@ -187,14 +187,16 @@ fn look(broker: &Broker, fetch: &WaitingFetch) -> Answers {
 }
 
 impl Answers {
-    fn add(&mut self, target: &FetchTarget<'_>, data: PartitionData, range: LogRange) {
+    fn add(&mut self, target: &FetchTarget<'_>, data: PartitionData, range: Option<LogRange>) {
         let holds_bytes = usize::try_from(target.max_bytes).unwrap_or(0);
         self.known += 1;
-        self.bytes += range.len;
-        self.present_bytes += range.visible_len.min(holds_bytes);
         self.holds_bytes_max = self.holds_bytes_max.saturating_add(holds_bytes);
-        self.is_behind |= range.goes_on;
-        self.answers.push(Answer { data, range: (range.len > 0).then_some(range) });
+        if let Some(range) = &range {
+            self.bytes += range.len;
+            self.present_bytes += range.visible_len.min(holds_bytes);
+            self.is_behind |= range.goes_on;
+        }
+        self.answers.push(Answer { data, range: range.filter(|range| range.len > 0) });
     }
 
     fn add_refused(&mut self, target: &FetchTarget<'_>, not_here: NotHere) {
@@ -233,25 +235,33 @@ fn read(
     broker.check_epoch(place, target.current_leader_epoch)?;
     let log = broker.replicas.at(place).log();
     let max_bytes = room.min(usize::try_from(target.max_bytes).unwrap_or(0));
-    let (range, job) =
-        log.read_ready(target.fetch_offset, max_bytes, whole_first_batch, isolation).map_err(|error| match error {
-            ReadError::OffsetOutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
-            error => {
-                tracing::error!(topic = target.topic, partition = target.partition, %error, "read failed");
-                ErrorCode::KAFKA_STORAGE_ERROR
-            }
-        })?;
-    let aborted_transactions = match isolation {
-        Isolation::ReadCommitted => Some(aborted(log, target.fetch_offset, &range)?),
-        Isolation::ReadUncommitted | Isolation::LogEnd => None,
+    let found = log.read_ready(target.fetch_offset, max_bytes, whole_first_batch, isolation);
+    let found = found.map_err(|error| match error {
+        ReadError::OffsetOutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
+        error => {
+            tracing::error!(topic = target.topic, partition = target.partition, %error, "read failed");
+            ErrorCode::KAFKA_STORAGE_ERROR
+        }
+    })?;
+    let found = match (found, isolation) {
+        (Ready::Now(range), Isolation::ReadCommitted) => {
+            aborted(log, target.fetch_offset, &range)?.map(|aborted| (range, Some(aborted)))
+        }
+        (found, _) => found.map(|range| (range, None)),
     };
+    let (found, job) = match found {
+        Ready::Now(found) => (Some(found), None),
+        Ready::Later(job) => (None, job),
+    };
+    let (range, aborted_transactions) = found.unzip();
     let data = PartitionData {
         partition_index: target.partition,
         high_watermark: log.high_watermark(),
         last_stable_offset: log.last_stable_offset(),
         log_start_offset: log.log_start_offset(),
-        aborted_transactions,
-        records: Records::Outside(range.len),
+        // A range that is not found yet is an empty one, without transactions.
+        aborted_transactions: aborted_transactions.unwrap_or((isolation == Isolation::ReadCommitted).then(Vec::new)),
+        records: Records::Outside(range.as_ref().map_or(0, |range| range.len)),
         ..Default::default()
     };
     Ok(Seen { data, range, cold: job.map(|(lookup, job)| (key, lookup, job)) })
@@ -261,16 +271,14 @@ fn aborted(
     log: &ringlog_storage::Partition,
     from: i64,
     range: &LogRange,
-) -> Result<Vec<AbortedTransaction>, ErrorCode> {
+) -> Result<Ready<Vec<AbortedTransaction>>, ErrorCode> {
     let found = log.aborted_transactions(from, range.upper_bound_offset).map_err(|_| ErrorCode::KAFKA_STORAGE_ERROR)?;
-    Ok(found
-        .into_iter()
-        .map(|one| AbortedTransaction {
-            producer_id: one.producer_id,
-            first_offset: one.first_offset,
-            ..Default::default()
-        })
-        .collect())
+    let answer = |one: ringlog_storage::AbortedTransaction| AbortedTransaction {
+        producer_id: one.producer_id,
+        first_offset: one.first_offset,
+        ..Default::default()
+    };
+    Ok(found.map(|all| all.into_iter().map(answer).collect()))
 }
 
 fn respond(broker: &mut Broker, mut fetch: WaitingFetch, found: Answers) -> Result<Response, Refused> {

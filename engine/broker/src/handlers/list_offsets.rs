@@ -1,4 +1,5 @@
-//! ListOffsets: v1-11. Offsets by timestamp, and Kafka's special timestamps.
+//! ListOffsets: v1-11. Offsets by timestamp, and Kafka's special timestamps. Where a time has to be looked up in what is not
+//! in the page cache, the whole request waits for that, and looks again.
 //!
 //! A partition that is named twice is answered once, with INVALID_REQUEST; a special timestamp that the version lacks is
 //! refused before the topic is looked up (Kafka's ReplicaManager.fetchOffset).
@@ -14,17 +15,21 @@
 
 use std::collections::BTreeMap;
 
+use ringlog_storage::{Ready, StorageError, TimestampOffset};
 use ringlog_wire::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
     ListOffsetsTopicResponse,
 };
-use ringlog_wire::{ApiKey, ErrorCode};
+use ringlog_wire::{ApiKey, EncodeError, ErrorCode};
 
-use crate::broker::{Broker, Incoming, NotHere, Outcome};
+use crate::broker::{Broker, Incoming, NotHere, Outcome, ReplyTo};
+use crate::connection::Refused;
 use crate::handlers::Handler;
-use crate::replica::Replica;
+use crate::jobs::Purpose;
+use crate::replica::{PartitionKey, Replica};
 use crate::replicas::Place;
-use crate::response::Response;
+use crate::response::{Asked, Response};
+use crate::waiting::Wait;
 
 pub(crate) const HANDLER: Handler = Handler::new(ApiKey::ListOffsets, (1, 11), handle);
 
@@ -42,21 +47,64 @@ type Found = (i64, i64, i32);
 
 const NOTHING: Found = (-1, -1, -1);
 
+/// What one partition has to say: an answer, or what has to be read from the disk first.
+type Looked = Ready<Result<Found, ErrorCode>>;
+
+/// A request that waits for the disk.
+#[derive(Debug)]
+pub(crate) struct WaitingLookup {
+    asked: Asked,
+    request: ListOffsetsRequest,
+}
+
 fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
     let request: ListOffsetsRequest = match incoming.decode() {
         Ok(request) => request,
         Err(refused) => return Outcome::Refuse(refused),
     };
-    let topics = answers(&request, |topic, partition| {
-        look_up(broker, topic, partition, request.isolation_level, incoming.asked.api_version)
+    match look_or_wait(broker, incoming.reply_to, WaitingLookup { asked: incoming.asked, request }) {
+        Some(response) => response.into(),
+        None => Outcome::Later,
+    }
+}
+
+/// What was read from the disk for a request that waits, it can look at now.
+pub(crate) fn look_again(broker: &mut Broker, id: ReplyTo, waited: WaitingLookup) {
+    if let Some(response) = look_or_wait(broker, id, waited) {
+        broker.replies.push((id, response.map_err(Refused::Answer)));
+    }
+}
+
+/// The answer, where nothing of it has to be read from the disk; else the request waits for that.
+fn look_or_wait(broker: &mut Broker, id: ReplyTo, waiting: WaitingLookup) -> Option<Result<Response, EncodeError>> {
+    let WaitingLookup { asked, request } = &waiting;
+    let (mut watches, mut jobs) = (Vec::new(), Vec::new());
+    let topics = answers(request, |topic, partition| {
+        match look_up(broker, topic, partition, request.isolation_level, asked.api_version) {
+            (_, Ready::Now(found)) => found,
+            (key, Ready::Later(job)) => {
+                watches.extend(key);
+                jobs.extend(key.zip(job));
+                Ok(NOTHING)
+            }
+        }
     });
-    Response::of(incoming.asked, &ListOffsetsResponse { topics, ..Default::default() }).into()
+    for (key, (lookup, job)) in jobs {
+        broker.jobs.run(Purpose::Lookup(key, lookup), job);
+    }
+    if watches.is_empty() {
+        return Some(Response::of(*asked, &ListOffsetsResponse { topics, ..Default::default() }));
+    }
+    // A connection has one request at a time that is no produce: there are never more of them than connections.
+    let wait = Wait { fetch: waiting, deadline: broker.now, missing_bytes: usize::MAX, watches, memory_bytes: 0 };
+    broker.lookups.insert(id, wait);
+    None
 }
 
 /// One answer for each partition that is named, in the order of naming.
 fn answers(
     request: &ListOffsetsRequest,
-    look_up: impl Fn(&str, &ListOffsetsPartition) -> Result<Found, ErrorCode>,
+    mut look_up: impl FnMut(&str, &ListOffsetsPartition) -> Result<Found, ErrorCode>,
 ) -> Vec<ListOffsetsTopicResponse> {
     let named = || request.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |one| (&topic.name, one)));
     let mut times: BTreeMap<(&str, i32), usize> = BTreeMap::new();
@@ -92,14 +140,23 @@ fn look_up(
     asked: &ListOffsetsPartition,
     isolation_level: i8,
     version: i16,
-) -> Result<Found, ErrorCode> {
+) -> (Option<PartitionKey>, Looked) {
+    match locate(broker, topic, asked, version) {
+        Ok(place) => {
+            (Some(broker.replicas.at(place).key), find(broker.replicas.at(place), asked.timestamp, isolation_level))
+        }
+        Err(error) => (None, Ready::Now(Err(error))),
+    }
+}
+
+fn locate(broker: &Broker, topic: &str, asked: &ListOffsetsPartition, version: i16) -> Result<Place, ErrorCode> {
     if first_version(asked.timestamp).is_none_or(|first| version < first) {
         return Err(ErrorCode::UNSUPPORTED_VERSION);
     }
     let topic = broker.topic(topic, None)?;
     let place = broker.place(topic, asked.partition_index).map_err(|NotHere { error, .. }| error)?;
     broker.check_epoch(place, asked.current_leader_epoch)?;
-    find(broker, place, asked.timestamp, isolation_level)
+    Ok(place)
 }
 
 /// The first version that has a timestamp's meaning; `None` for one that no version has.
@@ -114,16 +171,13 @@ fn first_version(timestamp: i64) -> Option<i16> {
     }
 }
 
-fn find(broker: &Broker, place: Place, timestamp: i64, isolation_level: i8) -> Result<Found, ErrorCode> {
-    let replica = broker.replicas.at(place);
+fn find(replica: &Replica, timestamp: i64, isolation_level: i8) -> Looked {
     let visible = visible_end(replica, isolation_level);
+    let at = |offset| Ready::Now(Ok((offset, -1, replica.role.leader_epoch)));
     match timestamp {
-        LATEST => Ok((visible, -1, replica.role.leader_epoch)),
-        EARLIEST | EARLIEST_LOCAL => {
-            let start = replica.log().log_start_offset();
-            Ok((start, -1, replica.role.leader_epoch))
-        }
-        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ok(NOTHING),
+        LATEST => at(visible),
+        EARLIEST | EARLIEST_LOCAL => at(replica.log().log_start_offset()),
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ready::Now(Ok(NOTHING)),
         MAX_TIMESTAMP => by_time(replica, replica.log().offset_of_max_timestamp(), visible),
         timestamp => by_time(replica, replica.log().offset_for_timestamp(timestamp), visible),
     }
@@ -133,17 +187,15 @@ fn visible_end(replica: &Replica, isolation_level: i8) -> i64 {
     if isolation_level == READ_COMMITTED { replica.log().last_stable_offset() } else { replica.log().high_watermark() }
 }
 
-fn by_time(
-    replica: &Replica,
-    found: Result<Option<ringlog_storage::TimestampOffset>, ringlog_storage::StorageError>,
-    visible: i64,
-) -> Result<Found, ErrorCode> {
+fn by_time(replica: &Replica, found: Result<Ready<Option<TimestampOffset>>, StorageError>, visible: i64) -> Looked {
     match found {
-        Ok(Some(found)) if found.offset < visible => Ok((found.offset, found.timestamp_ms, found.leader_epoch)),
-        Ok(_) => Ok(NOTHING),
+        Ok(found) => found.map(|found| match found {
+            Some(found) if found.offset < visible => Ok((found.offset, found.timestamp_ms, found.leader_epoch)),
+            _ => Ok(NOTHING),
+        }),
         Err(error) => {
             tracing::error!(topic = %replica.topic, partition = replica.key.partition, %error, "look-up by timestamp failed");
-            Err(ErrorCode::KAFKA_STORAGE_ERROR)
+            Ready::Now(Err(ErrorCode::KAFKA_STORAGE_ERROR))
         }
     }
 }

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Invariants:
-//! - The published image is what the log holds on the disk, never more.
+//! - The published image is what the log holds on the disk, never more; but for that of a start for which there is no room:
+//!   it is provisional, and no shard appends anything under it.
 //! - Every call is answered once: when its change is on the disk, or with the reason why it is not. A call that changes
 //!   nothing is answered behind the changes that it saw.
 //! - A log whose sync failed takes nothing any more. What was refused then may be on the disk all the same: the next start
@@ -18,14 +19,14 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use ringlog_io::File;
+use ringlog_io::{File, Job};
 use ringlog_storage::{Checkpointed, FlushJob, StorageError};
 use ringlog_wire::ErrorCode;
 
 use super::controller::{Call, Controller, Decided, Proposal, Refusal};
 use super::ids::ShardId;
 use super::image::Image;
-use super::log::{Leading, MetadataLog};
+use super::log::{Beginning, Leading, MetadataLog};
 
 /// Who waits for an answer: a shard, and its number for the call.
 pub(crate) type Asker = (ShardId, u64);
@@ -45,13 +46,25 @@ struct Pending {
     end_offset: i64,
     /// The cluster up to there.
     image: Arc<Image>,
-    answer: Answer,
+    /// None of what a start writes.
+    answer: Option<Answer>,
 }
+
+/// What this start could not write yet.
+struct Unwritten {
+    beginning: Beginning,
+    is_under_way: bool,
+    retry_at_ms: i64,
+}
+
+/// The time between two tries of it.
+const RETRY_MS: i64 = 500;
 
 /// See the head of the file.
 pub(crate) struct Changes {
     controller: Controller,
     log: MetadataLog,
+    unwritten: Option<Unwritten>,
     pending: VecDeque<Pending>,
     flushing: Option<FlushJob>,
     published: Option<Arc<Image>>,
@@ -59,9 +72,11 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    /// Begins where a start left off: everything is on the disk.
+    /// Begins where a start left off: everything is on the disk, or waits for room.
     pub(crate) fn new(leading: Leading) -> Self {
+        let unwritten = |beginning| Unwritten { beginning, is_under_way: false, retry_at_ms: i64::MIN };
         Self {
+            unwritten: leading.beginning.map(unwritten),
             controller: leading.controller,
             log: leading.log,
             pending: VecDeque::new(),
@@ -71,12 +86,58 @@ impl Changes {
         }
     }
 
+    /// Whether this start is not written yet: nothing is decided until it is.
+    pub(crate) fn is_beginning(&self) -> bool {
+        self.unwritten.is_some()
+    }
+
+    /// The job that comes first of what this start writes, where it is to be tried again.
+    pub(crate) fn vote_due(&mut self, wall_ms: i64) -> Option<Job> {
+        let unwritten = self.unwritten.as_mut()?;
+        if unwritten.is_under_way || wall_ms < unwritten.retry_at_ms {
+            return None;
+        }
+        (unwritten.is_under_way, unwritten.retry_at_ms) = (true, wall_ms.saturating_add(RETRY_MS));
+        Some(unwritten.beginning.vote.clone())
+    }
+
+    /// That job ended: the rest follows, where there is room for it.
+    pub(crate) fn voted(&mut self, is_well: bool, wall_ms: i64) {
+        let Some(mut unwritten) = self.unwritten.take() else { return };
+        unwritten.is_under_way = false;
+        let begun = is_well.then(|| self.log.begin(&unwritten.beginning, wall_ms));
+        match begun {
+            Some(Ok(end_offset)) => {
+                let image = unwritten.beginning.image;
+                self.controller.stand_on(Arc::clone(&image));
+                self.pending.push_back(Pending { end_offset, image, answer: None });
+                tracing::info!("there is room again in log.dirs: this start is written");
+            }
+            Some(Err(error)) => {
+                tracing::debug!(%error, "this start is not written yet");
+                self.unwritten = Some(unwritten);
+            }
+            None => self.unwritten = Some(unwritten),
+        }
+    }
+
+    /// The log directory failed: nothing is taken any more.
+    pub(crate) fn fail(&mut self, reason: &str) {
+        self.log.fail(reason);
+        self.refuse_pending(reason);
+    }
+
+    /// Why nothing is taken any more, where that is so.
+    pub(crate) fn final_failure(&self) -> Option<String> {
+        self.log.final_failure().map(str::to_owned)
+    }
+
     /// Decides a call. Its answer comes with [`Self::take_answers`].
     pub(crate) fn call(&mut self, asker: Asker, call: Call, random: &mut dyn FnMut() -> u64, wall_ms: i64) {
         match self.decide(asker, call, random, wall_ms) {
             Ok(answer) => {
                 let image = Arc::clone(self.controller.image());
-                self.pending.push_back(Pending { end_offset: self.log.end_offset(), image, answer });
+                self.pending.push_back(Pending { end_offset: self.log.end_offset(), image, answer: Some(answer) });
             }
             Err(reason) => self.answers.push(refused(asker, reason)),
         }
@@ -90,6 +151,9 @@ impl Changes {
         random: &mut dyn FnMut() -> u64,
         wall_ms: i64,
     ) -> Result<Answer, String> {
+        if self.is_beginning() {
+            return Err("log.dirs has no room for what the broker writes when it starts: make some".to_owned());
+        }
         self.log.come_back(wall_ms)?;
         let changes_partitions = !matches!(call, Call::ProducerIds(_));
         let Proposal { records, outcome, image } = self.controller.handle(call, random);
@@ -137,7 +201,7 @@ impl Changes {
     }
 
     fn refuse_pending(&mut self, reason: &str) {
-        let lost = self.pending.drain(..).map(|pending| pending.answer.asker);
+        let lost = self.pending.drain(..).filter_map(|pending| pending.answer).map(|answer| answer.asker);
         self.answers.extend(lost.map(|asker| refused(asker, reason.to_owned())));
     }
 
@@ -149,7 +213,7 @@ impl Changes {
         let flushed = if early { self.log.end_offset() } else { flushed };
         while let Some(pending) = self.pending.pop_front_if(|pending| pending.end_offset <= flushed) {
             self.published = Some(pending.image);
-            self.answers.push(pending.answer);
+            self.answers.extend(pending.answer);
         }
     }
 

@@ -150,6 +150,7 @@ pub(crate) struct Image {
     configs: BTreeMap<(i8, String), Arc<Overrides>>,
     features: BTreeMap<String, i16>,
     next_producer_id: i64,
+    is_provisional: bool,
 }
 
 impl Image {
@@ -166,7 +167,18 @@ impl Image {
             configs: BTreeMap::new(),
             features: BTreeMap::new(),
             next_producer_id: 0,
+            is_provisional: false,
         }
+    }
+
+    /// The same cluster, which the log does not hold yet: nothing may be written that counts on it.
+    pub(crate) fn provisional(self) -> Self {
+        Self { is_provisional: true, ..self }
+    }
+
+    /// Whether the log does not hold it yet. Only that of a start may be so.
+    pub(crate) fn is_provisional(&self) -> bool {
+        self.is_provisional
     }
 
     /// The same cluster, seen from a process that is these nodes.

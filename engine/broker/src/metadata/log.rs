@@ -2,7 +2,8 @@
 //! `kafka-dump-log --cluster-metadata-decoder` reads it.
 //!
 //! ```text
-//!   open: newest *.checkpoint, then the log --> image;  epoch + 1 --> quorum-state, LeaderChangeMessage
+//!   open: newest *.checkpoint, then the log --> image;  epoch + 1 --> quorum-state, LeaderChangeMessage, brokers
+//!         no room for that: the image is provisional, and it is tried again while records are served
 //!   append: one change, one batch;  then flush_begin, sync, flush_done: durable below flushed_offset
 //!
 //!   a write failed (disk full, no descriptor)  come_back cuts off what was refused, as soon as the disk lets it
@@ -15,11 +16,11 @@
 mod read;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ringlog_io::Files;
+use ringlog_io::{Files, Job};
 use ringlog_storage::{
     AppendError, Checkpointed, FlushJob, Known, LogConfig, LogDir, NewBatch, Origin, Partition, PartitionName, Startup,
     StorageError,
@@ -30,7 +31,7 @@ use ringlog_wire::codec::EncodeError;
 use ringlog_wire::compression::Scratch;
 use ringlog_wire::records::metadata::MetadataRecord;
 
-use super::controller::{Controller, Start, StartError};
+use super::controller::{Controller, Proposal, Start, StartError};
 use super::image::{Image, METADATA_TOPIC as TOPIC};
 use super::quorum::{self, QUORUM_STATE};
 use super::replay::ReadError;
@@ -95,6 +96,17 @@ pub(crate) struct Leading {
     pub(crate) log: MetadataLog,
     pub(crate) controller: Controller,
     pub(crate) image: Arc<Image>,
+    /// The start's records could not be written, for want of room: the image is provisional until they are.
+    pub(crate) beginning: Option<Beginning>,
+}
+
+/// What a start writes before anything is decided: who leads, and the brokers of this start.
+pub(crate) struct Beginning {
+    /// Puts this start's epoch into `quorum-state`: it comes first.
+    pub(crate) vote: Job,
+    node: i32,
+    records: Vec<MetadataRecord>,
+    pub(crate) image: Arc<Image>,
 }
 
 /// Opens the log, begins an epoch, and registers this start's shards. Waits for the disk.
@@ -112,21 +124,35 @@ pub(crate) fn lead(
         0 => read::bootstrap(files.as_ref(), dir.path())?,
         _ => Vec::new(),
     };
-    log.begin_epoch(files.as_ref(), &folder(dir), settings.node_id(), wall_ms)?;
+    log.epoch = log.epoch.saturating_add(1);
+    let node = settings.node_id();
+    let vote =
+        Job::Replace { path: folder(dir).join(QUORUM_STATE), bytes: quorum::state(node, log.epoch).into_bytes() };
     let start = Start {
         settings: Arc::clone(settings),
         image,
         bootstrap,
         directory_id: dir.directory_id(),
         ports,
-        end_offset: log.end_offset(),
+        // Behind the record that says who leads.
+        end_offset: log.end_offset() + 1,
         unclean: dir.startup().is_unclean(),
     };
     let (mut controller, proposal) = Controller::start(start, random)?;
-    log.append(&proposal.records, wall_ms)?;
-    log.sync(files.as_ref())?;
-    controller.stand_on(Arc::clone(&proposal.image));
-    Ok(Leading { log, controller, image: proposal.image })
+    let Proposal { records, image, .. } = proposal;
+    let beginning = Beginning { vote, node, records, image: Arc::clone(&image) };
+    match log.begin_now(&beginning, files.as_ref(), wall_ms) {
+        Ok(()) => {
+            controller.stand_on(Arc::clone(&image));
+            Ok(Leading { log, controller, image, beginning: None })
+        }
+        Err(error) if log.may_begin_later(&error) => {
+            tracing::error!(%error, "log.dirs has no room for what a start writes: records are served and none is taken, until there is room");
+            let image = Arc::new(image.as_ref().clone().provisional());
+            Ok(Leading { log, controller, image, beginning: Some(beginning) })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The log's name among the partitions.
@@ -172,36 +198,64 @@ impl MetadataLog {
         self.partition.offline_reason().map_or(Ok(()), |reason| Err(format!("the metadata log: {reason}")))
     }
 
-    /// Every start is a new epoch: first in `quorum-state`, then in the log.
-    fn begin_epoch(&mut self, files: &dyn Files, path: &Path, node: i32, wall_ms: i64) -> Result<(), LogError> {
-        self.epoch = self.epoch.saturating_add(1);
-        files.replace(&path.join(QUORUM_STATE), quorum::state(node, self.epoch).as_bytes())?;
-        let mut builder = BatchBuilder::new();
-        quorum::append_leader_change(&mut builder, node, wall_ms);
-        self.write(builder, wall_ms)
+    /// Begins this start's epoch, waiting for the disk.
+    fn begin_now(&mut self, beginning: &Beginning, files: &dyn Files, wall_ms: i64) -> Result<(), LogError> {
+        beginning.vote.perform(files)?;
+        self.begin(beginning, wall_ms)?;
+        self.sync(files)
+    }
+
+    /// Whether what a start writes failed for something that passes.
+    fn may_begin_later(&self, error: &LogError) -> bool {
+        match error {
+            LogError::Io(error) => ringlog_io::is_full(error),
+            LogError::Append(_) => {
+                self.partition.offline_reason().is_some() && self.partition.final_failure().is_none()
+            }
+            _ => false,
+        }
+    }
+
+    /// Appends what begins this start's epoch, which stands in `quorum-state` already: all of it, or nothing.
+    pub(crate) fn begin(&mut self, beginning: &Beginning, wall_ms: i64) -> Result<i64, LogError> {
+        let mut leads = BatchBuilder::new();
+        quorum::append_leader_change(&mut leads, beginning.node, wall_ms);
+        let mut builders = vec![leads];
+        builders.extend(batch_of(&beginning.records, wall_ms)?);
+        self.write(builders, wall_ms)?;
+        Ok(self.end_offset())
+    }
+
+    /// Takes nothing any more before the next start: the directory failed.
+    pub(crate) fn fail(&mut self, reason: &str) {
+        self.partition.fail(reason);
+    }
+
+    /// Why nothing is taken before the next start, where that is so.
+    pub(crate) fn final_failure(&self) -> Option<&str> {
+        self.partition.final_failure()
     }
 
     /// Appends a change as one batch; gives the offset after it. It counts once [`MetadataLog::flushed_offset`] has
     /// reached that. After an error nothing of it is in the log.
     pub(crate) fn append(&mut self, records: &[MetadataRecord], wall_ms: i64) -> Result<i64, LogError> {
-        if !records.is_empty() {
-            let mut builder = BatchBuilder::new();
-            for record in records {
-                builder.append(wall_ms, None, Some(&record.encode_value(record.version_max())?), &[]);
-            }
-            self.write(builder, wall_ms)?;
-        }
+        let builders: Vec<BatchBuilder> = batch_of(records, wall_ms)?.into_iter().collect();
+        self.write(builders, wall_ms)?;
         Ok(self.end_offset())
     }
 
-    fn write(&mut self, mut builder: BatchBuilder, wall_ms: i64) -> Result<(), LogError> {
-        let bytes = builder.finish(&mut self.scratch).map_err(BatchError::Compression)?;
-        let validated = batch::validate(bytes, &rules(), wall_ms, &mut Scratch::default())?;
-        let batch = NewBatch { validated: &validated, bytes, origin: Origin::Coordinator };
-        for result in self.partition.append(&[batch], self.epoch, wall_ms) {
-            result?;
+    /// Appends batches in one write.
+    fn write(&mut self, mut builders: Vec<BatchBuilder>, wall_ms: i64) -> Result<(), LogError> {
+        let mut checked = Vec::with_capacity(builders.len());
+        for builder in &mut builders {
+            let bytes = builder.finish(&mut self.scratch).map_err(BatchError::Compression)?;
+            checked.push((batch::validate(bytes, &rules(), wall_ms, &mut Scratch::default())?, bytes));
         }
-        Ok(())
+        let batches: Vec<NewBatch<'_>> = checked
+            .iter()
+            .map(|(validated, bytes)| NewBatch { validated, bytes, origin: Origin::Coordinator })
+            .collect();
+        self.partition.append(&batches, self.epoch, wall_ms).into_iter().try_for_each(|result| Ok(result.map(drop)?))
     }
 
     /// Waits until everything is on the disk. At a start only: shards do not wait.
@@ -248,6 +302,18 @@ impl MetadataLog {
     pub(crate) fn close(mut self) -> Result<Checkpointed, StorageError> {
         self.partition.close_clean()
     }
+}
+
+/// Records as one batch; none where there are no records.
+fn batch_of(records: &[MetadataRecord], wall_ms: i64) -> Result<Option<BatchBuilder>, LogError> {
+    if records.is_empty() {
+        return Ok(None);
+    }
+    let mut builder = BatchBuilder::new();
+    for record in records {
+        builder.append(wall_ms, None, Some(&record.encode_value(record.version_max())?), &[]);
+    }
+    Ok(Some(builder))
 }
 
 /// A change is synced before its answer; the log is small and kept whole.

@@ -1,4 +1,5 @@
 use std::io::IoSlice;
+use std::path::Path;
 
 use ringlog_io::OpenMode;
 use ringlog_io::sim::SimFiles;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use proptest::prelude::*;
 use ringlog_io::sim::{Fault, Op, SimFiles};
-use ringlog_io::{Files, Slice};
+use ringlog_io::{Files, Job, Slice};
 use ringlog_storage::{FlushJob, LogConfig, Origin, Partition};
 use ringlog_wire::batch::{self, BatchBuilder, Rules};
 use ringlog_wire::compression::Scratch;
@@ -18,6 +18,7 @@ use super::{News, PartitionKey, Replica, Role, Staged, Ticket};
 enum Happens {
     Stage { records: u8 },
     Append,
+    EndRoll,
     BeginFlush,
     EndFlush { well: bool },
     Flushing { each: bool },
@@ -31,6 +32,7 @@ fn what_happens() -> impl Strategy<Value = Happens> {
     prop_oneof![
         6 => (1..4_u8).prop_map(|records| Happens::Stage { records }),
         6 => Just(Happens::Append),
+        3 => Just(Happens::EndRoll),
         4 => Just(Happens::BeginFlush),
         4 => prop::bool::weighted(0.9).prop_map(|well| Happens::EndFlush { well }),
         2 => any::<bool>().prop_map(|each| Happens::Flushing { each }),
@@ -46,6 +48,7 @@ struct Rig {
     files: Rc<SimFiles>,
     replica: Replica,
     job: Option<FlushJob>,
+    roll: Option<Job>,
     news: News,
     next: u64,
     /// Tickets that went in and did not come out.
@@ -61,7 +64,7 @@ impl Rig {
         let key = PartitionKey { topic_id: Uuid([1; 16]), partition: 0 };
         let role = Role { leader_epoch: 0, rules: Rules::default(), in_sync_replicas_missing: 0 };
         let replica = Replica::new(Rc::from("t"), key, role, log);
-        Self { files, replica, job: None, news: News::default(), next: 0, inside: BTreeMap::new() }
+        Self { files, replica, job: None, roll: None, news: News::default(), next: 0, inside: BTreeMap::new() }
     }
 
     fn stage(&mut self, records: u8) {
@@ -80,7 +83,17 @@ impl Rig {
     fn happens(&mut self, what: Happens) {
         match what {
             Happens::Stage { records } => self.stage(records),
-            Happens::Append => self.replica.append_staged(1, &mut self.news),
+            Happens::Append => {
+                let roll = self.replica.append_staged(1, &mut self.news);
+                assert!(roll.is_none() || self.roll.is_none(), "one roll at a time");
+                self.roll = roll.or(self.roll.take());
+            }
+            Happens::EndRoll => {
+                if let Some(job) = self.roll.take() {
+                    let result = job.perform(&*self.files);
+                    self.replica.beside_done(result, 1, &mut self.news);
+                }
+            }
             Happens::BeginFlush => {
                 let job = self.replica.begin_flush(1, &mut self.news);
                 assert!(job.is_none() || self.job.is_none(), "one flush at a time");
@@ -126,8 +139,9 @@ impl Rig {
     /// The log flushes what is due: nobody is left inside.
     fn end(mut self) {
         self.happens(Happens::Heals);
-        self.happens(Happens::Append);
         for _ in 0..64 {
+            self.happens(Happens::Append);
+            self.happens(Happens::EndRoll);
             self.happens(Happens::EndFlush { well: true });
             self.happens(Happens::BeginFlush);
         }
@@ -154,6 +168,8 @@ fn a_flush_that_cannot_begin_refuses_who_waits_for_it() {
         Happens::Stage { records: 9 },
         Happens::Append,
         Happens::Stage { records: 9 },
+        Happens::Append,
+        Happens::EndRoll,
         Happens::Append,
         Happens::DescriptorsRunOut,
         Happens::BeginFlush,

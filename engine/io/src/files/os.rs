@@ -336,6 +336,15 @@ impl Files for OsFiles {
         Ok(())
     }
 
+    fn sync_all(&self, path: &Path) -> io::Result<()> {
+        self.calls.count();
+        let file = std::fs::File::open(path).map_err(|error| at_path("opening", path, error))?;
+        self.calls.count();
+        // SAFETY: the descriptor is open through the call.
+        let result = sys::check(unsafe { libc::syncfs(file.as_raw_fd()) });
+        result.map(drop).map_err(|error| at_path("syncing all beside", path, error))
+    }
+
     fn start_writeback(&self, file: &File, offset: u64, len: u64) -> io::Result<()> {
         let os = self.os(file)?;
         start_writeback(os.fd.as_raw_fd(), offset, len).map_err(|error| os.error("starting write-back of", error))

@@ -388,6 +388,10 @@ impl Files for SimFiles {
         self.sync_end(file, ticket)
     }
 
+    fn sync_all(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     fn start_writeback(&self, file: &File, _offset: u64, _len: u64) -> io::Result<()> {
         self.handle(file).map(drop)
     }

@@ -10,7 +10,8 @@ use std::rc::Rc;
 use ringlog_io::sim::SimFiles;
 use ringlog_io::{Files, OpenMode};
 use ringlog_storage::{
-    AppendError, Appended, Isolation, LogConfig, NewBatch, Origin, Partition, RecoveryReport, Startup,
+    AppendError, Appended, Checkpointed, Isolation, LogConfig, NewBatch, Origin, Partition, Ready, RecoveryReport,
+    Startup, StorageError,
 };
 use ringlog_wire::batch::{Batch, BatchBuilder, Batches, Rules, Validated, validate};
 use ringlog_wire::compression::Scratch;
@@ -162,6 +163,36 @@ pub(crate) fn maintain(files: &Rc<dyn Files>, partition: &mut Partition) {
     let _ = partition.maintain(WALL_MS);
     if let Some(job) = partition.next_segment_due() {
         partition.next_segment_made(job.perform(&**files));
+    }
+    if let Some(job) = partition.save_due() {
+        partition.beside_done(job.perform(&**files), WALL_MS);
+    }
+}
+
+/// A checkpoint, whose files are written at once.
+pub(crate) fn checkpoint(files: &Rc<dyn Files>, partition: &mut Partition) -> Result<Checkpointed, StorageError> {
+    let (checkpointed, job) = partition.checkpoint()?;
+    if let Some(job) = job {
+        partition.beside_done(job.perform(&**files), WALL_MS);
+    }
+    Ok(checkpointed)
+}
+
+/// Looks until it is found, doing what the lookup waits for.
+pub(crate) fn look<T>(
+    files: &Rc<dyn Files>,
+    partition: &Partition,
+    ask: impl Fn(&Partition) -> Result<Ready<T>, StorageError>,
+) -> T {
+    loop {
+        match ask(partition).unwrap() {
+            Ready::Now(found) => return found,
+            Ready::Later(job) => {
+                let (lookup, job) = job.expect("nobody else asks");
+                drop(job.perform(&**files));
+                partition.lookup_loaded(lookup);
+            }
+        }
     }
 }
 

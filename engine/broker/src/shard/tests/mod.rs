@@ -1,6 +1,8 @@
 //! A shard as a value: what clients send and what they are told, turn by turn.
 
+mod disk;
 mod epochs;
+mod fairness;
 mod memory;
 mod rig;
 mod siblings;

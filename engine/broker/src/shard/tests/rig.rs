@@ -202,13 +202,7 @@ impl Rig {
         // Mail to itself wakes a shard: a call and its answer take a turn each.
         let mut quiet = 0;
         for _ in 0..10_000 {
-            self.receive();
-            self.now.0 += 1_000;
-            let wall_ms = 1_700_000_000_000 + (self.now.0 / 1_000_000) as i64;
-            self.shard.turn(self.now, wall_ms, &mut self.came);
-            let submissions = std::mem::take(self.shard.submissions());
-            let was_quiet = submissions.is_empty();
-            submissions.into_iter().for_each(|submission| self.carry_out(submission));
+            let was_quiet = self.turn();
             let waits = self.peers.iter().any(Peer::has_bytes);
             let goes_on = self.shard.next_deadline().is_some_and(|due| due.0 <= self.now.0 + 1_000);
             let is_quiet = was_quiet && !waits && !goes_on && self.came.events.is_empty() && !self.came.has_answers();
@@ -218,6 +212,18 @@ impl Rig {
             }
         }
         panic!("the shard does not come to rest");
+    }
+
+    /// One turn. Gives whether it asked for nothing.
+    pub(super) fn turn(&mut self) -> bool {
+        self.receive();
+        self.now.0 += 1_000;
+        let wall_ms = 1_700_000_000_000 + (self.now.0 / 1_000_000) as i64;
+        self.shard.turn(self.now, wall_ms, &mut self.came);
+        let submissions = std::mem::take(self.shard.submissions());
+        let was_quiet = submissions.is_empty();
+        submissions.into_iter().for_each(|submission| self.carry_out(submission));
+        was_quiet
     }
 
     fn receive(&mut self) {
@@ -345,6 +351,16 @@ impl Rig {
     pub(super) fn send(&mut self, client: ClientId, frames: &[Vec<u8>]) {
         self.peers[client.0].to_shard.extend(frames.concat());
         self.run();
+    }
+
+    /// Sends requests in one write, which come in with the next turn.
+    pub(super) fn post(&mut self, client: ClientId, frames: &[Vec<u8>]) {
+        self.peers[client.0].to_shard.extend(frames.concat());
+    }
+
+    /// A client that seems stalled takes a byte of what is on its way.
+    pub(super) fn trickle(&mut self, client: ClientId) {
+        self.peers[client.0].moved_bytes += 1;
     }
 
     /// The next answer that is here.
