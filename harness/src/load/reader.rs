@@ -4,6 +4,7 @@
 //!   poll (100 ms) -> tally          until all clients together have read enough, or nothing came for too long
 //! ```
 //!
+//! Beside writers it goes on until they are done and everything that was acknowledged is read.
 //! Beside a ledger there is no group: client `c` of `n` reads the partitions `c`, `c + n`, .. from their beginnings.
 
 use std::time::Duration;
@@ -72,7 +73,15 @@ impl<'a> Reader<'a> {
         match &self.spec.what {
             What::Beside(ledger) => {
                 self.assign_share(&ledger.topic)?;
-                self.read_beside(ledger)?;
+                self.read_all(|| Some(ledger))?;
+            }
+            What::Along(along) if along.is_group => {
+                self.consumer.subscribe(&[&along.topic])?;
+                self.read_all(|| along.goal.get())?;
+            }
+            What::Along(along) => {
+                self.assign_share(&along.topic)?;
+                self.read_all(|| along.goal.get())?;
             }
             What::Subscribed(topic) => {
                 self.consumer.subscribe(&[topic])?;
@@ -121,16 +130,19 @@ impl<'a> Reader<'a> {
             && !self.stop.requested()
     }
 
-    /// Reads until everything that was acknowledged is there and nothing follows, or nothing came for too long.
-    fn read_beside(&mut self, ledger: &LedgerFile) -> Result<(), PerfError> {
+    /// Reads until there is a ledger, everything that was acknowledged is there and nothing follows, or nothing came for
+    /// too long.
+    fn read_all<'l>(&mut self, ledger: impl Fn() -> Option<&'l LedgerFile>) -> Result<(), PerfError> {
         let silence_max = Duration::from_millis(u64::try_from(self.spec.silence_ms).unwrap_or(0));
-        let mut patience = Patience::new(self.consumer.driver().read().0, ledger.silence_max(silence_max));
-        let (acknowledged, mut seen_ns) = (ledger.acknowledged(), 0);
+        let (mut end, mut seen_ns) = (None, 0);
         while !self.stop.requested() {
             let now_ns = self.poll()?.1;
+            let Some(ledger) = ledger() else { continue };
+            let begin = || (ledger.acknowledged(), Patience::new(now_ns, ledger.silence_max(silence_max)));
+            let (acknowledged, patience) = end.get_or_insert_with(begin);
             // What any of the clients reads keeps all of them waiting.
             let total = self.shared.total();
-            if total.read.records >= acknowledged {
+            if total.read.records >= *acknowledged {
                 self.note_all(now_ns);
             }
             let came = usize::from(std::mem::replace(&mut seen_ns, total.last_ns) != total.last_ns);
@@ -181,9 +193,12 @@ fn config_of(spec: &Consume, client: usize) -> ConsumerConfig {
     if spec.clients > 1 {
         config.common.client_id = format!("{}-{client}", config.common.client_id);
     }
-    if let Some(ledger) = spec.ledger() {
+    let reads_by_itself = spec.ledger().is_some() || matches!(&spec.what, What::Along(along) if !along.is_group);
+    if reads_by_itself {
         // Everything is read, wherever a group stands, and no group is moved by it.
         (config.group_id, config.auto_commit, config.offset_reset) = (None, None, OffsetReset::Earliest);
+    }
+    if let Some(ledger) = spec.ledger() {
         config.read_committed = ledger.reads_committed();
     }
     config

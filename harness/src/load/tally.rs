@@ -6,6 +6,8 @@
 //!                          '--> ReadLedger, Recorder
 //! ```
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ringlog_io::{Clock as _, SystemClock};
@@ -53,8 +55,51 @@ struct State {
     start_ns: u64,
     start_wall_ms: i64,
     total: Mutex<Total>,
-    /// What each client has read, where the topic is read beside a ledger. No two read the same partition.
+    /// What each client has read, where the topic is read beside a ledger: no two read the same partition. Members of a
+    /// group have one together, for a partition may go from one to the other.
     ledgers: Vec<Arc<Mutex<ReadLedger>>>,
+    members: Mutex<Members>,
+    /// Whose ages the series has.
+    span: Span,
+}
+
+/// Who of a group has how many partitions, and how many were taken away.
+#[derive(Debug, Default)]
+struct Members {
+    assigned: BTreeMap<usize, usize>,
+    taken: u64,
+}
+
+/// The records whose ages are kept: those that were written from one moment to another, milliseconds of the wall's clock.
+#[derive(Clone, Debug)]
+pub(crate) struct Span(Arc<(AtomicI64, AtomicI64)>);
+
+impl Span {
+    fn of(from_ms: i64) -> Self {
+        Self(Arc::new((AtomicI64::new(from_ms), AtomicI64::new(i64::MAX))))
+    }
+
+    /// All records.
+    pub(crate) fn all() -> Self {
+        Self::of(i64::MIN)
+    }
+
+    /// None until it begins.
+    pub(crate) fn to_come() -> Self {
+        Self::of(i64::MAX)
+    }
+
+    pub(crate) fn begin(&self, wall_ms: i64) {
+        self.0.0.store(wall_ms, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self, wall_ms: i64) {
+        self.0.1.store(wall_ms, Ordering::Relaxed);
+    }
+
+    fn holds(&self, written_ms: i64) -> bool {
+        (self.0.0.load(Ordering::Relaxed)..=self.0.1.load(Ordering::Relaxed)).contains(&written_ms)
+    }
 }
 
 /// What was read until now.
@@ -69,15 +114,26 @@ pub(crate) struct Total {
 
 impl Shared {
     pub(crate) fn new(clients: usize, ledger: Option<&LedgerFile>) -> Self {
+        let beside = |ledger: &LedgerFile| (0..clients).map(|_| ReadLedger::beside(&ledger.writers)).collect();
+        Self::of(ledger.map_or_else(Vec::new, beside), Span::all())
+    }
+
+    /// Of readers of a topic that nobody but their writers writes to, while it is written.
+    pub(crate) fn along(clients: usize, is_group: bool, span: Span) -> Self {
+        let ledgers = if is_group { 1 } else { clients };
+        Self::of((0..ledgers).map(|_| ReadLedger::new()).collect(), span)
+    }
+
+    fn of(ledgers: Vec<ReadLedger>, span: Span) -> Self {
         let clock = SystemClock::new();
         let start_ns = clock.read().0;
         Self(Arc::new(State {
             start_ns,
             start_wall_ms: clock.wall_ms(),
             total: Mutex::new(Total { read: Read::default(), first_ns: None, last_ns: start_ns }),
-            ledgers: ledger.map_or_else(Vec::new, |ledger| {
-                (0..clients).map(|_| Arc::new(Mutex::new(ReadLedger::beside(&ledger.writers)))).collect()
-            }),
+            ledgers: ledgers.into_iter().map(|ledger| Arc::new(Mutex::new(ledger))).collect(),
+            members: Mutex::default(),
+            span,
         }))
     }
 
@@ -98,7 +154,18 @@ impl Shared {
         })
     }
 
-    fn add(&self, read: Read, now_ns: u64) {
+    /// Partitions of each client that has some, by the group's word.
+    pub(crate) fn assigned(&self) -> Vec<usize> {
+        locked(&self.0.members).assigned.values().copied().filter(|partitions| *partitions > 0).collect()
+    }
+
+    /// How many partitions the group has taken away from its members until now: where one was taken, what its next owner
+    /// reads may have been read before.
+    pub(crate) fn taken(&self) -> u64 {
+        locked(&self.0.members).taken
+    }
+
+    pub(crate) fn add(&self, read: Read, now_ns: u64) {
         let mut total = locked(&self.0.total);
         total.read.add(read);
         total.first_ns.get_or_insert(now_ns);
@@ -114,6 +181,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// One client's ear. Nothing that is shared is locked for a record but the client's own ledger, which the others look at
 /// seldom.
 pub(crate) struct Tally {
+    client: usize,
     shared: Shared,
     observer: Box<dyn ReadObserver>,
     /// Read in this poll.
@@ -143,12 +211,14 @@ impl Tally {
         observer: Box<dyn ReadObserver>,
         recorder: Option<Recorder>,
     ) -> Self {
+        let ledgers = &shared.0.ledgers;
         Self {
+            client,
             shared: shared.clone(),
             observer,
             read: Read::default(),
             clock: SystemClock::new(),
-            ledger: shared.0.ledgers.get(client).cloned(),
+            ledger: ledgers.get(client).or(ledgers.first()).cloned(),
             recorder,
             seen_at: None,
             alike: Alike::default(),
@@ -196,7 +266,7 @@ impl Tally {
     fn record_alike(&mut self) {
         let Alike { timestamp_ms, records, bytes } = std::mem::take(&mut self.alike);
         let (Some(recorder), Some((now_ns, wall_ms))) = (&mut self.recorder, self.seen_at) else { return };
-        if records == 0 {
+        if records == 0 || !self.shared.0.span.holds(timestamp_ms) {
             return;
         }
         // Wall clock against wall clock: what was written before this machine's start has no place on the other one.
@@ -217,11 +287,17 @@ impl RecordSink for Tally {
         }
     }
 
-    fn assigned(&mut self, _partitions: &[(String, i32)], at_ns: u64) {
+    fn assigned(&mut self, partitions: &[(String, i32)], at_ns: u64) {
+        *locked(&self.shared.0.members).assigned.entry(self.client).or_default() += partitions.len();
         self.observer.assigned(at_ns);
     }
 
-    fn revoked(&mut self, _partitions: &[(String, i32)], at_ns: u64) {
+    fn revoked(&mut self, partitions: &[(String, i32)], at_ns: u64) {
+        let mut members = locked(&self.shared.0.members);
+        members.taken += partitions.len() as u64;
+        let assigned = members.assigned.entry(self.client).or_default();
+        *assigned = assigned.saturating_sub(partitions.len());
+        drop(members);
         self.observer.revoked(at_ns);
     }
 }

@@ -86,6 +86,12 @@ columns! {
     clients: u32, "", "workload";
     /// Consumer groups at once; 0 where partitions are assigned by hand.
     groups: u32, "", "workload";
+    /// Members of each group.
+    consumers: u32, "", "workload";
+    /// Readers that began with the first record when the measured time began.
+    catch_up: u32, "", "workload";
+    /// Written before the warm-up, in units of 10^6 bytes: what catch-up readers had before them.
+    backlog_mb: u64, "MB", "workload";
     /// Records a second that were asked for; empty where it was as fast as possible.
     rate_records_s: Option<f64>, "1/s", "workload";
     /// `acks`.
@@ -235,6 +241,27 @@ columns! {
     is_steady: Option<bool>, "", "acknowledged records of ticks";
     /// Standard deviation of the rates of whole measured seconds, as a share of their mean; empty below three.
     rates_cv: Option<f64>, "", "acknowledged records of seconds";
+
+    /// Bytes a second that all groups together read beside the writers in the measured time, in units of 10^6.
+    consumed_mb_s: Option<f64>, "MB/s", "consumers";
+    /// Age of the records when a group read them beside the writers, from their timestamps (whole milliseconds): half stayed below.
+    end_to_end_us_p50: Option<f64>, "us", "latency.hlog";
+    /// 99 of 100.
+    end_to_end_us_p99: Option<f64>, "us", "latency.hlog";
+    /// 999 of 1000.
+    end_to_end_us_p999: Option<f64>, "us", "latency.hlog";
+    /// The worst.
+    end_to_end_us_max: Option<f64>, "us", "latency.hlog";
+    /// Acknowledged records that the group furthest behind had still to read when the measured time ended.
+    group_lag_records_max: Option<u64>, "", "consumers";
+    /// From then until the last group had read everything.
+    group_drain_s: Option<f64>, "s", "monotonic clock";
+    /// Records that a group read again because a partition went from one member to another meanwhile.
+    reread_records: Option<u64>, "", "ledger";
+    /// Bytes a second, in units of 10^6, at which catch-up readers together read what was there before they began.
+    catch_up_mb_s: Option<f64>, "MB/s", "consumers";
+    /// How long the slowest of them took for it.
+    catch_up_s: Option<f64>, "s", "monotonic clock";
 
     /// The ceiling that the share is of; empty where none counts.
     ceiling: String, "", "run";

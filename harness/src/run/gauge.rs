@@ -6,14 +6,17 @@
 //!                                        ^ open          ^ close
 //! ```
 //!
+//! Whoever reads beside the writers hears of the same two moments ([`Beside`]).
+//!
 //! Rates count what was acknowledged, or read, between the two. Latencies count the records that were due in the measured
 //! time, however late their answers come.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::beside::Beside;
 use super::{Measured, RunError};
-use crate::client::Failed;
+use crate::client::{Delivered, Failed};
 use crate::host::{Meter, Usage};
 use crate::load::ear::{Observer, Observers};
 use crate::load::tally::{Read, ReadObserver, ReadObservers};
@@ -28,6 +31,7 @@ struct Dial {
     clients: usize,
     window: Option<Result<Window, RunError>>,
     usage: Option<Result<Usage, RunError>>,
+    beside: Option<Arc<Beside>>,
 }
 
 /// When the measured time began, and the meter of it.
@@ -43,7 +47,7 @@ fn gone(error: impl std::fmt::Display) -> RunError {
 
 impl Dial {
     fn new(place: &Place, began: Instant, clients: usize) -> Self {
-        Self { place: place.clone(), began, clients, window: None, usage: None }
+        Self { place: place.clone(), began, clients, window: None, usage: None, beside: None }
     }
 
     /// The first client that comes so far opens it.
@@ -52,6 +56,7 @@ impl Dial {
             let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
             let (start, meter) = (self.began.elapsed(), Meter::start(&self.place.pids));
             self.window = Some(meter.map(|meter| Window { time, start, meter }).map_err(gone));
+            self.beside.iter().for_each(|beside| beside.open());
         }
     }
 
@@ -60,6 +65,7 @@ impl Dial {
         self.clients = self.clients.saturating_sub(1);
         if let (0, Some(Ok(window))) = (self.clients, &self.window) {
             self.usage = Some(window.meter.stop().map_err(gone));
+            self.beside.iter().for_each(|beside| beside.close());
         }
     }
 
@@ -78,13 +84,17 @@ impl Dial {
 }
 
 /// A client that panicked leaves readings that are still true.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Of a load of producers.
 #[derive(Clone)]
-pub(super) struct WriteGauge(Arc<Mutex<WriteDial>>);
+pub(super) struct WriteGauge {
+    dial: Arc<Mutex<WriteDial>>,
+    /// Who reads beside: told of each batch.
+    beside: Option<Arc<Beside>>,
+}
 
 struct WriteDial {
     dial: Dial,
@@ -93,9 +103,10 @@ struct WriteDial {
 }
 
 impl WriteGauge {
-    pub(super) fn new(place: &Place, began: Instant, spec: &Produce) -> Self {
-        let (dial, has_warmup) = (Dial::new(place, began, spec.clients), spec.warmup != Warmup::Without);
-        Self(Arc::new(Mutex::new(WriteDial { dial, has_warmup, first_failure: None })))
+    pub(super) fn new(place: &Place, began: Instant, spec: &Produce, beside: Option<Arc<Beside>>) -> Self {
+        let dial = Dial { beside: beside.clone(), ..Dial::new(place, began, spec.clients) };
+        let has_warmup = spec.warmup != Warmup::Without;
+        Self { dial: Arc::new(Mutex::new(WriteDial { dial, has_warmup, first_failure: None })), beside }
     }
 
     pub(super) fn observers(&self) -> Observers {
@@ -105,7 +116,7 @@ impl WriteGauge {
 
     /// What was measured, when the load is over. Where nothing was acknowledged, the first refusal is the reason.
     pub(super) fn measured(&self, what: &str, (records, bytes): (u64, u64)) -> Result<Measured, RunError> {
-        let mut gauge = locked(&self.0);
+        let mut gauge = locked(&self.dial);
         if let Some(reason) = gauge.first_failure.take().filter(|_| records == 0) {
             return Err(RunError::client(what, reason));
         }
@@ -116,22 +127,28 @@ impl WriteGauge {
 
 impl Observer for WriteGauge {
     fn started(&mut self, _now_ns: u64) {
-        let mut gauge = locked(&self.0);
+        let mut gauge = locked(&self.dial);
         if !gauge.has_warmup {
             gauge.dial.open();
         }
     }
 
     fn steady(&mut self, _now_ns: u64) {
-        locked(&self.0).dial.open();
+        locked(&self.dial).dial.open();
     }
 
     fn ended(&mut self, _now_ns: u64) {
-        locked(&self.0).dial.close();
+        locked(&self.dial).dial.close();
+    }
+
+    fn delivered(&mut self, batch: &Delivered<'_>) {
+        if let Some(beside) = &self.beside {
+            beside.acknowledged(batch.marks.len());
+        }
     }
 
     fn failed(&mut self, batch: &Failed<'_>) {
-        locked(&self.0).first_failure.get_or_insert_with(|| batch.error.to_string());
+        locked(&self.dial).first_failure.get_or_insert_with(|| batch.error.to_string());
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   create_topic -> admin
-//!   produce      -> Workload::produce -> load::produce     observed by a WriteGauge, which opens and closes the meter
+//!   produce      -> Workload::produce -> load::produce     observed by a WriteGauge, which opens and closes the meter;
+//!                   with readers beside (along), and a backlog before, where the workload has them
 //!   consume      -> Workload::consume -> load::consume     observed by a ReadGauge
 //!   delete_topic -> admin
 //! ```
@@ -15,17 +16,20 @@ use std::time::{Duration, Instant};
 use ringlog_io::{Clock as _, SystemClock};
 use ringlog_wire::Uuid;
 
+use super::along::{self, Readers};
 use super::gauge::{ReadGauge, WriteGauge};
 use super::{Consumed, Executor, Produced, Reading, RunError, Trial};
 use crate::cli::PerfError;
 use crate::client::properties::Properties;
 use crate::client::{Admin, ClientError, NewTopic};
 use crate::host::has_ended;
+use crate::load::ear::Observers;
 use crate::load::records::Records;
 use crate::load::signals::Stop;
 use crate::load::{consume, produce, steady, tally};
 use crate::measure::hlog::{Hlog, PRODUCER_KINDS};
-use crate::measure::series;
+use crate::measure::ledger::LedgerFile;
+use crate::measure::series::{self, SecondSink};
 use crate::spec::{Produce, What, Workload};
 use crate::target::{self, Place, Target, start};
 
@@ -159,46 +163,79 @@ impl Executor for KafkaExecutor {
 
 impl KafkaExecutor {
     fn written(&self, trial: &Trial<'_>, workload: &Workload, topic: &str) -> Result<Produced, RunError> {
-        let fail = |error: &dyn std::fmt::Display| RunError::client(&workload.name, error);
         let place = self.place(trial.target)?;
-        let mut spec = workload.produce(topic, &properties(place)).map_err(|error| fail(&error))?;
+        let spec = workload.produce(topic, &properties(place));
+        let mut spec = spec.map_err(|error| RunError::client(&workload.name, error))?;
         spec.records.seed = spec.records.seed.wrapping_add_unsigned(trial.seed);
-        let records: Result<Vec<Records>, _> =
-            (0..spec.clients).map(|client| Records::new(&spec.records, client, &mut |_| ())).collect();
-        let (spec, records) = (Arc::new(spec), records.map_err(|error| fail(&error))?);
-        let (gauge, stop) = (WriteGauge::new(place, self.began, &spec), self.stop.part());
+        let (spec, stop) = (Arc::new(spec), self.stop.part());
         let stem = format!("{}.{}.{}.", workload.name, trial.target.name, trial.round);
+        let readers = Readers::of(workload, topic, &properties(place))?;
+        let beside = (!readers.is_empty()).then(|| Arc::clone(&readers.counts));
+        let gauge = WriteGauge::new(place, self.began, &spec, beside);
         let (start, mut log) = (self.began.elapsed(), Hlog::in_memory());
-        let load = produce::Load {
-            spec: Arc::clone(&spec),
-            records,
-            seats: &vec![self.client_core; spec.clients],
-            stop: &stop,
-            observers: gauge.observers(),
-            metrics: None,
-            origin_ns: SystemClock::new().read().0,
-            on_second: Some(Box::new(|second, latencies| {
+        let write = || {
+            let backlog = workload.backlog(&spec).map(|it| self.backlog(it, &readers, &stop)).transpose()?;
+            let on_second: SecondSink<'_> = Box::new(|second, latencies| {
                 let written = log.write(&stem, start + Duration::from_secs(second), latencies, PRODUCER_KINDS);
                 written.map_err(|error| PerfError::Text(error.to_string()))
-            })),
+            });
+            let mut produced = self.load(&spec, gauge.observers(), Some(on_second), &stop)?;
+            let ledger = produced.take_ledger(&spec);
+            Ok((produced, backlog.into_iter().fold(ledger, LedgerFile::and)))
         };
-        let mut produced = load.run(&mut |_| ());
-        if let Some(failure) = produced.failure.take() {
-            return Err(fail(&failure));
-        }
+        let ground = along::Place { core: self.client_core, stop: &stop, began: self.began, stem: &stem };
+        let (mut produced, ledger, read) = readers.beside(&ground, write)?;
         let mut measured =
             gauge.measured(&workload.name, (produced.counts.steady_done, produced.counts.steady_bytes))?;
         (measured.latencies, measured.lines) = (produced.latencies.take(), log.into_lines());
         measured.warm_up = produced.warm_up;
         measured.rates_cv = rates_cv(&produced.seconds, &spec);
+        measured.lines.extend(read.lines);
+        measured.along = (!readers.is_empty()).then(|| readers.counts.figures(read.ages));
         measured.retried_records = produced.retried_records();
         measured.dropped_records = produced.lateness().dropped;
         measured.counts = produced.client_counts();
         measured.clients = u32::try_from(spec.clients).unwrap_or(u32::MAX);
         measured.replicas = self.replicas;
-        measured.settings = spec.settings.iter().cloned().collect();
-        let ledger = produced.take_ledger(&spec);
-        Ok(Produced { measured, ledger, first_failure: produced.first_failure })
+        let read_with = workload.read_settings(&properties(place)).unwrap_or_default();
+        measured.settings = read_with.into_iter().chain(spec.settings.iter().cloned()).collect();
+        Ok(Produced { measured, ledger, first_failure: produced.first_failure, seen: read.seen })
+    }
+
+    /// Writes what is there before the load begins, and waits until the groups have read it.
+    fn backlog(&self, spec: Produce, readers: &Readers, stop: &Stop) -> Result<LedgerFile, RunError> {
+        let spec = Arc::new(spec);
+        let mut produced = self.load(&spec, readers.counts.writers(), None, stop)?;
+        if let Some(reason) = produced.first_failure {
+            return Err(RunError::client("writing the backlog", reason));
+        }
+        readers.wait_for_groups(stop)?;
+        Ok(produced.take_ledger(&spec))
+    }
+
+    /// Runs the producers of a spec. Where one of them cannot go on, its reason is the error.
+    fn load(
+        &self,
+        spec: &Arc<Produce>,
+        observers: Observers,
+        on_second: Option<SecondSink<'_>>,
+        stop: &Stop,
+    ) -> Result<produce::Produced, RunError> {
+        let fail = |error: &dyn std::fmt::Display| RunError::client("producers", error);
+        let records: Result<Vec<Records>, _> =
+            (0..spec.clients).map(|client| Records::new(&spec.records, client, &mut |_| ())).collect();
+        let load = produce::Load {
+            spec: Arc::clone(spec),
+            records: records.map_err(|error| fail(&error))?,
+            seats: &vec![self.client_core; spec.clients],
+            stop,
+            observers,
+            metrics: None,
+            origin_ns: SystemClock::new().read().0,
+            on_second,
+        };
+        let mut produced = load.run(&mut |_| ());
+        produced.failure.take().map_or(Ok(produced), |failure| Err(fail(&failure)))
     }
 
     fn read(

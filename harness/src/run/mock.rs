@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Cell, Consumed, Executor, Keep, Left, Measured, Plan, Produced, Reading, Rounds, RunError, Trial, Watch};
+use super::{
+    Cell, Consumed, Executor, Keep, Left, Measured, Plan, Produced, ReadAlong, Reading, Rounds, RunError, Seen, Trial,
+    Watch,
+};
 use crate::client::properties::Properties;
 use crate::host::{CoreShare, ProcessUsage, Usage};
 use crate::measure::ledger::{LedgerFile, ReadLedger, WriteLedger};
@@ -52,6 +55,8 @@ pub(crate) struct Mock {
     pub(crate) elapsed_s: f64,
     /// Records that the producer says it sent again.
     pub(crate) resent: u64,
+    /// Partitions that went from one member of a group to another.
+    pub(crate) moved_partitions: u64,
     pub(crate) trials: u32,
     pub(crate) values: Vec<Vec<u8>>,
 }
@@ -59,7 +64,17 @@ pub(crate) struct Mock {
 impl Default for Mock {
     fn default() -> Self {
         let (calls, values) = (Vec::new(), Vec::new());
-        Self { calls, fault: None, seconds: vec![1.0], trial_s: 1.0, elapsed_s: 0.0, resent: 0, trials: 0, values }
+        Self {
+            calls,
+            fault: None,
+            seconds: vec![1.0],
+            trial_s: 1.0,
+            elapsed_s: 0.0,
+            resent: 0,
+            moved_partitions: 0,
+            trials: 0,
+            values,
+        }
     }
 }
 
@@ -190,7 +205,7 @@ impl Executor for Mock {
         Ok("topic".to_owned())
     }
 
-    fn produce(&mut self, trial: &Trial<'_>, _: &Workload, _: &str) -> Result<Produced, RunError> {
+    fn produce(&mut self, trial: &Trial<'_>, workload: &Workload, _: &str) -> Result<Produced, RunError> {
         self.calls.push(format!("produce({})", trial.target.name));
         self.check(trial)?;
         let mut ledger = WriteLedger::new(1);
@@ -207,7 +222,10 @@ impl Executor for Mock {
         }
         let first_failure = gives_up.then(|| "KAFKA_STORAGE_ERROR".to_owned());
         let ledger = LedgerFile { writers: vec![ledger], resent: Some(self.resent), ..LedgerFile::default() };
-        Ok(Produced { measured: self.measured(trial), ledger, first_failure })
+        let seen: Vec<Seen> = (1..=workload.groups).map(|number| self.seen(trial, number, workload.groups)).collect();
+        let mut measured = self.measured(trial);
+        measured.along = (!seen.is_empty()).then(|| self.along(workload.groups));
+        Ok(Produced { measured, ledger, first_failure, seen })
     }
 
     fn consume(
@@ -250,6 +268,26 @@ impl Executor for Mock {
 }
 
 impl Mock {
+    /// What a group read beside the writers: the last one has the trial's fault.
+    fn seen(&mut self, trial: &Trial<'_>, number: u32, groups: u32) -> Seen {
+        let (whole, mut ledger) = (self.values.clone(), ReadLedger::new());
+        if number == groups && self.fault.is_some_and(|(_, fault)| self.has(trial, fault)) {
+            self.spoil();
+        }
+        std::mem::replace(&mut self.values, whole).iter().for_each(|it| ledger.record(0, it));
+        let name = format!("group {number} of {groups}");
+        Seen { name, ledger, moved_partitions: self.moved_partitions }
+    }
+
+    /// Each group read what was written, at ages of 1 to 10 ms.
+    fn along(&self, groups: u32) -> ReadAlong {
+        let mut ages = Latencies::new();
+        (1..=10).for_each(|ms| ages.aged(ms * 1_000_000, u64::from(groups), 1000));
+        let records = 10 * u64::from(groups);
+        let drain = Duration::from_millis(250);
+        ReadAlong { records, bytes: records * 1000, ages, lag_records_max: 3, drain, ..ReadAlong::default() }
+    }
+
     fn spoil(&mut self) {
         match self.fault.map(|it| it.1) {
             Some(Fault::Lose | Fault::Vanish) => drop(self.values.remove(3)),

@@ -19,6 +19,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "the executor reads the clock")]
 
+mod along;
+mod beside;
 pub mod bottleneck;
 pub mod ceiling;
 pub mod course;
@@ -36,8 +38,9 @@ pub(crate) mod mock;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use beside::ReadAlong;
 pub use course::{Course, Left, Rounds, SoFar, Turn};
-pub use outcome::{Consumed, Invalid, Measured, Outcome, Produced, Reading, Round, RunError};
+pub use outcome::{Consumed, Invalid, Measured, Outcome, Produced, Reading, Round, RunError, Seen};
 pub use trial::{LEDGER_FAULT, Trial};
 
 use crate::results::ResultsError;
@@ -144,6 +147,8 @@ impl Cell {
     #[must_use]
     pub fn steps(&self, target: &Target) -> u64 {
         match target.role {
+            // What was read beside the writers is not read back.
+            Role::Subject if self.workload.has_readers() && self.reader.is_none() => 1,
             Role::Subject => 2,
             Role::Ceiling => 1 + u64::from(self.reader.is_some() && target.keeps_reading()),
         }
@@ -176,7 +181,9 @@ impl Plan {
         let mut subjects: Vec<&Target> = of(Role::Subject).collect();
         let turn = (round as usize).saturating_sub(1) % subjects.len().max(1);
         subjects.rotate_left(turn);
-        let ceilings = of(Role::Ceiling).filter(|_| cell.workload.kind == Kind::Produce);
+        // A null broker keeps nothing that somebody could read beside the writers.
+        let has_ceilings = cell.workload.kind == Kind::Produce && !cell.workload.has_readers();
+        let ceilings = of(Role::Ceiling).filter(|_| has_ceilings);
         ceilings.chain(subjects).collect()
     }
 
@@ -258,7 +265,7 @@ impl<'a> Run<'a> {
         let (warmup_s, measured_s) = (0.0, WARM_UP_S_MAX);
         let megabytes_max = Some(target.warm_up_mb);
         let workload = Workload { warmup_s, measured_s, megabytes_max, rate_records_s: None, ..cell.workload.clone() };
-        let workload = Workload { kind: Kind::Produce, ..workload };
+        let workload = Workload { kind: Kind::Produce, groups: 0, catch_up: 0, backlog_megabytes: 0, ..workload };
         let cell = Cell { workload, reader: cell.reader.clone() };
         let trial = Trial { cell: &cell, target, round: 0, seed: self.plan.seed };
         trial.run(self.executor, self.watch).map(drop)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::beside::ReadAlong;
 use crate::host::Usage;
 use crate::load::steady::WarmUp;
 use crate::measure::ledger::{LedgerFile, ReadLedger, Verdict};
@@ -45,6 +46,20 @@ pub struct Measured {
     pub replicas: i16,
     /// The client's settings under Kafka's names, every default resolved.
     pub settings: BTreeMap<String, String>,
+    /// What those did who read beside, where somebody did.
+    pub along: Option<ReadAlong>,
+}
+
+/// What one group, or one catch-up reader, saw beside the writers.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Which.
+    pub name: String,
+    /// Every record.
+    pub ledger: ReadLedger,
+    /// Partitions that its group took from one member and gave to another while it was written: what their next owners
+    /// read may have been read before.
+    pub moved_partitions: u64,
 }
 
 /// What writing gave: numbers, and the account of all that was written, warm-up included.
@@ -56,6 +71,8 @@ pub struct Produced {
     pub ledger: LedgerFile,
     /// Why a record was given up, where one was: the broker's words.
     pub first_failure: Option<String>,
+    /// What each of those saw who read beside.
+    pub seen: Vec<Seen>,
 }
 
 /// What is read.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::bottleneck::Evidence;
 use super::ceiling::Mark;
-use super::{Measured, Round, Trial};
+use super::{Measured, ReadAlong, Round, Trial};
 use crate::host::ProcessUsage;
 use crate::results::columns::{Row, SCHEMA, validity};
 use crate::spec::{Kind, Workload};
@@ -49,6 +49,7 @@ pub fn row(common: &Common, trial: &Trial<'_>, round: &Round) -> Row {
     row.validity = validity::MEASURED.to_owned();
     figures(&mut row, &round.measured);
     latencies(&mut row, &round.measured);
+    round.measured.along.iter().for_each(|along| read_along(&mut row, along, round.measured.usage.wall_s));
     usage(&mut row, &round.measured);
     finding(&mut row, common, round);
     row
@@ -85,6 +86,10 @@ pub fn named(common: &Common, trial: &Trial<'_>, workload: &Workload) -> Row {
         arrivals: workload.rate_records_s.map_or_else(String::new, |_| workload.arrivals.clone()),
         keys: written.keys.clone(),
         compressibility: written.compressibility,
+        groups: workload.groups,
+        consumers: if workload.groups + workload.catch_up > 0 { workload.consumers } else { 0 },
+        catch_up: workload.catch_up,
+        backlog_mb: workload.backlog_megabytes,
         rate_records_s: workload.rate_records_s,
         ..common.of_target(&target.name)
     };
@@ -147,6 +152,23 @@ fn latencies(row: &mut Row, measured: &Measured) {
     [row.service_us_p50, row.service_us_p90, row.service_us_p99, row.service_us_p999, row.service_us_max] =
         us(&all.service);
     row.saturated_records = (all.records > 0).then_some(all.saturated);
+}
+
+/// Of those who read beside the writers.
+fn read_along(row: &mut Row, along: &ReadAlong, seconds: f64) {
+    if row.groups > 0 {
+        row.consumed_mb_s = ratio(along.bytes as f64 / MB, seconds, 3);
+        let us = |quantile| percentile_us(&along.ages.response, quantile);
+        [row.end_to_end_us_p50, row.end_to_end_us_p99, row.end_to_end_us_p999, row.end_to_end_us_max] =
+            [0.50, 0.99, 0.999, 1.0].map(us);
+        row.group_lag_records_max = Some(along.lag_records_max);
+        row.group_drain_s = Some(rounded(along.drain.as_secs_f64(), 3));
+        row.reread_records = Some(along.reread_records);
+    }
+    if let Some((bytes, took)) = along.catch_up {
+        row.catch_up_mb_s = ratio(bytes as f64 / MB, took.as_secs_f64(), 3);
+        row.catch_up_s = Some(rounded(took.as_secs_f64(), 3));
+    }
 }
 
 fn usage(row: &mut Row, measured: &Measured) {

@@ -250,3 +250,49 @@ fn a_row_says_what_it_was_asked_for_with_every_default_also_where_nothing_was_me
     assert_eq!((read.fetch_max_wait_ms, read.max_in_flight, read.groups), (Some(500), None, 0));
     assert_eq!((fixed.arrivals.as_str(), fixed.keys.as_str()), ("poisson", "none"));
 }
+
+/// One cell of one workload that groups read while it is written.
+fn read_along(groups: u32) -> Plan {
+    let mut plan = plan(1);
+    plan.cells.truncate(1);
+    plan.cells[0].reader = None;
+    plan.cells[0].workload.groups = groups;
+    plan
+}
+
+#[test]
+fn what_groups_read_beside_the_writers_is_not_read_back_and_has_no_ceiling() {
+    let mut mock = Mock::default();
+    let (rows, end) = ran(&read_along(4), &mut mock);
+    end.unwrap();
+    assert_eq!(mock.calls[..3].join(" "), "create(ringlog) produce(ringlog) delete(ringlog)");
+    let own = of(&rows, "ringlog", "w")[0];
+    assert!(own.is_measured(), "{own:?}");
+    assert_eq!((own.groups, own.consumers, own.ledger_verified_records), (4, 1, Some(10)));
+    assert_eq!((own.consumed_mb_s, own.group_lag_records_max, own.group_drain_s), (Some(0.04), Some(3), Some(0.25)));
+    let near = |value: Option<f64>, wanted: f64| (value.unwrap() - wanted).abs() < wanted * 0.002;
+    assert!(near(own.end_to_end_us_p50, 5000.0) && near(own.end_to_end_us_max, 10_000.0), "{own:?}");
+    assert_eq!((own.reread_records, own.catch_up_mb_s), (Some(0), None));
+    assert_eq!((own.acks.as_str(), own.fetch_max_wait_ms), ("1", Some(500)), "settings of both sides");
+}
+
+#[test]
+fn a_group_that_misses_a_record_or_reads_it_wrong_makes_the_row_invalid_and_is_named() {
+    for (fault, wanted) in [(Fault::Lose, "1 lost"), (Fault::Double, "1 doubled"), (Fault::Swap, "1 out of order")] {
+        let mut mock = Mock { fault: Some((1, fault)), ..Mock::default() };
+        let rows = ran(&read_along(3), &mut mock).0;
+        let own = of(&rows, "ringlog", "w")[0];
+        assert_eq!((own.validity.as_str(), own.mb_s), ("invalid", None));
+        let named = own.why.starts_with(&format!("{LEDGER_FAULT} for group 3 of 3: "));
+        assert!(named && own.why.contains(wanted), "{}", own.why);
+    }
+}
+
+#[test]
+fn a_group_whose_partitions_moved_may_read_a_record_again_and_never_miss_one() {
+    let mut mock = Mock { fault: Some((1, Fault::Double)), moved_partitions: 2, ..Mock::default() };
+    let rows = ran(&read_along(2), &mut mock).0;
+    assert_eq!(of(&rows, "ringlog", "w")[0].reread_records, Some(1));
+    let mut mock = Mock { fault: Some((1, Fault::Lose)), moved_partitions: 2, ..Mock::default() };
+    assert_eq!(of(&ran(&read_along(2), &mut mock).0, "ringlog", "w")[0].validity, "invalid");
+}

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::outcome::{Invalid, Measured, Outcome, Produced, Reading, Round, RunError};
+use super::outcome::{Invalid, Measured, Outcome, Produced, Reading, Round, RunError, Seen};
 use super::{Cell, End, Executor, Watch};
-use crate::measure::ledger::{Verdict, settle};
+use crate::measure::ledger::{LedgerFile, Verdict, settle};
 use crate::spec::Workload;
 use crate::target::{Role, Target};
 
@@ -45,12 +45,13 @@ impl From<RunError> for Failure {
 }
 
 /// Why a ledger that does not add up gives no figures. Records of a topic that somebody deleted are not the broker's loss.
-fn unsettled(verdict: &Verdict, resent: u64, is_topic_there: bool) -> Invalid {
+fn unsettled(who: Option<&str>, verdict: &Verdict, resent: u64, is_topic_there: bool) -> Invalid {
     if !is_topic_there {
         let why = format!("the topic was deleted by somebody else while it was measured ({verdict})");
         return Invalid { why, ..Invalid::default() };
     }
-    let why = format!("{LEDGER_FAULT}: {verdict}; {resent} records were sent again");
+    let who = who.map_or_else(String::new, |who| format!(" for {who}"));
+    let why = format!("{LEDGER_FAULT}{who}: {verdict}; {resent} records were sent again");
     Invalid { why, is_ledger: true, is_target_gone: false }
 }
 
@@ -98,36 +99,78 @@ impl Trial<'_> {
             return Err(Failure::Invalid(Invalid { why, ..Invalid::default() }));
         }
         match self.target.role {
-            Role::Subject => self.read_back(executor, watch, topic, produced),
+            Role::Subject => self.settled(executor, watch, topic, produced),
             Role::Ceiling => self.read_for_a_while(executor, watch, topic, produced),
         }
     }
 
-    fn read_back(
+    /// Settles what was read beside the writers, or else reads everything back: all that was acknowledged was read, once
+    /// and in order, by whoever read it.
+    fn settled(
         &self,
         executor: &mut dyn Executor,
         watch: &mut dyn Watch,
         topic: &str,
-        produced: Produced,
+        mut produced: Produced,
     ) -> Half<Vec<Round>> {
         let (written, reader) = (&self.cell.workload, self.cell.reader.as_ref());
-        let what = reader.map_or_else(|| format!("reading {} back", written.name), |it| it.name.clone());
-        self.tell(watch, &what, written.measured_s);
-        let reading = Reading::Back(&produced.ledger);
-        let consumed = executor.consume(self, reader.unwrap_or(written), topic, reading)?;
-        let verdict = settle(&produced.ledger.writers, &consumed.ledger);
-        if !produced.ledger.explains(&verdict) {
-            let is_there = executor.is_topic_there(self.target, topic)?;
-            return Err(Failure::Invalid(unsettled(&verdict, produced.measured.retried_records, is_there)));
+        let mut verdict = None;
+        for seen in &produced.seen {
+            let (own, reread) = self.verdict_of(executor, topic, &produced, seen)?;
+            produced.measured.along.iter_mut().for_each(|along| along.reread_records += reread);
+            verdict.get_or_insert(own);
         }
-        if verdict.failed > 0 {
+        let mut consumed = None;
+        if reader.is_some() || verdict.is_none() {
+            let what = reader.map_or_else(|| format!("reading {} back", written.name), |it| it.name.clone());
+            self.tell(watch, &what, written.measured_s);
+            let reading = Reading::Back(&produced.ledger);
+            let read = executor.consume(self, reader.unwrap_or(written), topic, reading)?;
+            let own = settle(&produced.ledger.writers, &read.ledger);
+            if !produced.ledger.explains(&own) {
+                return Err(self.fault(executor, topic, None, &own, produced.measured.retried_records)?);
+            }
+            verdict = Some(own);
+            consumed = Some(read.measured);
+        }
+        if let Some(failed) = verdict.map(|it| it.failed).filter(|failed| *failed > 0) {
             let reason = produced.first_failure.unwrap_or_default();
-            let why = format!("{} records were refused, the first with: {reason}", verdict.failed);
+            let why = format!("{failed} records were refused, the first with: {reason}");
             return Err(Failure::Invalid(Invalid { why, ..Invalid::default() }));
         }
-        let mut rounds = vec![self.round(written, produced.measured, Some(verdict))];
-        rounds.extend(reader.map(|it| self.round(it, consumed.measured, Some(verdict))));
+        let mut rounds = vec![self.round(written, produced.measured, verdict)];
+        rounds.extend(reader.zip(consumed).map(|(it, measured)| self.round(it, measured, verdict)));
         Ok(rounds)
+    }
+
+    /// What one of those who read beside saw, and how many records it read again because partitions went from one member to
+    /// another: a group gives each record once or more often, never less.
+    fn verdict_of(
+        &self,
+        executor: &mut dyn Executor,
+        topic: &str,
+        produced: &Produced,
+        seen: &Seen,
+    ) -> Half<(Verdict, u64)> {
+        let verdict = settle(&produced.ledger.writers, &seen.ledger);
+        let LedgerFile { resent, .. } = &produced.ledger;
+        let explained = if seen.moved_partitions > 0 { u64::MAX } else { resent.unwrap_or(u64::MAX) };
+        if verdict.explained_by(explained) {
+            return Ok((verdict, if seen.moved_partitions > 0 { verdict.doubled } else { 0 }));
+        }
+        Err(self.fault(executor, topic, Some(&seen.name), &verdict, produced.measured.retried_records)?)
+    }
+
+    fn fault(
+        &self,
+        executor: &mut dyn Executor,
+        topic: &str,
+        who: Option<&str>,
+        verdict: &Verdict,
+        resent: u64,
+    ) -> Half<Failure> {
+        let is_there = executor.is_topic_there(self.target, topic)?;
+        Ok(Failure::Invalid(unsettled(who, verdict, resent, is_there)))
     }
 
     fn read_for_a_while(

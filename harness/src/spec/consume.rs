@@ -1,5 +1,6 @@
 //! What consumers are to do. A workload profile, a perf tool's argv and a ledger that is read back all end here.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::client::config::ConsumerConfig;
@@ -37,6 +38,32 @@ pub(crate) enum What {
     /// All partitions of a ledger's topic from their beginnings, without a group: until everything that was acknowledged is
     /// there and nothing follows.
     Beside(LedgerFile),
+    /// A topic while it is written: until everything that was acknowledged is there, once the writers are done.
+    Along(Along),
+}
+
+/// Reading a topic from its first record on while others write it.
+#[derive(Clone, Debug)]
+pub(crate) struct Along {
+    pub(crate) topic: String,
+    /// As members of one group; else each client has its share of the partitions.
+    pub(crate) is_group: bool,
+    pub(crate) goal: Goal,
+}
+
+/// What readers beside writers are to reach: the account of all that was written. There is none before the writers are done.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Goal(Arc<OnceLock<LedgerFile>>);
+
+impl Goal {
+    /// The writers are done. Only the first word counts.
+    pub(crate) fn set(&self, ledger: LedgerFile) {
+        let _ = self.0.set(ledger);
+    }
+
+    pub(crate) fn get(&self) -> Option<&LedgerFile> {
+        self.0.get()
+    }
 }
 
 impl Consume {
@@ -44,7 +71,7 @@ impl Consume {
     pub(crate) fn ledger(&self) -> Option<&LedgerFile> {
         match &self.what {
             What::Beside(ledger) => Some(ledger),
-            What::Subscribed(_) | What::Matching(_) | What::Assigned(_) => None,
+            What::Subscribed(_) | What::Matching(_) | What::Assigned(_) | What::Along(_) => None,
         }
     }
 }

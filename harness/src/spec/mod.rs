@@ -9,6 +9,6 @@ pub(crate) mod produce;
 pub mod sweep;
 pub mod workload;
 
-pub(crate) use consume::{Consume, What};
+pub(crate) use consume::{Along, Consume, Goal, What};
 pub(crate) use produce::{Found, Keys, Pace, PayloadSource, Produce, RecordShape, StampPlace, Until, Warmup};
 pub use workload::{Kind, Workload};

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::produce::settings;
-use super::{Consume, Found, Keys, Pace, PayloadSource, Produce, RecordShape, StampPlace, Until, Warmup, What};
+use super::{
+    Along, Consume, Found, Goal, Keys, Pace, PayloadSource, Produce, RecordShape, StampPlace, Until, Warmup, What,
+};
 use crate::client::config::{ConfigError, ConsumerConfig, ProducerConfig};
 use crate::client::properties::Properties;
 use crate::load::clients::CLIENTS_MAX;
@@ -107,6 +109,18 @@ pub struct Workload {
     /// Seed of values, keys and arrivals.
     #[serde(default)]
     pub seed: i64,
+    /// Consumer groups that read while it is written; each reads everything.
+    #[serde(default)]
+    pub groups: u32,
+    /// Members of each group, each on a thread of its own; of a catch-up reader, clients that share the partitions.
+    #[serde(default = "one")]
+    pub consumers: u32,
+    /// Readers that begin with the first record when the measured time begins.
+    #[serde(default)]
+    pub catch_up: u32,
+    /// Megabytes (10^6) that are written before the warm-up: what catch-up readers have before them.
+    #[serde(default)]
+    pub backlog_megabytes: u64,
     /// The workload whose records are read (consume).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
@@ -146,6 +160,10 @@ const VALUES: usize = 256;
 const SILENCE_MS_MAX: i64 = 10_000;
 /// What is called steady where nobody says otherwise.
 const STEADY_CV_MAX: f64 = 0.1;
+/// Between two heartbeats of a member, where the profile does not say.
+const HEARTBEAT_MS: &str = "500";
+/// More readers than this beside the writers are a mistake.
+const READERS_MAX: u32 = 256;
 /// Bytes of a megabyte.
 const MB: u64 = 1_000_000;
 /// Most by which values can be made compressible.
@@ -295,6 +313,37 @@ impl Workload {
         })
     }
 
+    /// What is written before the warm-up, as fast as it goes, by the producers of one round.
+    pub(crate) fn backlog(&self, round: &Produce) -> Option<Produce> {
+        let bytes = self.backlog_megabytes.saturating_mul(MB);
+        let records = bytes.div_ceil(u64::from(self.record_bytes.max(1)));
+        let until = Until { records: Some(records), ..Until::default() };
+        let backlog = Produce { pace: Pace::Free, until, warmup: Warmup::Without, ..round.clone() };
+        (records > 0).then_some(backlog)
+    }
+
+    /// Whether somebody reads while it is written.
+    #[must_use]
+    pub fn has_readers(&self) -> bool {
+        self.groups > 0 || self.catch_up > 0
+    }
+
+    /// What the members of a group, or a catch-up reader's clients, are to do beside the writers of one round.
+    pub(crate) fn along(&self, along: Along, group: &str, way: &Properties) -> Result<Consume, ConfigError> {
+        let mut way = way.clone();
+        if along.is_group {
+            way.set("group.id", group);
+            let is_classic = self.consumer.get("group.protocol").is_none_or(|it| !it.eq_ignore_ascii_case("consumer"));
+            if is_classic {
+                // A member hears of the next one's coming with its heartbeat: a group of several is together sooner.
+                way.set("heartbeat.interval.ms", HEARTBEAT_MS);
+            }
+        }
+        let has_series = along.is_group;
+        let consume = self.consume(What::Along(along), None, &way)?;
+        Ok(Consume { clients: self.consumers as usize, has_series, ..consume })
+    }
+
     /// What a consumer is to do in one round, with brokers that are reached by `way`; `duration` counts from the first
     /// record.
     pub(crate) fn consume(
@@ -351,11 +400,23 @@ impl Workload {
         nowhere.set("bootstrap.servers", "localhost:9092");
         let all = match self.kind {
             Kind::Consume => self.consume(What::Assigned(String::new()), None, &nowhere).map(|it| it.settings),
-            Kind::Produce | Kind::Latency => self.produce("", &nowhere).map(|it| it.settings),
+            Kind::Produce | Kind::Latency => self.read_settings(&nowhere).and_then(|read| {
+                let written = self.produce("", &nowhere)?.settings;
+                Ok(read.into_iter().chain(written).collect())
+            }),
         };
         let of_the_way =
             |name: &str| ["bootstrap.", "security.", "ssl.", "sasl."].iter().any(|it| name.starts_with(it));
         all.unwrap_or_default().into_iter().filter(|(name, _)| !of_the_way(name)).collect()
+    }
+
+    /// The settings of those who read beside; none where nobody does.
+    pub(crate) fn read_settings(&self, way: &Properties) -> Result<Vec<(String, String)>, ConfigError> {
+        if !self.has_readers() {
+            return Ok(Vec::new());
+        }
+        let along = Along { topic: String::new(), is_group: self.groups > 0, goal: Goal::default() };
+        Ok(self.along(along, "group", way)?.settings)
     }
 
     pub(super) fn check(&self) -> Result<(), WorkloadError> {
@@ -407,7 +468,38 @@ impl Workload {
             return Err(self.invalid(format!("arrivals is {:?}; it must be constant or poisson", self.arrivals)));
         }
         self.record_size_dist.as_deref().map_or(Ok(()), |text| Sizes::parse(text).map(|_| ())).map_err(invalid)?;
-        KeyShape::parse(&self.keys).map(|_| ()).map_err(invalid)
+        KeyShape::parse(&self.keys).map(|_| ()).map_err(invalid)?;
+        self.check_readers()
+    }
+
+    fn check_readers(&self) -> Result<(), WorkloadError> {
+        let Self { groups, consumers, catch_up, partitions, .. } = *self;
+        let readers = u64::from(groups.saturating_add(catch_up)) * u64::from(consumers);
+        if consumers == 0 || readers > u64::from(READERS_MAX) {
+            let reason = format!(
+                "groups ({groups}) and catch_up ({catch_up}) with {consumers} consumers each are {readers} clients; \
+                 consumers must be 1 or more, and all together {READERS_MAX} at most"
+            );
+            return Err(self.invalid(reason));
+        }
+        if self.has_readers() && consumers > partitions {
+            let reason = format!(
+                "consumers is {consumers} and partitions {partitions}: a member without a partition reads nothing; \
+                 consumers must be {partitions} at most, or partitions more"
+            );
+            return Err(self.invalid(reason));
+        }
+        let has_such = self.has_readers() || self.backlog_megabytes > 0;
+        if has_such && self.kind == Kind::Consume {
+            let reason = "groups, catch_up and backlog_megabytes belong to a workload that writes".to_owned();
+            return Err(self.invalid(reason));
+        }
+        if has_such && self.producer.get("acks").is_some_and(|acks| acks == "0") {
+            let reason =
+                "with acks = \"0\" nobody knows what readers have to read: take acks = \"1\" or \"all\"".to_owned();
+            return Err(self.invalid(reason));
+        }
+        Ok(())
     }
 
     fn check_record_bytes(&self) -> Result<(), WorkloadError> {
@@ -469,5 +561,8 @@ mod tests {
         assert!(refused(0, "measured_s", "measured_s = 0.0").contains("above 0"));
         assert!(refused(2, "of", "").contains("needs of"));
         assert!(refused(3, "rate_records_s", "").contains("rate_records_s"));
+        assert!(refused(0, "rounds", "groups = 200\nconsumers = 2").contains("400 clients"));
+        assert!(refused(0, "rounds", "groups = 1\nconsumers = 2").contains("consumers must be 1 at most"));
+        assert!(refused(2, "measured_s", "measured_s = 1.0\ngroups = 1").contains("a workload that writes"));
     }
 }

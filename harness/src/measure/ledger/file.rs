@@ -62,6 +62,14 @@ impl LedgerFile {
         verdict.explained_by(self.resent.unwrap_or(u64::MAX))
     }
 
+    /// The account of both, which wrote one after the other to one topic.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.writers.extend(other.writers);
+        self.resent = self.resent.zip(other.resent).map(|(own, others)| own + others);
+        self
+    }
+
     /// Whether there was nothing that could have been lost, or read in spite of an abort: such a verdict says nothing of
     /// the broker.
     #[must_use]
