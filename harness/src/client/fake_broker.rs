@@ -79,6 +79,8 @@ pub(crate) struct State {
     pub(crate) connections: usize,
     /// So many connections are closed as soon as they are there.
     pub(crate) turn_away: usize,
+    /// How long clients are told to hold back after a Produce or a Fetch, in ms.
+    pub(crate) throttle_ms: i32,
     /// Partitions without a leader.
     pub(crate) leaderless: Vec<usize>,
     fetched: Vec<(i32, i64)>,

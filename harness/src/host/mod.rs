@@ -3,7 +3,8 @@
 //! ```text
 //!   facts    once a run: processor, memory, kernel, limits, the file system of a path      -> manifest.toml
 //!   usage    before and after: processor time of processes and of the machine, pressure    -> rows.csv
-//!            (process, cgroup, network: where its counters come from)
+//!            (process, jvm, cgroup, network: where its counters come from)
+//!   metrics  the same of a target that runs elsewhere, as its Prometheus endpoints say it
 //!   memory   before the first run: pages touched, so that nobody pays for the first touch
 //! ```
 //!
@@ -17,11 +18,15 @@
 
 mod cgroup;
 pub mod facts;
+pub mod jvm;
 pub mod memory;
+pub mod metrics;
 mod network;
 pub mod process;
 pub mod usage;
 
 pub use facts::{HostFacts, PathFacts};
-pub use process::{CoreShare, ProcessUsage, has_ended};
+pub use jvm::JvmUsage;
+pub use metrics::Observed;
+pub use process::{CoreShare, Faults, ProcessUsage, has_ended};
 pub use usage::{Meter, Usage};

@@ -30,6 +30,13 @@ fn read(dir: &Path) -> Option<Interface> {
     })
 }
 
+/// Bytes that all interfaces have sent, loopback included: what goes to a broker on this machine is in it.
+pub(super) fn sent_bytes(root: &Path) -> Option<u64> {
+    let entries = fs::read_dir(root.join("sys/class/net")).ok()?.flatten();
+    let sent = |dir: &Path| fs::read_to_string(dir.join("statistics/tx_bytes")).ok()?.trim().parse::<u64>().ok();
+    entries.filter_map(|it| sent(&it.path())).reduce(|a, b| a + b)
+}
+
 /// The largest share of its speed that an interface used in one direction.
 pub(super) fn busiest_share(begin: &[Interface], end: &[Interface], wall_s: f64) -> Option<f64> {
     let share = |end: &Interface| {

@@ -5,6 +5,7 @@
 //!   task/TID/schedstat     nanoseconds that a thread ran, and that it waited for a core while it could have run
 //!   io                     bytes that went to storage and came from it, page cache hits left out
 //!   status                 resident memory now and at its most
+//!   stat                   page faults: minor ones, and major ones that waited for storage
 //! ```
 //!
 //! The kernel's workers of a process's io_uring are tasks of that process: they stand in task/ as `iou-wrk-<tid>` and
@@ -19,6 +20,8 @@ use ringlog_io::cpu_time;
 /// What the names of a ring's kernel workers begin with (io_uring/io-wq.c, sqpoll.c).
 const RING_WORKERS: [&str; 2] = ["iou-wrk-", "iou-sqp-"];
 const SECOND_NS: f64 = 1e9;
+/// A thread that ran less than this share of the time is not told.
+const RAN_TOLD_MIN: f64 = 0.005;
 
 /// A thread's counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +41,20 @@ pub(super) struct Counters {
     read_bytes: Option<u64>,
     resident_bytes: Option<u64>,
     resident_bytes_max: Option<u64>,
+    faults: Option<Faults>,
 }
+
+/// Page faults of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// The page was there, or was made.
+    pub minor: u64,
+    /// Storage had to be waited for.
+    pub major: u64,
+}
+
+/// Threads that are told with their shares.
+const THREADS_TOLD: usize = 5;
 
 /// How much of a core one thread had, and how much more it could have used.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,6 +76,10 @@ pub struct ProcessUsage {
     pub ring_workers_ns: u64,
     /// The thread that needed most of a core.
     pub busiest: CoreShare,
+    /// The threads that ran most, the busiest first.
+    pub threads: Vec<CoreShare>,
+    /// Page faults.
+    pub faults: Option<Faults>,
     /// Bytes that it made the storage write, dirtied pages included (proc(5), `write_bytes`); `None` where we may not look.
     pub written_bytes: Option<u64>,
     /// Bytes that storage had to read for it: what the page cache did not have.
@@ -88,6 +108,7 @@ impl Counters {
         }
         let own_io = fs::read_to_string(entry.join("io")).unwrap_or_default();
         let status = fs::read_to_string(entry.join("status")).unwrap_or_default();
+        let stat = fs::read_to_string(entry.join("stat")).unwrap_or_default();
         let kib = |key| value_of(&status, key).and_then(|kib| kib.checked_mul(1024));
         Ok(Self {
             cpu_ns,
@@ -96,6 +117,7 @@ impl Counters {
             read_bytes: value_of(&own_io, "read_bytes"),
             resident_bytes: kib("VmRSS"),
             resident_bytes_max: kib("VmHWM"),
+            faults: Faults::parse(&stat),
         })
     }
 
@@ -109,10 +131,15 @@ impl Counters {
             ran: share_of(ran, wall_s),
             waited: share_of(waited, wall_s),
         };
+        let ring_workers_ns = ring_workers.map(|(_, (ran, _))| ran).sum();
+        let threads: Vec<CoreShare> = used.map(share).collect();
+        let faults = self.faults.zip(end.faults);
         ProcessUsage {
             cpu_ns: end.cpu_ns.saturating_sub(self.cpu_ns),
-            ring_workers_ns: ring_workers.map(|(_, (ran, _))| ran).sum(),
-            busiest: used.map(share).reduce(busier).unwrap_or_default(),
+            ring_workers_ns,
+            busiest: threads.iter().cloned().reduce(busier).unwrap_or_default(),
+            threads: most(threads),
+            faults: faults.map(|(a, b)| a.until(b)),
             written_bytes: difference(self.written_bytes, end.written_bytes),
             read_bytes: difference(self.read_bytes, end.read_bytes),
             resident_bytes: end.resident_bytes,
@@ -137,12 +164,38 @@ impl ProcessUsage {
             cpu_ns: a.cpu_ns + b.cpu_ns,
             ring_workers_ns: a.ring_workers_ns + b.ring_workers_ns,
             busiest: busier(a.busiest, b.busiest),
+            threads: most(a.threads.into_iter().chain(b.threads).collect()),
+            faults: a.faults.zip(b.faults).map(|(a, b)| a.plus(b)),
             written_bytes: both(a.written_bytes, b.written_bytes),
             read_bytes: both(a.read_bytes, b.read_bytes),
             resident_bytes: both(a.resident_bytes, b.resident_bytes),
             resident_bytes_max: both(a.resident_bytes_max, b.resident_bytes_max),
         })
     }
+}
+
+impl Faults {
+    /// Fields 10 and 12 of /proc/PID/stat: the eighth and the tenth after the name, which may hold blanks.
+    fn parse(stat: &str) -> Option<Self> {
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        Some(Self { minor: fields.get(7)?.parse().ok()?, major: fields.get(9)?.parse().ok()? })
+    }
+
+    fn until(self, end: Self) -> Self {
+        Self { minor: end.minor.saturating_sub(self.minor), major: end.major.saturating_sub(self.major) }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self { minor: self.minor + other.minor, major: self.major + other.major }
+    }
+}
+
+/// Those that ran most, without those that rested.
+fn most(mut threads: Vec<CoreShare>) -> Vec<CoreShare> {
+    threads.retain(|thread| thread.ran >= RAN_TOLD_MIN);
+    threads.sort_by(|a, b| b.ran.total_cmp(&a.ran));
+    threads.truncate(THREADS_TOLD);
+    threads
 }
 
 fn busier(a: CoreShare, b: CoreShare) -> CoreShare {
@@ -213,6 +266,23 @@ mod tests {
     }
 
     #[test]
+    fn the_threads_that_ran_most_are_told_and_faults_are_counted() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194304 123 0 4 0 9 8 0 0 20 0 1 0";
+        assert_eq!(Faults::parse(stat), Some(Faults { minor: 123, major: 4 }));
+        let names = ["a", "b", "c", "d", "e", "f", "idle"];
+        let ran = |(at, name): (usize, &&str)| {
+            thread(at as u32, name, if at == 6 { 0 } else { 100_000_000 * at as u64 + 50_000_000 }, 0)
+        };
+        let threads = names.iter().enumerate().map(ran).collect();
+        let (begin, end) = (Faults { minor: 100, major: 4 }, Faults { minor: 150, major: 5 });
+        let at = |faults, threads| Counters { faults: Some(faults), threads, ..Counters::default() };
+        let used = at(begin, Vec::new()).until(&at(end, threads), 1.0);
+        let told: Vec<&str> = used.threads.iter().map(|it| it.thread.as_str()).collect();
+        assert_eq!(told, ["f", "e", "d", "c", "b"]);
+        assert_eq!(used.faults, Some(Faults { minor: 50, major: 1 }));
+    }
+
+    #[test]
     fn kernel_workers_of_a_ring_are_told_apart() {
         let end = Counters {
             threads: vec![thread(7, "shard-0", 9, 0), thread(8, "iou-wrk-7", 30, 0), thread(9, "iou-sqp-7", 5, 0)],
@@ -241,6 +311,7 @@ mod tests {
         assert!(counters.cpu_ns > 0 && !counters.threads.is_empty());
         assert!(counters.resident_bytes_max >= counters.resident_bytes && counters.resident_bytes > Some(1 << 20));
         assert!(counters.written_bytes.is_some() && counters.read_bytes.is_some());
+        assert!(counters.faults.is_some_and(|it| it.minor > 0));
     }
 
     #[test]

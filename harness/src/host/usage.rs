@@ -18,6 +18,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::cgroup;
+use super::jvm::{self, JvmUsage};
 use super::network::{self, Interface};
 use super::process::{Counters, ProcessUsage};
 
@@ -39,6 +40,9 @@ struct Snapshot {
     client: Counters,
     machine: Option<Machine>,
     interfaces: Vec<Interface>,
+    sent_bytes: Option<u64>,
+    /// Of the target's first process, where it is a JVM.
+    jvm: Option<jvm::Counters>,
     pressure_cpu_us: Option<u64>,
     pressure_io_us: Option<u64>,
 }
@@ -64,6 +68,10 @@ pub struct Usage {
     pub pressure_cpu_us: Option<u64>,
     /// Time in which some task waited for a disk, in us (PSI).
     pub pressure_io_us: Option<u64>,
+    /// Bytes that all interfaces sent, loopback included.
+    pub sent_bytes: Option<u64>,
+    /// What the target's JVM did, where it is one.
+    pub jvm: Option<JvmUsage>,
     /// Share of its speed that the busiest network interface used in its busier direction, where one says its speed.
     pub network_share: Option<f64>,
 }
@@ -104,6 +112,8 @@ impl Usage {
             steal_ms: machine.map_or(0, |(a, b)| b.steal_ms.saturating_sub(a.steal_ms)),
             pressure_cpu_us: difference(begin.pressure_cpu_us, end.pressure_cpu_us),
             pressure_io_us: difference(begin.pressure_io_us, end.pressure_io_us),
+            sent_bytes: difference(begin.sent_bytes, end.sent_bytes),
+            jvm: begin.jvm.zip(end.jvm).map(|(a, b)| a.until(&b)),
             network_share: network::busiest_share(&begin.interfaces, &end.interfaces, wall_s),
         }
     }
@@ -167,6 +177,8 @@ impl Snapshot {
             client: Counters::read(std::process::id())?,
             machine: Machine::parse(&fs::read_to_string(proc.join("stat"))?),
             interfaces: network::interfaces(Path::new("/")),
+            sent_bytes: network::sent_bytes(Path::new("/")),
+            jvm: target_pids.first().and_then(|pid| jvm::Counters::read(Path::new("/"), *pid)),
             pressure_cpu_us: pressure_us(&proc.join("pressure/cpu")),
             pressure_io_us: pressure_us(&proc.join("pressure/io")),
             at: Instant::now(),

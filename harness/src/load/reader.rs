@@ -208,5 +208,6 @@ fn config_of(spec: &Consume, client: usize) -> ConsumerConfig {
 fn counted(consumer: &mut Consumer) -> ClientCounts {
     let network = consumer.network_stats();
     let syscalls = consumer.driver().counters().syscalls;
-    ClientCounts { buffer_wait_ns: 0, wire_bytes: network.sent_bytes + network.received_bytes, syscalls }
+    let wire_bytes = network.sent_bytes + network.received_bytes;
+    ClientCounts { buffer_wait_ns: 0, wire_bytes, syscalls, throttle_ms: network.throttle_ms }
 }

@@ -63,6 +63,8 @@ pub struct ClientCounts {
     pub wire_bytes: u64,
     /// System calls of its driver.
     pub syscalls: u64,
+    /// How long brokers wanted it to hold back (quotas), in milliseconds.
+    pub throttle_ms: u64,
 }
 
 impl ClientCounts {
@@ -73,6 +75,7 @@ impl ClientCounts {
             buffer_wait_ns: end.buffer_wait_ns.saturating_sub(self.buffer_wait_ns),
             wire_bytes: end.wire_bytes.saturating_sub(self.wire_bytes),
             syscalls: end.syscalls.saturating_sub(self.syscalls),
+            throttle_ms: end.throttle_ms.saturating_sub(self.throttle_ms),
         }
     }
 
@@ -83,6 +86,7 @@ impl ClientCounts {
             buffer_wait_ns: self.buffer_wait_ns + other.buffer_wait_ns,
             wire_bytes: self.wire_bytes + other.wire_bytes,
             syscalls: self.syscalls + other.syscalls,
+            throttle_ms: self.throttle_ms + other.throttle_ms,
         }
     }
 }

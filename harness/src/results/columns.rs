@@ -242,6 +242,34 @@ columns! {
     /// Standard deviation of the rates of whole measured seconds, as a share of their mean; empty below three.
     rates_cv: Option<f64>, "", "acknowledged records of seconds";
 
+
+    /// The broker's threads that ran most, with their shares of a core.
+    broker_threads: String, "", "comm, schedstat";
+    /// Page faults of the broker's processes that found or made their page.
+    broker_minor_faults: Option<u64>, "", "/proc/PID/stat";
+    /// Page faults that waited for storage.
+    broker_major_faults: Option<u64>, "", "/proc/PID/stat";
+    /// Bytes that the broker made the storage write.
+    broker_disk_written_bytes: Option<u64>, "bytes", "write_bytes of /proc/PID/io";
+    /// Bytes that storage had to read for it.
+    broker_disk_read_bytes: Option<u64>, "bytes", "read_bytes of /proc/PID/io";
+    /// Bytes a second that all interfaces of our machine sent, loopback included, in units of 10^6.
+    network_mb_s: Option<f64>, "MB/s", "/sys/class/net";
+    /// Heap in use in the broker's JVM after the last collection.
+    jvm_heap_used_bytes: Option<u64>, "bytes", "hsperfdata, jvm_memory_used_bytes";
+    /// Time that its garbage collections took.
+    jvm_gc_ms: Option<f64>, "ms", "hsperfdata, jvm_gc_collection_seconds_sum";
+    /// Share of the time in which Kafka's request handlers had nothing to do, in the last minute.
+    handler_idle_share: Option<f64>, "", "RequestHandlerAvgIdlePercent of --metrics-from";
+    /// Share of the processor time of the broker's machine that was used.
+    target_cpu_share: Option<f64>, "", "node_cpu_seconds_total of --metrics-from";
+    /// Bytes a second that its disks read and wrote, in units of 10^6.
+    target_disk_mb_s: Option<f64>, "MB/s", "node_disk_* of --metrics-from";
+    /// Bytes a second that its interfaces sent, in units of 10^6.
+    target_network_mb_s: Option<f64>, "MB/s", "node_network_transmit_bytes_total of --metrics-from";
+
+    /// How long brokers wanted the clients to hold back (quotas), all clients together. They did, as Java's do.
+    throttle_ms: Option<u64>, "ms", "throttle_time_ms of answers";
     /// Bytes a second that all groups together read beside the writers in the measured time, in units of 10^6.
     consumed_mb_s: Option<f64>, "MB/s", "consumers";
     /// Age of the records when a group read them beside the writers, from their timestamps (whole milliseconds): half stayed below.

@@ -65,6 +65,8 @@ pub(super) struct Done {
     pub(super) seen: Vec<Seen>,
     pub(super) ages: Latencies,
     pub(super) lines: Vec<u8>,
+    /// How long brokers wanted the readers to hold back.
+    pub(super) throttle_ms: u64,
 }
 
 impl Readers {
@@ -199,10 +201,11 @@ impl Reader {
 
 impl Done {
     fn new() -> Self {
-        Self { seen: Vec::new(), ages: Latencies::new(), lines: Vec::new() }
+        Self { seen: Vec::new(), ages: Latencies::new(), lines: Vec::new(), throttle_ms: 0 }
     }
 
     fn take(&mut self, reader: &Reader, (consumed, lines): (Consumed, Vec<u8>), taken_before: u64) {
+        self.throttle_ms += consumed.client_counts().throttle_ms;
         self.ages.merge(&consumed.latencies);
         self.lines.extend(lines);
         let moved_partitions = reader.shared.taken().saturating_sub(taken_before);

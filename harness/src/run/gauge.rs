@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::beside::Beside;
+use super::scraper::Scraper;
 use super::{Measured, RunError};
 use crate::client::{Delivered, Failed};
 use crate::host::{Meter, Usage};
@@ -32,6 +33,7 @@ struct Dial {
     window: Option<Result<Window, RunError>>,
     usage: Option<Result<Usage, RunError>>,
     beside: Option<Arc<Beside>>,
+    scraper: Option<Scraper>,
 }
 
 /// When the measured time began, and the meter of it.
@@ -47,7 +49,7 @@ fn gone(error: impl std::fmt::Display) -> RunError {
 
 impl Dial {
     fn new(place: &Place, began: Instant, clients: usize) -> Self {
-        Self { place: place.clone(), began, clients, window: None, usage: None, beside: None }
+        Self { place: place.clone(), began, clients, window: None, usage: None, beside: None, scraper: None }
     }
 
     /// The first client that comes so far opens it.
@@ -57,6 +59,7 @@ impl Dial {
             let (start, meter) = (self.began.elapsed(), Meter::start(&self.place.pids));
             self.window = Some(meter.map(|meter| Window { time, start, meter }).map_err(gone));
             self.beside.iter().for_each(|beside| beside.open());
+            self.scraper.iter().for_each(Scraper::look);
         }
     }
 
@@ -66,18 +69,21 @@ impl Dial {
         if let (0, Some(Ok(window))) = (self.clients, &self.window) {
             self.usage = Some(window.meter.stop().map_err(gone));
             self.beside.iter().for_each(|beside| beside.close());
+            self.scraper.iter().for_each(Scraper::look);
         }
     }
 
     /// What is between the readings, with so many records and bytes; `None` where one was not made.
     fn measured(&mut self, records: u64, bytes: u64) -> Result<Option<Measured>, RunError> {
         let (window, usage) = (self.window.take().transpose()?, self.usage.take().transpose()?);
+        let observed = self.scraper.take().and_then(Scraper::finish);
         Ok(window.zip(usage).map(|(Window { time, start, .. }, usage)| Measured {
             time,
             start,
             records,
             bytes,
             usage,
+            observed,
             ..Measured::default()
         }))
     }
@@ -107,6 +113,12 @@ impl WriteGauge {
         let dial = Dial { beside: beside.clone(), ..Dial::new(place, began, spec.clients) };
         let has_warmup = spec.warmup != Warmup::Without;
         Self { dial: Arc::new(Mutex::new(WriteDial { dial, has_warmup, first_failure: None })), beside }
+    }
+
+    /// The target's endpoints are looked at as well.
+    pub(super) fn looking_at(self, metrics: &[String]) -> Self {
+        locked(&self.dial).dial.scraper = Scraper::start(metrics);
+        self
     }
 
     pub(super) fn observers(&self) -> Observers {
@@ -164,6 +176,12 @@ struct ReadDial {
 impl ReadGauge {
     pub(super) fn new(place: &Place, began: Instant, clients: usize) -> Self {
         Self(Arc::new(Mutex::new(ReadDial { dial: Dial::new(place, began, clients), read: Read::default() })))
+    }
+
+    /// As [`WriteGauge::looking_at`].
+    pub(super) fn looking_at(self, metrics: &[String]) -> Self {
+        locked(&self.0).dial.scraper = Scraper::start(metrics);
+        self
     }
 
     pub(super) fn observers(&self) -> ReadObservers {

@@ -171,7 +171,7 @@ impl KafkaExecutor {
         let stem = format!("{}.{}.{}.", workload.name, trial.target.name, trial.round);
         let readers = Readers::of(workload, topic, &properties(place))?;
         let beside = (!readers.is_empty()).then(|| Arc::clone(&readers.counts));
-        let gauge = WriteGauge::new(place, self.began, &spec, beside);
+        let gauge = WriteGauge::new(place, self.began, &spec, beside).looking_at(&trial.target.metrics);
         let (start, mut log) = (self.began.elapsed(), Hlog::in_memory());
         let write = || {
             let backlog = workload.backlog(&spec).map(|it| self.backlog(it, &readers, &stop)).transpose()?;
@@ -195,7 +195,9 @@ impl KafkaExecutor {
         measured.retried_records = produced.retried_records();
         measured.dropped_records = produced.lateness().dropped;
         measured.counts = produced.client_counts();
+        measured.counts.throttle_ms += read.throttle_ms;
         measured.clients = u32::try_from(spec.clients).unwrap_or(u32::MAX);
+        measured.groups = workload.groups;
         measured.replicas = self.replicas;
         let read_with = workload.read_settings(&properties(place)).unwrap_or_default();
         measured.settings = read_with.into_iter().chain(spec.settings.iter().cloned()).collect();
@@ -253,7 +255,8 @@ impl KafkaExecutor {
         };
         let spec = workload.consume(what, duration, &properties(place)).map_err(|error| fail(&error))?;
         let spec = Arc::new(spec);
-        let (gauge, stop) = (ReadGauge::new(place, self.began, spec.clients), self.stop.part());
+        let gauge = ReadGauge::new(place, self.began, spec.clients).looking_at(&trial.target.metrics);
+        let stop = self.stop.part();
         let shared = tally::Shared::new(spec.clients, spec.ledger());
         let load = consume::Load {
             spec: Arc::clone(&spec),

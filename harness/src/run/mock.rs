@@ -224,6 +224,7 @@ impl Executor for Mock {
         let ledger = LedgerFile { writers: vec![ledger], resent: Some(self.resent), ..LedgerFile::default() };
         let seen: Vec<Seen> = (1..=workload.groups).map(|number| self.seen(trial, number, workload.groups)).collect();
         let mut measured = self.measured(trial);
+        measured.groups = workload.groups;
         measured.along = (!seen.is_empty()).then(|| self.along(workload.groups));
         Ok(Produced { measured, ledger, first_failure, seen })
     }

@@ -28,6 +28,7 @@ mod gauge;
 pub mod kafka;
 mod outcome;
 pub mod rows;
+mod scraper;
 pub mod spread;
 pub mod summary;
 mod trial;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::beside::ReadAlong;
-use crate::host::Usage;
+use crate::host::{Observed, Usage};
 use crate::load::steady::WarmUp;
 use crate::measure::ledger::{LedgerFile, ReadLedger, Verdict};
 use crate::measure::{ClientCounts, Latencies};
@@ -46,6 +46,8 @@ pub struct Measured {
     pub replicas: i16,
     /// The client's settings under Kafka's names, every default resolved.
     pub settings: BTreeMap<String, String>,
+    /// What the target's endpoints said, where it has some.
+    pub observed: Option<Observed>,
     /// What those did who read beside, where somebody did.
     pub along: Option<ReadAlong>,
 }

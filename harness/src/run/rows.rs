@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::bottleneck::Evidence;
 use super::ceiling::Mark;
 use super::{Measured, ReadAlong, Round, Trial};
-use crate::host::ProcessUsage;
+use crate::host::{CoreShare, Observed, ProcessUsage};
 use crate::results::columns::{Row, SCHEMA, validity};
 use crate::spec::{Kind, Workload};
 
@@ -139,6 +139,7 @@ fn figures(row: &mut Row, measured: &Measured) {
     row.rates_cv = measured.rates_cv.map(|it| rounded(it, 4));
     row.buffer_wait_share = ratio(counts.buffer_wait_ns as f64 / SECOND_NS, seconds, 4);
     row.wire_bytes_per_record = ratio(counts.wire_bytes as f64, records, 2);
+    row.throttle_ms = Some(counts.throttle_ms);
     row.client_syscalls_per_mb = ratio(counts.syscalls as f64, bytes / MB, 2);
 }
 
@@ -183,10 +184,29 @@ fn usage(row: &mut Row, measured: &Measured) {
     row.steal_ms = Some(usage.steal_ms);
     row.pressure_cpu_share = usage.pressure_share(usage.pressure_cpu_us).map(|it| rounded(it, 4));
     row.pressure_io_share = usage.pressure_share(usage.pressure_io_us).map(|it| rounded(it, 4));
+    row.network_mb_s = usage.sent_bytes.and_then(|sent| ratio(sent as f64 / MB, usage.wall_s, 3));
+    row.jvm_heap_used_bytes = usage.jvm.map(|it| it.heap_used_bytes);
+    row.jvm_gc_ms = usage.jvm.map(|it| ms(it.gc_ns));
     row.network_share = usage.network_share.map(|it| rounded(it, 4));
     if let Some(broker) = &usage.target {
         broker_usage(row, broker, measured.bytes);
     }
+    measured.observed.iter().for_each(|seen| observed(row, seen, measured.bytes));
+}
+
+/// What a target's endpoints say, where nothing nearer says it.
+fn observed(row: &mut Row, seen: &Observed, bytes: u64) {
+    let ms = |ns: u64| rounded(ns as f64 / MS_NS, 3);
+    let mb_s = |bytes_s: f64| rounded(bytes_s / MB, 3);
+    row.broker_cpu_ms = row.broker_cpu_ms.or(seen.cpu_ns.map(ms));
+    row.broker_cpu_ms_per_mb = row.broker_cpu_ms.and_then(|ms| ratio(ms, bytes as f64 / MB, 4));
+    row.broker_resident_bytes = row.broker_resident_bytes.or(seen.resident_bytes);
+    row.jvm_heap_used_bytes = row.jvm_heap_used_bytes.or(seen.heap_used_bytes);
+    row.jvm_gc_ms = row.jvm_gc_ms.or(seen.gc_ns.map(ms));
+    row.handler_idle_share = seen.handler_idle_share.map(|it| rounded(it, 4));
+    row.target_cpu_share = seen.host_cpu_share.map(|it| rounded(it, 4));
+    row.target_disk_mb_s = seen.host_disk_bytes_s.map(mb_s);
+    row.target_network_mb_s = seen.host_sent_bytes_s.map(mb_s);
 }
 
 fn broker_usage(row: &mut Row, broker: &ProcessUsage, bytes: u64) {
@@ -197,6 +217,12 @@ fn broker_usage(row: &mut Row, broker: &ProcessUsage, bytes: u64) {
     row.broker_core_share = Some(rounded(broker.busiest.ran, 4));
     row.broker_core_waited_share = Some(rounded(broker.busiest.waited, 4));
     row.broker_thread = broker.busiest.thread.clone();
+    let told = |it: &CoreShare| format!("{} {:.2}", it.thread, it.ran);
+    row.broker_threads = broker.threads.iter().map(told).collect::<Vec<_>>().join("; ");
+    row.broker_minor_faults = broker.faults.map(|it| it.minor);
+    row.broker_major_faults = broker.faults.map(|it| it.major);
+    row.broker_disk_written_bytes = broker.written_bytes;
+    row.broker_disk_read_bytes = broker.read_bytes;
     row.broker_resident_bytes = broker.resident_bytes;
     row.broker_resident_bytes_max = broker.resident_bytes_max;
     if row.kind == Kind::Consume.name() {
@@ -221,6 +247,9 @@ fn finding(row: &mut Row, common: &Common, round: &Round) {
     let mut disturbances = found.disturbances;
     disturbances.extend((common.template.build == "debug").then_some("debug-build"));
     disturbances.extend((round.measured.retried_records > 0).then_some("retries"));
+    let is_silent = round.measured.observed.as_ref().is_some_and(|it| it.silent > 0);
+    disturbances.extend(is_silent.then_some("metrics-silent"));
+    disturbances.extend(row.throttle_ms.is_some_and(|ms| ms > 0).then_some("throttled"));
     disturbances.extend((round.measured.dropped_records > 0).then_some("dropped-records"));
     row.bottleneck = found.bottleneck.name().to_owned();
     row.disturbances = disturbances.join("+");

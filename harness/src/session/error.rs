@@ -47,6 +47,9 @@ pub enum SessionError {
         /// The client's words.
         reason: String,
     },
+    /// An endpoint does not answer.
+    #[error("--metrics-from: {0}; start the exporter, or leave the option out: its columns are empty then")]
+    Metrics(String),
     /// The results.
     #[error(transparent)]
     Results(#[from] ResultsError),

@@ -40,7 +40,7 @@ use ringlog_io::threads;
 pub use error::SessionError;
 pub use options::{PlaceOptions, TargetOptions};
 
-use crate::host::{HostFacts, PathFacts, facts, memory};
+use crate::host::{HostFacts, PathFacts, facts, memory, metrics};
 use crate::load::signals::Stop;
 use crate::results::manifest::{self, Manifest};
 use crate::results::{Row, RunFolder};
@@ -221,7 +221,8 @@ fn is_there(target: &Target) -> Result<(), SessionError> {
     let asked = target::admin(&place, ANSWER_MAX).and_then(|mut admin| admin.describe_topic("ringlog-bench"));
     let bootstrap = || client.get("bootstrap.servers").unwrap_or_default().to_owned();
     let missing = |reason| SessionError::Missing { name: target.name.clone(), bootstrap: bootstrap(), reason };
-    asked.map(drop).map_err(|error| missing(error.to_string()))
+    asked.map(drop).map_err(|error| missing(error.to_string()))?;
+    target.metrics.iter().try_for_each(|url| metrics::fetch(url).map(drop).map_err(SessionError::Metrics))
 }
 
 fn common(host: &HostFacts, storage: &PathFacts, seats: &Seats, running: &BTreeMap<String, Running>) -> Common {

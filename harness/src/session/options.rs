@@ -17,6 +17,11 @@ pub struct TargetOptions {
     #[arg(long, value_name = "PID", requires = "bootstrap_server", value_delimiter = ',')]
     pub broker_pid: Vec<u32>,
 
+    /// Prometheus endpoint that tells of that broker or of its machine (Kafka's JMX exporter, node exporter): its address, with
+    /// http:// or https://. Given several times. What none of them has stays empty in the rows.
+    #[arg(long, value_name = "URL", requires = "bootstrap_server", value_parser = endpoint)]
+    pub metrics_from: Vec<String>,
+
     /// What that broker is called in results.
     #[arg(long, value_name = "NAME", default_value = "kafka", requires = "bootstrap_server")]
     pub name: String,
@@ -76,7 +81,12 @@ pub struct PlaceOptions {
 }
 
 /// `KEY=VALUE`.
-pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn endpoint(text: &str) -> Result<String, String> {
+    let has_scheme = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme) && text.len() > scheme.len());
+    has_scheme.then(|| text.to_owned()).ok_or_else(|| format!("{text:?} is no address: take http://HOST:PORT/metrics"))
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not KEY=VALUE"))?;
     if key.is_empty() {
         return Err(format!("{text:?} has no key before its ="));

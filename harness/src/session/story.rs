@@ -68,6 +68,8 @@ pub(super) fn meaning(note: &str) -> &'static str {
     known.unwrap_or(match note {
         "debug-build" => "numbers of a debug build are not worth keeping",
         "retries" => "records were sent again after a refusal",
+        "metrics-silent" => "an endpoint of --metrics-from did not answer: what it would have said is empty",
+        "throttled" => "the broker's quotas made the clients hold back: the figures show a quota",
         "dropped-records" => "records were due and never sent, not even in as long again",
         _ => "see harness/docs/method.md",
     })

@@ -47,7 +47,8 @@ fn remote(options: &TargetOptions) -> Result<Option<Target>, SessionError> {
     };
     client.set("bootstrap.servers", bootstrap);
     let start = Start::Remote { client, pids: options.broker_pid.clone() };
-    Ok(Some(Target::new(sanitized(&options.name), start)))
+    let target = Target::new(sanitized(&options.name), start);
+    Ok(Some(Target { metrics: options.metrics_from.clone(), ..target }))
 }
 
 /// With what was asked of all targets.

@@ -81,6 +81,7 @@ impl What {
     pub(crate) fn groups(&self) -> u32 {
         match self {
             Self::Subscribed(_) | Self::Matching(_) => 1,
+            Self::Along(along) => u32::from(along.is_group),
             Self::Assigned(_) | Self::Beside(_) => 0,
         }
     }

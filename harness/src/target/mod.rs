@@ -98,6 +98,8 @@ pub struct Target {
     pub topic_configs: Vec<(String, String)>,
     /// Megabytes (10^6) that are written before the first round, so that code is compiled and memory is the machine's.
     pub warm_up_mb: u64,
+    /// Prometheus endpoints that tell of it.
+    pub metrics: Vec<String>,
 }
 
 impl Target {
@@ -114,6 +116,7 @@ impl Target {
             replication_factor,
             topic_configs: Vec::new(),
             warm_up_mb: 0,
+            metrics: Vec::new(),
         }
     }
 

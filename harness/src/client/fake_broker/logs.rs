@@ -47,7 +47,8 @@ pub(super) fn produce(request: &ProduceRequest, frame: &[u8], state: &mut State)
         let (name, topic_id) = (topic.name.clone(), topic.topic_id);
         responses.push(TopicProduceResponse { name, topic_id, partition_responses, ..Default::default() });
     }
-    (mishap != Mishap::HangupAfterAppend).then(|| ProduceResponse { responses, ..Default::default() })
+    let throttle_time_ms = state.throttle_ms;
+    (mishap != Mishap::HangupAfterAppend).then(|| ProduceResponse { responses, throttle_time_ms, ..Default::default() })
 }
 
 fn append(log: &mut Log, batch: &[u8]) -> (ErrorCode, i64) {
@@ -117,7 +118,7 @@ pub(super) fn fetch(request: &FetchRequest, state: &mut State, records: &mut Vec
     let topic = FetchableTopicResponse { topic: TOPIC.into(), topic_id: TOPIC_ID, partitions, ..Default::default() };
     let session_id = if request.session_epoch < 0 { 0 } else { 5 };
     let responses = if topic.partitions.is_empty() { Vec::new() } else { vec![topic] };
-    FetchResponse { session_id, responses, ..Default::default() }
+    FetchResponse { session_id, responses, throttle_time_ms: state.throttle_ms, ..Default::default() }
 }
 
 /// The batch that holds the offset, two more, and a piece of the next.

@@ -72,6 +72,7 @@ impl Network {
             return self.ask_versions(id, 0);
         }
         let Some(response) = self.decoded::<ApiVersionsResponse>(id, version, body) else { return };
+        self.note_throttle(id, ApiKey::ApiVersions, version, response.throttle_time_ms);
         match negotiated(&response) {
             Err(Some(again)) => self.ask_versions(id, again),
             Err(None) => self.close(id, &format!("it refused ApiVersions with error {}", response.error_code)),

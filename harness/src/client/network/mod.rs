@@ -10,11 +10,13 @@
 //! - Every request that was sent ends in exactly one `Answer` or `Lost`.
 //! - Answers are matched by order and checked by correlation id; a mismatch closes the connection.
 //! - A request that waited longer than its timeout closes the connection (Kafka's NetworkClient does the same).
+//! - A node whose answer wants the client to hold back is not ready until that time is over ([`throttle`]).
 
 mod connection;
 mod handshake;
 mod in_flight;
 mod node;
+mod throttle;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -73,6 +75,8 @@ pub struct NetworkStats {
     pub latency_ns_max: u64,
     /// The largest request in bytes.
     pub request_bytes_max: u64,
+    /// How long answers wanted the client to hold back, all together, in milliseconds.
+    pub throttle_ms: u64,
 }
 
 /// See the module's picture.
@@ -183,17 +187,18 @@ impl Network {
 
     /// A node that can be asked now, or that is worth connecting to: open ones first, then the one that rested longest.
     pub(crate) fn any_node(&self) -> Option<NodeId> {
-        let open = self.nodes.iter().filter(|(_, node)| node.is_open());
+        let open = self.nodes.iter().filter(|(id, node)| node.is_open() && !self.is_held_back(**id));
         let least = open.min_by_key(|(id, node)| (**id < 0, node.in_flight())).map(|(id, _)| *id);
         let connecting = || self.nodes.iter().find(|(_, node)| !node.is_idle());
         let resting = || self.nodes.iter().min_by_key(|(id, node)| (node.retry_at_ns, **id));
         least.or_else(|| connecting().map(|(id, _)| *id)).or_else(|| resting().map(|(id, _)| *id))
     }
 
-    /// Whether a request to this node would go out now. Begins to connect where there is no connection.
+    /// Whether a request to this node would go out now: it is there, and does not want us to hold back. Begins to connect
+    /// where there is no connection.
     pub(crate) fn is_ready(&mut self, id: NodeId) -> bool {
         if self.nodes.get(&id).is_some_and(Node::is_open) {
-            return !self.begins_anew(id);
+            return !self.is_held_back(id) && !self.begins_anew(id);
         }
         self.connect(id);
         false
@@ -204,13 +209,13 @@ impl Network {
         self.nodes.get(&id).map_or(0, Node::in_flight)
     }
 
-    /// When the next node that rests is worth another attempt.
+    /// When the next node that rests is worth another attempt, or one that wants us to hold back has waited enough.
     pub(crate) fn next_attempt_ns(&self, now_ns: u64) -> Option<u64> {
         if self.refusal.is_some() {
             return None;
         }
-        let resting = self.nodes.values().filter(|node| node.is_idle());
-        resting.map(|node| node.retry_at_ns).filter(|retry_at| *retry_at > now_ns).min()
+        let next_ns = |node: &Node| if node.is_idle() { node.retry_at_ns } else { node.held_back_until_ns };
+        self.nodes.values().map(next_ns).filter(|next_ns| *next_ns > now_ns).min()
     }
 
     /// The version of an API that is spoken with a node that is ready.

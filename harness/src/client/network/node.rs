@@ -23,6 +23,8 @@ pub(super) struct Node {
     pub(super) address_next: usize,
     pub(super) failures: u32,
     pub(super) retry_at_ns: u64,
+    /// It wants no request before that.
+    pub(super) held_back_until_ns: u64,
     pub(super) state: State,
 }
 
@@ -35,6 +37,7 @@ impl Node {
             address_next: 0,
             failures: 0,
             retry_at_ns: 0,
+            held_back_until_ns: 0,
             state: State::Idle,
         }
     }

@@ -164,6 +164,7 @@ impl Network {
         self.stats.latency_ns_sum += took_ns;
         self.stats.latency_ns_max = self.stats.latency_ns_max.max(took_ns);
         let InFlight { api, version, tag, .. } = *asked;
+        self.note_first_field(node, api, version, &body);
         self.tally.answered(node, api, took_ns, self.now_ns());
         self.out.push(NetEvent::Answer { node, api, version, tag, body, took_ns });
     }

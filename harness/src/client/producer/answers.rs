@@ -28,9 +28,9 @@ impl<S: DeliverySink> Producer<S> {
                 self.check_coordinator(now_ns);
             }
             NetEvent::Lost { api, tag, .. } => self.on_lost(api, tag, now_ns),
-            NetEvent::Answer { api, version, tag, body, .. } => {
+            NetEvent::Answer { node, api, version, tag, body, .. } => {
                 let outcome = match api {
-                    ApiKey::Produce => self.on_produced(version, tag, &body, now_ns),
+                    ApiKey::Produce => self.on_produced((node, version), tag, &body, now_ns),
                     ApiKey::Metadata => self.on_metadata(version, &body, now_ns),
                     ApiKey::InitProducerId if self.transactions.is_none() => self.on_identity(version, &body, now_ns),
                     _ => self.on_coordinator(api, version, &body, now_ns),
@@ -80,7 +80,13 @@ impl<S: DeliverySink> Producer<S> {
         }
     }
 
-    fn on_produced(&mut self, version: i16, tag: u64, body: &[u8], now_ns: u64) -> Result<(), ClientError> {
+    fn on_produced(
+        &mut self,
+        (node, version): (NodeId, i16),
+        tag: u64,
+        body: &[u8],
+        now_ns: u64,
+    ) -> Result<(), ClientError> {
         let Some(mut batches) = self.sent.remove(&tag) else { return Ok(()) };
         if self.config.acks == Acks::None {
             batches.into_iter().for_each(|batch| self.delivered(batch, -1, now_ns));
@@ -97,6 +103,7 @@ impl<S: DeliverySink> Producer<S> {
         let throttle_ms = u64::try_from(response.throttle_time_ms).unwrap_or(0);
         self.stats.throttle_ms_sum += throttle_ms;
         self.stats.throttle_ms_max = self.stats.throttle_ms_max.max(throttle_ms);
+        self.network.note_throttle(node, ApiKey::Produce, version, response.throttle_time_ms);
         for topic in &response.responses {
             for partition in &topic.partition_responses {
                 let is_it = |batch: &SentBatch| self.is_answer_to(batch, topic, partition, version);

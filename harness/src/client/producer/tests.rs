@@ -180,3 +180,22 @@ fn an_answer_belongs_to_the_batch_that_went_out_though_the_topic_has_another_id_
     let heard = producer.close().unwrap();
     assert_eq!((&heard.delivered[..], heard.failed.len()), (&[(0, 1), (0, 2)][..], 0));
 }
+
+#[test]
+fn a_client_that_is_told_to_hold_back_sends_nothing_more_for_so_long_and_counts_it() {
+    let broker = FakeBroker::start(1, Age::Kafka43, &[]);
+    broker.state().throttle_ms = 80;
+    let mut producer = producer(broker.port, "linger.ms=0 max.in.flight.requests.per.connection=5");
+    let topic = producer.topic(TOPIC);
+    let mut done_ns = Vec::new();
+    for number in 0..4u64 {
+        let sent_ns = producer.driver().read().0;
+        let value = number.to_be_bytes();
+        let record = NewRecord { topic, partition: Some(0), key: None, value: &value, intended_ns: sent_ns, sent_ns };
+        producer.send_sync(&record, number).unwrap().unwrap();
+        done_ns.push(producer.driver().read().0);
+    }
+    let gaps_ms: Vec<u64> = done_ns.windows(2).map(|pair| (pair[1] - pair[0]) / 1_000_000).collect();
+    assert!(gaps_ms.iter().all(|gap| *gap >= 79), "{gaps_ms:?}");
+    assert_eq!((producer.network_stats().throttle_ms, producer.stats().throttle_ms_sum), (320, 320));
+}

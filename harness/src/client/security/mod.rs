@@ -17,6 +17,8 @@ pub(crate) mod tls;
 pub(crate) mod tls_errors;
 mod verifier;
 
+pub(crate) use oauth::agent as http_agent;
+
 /// Who refused whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {

@@ -130,7 +130,8 @@ fn ask(source: &TokenSource) -> Result<String, String> {
     Err(format!("it answered {status} to the client credentials of {id}: {said}"))
 }
 
-fn agent(url: &str, connect: Duration, read: Duration) -> ureq::Agent {
+/// Asks over HTTP or HTTPS, with the system's roots. An answer that is an error is an answer.
+pub(crate) fn agent(url: &str, connect: Duration, read: Duration) -> ureq::Agent {
     let mut tls = ureq::tls::TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     if url.starts_with("https:") {
