@@ -7,7 +7,7 @@
 //!   produce    a load of producers --> sender: one client's loop (times: its share) --> ear: who hears of it
 //!                                                                    book: series and ledger
 //!   consume    a load of consumers --> reader: one client's loop --> tally: what is counted, who hears of it
-//!   readback   a topic beside its ledger
+//!   readback   a topic beside its ledger: afterwards, or while it is written (spec::Along)
 //! ```
 
 pub(crate) mod book;

@@ -53,6 +53,7 @@ pub(crate) struct Reader<'a> {
     /// At the first record; from then on, until everything was read.
     counts: Option<ClientCounts>,
     has_all: bool,
+    is_paused: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -64,7 +65,7 @@ impl<'a> Reader<'a> {
     ) -> Result<Self, PerfError> {
         let consumer = Consumer::open(config_of(spec, client), driver::open(driver::DriverOptions::default())?)?;
         let tally = Tally::new(client, shared, observer, recorder);
-        Ok(Self { spec, client, shared, stop, consumer, tally, counts: None, has_all: false })
+        Ok(Self { spec, client, shared, stop, consumer, tally, counts: None, has_all: false, is_paused: false })
     }
 
     /// Reads its share and closes.
@@ -157,6 +158,9 @@ impl<'a> Reader<'a> {
 
     /// Gives how many records came, and the time.
     fn poll(&mut self) -> Result<(usize, u64), PerfError> {
+        if self.shared.is_paused() != self.is_paused {
+            self.turn_over()?;
+        }
         let records = self.consumer.poll(POLL, &mut self.tally)?;
         if let Some(reason) = self.consumer.take_unreachable() {
             self.tally.unreachable(&reason);
@@ -169,6 +173,17 @@ impl<'a> Reader<'a> {
             }
         }
         Ok((records, now_ns))
+    }
+
+    /// Pauses all that is ours, or goes on.
+    fn turn_over(&mut self) -> Result<(), PerfError> {
+        self.is_paused = !self.is_paused;
+        if self.is_paused {
+            self.consumer.pause(&[])?
+        } else {
+            self.consumer.resume(&[])?
+        }
+        Ok(())
     }
 
     fn note_all(&mut self, now_ns: u64) {

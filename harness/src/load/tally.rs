@@ -7,7 +7,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ringlog_io::{Clock as _, SystemClock};
@@ -59,6 +59,7 @@ struct State {
     /// group have one together, for a partition may go from one to the other.
     ledgers: Vec<Arc<Mutex<ReadLedger>>>,
     members: Mutex<Members>,
+    is_paused: AtomicBool,
     /// Whose ages the series has.
     span: Span,
 }
@@ -133,6 +134,7 @@ impl Shared {
             total: Mutex::new(Total { read: Read::default(), first_ns: None, last_ns: start_ns }),
             ledgers: ledgers.into_iter().map(|ledger| Arc::new(Mutex::new(ledger))).collect(),
             members: Mutex::default(),
+            is_paused: AtomicBool::new(false),
             span,
         }))
     }
@@ -163,6 +165,15 @@ impl Shared {
     /// reads may have been read before.
     pub(crate) fn taken(&self) -> u64 {
         locked(&self.0.members).taken
+    }
+
+    /// Lets the readers read nothing until they are told to go on. Members stay in their group.
+    pub(crate) fn pause(&self, is_paused: bool) {
+        self.0.is_paused.store(is_paused, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.0.is_paused.load(Ordering::Relaxed)
     }
 
     pub(crate) fn add(&self, read: Read, now_ns: u64) {

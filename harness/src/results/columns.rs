@@ -242,7 +242,18 @@ columns! {
     /// Standard deviation of the rates of whole measured seconds, as a share of their mean; empty below three.
     rates_cv: Option<f64>, "", "acknowledged records of seconds";
 
-
+    /// What was done to the target or to a group, and when: `kill@2 restart@3`, seconds after the measured time began.
+    events: String, "", "workload";
+    /// The longest time without an acknowledgement from the beginning of the measured time on; where there were events.
+    service_gap_ms: Option<f64>, "ms", "producers";
+    /// What 99 of 100 records may take, as it is stated.
+    p99_ms_max: Option<f64>, "ms", "workload";
+    /// From the first event until that was so again, for good; empty also where it never was.
+    recovery_s: Option<f64>, "s", "producers";
+    /// What a group that read nothing for a while had to read when it went on.
+    lagged_records: Option<u64>, "", "consumers";
+    /// How long it took for that.
+    lagged_catch_up_s: Option<f64>, "s", "consumers";
     /// The broker's threads that ran most, with their shares of a core.
     broker_threads: String, "", "comm, schedstat";
     /// Page faults of the broker's processes that found or made their page.

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::RunError;
 use super::beside::Beside;
 use super::outcome::Seen;
+use super::service::Service;
 use crate::cli::PerfError;
 use crate::client::properties::Properties;
 use crate::load::consume::{Consumed, Load};
@@ -93,8 +94,15 @@ impl Readers {
             let of = all.iter().filter(move |it| it.catch_up.is_none() == is_group);
             of.map(|it| it.shared.clone()).collect::<Vec<_>>()
         };
-        let counts = Arc::new(Beside::new(shared(true), shared(false), span.clone()));
+        let limit = workload.p99_ms_max.map(|ms| Duration::from_secs_f64(ms / 1e3));
+        let service = (!workload.events.is_empty()).then(|| Service::new(limit));
+        let counts = Arc::new(Beside::new(shared(true), shared(false), span.clone()).watching(service));
         Ok(Self { all, goal, counts, partitions: workload.partitions as usize })
+    }
+
+    /// What the first group counts.
+    pub(super) fn first_group(&self) -> Option<&Shared> {
+        self.all.iter().find(|it| it.catch_up.is_none()).map(|it| &it.shared)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -210,5 +218,61 @@ impl Done {
         self.lines.extend(lines);
         let moved_partitions = reader.shared.taken().saturating_sub(taken_before);
         self.seen.push(Seen { name: reader.name.clone(), ledger: reader.shared.read_ledger(), moved_partitions });
+    }
+}
+
+#[cfg(all(test, feature = "yardstick"))]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::kafka::KafkaExecutor;
+    use super::super::{Cell, Executor as _, Produced, Trial};
+    use super::*;
+    use crate::measure::ledger::{Verdict, settle};
+    use crate::run::mock::subject;
+    use crate::spec::workload;
+    use crate::target;
+    use crate::target::faulty::{Fault, start};
+
+    /// A trial of two groups and a catch-up reader beside a fixed rate, after a megabyte that was there before.
+    fn ran(fault: Fault) -> (Produced, Vec<Verdict>) {
+        let mut properties = Properties::new();
+        properties.set("bootstrap.servers", &start(fault));
+        let place = target::Place { properties, ..target::Place::default() };
+        let places = BTreeMap::from([("t".to_owned(), place)]);
+        let stop = (Stop::default(), 1, Duration::ZERO);
+        let mut executor = KafkaExecutor::new(places, None, std::env::temp_dir(), stop);
+        let mut workload = workload::load(None).unwrap().pop().unwrap();
+        (workload.groups, workload.catch_up, workload.backlog_megabytes) = (2, 1, 1);
+        (workload.warmup_s, workload.measured_s, workload.rate_records_s) = (0.2, 0.6, Some(2000.0));
+        let cell = Cell { workload: workload.clone(), reader: None };
+        let target = subject("t");
+        let trial = Trial { cell: &cell, target: &target, round: 1, seed: 1 };
+        let produced = executor.produce(&trial, &workload, "t").unwrap();
+        let verdicts = produced.seen.iter().map(|seen| settle(&produced.ledger.writers, &seen.ledger)).collect();
+        (produced, verdicts)
+    }
+
+    #[test]
+    fn groups_and_a_catch_up_reader_read_everything_beside_the_writers() {
+        let (produced, verdicts) = ran(Fault::None);
+        let names: Vec<&str> = produced.seen.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["group 1 of 2", "group 2 of 2", "catch-up reader 1 of 1"]);
+        assert!(verdicts.iter().all(|it| it.adds_up() && it.read == it.acknowledged), "{verdicts:?}");
+        assert!(verdicts[0].acknowledged > 2000, "the backlog, the warm-up and the measured time: {}", verdicts[0]);
+        let along = produced.measured.along.unwrap();
+        let measured = produced.measured.latencies.records;
+        assert!(along.ages.records > measured && along.ages.records <= 2 * measured, "{along:?}, {measured} each");
+        assert!(along.records > measured && along.bytes >= along.records * 1000, "{along:?}");
+        let (bytes, took) = along.catch_up.unwrap();
+        assert!(bytes >= 1_000_000 && took > Duration::ZERO && took < Duration::from_secs(5), "{bytes} in {took:?}");
+        let lines = String::from_utf8(produced.measured.lines).unwrap();
+        assert!(lines.contains("Tag=latency.t.1.end-to-end,"), "their seconds are logged");
+    }
+
+    #[test]
+    fn a_batch_that_a_broker_keeps_twice_is_seen_by_each_reader() {
+        let (_, verdicts) = ran(Fault::Double(3));
+        assert!(verdicts.iter().all(|it| it.doubled > 0 && it.lost == 0), "{verdicts:?}");
     }
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use ringlog_io::{Clock as _, SystemClock};
 
 use super::gauge::locked;
+use super::service::{Disruption, Service};
 use crate::client::Delivered;
 use crate::load::ear::{Observer, Observers};
 use crate::load::tally::{Read, ReadObserver, ReadObservers, Shared, Span};
@@ -44,6 +45,9 @@ pub struct ReadAlong {
 pub(super) struct Beside {
     acknowledged: AtomicU64,
     is_open: AtomicBool,
+    is_over: AtomicBool,
+    /// What the writers notice of the events.
+    service: Option<Mutex<Service>>,
     groups: Vec<Shared>,
     catch_up: Vec<CatchUp>,
     span: Span,
@@ -73,6 +77,8 @@ impl Beside {
         Self {
             acknowledged: AtomicU64::new(0),
             is_open: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            service: None,
             groups,
             catch_up: catch_up.into_iter().map(reader).collect(),
             span,
@@ -81,14 +87,33 @@ impl Beside {
         }
     }
 
-    pub(super) fn acknowledged(&self, records: usize) {
-        self.acknowledged.fetch_add(records as u64, Ordering::Relaxed);
+    /// With an eye on what events do to the service.
+    pub(super) fn watching(self, service: Option<Service>) -> Self {
+        Self { service: service.map(Mutex::new), ..self }
+    }
+
+    pub(super) fn acknowledged(&self, batch: &Delivered<'_>) {
+        self.acknowledged.fetch_add(batch.marks.len() as u64, Ordering::Relaxed);
+        if let Some(service) = &self.service {
+            locked(service).acknowledged(batch.marks, batch.done_ns);
+        }
+    }
+
+    /// Records that are acknowledged until now.
+    pub(super) fn acknowledged_records(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// What the events did, of which the first was so long after the measured time began.
+    pub(super) fn disruption(&self, first: Duration) -> Option<Disruption> {
+        self.service.as_ref().map(|service| locked(service).disruption(first))
     }
 
     /// The measured time begins.
     pub(super) fn open(&self) {
         self.span.begin(SystemClock::new().wall_ms());
-        let acknowledged = self.acknowledged.load(Ordering::Relaxed);
+        let acknowledged = self.acknowledged_records();
+        self.service.iter().for_each(|service| locked(service).open(SystemClock::new().read().0));
         self.catch_up.iter().for_each(|reader| reader.before_records.store(acknowledged, Ordering::Relaxed));
         self.is_open.store(true, Ordering::Release);
     }
@@ -96,6 +121,7 @@ impl Beside {
     /// The measured time is over.
     pub(super) fn close(&self) {
         self.is_open.store(false, Ordering::Release);
+        self.is_over.store(true, Ordering::Release);
         let clock = SystemClock::new();
         self.span.end(clock.wall_ms());
         *locked(&self.end) = End { closed_ns: clock.read().0, lag_records_max: self.lag_records_max() };
@@ -105,9 +131,18 @@ impl Beside {
         self.is_open.load(Ordering::Acquire)
     }
 
+    /// The trial is over, whatever came of it.
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
     /// What the group that is furthest behind has still to read of what is acknowledged.
     pub(super) fn lag_records_max(&self) -> u64 {
-        let acknowledged = self.acknowledged.load(Ordering::Relaxed);
+        let acknowledged = self.acknowledged_records();
         let lag = |group: &Shared| acknowledged.saturating_sub(group.total().read.records);
         self.groups.iter().map(lag).max().unwrap_or(0)
     }
@@ -154,7 +189,7 @@ struct Writer(Arc<Beside>);
 
 impl Observer for Writer {
     fn delivered(&mut self, batch: &Delivered<'_>) {
-        self.0.acknowledged(batch.marks.len());
+        self.0.acknowledged(batch);
     }
 }
 
@@ -183,6 +218,13 @@ impl ReadObserver for Catching {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::{Mark, Topic};
+
+    /// So many records are acknowledged.
+    fn acknowledge(beside: &Beside, records: usize) {
+        let marks = vec![Mark { intended_ns: 0, sent_ns: 0, tag: 0, bytes: 100 }; records];
+        beside.acknowledged(&Delivered { topic: Topic(0), partition: 0, base_offset: 0, done_ns: 0, marks: &marks });
+    }
 
     #[test]
     fn a_group_s_lag_is_what_was_acknowledged_and_not_read_when_the_measured_time_ended() {
@@ -194,10 +236,10 @@ mod tests {
             groups[group].add(read(records), now_ns);
             Member(Arc::clone(&beside)).polled(read(records), now_ns);
         };
-        beside.acknowledged(50);
+        acknowledge(&beside, 50);
         poll(0, 50, 1);
         beside.open();
-        beside.acknowledged(100);
+        acknowledge(&beside, 100);
         poll(0, 90, 2);
         poll(1, 30, 2);
         beside.close();
@@ -215,9 +257,9 @@ mod tests {
         let span = Span::to_come();
         let readers: Vec<Shared> = (0..2).map(|_| Shared::along(1, false, span.clone())).collect();
         let beside = Arc::new(Beside::new(Vec::new(), readers.clone(), span));
-        beside.acknowledged(100);
+        acknowledge(&beside, 100);
         beside.open();
-        beside.acknowledged(1000);
+        acknowledge(&beside, 1000);
         let poll = |reader: usize, records, now_ns| {
             let read = Read { records, bytes: records * 10 };
             readers[reader].add(read, now_ns);

@@ -26,7 +26,8 @@ use crate::target::Place;
 
 /// The two readings.
 struct Dial {
-    place: Place,
+    /// Whose processor time is the target's; none where they end meanwhile.
+    pids: Vec<u32>,
     began: Instant,
     /// Clients that are not at their end.
     clients: usize,
@@ -49,14 +50,14 @@ fn gone(error: impl std::fmt::Display) -> RunError {
 
 impl Dial {
     fn new(place: &Place, began: Instant, clients: usize) -> Self {
-        Self { place: place.clone(), began, clients, window: None, usage: None, beside: None, scraper: None }
+        Self { pids: place.pids(), began, clients, window: None, usage: None, beside: None, scraper: None }
     }
 
     /// The first client that comes so far opens it.
     fn open(&mut self) {
         if self.window.is_none() {
             let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
-            let (start, meter) = (self.began.elapsed(), Meter::start(&self.place.pids));
+            let (start, meter) = (self.began.elapsed(), Meter::start(&self.pids));
             self.window = Some(meter.map(|meter| Window { time, start, meter }).map_err(gone));
             self.beside.iter().for_each(|beside| beside.open());
             self.scraper.iter().for_each(Scraper::look);
@@ -115,6 +116,14 @@ impl WriteGauge {
         Self { dial: Arc::new(Mutex::new(WriteDial { dial, has_warmup, first_failure: None })), beside }
     }
 
+    /// The target's processes are not looked at: they end, and others come.
+    pub(super) fn without_processes(self, they_end: bool) -> Self {
+        if they_end {
+            locked(&self.dial).dial.pids.clear();
+        }
+        self
+    }
+
     /// The target's endpoints are looked at as well.
     pub(super) fn looking_at(self, metrics: &[String]) -> Self {
         locked(&self.dial).dial.scraper = Scraper::start(metrics);
@@ -155,7 +164,7 @@ impl Observer for WriteGauge {
 
     fn delivered(&mut self, batch: &Delivered<'_>) {
         if let Some(beside) = &self.beside {
-            beside.acknowledged(batch.marks.len());
+            beside.acknowledged(batch);
         }
     }
 

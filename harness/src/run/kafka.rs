@@ -18,6 +18,7 @@ use ringlog_wire::Uuid;
 
 use super::along::{self, Readers};
 use super::gauge::{ReadGauge, WriteGauge};
+use super::timeline::Stage;
 use super::{Consumed, Executor, Produced, Reading, RunError, Trial};
 use crate::cli::PerfError;
 use crate::client::properties::Properties;
@@ -89,7 +90,7 @@ impl KafkaExecutor {
 
     /// A broker whose process has ended is the reason for whatever its client says.
     fn judged(&self, target: &Target, error: RunError) -> RunError {
-        let pids = self.places.get(&target.name).map_or(&[][..], |it| &it.pids);
+        let pids = self.places.get(&target.name).map(Place::pids).unwrap_or_default();
         let gone = matches!(error, RunError::BrokerGone(_)) || pids.iter().any(|pid| has_ended(*pid));
         if !gone || matches!(error, RunError::Interrupted) {
             return error;
@@ -170,8 +171,11 @@ impl KafkaExecutor {
         let (spec, stop) = (Arc::new(spec), self.stop.part());
         let stem = format!("{}.{}.{}.", workload.name, trial.target.name, trial.round);
         let readers = Readers::of(workload, topic, &properties(place))?;
-        let beside = (!readers.is_empty()).then(|| Arc::clone(&readers.counts));
+        let is_watched = !readers.is_empty() || !workload.events.is_empty();
+        let beside = is_watched.then(|| Arc::clone(&readers.counts));
+        let they_end = workload.events.iter().any(|it| it.action.ends_processes());
         let gauge = WriteGauge::new(place, self.began, &spec, beside).looking_at(&trial.target.metrics);
+        let gauge = gauge.without_processes(they_end);
         let (start, mut log) = (self.began.elapsed(), Hlog::in_memory());
         let write = || {
             let backlog = workload.backlog(&spec).map(|it| self.backlog(it, &readers, &stop)).transpose()?;
@@ -184,7 +188,9 @@ impl KafkaExecutor {
             Ok((produced, backlog.into_iter().fold(ledger, LedgerFile::and)))
         };
         let ground = along::Place { core: self.client_core, stop: &stop, began: self.began, stem: &stem };
-        let (mut produced, ledger, read) = readers.beside(&ground, write)?;
+        let stage = Stage { control: place.control.clone(), counts: &readers.counts, readers: &readers, stop: &stop };
+        let (written, lagged) = stage.around(&workload.events, || readers.beside(&ground, write));
+        let ((mut produced, ledger, read), lagged) = (written?, lagged?);
         let mut measured =
             gauge.measured(&workload.name, (produced.counts.steady_done, produced.counts.steady_bytes))?;
         (measured.latencies, measured.lines) = (produced.latencies.take(), log.into_lines());
@@ -192,6 +198,9 @@ impl KafkaExecutor {
         measured.rates_cv = rates_cv(&produced.seconds, &spec);
         measured.lines.extend(read.lines);
         measured.along = (!readers.is_empty()).then(|| readers.counts.figures(read.ages));
+        let first = workload.events.first().map(|it| Duration::from_secs_f64(it.at_s));
+        measured.disruption = first.and_then(|first| readers.counts.disruption(first));
+        measured.lagged = lagged;
         measured.retried_records = produced.retried_records();
         measured.dropped_records = produced.lateness().dropped;
         measured.counts = produced.client_counts();

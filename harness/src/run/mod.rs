@@ -3,7 +3,7 @@
 //! ```text
 //!   Course::next --> a turn: a cell (a workload, and what reads it back), a target, a round
 //!     a ceiling    write; where a consume workload reads this one, read for as long
-//!     a subject    create a topic, write, read all of it back, settle the ledger, delete the topic
+//!     a subject    create a topic, write, read all of it back (or beside, while it is written), settle the ledger, delete the topic
 //!       --> Outcome = Measured | Invalid(why) | Skipped(why) --> rows, kept before the next trial begins
 //!   until the course has no turn left
 //! ```
@@ -12,7 +12,8 @@
 //! come first, so that a subject's row knows its share of them, and subjects take turns in being first.
 //!
 //! Invariants:
-//! - Every record that a subject acknowledged was read back, once and in order, before a figure of the trial is kept.
+//! - Every record that a subject acknowledged was read back, once and in order, before a figure of the trial is kept; where
+//!   groups read beside the writers, by each of them.
 //! - A trial always ends in a row. Only what would make every further trial worthless ends the run: see [`End`].
 //! - What runs, in which order and with what consequence is decided here and in the [`Course`], without I/O; an [`Executor`]
 //!   does it, a [`Keep`] keeps it.
@@ -29,8 +30,10 @@ pub mod kafka;
 mod outcome;
 pub mod rows;
 mod scraper;
+mod service;
 pub mod spread;
 pub mod summary;
+mod timeline;
 mod trial;
 
 #[cfg(test)]
@@ -42,6 +45,8 @@ use std::time::Duration;
 pub use beside::ReadAlong;
 pub use course::{Course, Left, Rounds, SoFar, Turn};
 pub use outcome::{Consumed, Invalid, Measured, Outcome, Produced, Reading, Round, RunError, Seen};
+pub use service::Disruption;
+pub use timeline::Lagged;
 pub use trial::{LEDGER_FAULT, Trial};
 
 use crate::results::ResultsError;
@@ -182,8 +187,9 @@ impl Plan {
         let mut subjects: Vec<&Target> = of(Role::Subject).collect();
         let turn = (round as usize).saturating_sub(1) % subjects.len().max(1);
         subjects.rotate_left(turn);
-        // A null broker keeps nothing that somebody could read beside the writers.
-        let has_ceilings = cell.workload.kind == Kind::Produce && !cell.workload.has_readers();
+        // A null broker keeps nothing that somebody could read beside the writers, or meet again.
+        let is_plain = !cell.workload.has_readers() && cell.workload.events.is_empty();
+        let has_ceilings = cell.workload.kind == Kind::Produce && is_plain;
         let ceilings = of(Role::Ceiling).filter(|_| has_ceilings);
         ceilings.chain(subjects).collect()
     }
@@ -267,6 +273,7 @@ impl<'a> Run<'a> {
         let megabytes_max = Some(target.warm_up_mb);
         let workload = Workload { warmup_s, measured_s, megabytes_max, rate_records_s: None, ..cell.workload.clone() };
         let workload = Workload { kind: Kind::Produce, groups: 0, catch_up: 0, backlog_megabytes: 0, ..workload };
+        let workload = Workload { events: Vec::new(), ..workload };
         let cell = Cell { workload, reader: cell.reader.clone() };
         let trial = Trial { cell: &cell, target, round: 0, seed: self.plan.seed };
         trial.run(self.executor, self.watch).map(drop)

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::beside::ReadAlong;
+use super::service::Disruption;
+use super::timeline::Lagged;
 use crate::host::{Observed, Usage};
 use crate::load::steady::WarmUp;
 use crate::measure::ledger::{LedgerFile, ReadLedger, Verdict};
@@ -48,6 +50,10 @@ pub struct Measured {
     pub settings: BTreeMap<String, String>,
     /// What the target's endpoints said, where it has some.
     pub observed: Option<Observed>,
+    /// What the trial's events did, where it had some.
+    pub disruption: Option<Disruption>,
+    /// What came of a group that read nothing for a while.
+    pub lagged: Option<Lagged>,
     /// What those did who read beside, where somebody did.
     pub along: Option<ReadAlong>,
 }

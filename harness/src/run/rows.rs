@@ -50,6 +50,7 @@ pub fn row(common: &Common, trial: &Trial<'_>, round: &Round) -> Row {
     figures(&mut row, &round.measured);
     latencies(&mut row, &round.measured);
     round.measured.along.iter().for_each(|along| read_along(&mut row, along, round.measured.usage.wall_s));
+    disruption(&mut row, &round.measured);
     usage(&mut row, &round.measured);
     finding(&mut row, common, round);
     row
@@ -87,6 +88,13 @@ pub fn named(common: &Common, trial: &Trial<'_>, workload: &Workload) -> Row {
         keys: written.keys.clone(),
         compressibility: written.compressibility,
         groups: workload.groups,
+        events: workload
+            .events
+            .iter()
+            .map(|it| format!("{}@{}", it.action.name(), it.at_s))
+            .collect::<Vec<_>>()
+            .join(" "),
+        p99_ms_max: workload.p99_ms_max,
         consumers: if workload.groups + workload.catch_up > 0 { workload.consumers } else { 0 },
         catch_up: workload.catch_up,
         backlog_mb: workload.backlog_megabytes,
@@ -153,6 +161,16 @@ fn latencies(row: &mut Row, measured: &Measured) {
     [row.service_us_p50, row.service_us_p90, row.service_us_p99, row.service_us_p999, row.service_us_max] =
         us(&all.service);
     row.saturated_records = (all.records > 0).then_some(all.saturated);
+}
+
+/// What the trial's events did.
+fn disruption(row: &mut Row, measured: &Measured) {
+    if let Some(seen) = &measured.disruption {
+        row.service_gap_ms = Some(rounded(seen.gap.as_secs_f64() * 1e3, 3));
+        row.recovery_s = seen.recovery.map(|it| rounded(it.as_secs_f64(), 3));
+    }
+    row.lagged_records = measured.lagged.map(|it| it.records);
+    row.lagged_catch_up_s = measured.lagged.map(|it| rounded(it.took.as_secs_f64(), 3));
 }
 
 /// Of those who read beside the writers.
@@ -247,6 +265,8 @@ fn finding(row: &mut Row, common: &Common, round: &Round) {
     let mut disturbances = found.disturbances;
     disturbances.extend((common.template.build == "debug").then_some("debug-build"));
     disturbances.extend((round.measured.retried_records > 0).then_some("retries"));
+    let is_late = round.measured.disruption.is_some_and(|it| it.is_late_at_the_end);
+    disturbances.extend(is_late.then_some("not-recovered"));
     let is_silent = round.measured.observed.as_ref().is_some_and(|it| it.silent > 0);
     disturbances.extend(is_silent.then_some("metrics-silent"));
     disturbances.extend(row.throttle_ms.is_some_and(|ms| ms > 0).then_some("throttled"));

@@ -273,7 +273,6 @@ fn what_groups_read_beside_the_writers_is_not_read_back_and_has_no_ceiling() {
     let near = |value: Option<f64>, wanted: f64| (value.unwrap() - wanted).abs() < wanted * 0.002;
     assert!(near(own.end_to_end_us_p50, 5000.0) && near(own.end_to_end_us_max, 10_000.0), "{own:?}");
     assert_eq!((own.reread_records, own.catch_up_mb_s), (Some(0), None));
-    assert_eq!((own.acks.as_str(), own.fetch_max_wait_ms), ("1", Some(500)), "settings of both sides");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::results::ResultsError;
+use crate::target::control::ControlError;
 use crate::target::process::StartError;
 use crate::target::spec::TargetError;
 
@@ -47,6 +48,20 @@ pub enum SessionError {
         /// The client's words.
         reason: String,
     },
+    /// Events on a broker that somebody else runs.
+    #[error(
+        "workload {workload} has events on its target, and {target} runs already: only a broker that is started here is killed, \
+         halted or filled; start one with --target, or leave the workload out"
+    )]
+    Events {
+        /// The workload.
+        workload: String,
+        /// The target.
+        target: String,
+    },
+    /// The target's disk.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// An endpoint does not answer.
     #[error("--metrics-from: {0}; start the exporter, or leave the option out: its columns are empty then")]
     Metrics(String),

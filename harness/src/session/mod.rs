@@ -48,10 +48,11 @@ use crate::run::kafka::KafkaExecutor;
 use crate::run::rows::Common;
 use crate::run::summary::Summary;
 use crate::run::{Course, End, Orders, Plan, Run, SoFar, summary};
-use crate::spec::Kind;
+use crate::spec::event::Action;
+use crate::spec::{Kind, Workload};
 use crate::target::machine::Seats;
 use crate::target::start::{self, DataFolder, Ground, Running};
-use crate::target::{self, Role, Start, Target};
+use crate::target::{self, Control, Role, Start, Target};
 use error::io;
 use keeper::Keeper;
 use progress::Progress;
@@ -199,6 +200,7 @@ fn start_all(
     dir: &Path,
     warnings: &mut Vec<String>,
 ) -> Result<BTreeMap<String, Running>, SessionError> {
+    may_be_operated_on(plan, dir)?;
     plan.targets.iter().try_for_each(is_there)?;
     let partitions = plan.cells.iter().map(|it| it.workload.partitions).max().unwrap_or(1);
     let ground = Ground { seats, dir, partitions };
@@ -212,6 +214,21 @@ fn start_all(
     }
     plan.targets.retain(|it: &Target| running.contains_key(&it.name));
     Ok(running)
+}
+
+/// Refuses operations on a broker that is not ours, and on a disk that is not its own.
+fn may_be_operated_on(plan: &Plan, dir: &Path) -> Result<(), SessionError> {
+    let mut operating = plan.cells.iter().map(|it| &it.workload).filter(|it| it.operates_on_target()).peekable();
+    let Some(first) = operating.peek() else { return Ok(()) };
+    if let Some(remote) = plan.subjects().find(|it| !it.is_started()) {
+        let (workload, target) = (first.name.clone(), remote.name.clone());
+        return Err(SessionError::Events { workload, target });
+    }
+    let fills = |it: &Workload| it.events.iter().any(|event| event.action == Action::FillDisk);
+    if operating.any(fills) {
+        Control::may_fill(dir)?;
+    }
+    Ok(())
 }
 
 /// Asks a broker that is to run already for an answer, so that one that is missing is named before others are started.

@@ -69,6 +69,9 @@ pub(super) fn meaning(note: &str) -> &'static str {
         "debug-build" => "numbers of a debug build are not worth keeping",
         "retries" => "records were sent again after a refusal",
         "metrics-silent" => "an endpoint of --metrics-from did not answer: what it would have said is empty",
+        "not-recovered" => {
+            "after its events the stated time for 99 of 100 records was not kept again before the trial's end"
+        }
         "throttled" => "the broker's quotas made the clients hold back: the figures show a quota",
         "dropped-records" => "records were due and never sent, not even in as long again",
         _ => "see harness/docs/method.md",

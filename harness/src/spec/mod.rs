@@ -4,6 +4,7 @@
 
 pub(crate) mod consume;
 pub mod document;
+pub mod event;
 pub mod hardware;
 pub(crate) mod produce;
 pub mod sweep;

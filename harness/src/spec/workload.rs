@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::event::{self, Event};
 use super::produce::settings;
 use super::{
     Along, Consume, Found, Goal, Keys, Pace, PayloadSource, Produce, RecordShape, StampPlace, Until, Warmup, What,
@@ -121,6 +122,12 @@ pub struct Workload {
     /// Megabytes (10^6) that are written before the warm-up: what catch-up readers have before them.
     #[serde(default)]
     pub backlog_megabytes: u64,
+    /// What is done to the target, or to a group, while it is measured.
+    #[serde(default, rename = "event", skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<Event>,
+    /// What 99 of 100 records may take, in ms: after events, when that is so again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99_ms_max: Option<f64>,
     /// The workload whose records are read (consume).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
@@ -251,6 +258,10 @@ impl Workload {
         self.measured_s *= factor;
         self.warmup_s *= factor;
         self.warmup_s_max = self.warmup_s_max.map(|it| it * factor);
+        for event in &mut self.events {
+            event.at_s *= factor;
+            event.for_s = event.for_s.map(|for_s| for_s * factor);
+        }
         self.rounds = rounds.map_or(self.rounds, |it| it.min(self.rounds));
         self
     }
@@ -469,7 +480,24 @@ impl Workload {
         }
         self.record_size_dist.as_deref().map_or(Ok(()), |text| Sizes::parse(text).map(|_| ())).map_err(invalid)?;
         KeyShape::parse(&self.keys).map(|_| ()).map_err(invalid)?;
+        self.check_events()?;
         self.check_readers()
+    }
+
+    /// Whether something is done to a target's processes or its disk, which must be ours then.
+    #[must_use]
+    pub fn operates_on_target(&self) -> bool {
+        self.events.iter().any(|it| it.action.is_on_target())
+    }
+
+    fn check_events(&self) -> Result<(), WorkloadError> {
+        if self.kind == Kind::Consume && !self.events.is_empty() {
+            return Err(self.invalid("events belong to a workload that writes".to_owned()));
+        }
+        if let Some(ms) = self.p99_ms_max.filter(|ms| !(ms.is_finite() && *ms > 0.0)) {
+            return Err(self.invalid(format!("p99_ms_max is {ms}; it must be above 0")));
+        }
+        event::fault(&self.events, self.measured_s, self.groups).map_or(Ok(()), |why| Err(self.invalid(why)))
     }
 
     fn check_readers(&self) -> Result<(), WorkloadError> {
@@ -548,6 +576,27 @@ mod tests {
     fn an_unknown_key_is_refused_by_name() {
         let error = parse("x.toml", &BUILT_IN[0].1.replace("rounds", "runs")).unwrap_err().to_string();
         assert!(error.contains("x.toml") && error.contains("runs"), "{error}");
+    }
+
+    #[test]
+    fn a_workload_with_readers_has_the_settings_of_both_sides_and_its_groups_hear_of_each_other_soon() {
+        let mut workload = parse("x", BUILT_IN[0].1).unwrap();
+        assert_eq!(workload.settings().get("fetch.max.wait.ms"), None);
+        (workload.groups, workload.backlog_megabytes) = (2, 3);
+        let settings = workload.settings();
+        let of = |name: &str| settings.get(name).map(String::as_str);
+        assert_eq!(
+            (of("acks"), of("fetch.max.wait.ms"), of("heartbeat.interval.ms")),
+            (Some("1"), Some("500"), Some("500"))
+        );
+        let mut way = Properties::new();
+        way.set("bootstrap.servers", "localhost:1");
+        let round = workload.produce("t", &way).unwrap();
+        assert_eq!(workload.backlog(&round).unwrap().until.records, Some(3000));
+        workload.consumer.insert("group.protocol".to_owned(), "consumer".to_owned());
+        let along = Along { topic: "t".to_owned(), is_group: true, goal: Goal::default() };
+        let read = workload.along(along, "g", &way).unwrap();
+        assert_eq!((read.config.group_id.as_deref(), read.clients, read.has_series), (Some("g"), 1, true));
     }
 
     #[test]

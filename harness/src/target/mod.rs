@@ -7,7 +7,8 @@
 //!   start: ringlog | kafka | null | remote  -->  process, with a ready line or a port that answers
 //!      |
 //!      v
-//!   Place { properties, pids }                          where the client goes, and whose processor time is the target's
+//!   Place { properties, pids, control }                 where the client goes, whose processor time is the target's, and
+//!                                                       what can be done to it (control)
 //! ```
 //!
 //! `machine` says who sits on which core; `faulty` is a broker that errs in a known way (test code).
@@ -17,6 +18,7 @@
     reason = "makes folders and processes, reads the clock: the instrument, not the broker"
 )]
 
+pub mod control;
 #[cfg(all(test, feature = "yardstick"))]
 pub(crate) mod faulty;
 pub mod kafka;
@@ -29,6 +31,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use control::Control;
 use ringlog_io::driver::{self, DriverOptions};
 
 use crate::client::config::ProducerConfig;
@@ -144,8 +147,18 @@ impl Target {
 pub struct Place {
     /// What a client needs to get there.
     pub properties: Properties,
-    /// Its processes, where known.
+    /// Its processes, where known and not started by us.
     pub pids: Vec<u32>,
+    /// What we started.
+    pub control: Option<Control>,
+}
+
+impl Place {
+    /// Its processes as they are now, where known.
+    #[must_use]
+    pub fn pids(&self) -> Vec<u32> {
+        self.control.as_ref().map_or_else(|| self.pids.clone(), Control::pids)
+    }
 }
 
 /// An admin for a target, over whatever `security.protocol` says. Each of its calls takes so long at most.

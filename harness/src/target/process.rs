@@ -136,7 +136,8 @@ impl<'a> Launch<'a> {
     }
 
     fn new_log(&self) -> Result<File, StartError> {
-        File::create(&self.log).map_err(self.failed())
+        // One that is started again goes on with its log.
+        File::options().create(true).append(true).open(&self.log).map_err(self.failed())
     }
 
     fn spawn(&self, output: Stdio, errors: Stdio) -> Result<Server, StartError> {

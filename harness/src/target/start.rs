@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::control::{Again, Control};
 use super::kafka::{self, Node};
 use super::machine::Seats;
 use super::process::{Launch, Server, StartError, tail};
@@ -69,8 +70,7 @@ pub struct Ground<'a> {
 
 /// A target that runs. Dropping it ends what we started.
 pub struct Running {
-    _server: Option<Server>,
-    /// Where it is.
+    /// Where it is, and what we started of it.
     pub place: Place,
     /// What it said of itself, as a row has it: shards, kind of io, flush policy.
     pub said: Row,
@@ -102,8 +102,7 @@ fn remote(client: &Properties, pids: &[u32]) -> Running {
     let bootstrap = client.get("bootstrap.servers").unwrap_or_default().to_owned();
     let protocol = client.get("security.protocol").unwrap_or("PLAINTEXT").to_owned();
     Running {
-        _server: None,
-        place: Place { properties: client.clone(), pids: pids.to_vec() },
+        place: Place { properties: client.clone(), pids: pids.to_vec(), control: None },
         said: Row::default(),
         facts: facts([("bootstrap_servers", bootstrap), ("security_protocol", protocol)]),
     }
@@ -117,13 +116,17 @@ fn start_ringlog(target: &Target, program: Option<&Path>, ground: &Ground<'_>) -
         (DELETE_SOON.0.to_owned(), DELETE_SOON.1.to_owned()),
     ];
     let settings: BTreeMap<String, String> = own.into_iter().chain(target.settings.clone()).collect();
-    let mut arguments = vec!["broker".to_owned()];
-    for (key, value) in &settings {
-        arguments.extend(["--override".to_owned(), format!("{key}={value}")]);
-    }
     let log = log_of(&target.name, ground.dir);
-    let core = ground.seats.broker;
-    let server = Server::start(&Launch { program, arguments, core, ..Launch::new(BROKER_READY, log) })?;
+    let (core, program) = (ground.seats.broker, program.map(Path::to_owned));
+    let launch = move |settings: &BTreeMap<String, String>| {
+        let mut arguments = vec!["broker".to_owned()];
+        for (key, value) in settings {
+            arguments.extend(["--override".to_owned(), format!("{key}={value}")]);
+        }
+        let launch = Launch::new(BROKER_READY, log.clone());
+        Server::start(&Launch { program: program.as_deref(), arguments, core, ..launch })
+    };
+    let server = launch(&settings)?;
     let bootstrap = between(&server.ready, LISTENING, " ").unwrap_or_default().to_owned();
     let io = between(&server.ready, IO, ",").map(str::to_owned);
     // Without the folder: it is gone when anybody reads this.
@@ -131,7 +134,11 @@ fn start_ringlog(target: &Target, program: Option<&Path>, ground: &Ground<'_>) -
     let shards = settings.get("ringlog.shards").and_then(|it| it.parse().ok());
     let facts = facts([("bootstrap_servers", bootstrap.clone()), ("ready", ready), ("settings", in_words(target))]);
     let said = Row { shards, io, flush: flush_of(&settings, &target.topic_configs), ..Row::default() };
-    Ok(running(server, &bootstrap, said, facts))
+    let mut settings = settings;
+    // Clients look for it where it was.
+    settings.insert("listeners".to_owned(), format!("PLAINTEXT://{bootstrap}"));
+    let brokers = vec![(server, Box::new(move || launch(&settings)) as Again)];
+    Ok(running(brokers, ground.dir, &bootstrap, said, facts))
 }
 
 fn start_kafka(target: &Target, libs: &Path, ground: &Ground<'_>) -> Result<Running, StartError> {
@@ -140,20 +147,20 @@ fn start_kafka(target: &Target, libs: &Path, ground: &Ground<'_>) -> Result<Runn
     let soon = (DELETE_SOON.0.to_owned(), DELETE_SOON.1.to_owned());
     let settings: BTreeMap<String, String> = [soon].into_iter().chain(target.settings.clone()).collect();
     node.prepare(&node.settings(controller, &settings.clone().into_iter().collect::<Vec<_>>()))?;
-    let launch = Launch {
-        program: Some(Path::new("java")),
-        arguments: node.command(&kafka::JVM),
-        core: ground.seats.broker,
-        ready_max: KAFKA_READY_MAX,
-        ..Launch::new("", log_of(&target.name, ground.dir))
-    };
     let bootstrap = format!("127.0.0.1:{}", node.port);
-    let server = Server::start_until(&launch, || answers(&bootstrap))?;
+    let (arguments, core, log) = (node.command(&kafka::JVM), ground.seats.broker, log_of(&target.name, ground.dir));
+    let own = bootstrap.clone();
+    let again: Again = Box::new(move || {
+        let (program, arguments) = (Some(Path::new("java")), arguments.clone());
+        let launch = Launch { program, arguments, core, ready_max: KAFKA_READY_MAX, ..Launch::new("", log.clone()) };
+        Server::start_until(&launch, || answers(&own))
+    });
+    let server = again()?;
     let jars = libs.parent().and_then(Path::file_name).map(|it| it.to_string_lossy().into_owned());
     let words =
         [("jars", jars.unwrap_or_default()), ("bootstrap_servers", bootstrap.clone()), ("settings", in_words(target))];
     let said = Row { flush: flush_of(&settings, &target.topic_configs), ..Row::default() };
-    Ok(running(server, &bootstrap, said, facts(words)))
+    Ok(running(vec![(server, again)], ground.dir, &bootstrap, said, facts(words)))
 }
 
 /// Whether a broker answers there. It says nothing of its own: its jars come without a logger.
@@ -161,7 +168,7 @@ fn start_kafka(target: &Target, libs: &Path, ground: &Ground<'_>) -> Result<Runn
 pub fn answers(bootstrap: &str) -> bool {
     let mut properties = Properties::new();
     properties.set("bootstrap.servers", bootstrap);
-    let admin = super::admin(&Place { properties, pids: Vec::new() }, ANSWER_MAX);
+    let admin = super::admin(&Place { properties, ..Place::default() }, ANSWER_MAX);
     admin.and_then(|mut admin| admin.describe_topic("ringlog-bench")).is_ok()
 }
 
@@ -173,16 +180,26 @@ fn start_null(mode: Mode, ground: &Ground<'_>) -> Result<Running, StartError> {
         arguments.extend(["--core".to_owned(), core.to_string()]);
     }
     let log = log_of(mode.target(), ground.dir);
-    let server = Server::start(&Launch { arguments, ..Launch::new(yardstick::READY, log) })?;
+    let again: Again = Box::new(move || {
+        let arguments = arguments.clone();
+        Server::start(&Launch { arguments, ..Launch::new(yardstick::READY, log.clone()) })
+    });
+    let server = again()?;
     let bootstrap = format!("127.0.0.1:{}", server.ready.trim_start_matches(yardstick::READY));
-    Ok(running(server, &bootstrap, Row::default(), BTreeMap::new()))
+    Ok(running(vec![(server, again)], ground.dir, &bootstrap, Row::default(), BTreeMap::new()))
 }
 
-fn running(server: Server, bootstrap: &str, said: Row, facts: BTreeMap<String, String>) -> Running {
+fn running(
+    brokers: Vec<(Server, Again)>,
+    dir: &Path,
+    bootstrap: &str,
+    said: Row,
+    facts: BTreeMap<String, String>,
+) -> Running {
     let mut properties = Properties::new();
     properties.set("bootstrap.servers", bootstrap);
-    let pids = vec![server.pid()];
-    Running { _server: Some(server), place: Place { properties, pids }, said, facts }
+    let control = Some(Control::new(brokers, dir));
+    Running { place: Place { properties, control, ..Place::default() }, said, facts }
 }
 
 fn facts<const N: usize>(words: [(&str, String); N]) -> BTreeMap<String, String> {

@@ -149,7 +149,7 @@ impl Broker {
 pub(crate) fn make_topic(bootstrap: &str, name: &str, partitions: i32) -> Result<(), Fault> {
     let mut properties = Properties::new();
     properties.set("bootstrap.servers", bootstrap);
-    let place = Place { properties, pids: Vec::new() };
+    let place = Place { properties, ..Place::default() };
     let topic = NewTopic { name, partitions, replication_factor: 1, configs: &[] };
     let made = admin(&place, ADMIN_MAX).and_then(|mut admin| {
         admin.create_topic(&topic)?;
