@@ -10,6 +10,7 @@ mod out;
 
 mod cli;
 pub mod client;
+pub mod export;
 pub mod host;
 pub mod load;
 pub mod measure;
@@ -32,6 +33,9 @@ const VERBS: &str = "usage: ringlog VERB [OPTIONS]
   sim             runs the whole broker from a seed, with everything that can go wrong
   bench           starts a broker, measures it beside the machine's ceiling, keeps the numbers
   sweep           measures over every combination of settings that a file or a preset lists
+  report          a run that was kept, as a page to look at or a table
+  rerun           a row of a kept run once more, the old figures beside the new
+  export          a run that was kept, in the format of another tool
   producer-perf   kafka-producer-perf-test, with its options and output
   consumer-perf   kafka-consumer-perf-test, with its options and output
   e2e-latency     kafka-e2e-latency, with its options and output
@@ -54,6 +58,9 @@ pub fn main(args: Vec<String>) -> ExitCode {
         Some("bench") => verbs::bench::main(&args[1..]),
         Some("profile") => verbs::profile::main(&args[1..]),
         Some("sweep") => verbs::sweep::main(&args[1..]),
+        Some("export") => verbs::export::main(&args[1..]),
+        Some("rerun") => verbs::rerun::main(&args[1..]),
+        Some("report") => verbs::report::main(&args[1..]),
         Some("null-broker") => yardstick::main(&args[1..]),
         Some(verb) => {
             errln!("{verb} is no verb of ringlog\n\n{VERBS}");

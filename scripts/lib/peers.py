@@ -4,6 +4,7 @@ kcat and librdkafka from Debian, a current librdkafka (confluent-kafka) from the
     .peers/  (RINGLOG_PEERS names another folder)
       kafka-<version>/{pom.xml, libs/*.jar, host/*.class}     the broker, the tools, and our ToolHost compiled for them
       venv/                                                   confluent-kafka
+      readers/                                                apache-otava, junitparser, pygal: what reads our exports
       run/                                                    brokers that `scripts/peers kafka start` started
 """
 
@@ -175,6 +176,20 @@ def librdkafka_python():
             install("python3-venv")
         run([sys.executable, "-m", "venv", "--clear", str(venv)])
         run([str(python), "-m", "pip", "install", "-q", "confluent-kafka"])
+        (venv / "complete").write_text("")
+    return python
+
+
+def readers_python():
+    """The Python that has the programs which read our exports: Apache Otava, junitparser, pygal (OpenMessaging's charts)."""
+    venv = ROOT / "readers"
+    python = venv / "bin" / "python3"
+    if not (venv / "complete").exists():
+        ROOT.mkdir(parents=True, exist_ok=True)
+        if subprocess.run([sys.executable, "-c", "import ensurepip"], capture_output=True).returncode != 0:
+            install("python3-venv")
+        run([sys.executable, "-m", "venv", "--clear", str(venv)])
+        run([str(python), "-m", "pip", "install", "-q", "apache-otava", "junitparser", "pygal"])
         (venv / "complete").write_text("")
     return python
 

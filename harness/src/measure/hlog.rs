@@ -150,25 +150,50 @@ impl<W: Write> Hlog<W> {
     }
 }
 
-/// Reads a log and merges the lines of each tag, in order of their first line.
+/// A line of a log.
+#[derive(Clone, Debug)]
+pub struct Interval {
+    /// Whose it is.
+    pub tag: String,
+    /// Its beginning, counted from the log's.
+    pub start: Duration,
+    /// Nanoseconds.
+    pub histogram: Histogram<u64>,
+}
+
+/// Reads a log, line by line. What was given before an error is whole.
 #[allow(clippy::disallowed_methods, reason = "a kept result, read after the run")]
-pub fn read_merged(path: &Path) -> Result<Vec<(String, Histogram<u64>)>, HlogError> {
+pub fn read_intervals(path: &Path, mut each: impl FnMut(Interval) -> Result<(), HlogError>) -> Result<(), HlogError> {
     let fail = HlogError::of(path);
     let bytes = std::fs::read(path).map_err(|error| fail(&error))?;
-    let mut merged: Vec<(String, Histogram<u64>)> = Vec::new();
     for entry in IntervalLogIterator::new(&bytes) {
         let LogEntry::Interval(line) = entry.map_err(|error| fail(&format!("{error:?}")))? else { continue };
         let tag = line.tag().map_or(String::new(), |it| it.as_str().to_owned());
         let packed = BASE64.decode(line.encoded_histogram()).map_err(|error| fail(&format!("{tag}: {error}")))?;
         let histogram = Deserializer::new().deserialize(&mut packed.as_slice());
-        let mut histogram: Histogram<u64> = histogram.map_err(|error| fail(&format!("{tag}: {error}")))?;
-        histogram.auto(true);
-        match merged.iter_mut().find(|it| it.0 == tag) {
-            Some((_, sum)) => sum.add(histogram).map_err(|error| fail(&format!("{tag}: {error}")))?,
-            None => merged.push((tag, histogram)),
+        let histogram = histogram.map_err(|error| fail(&format!("{tag}: {error}")))?;
+        each(Interval { tag, start: line.start_timestamp(), histogram })?;
+    }
+    Ok(())
+}
+
+/// Reads a log and merges the lines of each tag, in order of their first line.
+pub fn read_merged(path: &Path) -> Result<Vec<(String, Histogram<u64>)>, HlogError> {
+    let mut merged: Vec<(String, Histogram<u64>)> = Vec::new();
+    read_intervals(path, |line| merge(&mut merged, line).map_err(|error| HlogError::of(path)(&error)))?;
+    Ok(merged)
+}
+
+fn merge(merged: &mut Vec<(String, Histogram<u64>)>, line: Interval) -> Result<(), String> {
+    let Interval { tag, mut histogram, .. } = line;
+    match merged.iter_mut().find(|it| it.0 == tag) {
+        Some((_, sum)) => sum.add(histogram).map_err(|error| format!("{tag}: {error}")),
+        None => {
+            histogram.auto(true);
+            merged.push((tag, histogram));
+            Ok(())
         }
     }
-    Ok(merged)
 }
 
 #[cfg(test)]

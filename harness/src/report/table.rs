@@ -2,6 +2,7 @@
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
+use super::text::grouped;
 use crate::run::spread::Spread;
 use crate::run::summary::Summary;
 
@@ -87,22 +88,6 @@ fn rounds(summary: &Summary) -> String {
     format!("{}{}", summary.rounds, width.unwrap_or_default())
 }
 
-/// A whole number with its thousands apart; one digit more below ten.
-fn grouped(value: f64) -> String {
-    if value < 10.0 {
-        return format!("{value:.1}");
-    }
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,12 +127,5 @@ mod tests {
         assert!(!render(&[of("ringlog")]).contains("ringlog"));
         let text = render(&[of("ringlog"), of("kafka")]);
         assert!(text.contains("ringlog") && text.contains("kafka"), "{text}");
-    }
-
-    #[test]
-    fn thousands_are_set_apart() {
-        assert_eq!(grouped(9.04), "9.0");
-        assert_eq!(grouped(999.4), "999");
-        assert_eq!(grouped(1_234_567.0), "1,234,567");
     }
 }

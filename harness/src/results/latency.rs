@@ -9,6 +9,12 @@ use crate::measure::hlog::Hlog;
 /// The file's name within a run's folder.
 pub const FILE: &str = "latency.hlog";
 
+/// What the tags of a trial's lines begin with; a kind's name follows.
+#[must_use]
+pub fn stem(workload: &str, target: &str, round: u32) -> String {
+    format!("{workload}.{target}.{round}.")
+}
+
 /// Appends a trial's lines to a run's log.
 pub struct LatencyWriter(Hlog);
 

@@ -32,6 +32,9 @@ pub struct Manifest {
     pub version: String,
     /// Commit of the source, where it is known; `-dirty` where files were changed.
     pub commit: Option<String>,
+    /// SHA-256 of this program's binary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program_sha256: Option<String>,
     /// `release` or `debug`. Numbers of a debug build are not worth keeping.
     pub build: String,
     /// The command line.
@@ -40,7 +43,8 @@ pub struct Manifest {
     pub warnings: Vec<String>,
     /// Who sat where. Schema 1 had here what was known of the one broker.
     pub broker: BTreeMap<String, String>,
-    /// What is known of each target: address, ready line, settings that were asked for.
+    /// What is known of each target: address, ready line, settings that were asked for; how it was started, and the hash of
+    /// its program.
     pub targets: BTreeMap<String, BTreeMap<String, String>>,
     /// The machine.
     pub host: HostFacts,

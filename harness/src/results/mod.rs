@@ -76,13 +76,16 @@ pub enum ResultsError {
     /// Histograms that cannot be written or read.
     #[error(transparent)]
     Histogram(#[from] crate::measure::hlog::HlogError),
+    /// A folder that is none of a run.
+    #[error("{0}: there is no rows.csv in it: give the folder of one run, as `ringlog bench` names it at its end")]
+    NoRun(PathBuf),
     /// Every name is taken.
     #[error("{0}: ten thousand runs of this name exist already; move them away")]
     TooMany(PathBuf),
 }
 
 impl ResultsError {
-    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         |source| Self::Io { path: path.to_owned(), source }
     }
 }

@@ -31,6 +31,7 @@ use crate::load::{consume, produce, steady, tally};
 use crate::measure::hlog::{Hlog, PRODUCER_KINDS};
 use crate::measure::ledger::LedgerFile;
 use crate::measure::series::{self, SecondSink};
+use crate::results::latency;
 use crate::spec::{Produce, What, Workload};
 use crate::target::{self, Place, Target, start};
 
@@ -169,7 +170,7 @@ impl KafkaExecutor {
         let mut spec = spec.map_err(|error| RunError::client(&workload.name, error))?;
         spec.records.seed = spec.records.seed.wrapping_add_unsigned(trial.seed);
         let (spec, stop) = (Arc::new(spec), self.stop.part());
-        let stem = format!("{}.{}.{}.", workload.name, trial.target.name, trial.round);
+        let stem = latency::stem(&workload.name, &trial.target.name, trial.round);
         let readers = Readers::of(workload, topic, &properties(place))?;
         let is_watched = !readers.is_empty() || !workload.events.is_empty();
         let beside = is_watched.then(|| Arc::clone(&readers.counts));

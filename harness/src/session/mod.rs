@@ -27,6 +27,7 @@
 mod error;
 mod keeper;
 pub(crate) mod options;
+pub(crate) mod origin;
 mod progress;
 mod story;
 pub(crate) mod targets;
@@ -42,6 +43,7 @@ pub use options::{PlaceOptions, TargetOptions};
 
 use crate::host::{HostFacts, PathFacts, facts, memory, metrics};
 use crate::load::signals::Stop;
+use crate::report::page;
 use crate::results::manifest::{self, Manifest};
 use crate::results::{Row, RunFolder};
 use crate::run::kafka::KafkaExecutor;
@@ -149,6 +151,10 @@ impl Session<'_> {
         // A full disk may refuse this too: the rows are there, and the end says what happened.
         let kept = manifest::replace(&folder, &Manifest { ended, warnings: warnings.clone(), ..manifest });
         let end = end.and(kept.map_err(End::from));
+        if let Err(error) = page::write_into(folder.path()) {
+            // The figures are kept: `ringlog report` makes the page when there is room for it.
+            errln!("no {}: {error}", page::FILE);
+        }
         Ok(Done { summaries: summary::summaries(&rows), warnings, folder: folder.path().to_owned(), rows, end })
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+use super::origin;
 use crate::host::{HostFacts, PathFacts};
 use crate::results::columns::Row;
 use crate::results::manifest::{self, Manifest};
@@ -110,12 +111,22 @@ pub(super) fn manifest(
         build: build().to_owned(),
         command: command(),
         broker: cores(seats),
-        targets: running.iter().map(|(name, it)| (name.clone(), it.facts.clone())).collect(),
+        program_sha256: origin::own_sha256(),
+        targets: plan
+            .targets
+            .iter()
+            .filter_map(|it| Some((it.name.clone(), facts(it, running.get(&it.name)?))))
+            .collect(),
         workloads: workload_tables(plan),
         host,
         storage,
         ..Manifest::default()
     }
+}
+
+/// What a target said of itself, and how it was had.
+fn facts(target: &Target, running: &Running) -> BTreeMap<String, String> {
+    running.facts.clone().into_iter().chain(origin::facts(target)).collect()
 }
 
 fn cores(seats: &Seats) -> BTreeMap<String, String> {

@@ -3,7 +3,10 @@
 pub mod bench;
 pub(crate) mod consumer_perf;
 pub(crate) mod e2e_latency;
+pub(crate) mod export;
 pub(crate) mod extras;
 pub(crate) mod producer_perf;
 pub(crate) mod profile;
+pub(crate) mod report;
+pub(crate) mod rerun;
 pub mod sweep;

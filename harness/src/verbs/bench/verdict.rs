@@ -79,7 +79,7 @@ fn text(done: &Done) -> String {
         lines.push(format!("{verified} records {words}"));
     }
     lines.extend(done.warnings.iter().map(|it| format!("warning: {it}")));
-    lines.push(format!("Kept in {}", done.folder.display()));
+    lines.push(format!("Kept in {}; report.html in it is a page to look at", done.folder.display()));
     lines.join("\n")
 }
 
