@@ -72,7 +72,8 @@ impl Cell {
     fn is_of(&self, row: &Row, values: &[String]) -> bool {
         let is_sure = row.is_measured() && self.rows.iter().any(Row::is_measured);
         let is_like = |(a, b): (&String, &String)| a == b || !is_sure && (a.is_empty() || b.is_empty());
-        self.workload == row.workload && self.target == row.target && self.values.iter().zip(values).all(is_like)
+        let is_same = self.workload == row.workload && self.target == row.target && self.group == group(row);
+        is_same && self.values.iter().zip(values).all(is_like)
     }
 
     fn identity(&self) -> (String, String) {
@@ -146,6 +147,10 @@ impl Cells {
     }
 
     fn find_varied(&self, group: &str) -> Vec<usize> {
+        // Rows that do not even say whether they wrote or read say too little of their settings.
+        if group.is_empty() {
+            return Vec::new();
+        }
         let of = |target: &str, at: usize| self.values_of(at, |it| it.group == group && it.target == target).len();
         let is_varied = |at: &usize| self.targets().iter().any(|target| of(target, *at) > 1);
         let varied: Vec<usize> = (0..self.parameters.len()).filter(is_varied).collect();

@@ -55,7 +55,7 @@ fn facts(kept: &Kept) -> Vec<(String, String)> {
     let dirty = if manifest.commit.as_ref().is_some_and(|it| it.ends_with("-dirty")) { ", with changes" } else { "" };
     facts.push((
         "instrument",
-        format!("ringlog {} ({} build), commit {commit}{dirty}", manifest.version, or_unknown(&manifest.build)),
+        format!("ringlog {}, build {}, commit {commit}{dirty}", manifest.version, or_unknown(&manifest.build)),
     ));
     facts.push(("began, ended", format!("{}, {}", second(&manifest.began), second(&manifest.ended))));
     let mut facts: Vec<(String, String)> = facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

@@ -96,10 +96,15 @@ pub fn render(kept: &Kept) -> String {
 
 /// The p99 in ms that a sweep's part was asked to stay within, where it was.
 fn stated_p99_ms(asked: &toml::Table, cell: &Cell) -> Option<f64> {
-    let parts = asked.get("part").and_then(toml::Value::as_array)?;
-    let name = |it: &toml::Value| it.get("name").and_then(toml::Value::as_str).map(str::to_owned);
-    let own = parts.iter().find(|it| name(it).is_some_and(|it| cell.group == format!("{it}, {}", cell.kind)));
-    let stated = own.and_then(|it| it.get("rate")?.get("p99_ms"))?;
+    let parts_of = |it: &toml::Table| it.get("part").and_then(toml::Value::as_array).cloned().unwrap_or_default();
+    // Several sweeps in one run have a table each.
+    let nested = asked.values().filter_map(toml::Value::as_table).flat_map(parts_of);
+    let is_own = |it: &toml::Value| {
+        let name = it.get("name").and_then(toml::Value::as_str);
+        name.is_some_and(|it| cell.group == format!("{it}, {}", cell.kind))
+    };
+    let own = parts_of(asked).into_iter().chain(nested).find(is_own);
+    let stated = own.and_then(|it| it.get("rate")?.get("p99_ms").cloned())?;
     stated.as_float().or_else(|| stated.as_integer().map(|it| it as f64))
 }
 
@@ -177,6 +182,18 @@ mod tests {
         let page = render(&kept);
         assert!(!page.contains("<script"), "{}", &page[page.find("<script").unwrap_or(0)..][..200]);
         assert!(page.contains("&lt;script&gt;"));
+    }
+
+    #[test]
+    fn a_part_s_stated_p99_is_found_in_a_sweep_and_in_several_of_one_run() {
+        let part = "[[part]]\nname = \"ladder\"\n[part.rate]\np99_ms = 10\n";
+        let (one, two) = (part.parse().unwrap(), part.replace("[[part", "[[mine.part").replace("[part", "[mine.part"));
+        let row = crate::results::Row { part: "ladder".to_owned(), ..sweep().remove(0) };
+        let cells = Cells::of(&[row, sweep().remove(0)]);
+        assert_eq!(cells.all[0].group, "ladder, produce");
+        assert_eq!(stated_p99_ms(&one, &cells.all[0]), Some(10.0));
+        assert_eq!(stated_p99_ms(&two.parse().unwrap(), &cells.all[0]), Some(10.0));
+        assert_eq!(stated_p99_ms(&one, &cells.all[1]), None);
     }
 
     #[test]

@@ -122,6 +122,23 @@ mod tests {
     }
 
     #[test]
+    fn ours_stands_beside_theirs_with_its_ratio_and_its_throttle() {
+        let ours = crate::results::Row {
+            part: "p".to_owned(),
+            cell: "c".to_owned(),
+            rate_records_s: Some(5000.0),
+            bottleneck: "schedule".to_owned(),
+            ..row("t", 1, 0.0, 1, 10.0)
+        };
+        let mut kept = Kept { rows: vec![ours], ..Kept::default() };
+        let reference = "what = 'x'\npart = 'p'\ncell = 'c'\ncolumn = 'mb_s'\nvalue = 5\nunit = 'MB/s'";
+        kept.manifest.references = vec![reference.parse().unwrap()];
+        let text = section(&kept, &Cells::of(&kept.rows)).into_string();
+        assert!(text.contains("10.0<small>its own throttle</small>") && text.contains("2.0 times"), "{text}");
+        assert!(text.contains("1 of ours measures"), "{text}");
+    }
+
+    #[test]
     fn without_references_there_is_no_section() {
         assert_eq!(section(&Kept::default(), &Cells::default()).into_string(), "");
     }
