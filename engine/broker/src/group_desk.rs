@@ -20,6 +20,10 @@ use crate::replicas::Place;
 use crate::response::Asked;
 use crate::settings::Settings;
 use crate::tasks::{self, About};
+use crate::timers::Timer;
+
+/// The time to the next try of what could not be removed.
+const SWEEP_AGAIN_NS: u64 = 5_000_000_000;
 
 /// The coordinator of a shard, and who waits for its answers.
 pub(crate) struct Groups {
@@ -188,6 +192,24 @@ pub(crate) fn topics_deleted(broker: &mut Broker, deleted: BTreeMap<String, Uuid
         let at = moment(broker);
         let effects = broker.groups.coordinator.topics_deleted(&deleted, at);
         act(broker, effects);
+    }
+}
+
+/// Offsets of deleted topics that could not be removed are to be tried again, in a while.
+pub(crate) fn set_sweep_timer(broker: &mut Broker) {
+    if broker.groups.coordinator.has_unswept() && !broker.timers.is_set(Timer::Sweep) {
+        broker.timers.set(Timer::Sweep, Some(Nanos(broker.now.0 + SWEEP_AGAIN_NS)));
+    }
+}
+
+/// That time has come.
+pub(crate) fn sweep_again(broker: &mut Broker) {
+    let (at, image) = (moment(broker), Arc::clone(&broker.image));
+    for partition in broker.groups.coordinator.take_unswept() {
+        if broker.groups.leads(partition) {
+            let effects = broker.groups.coordinator.sweep(partition, &*image, at);
+            act(broker, effects);
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) enum Timer {
     Holders,
     /// What this start could not write for want of room.
     Beginning,
+    /// Offsets of deleted topics that could not be removed.
+    Sweep,
     /// The checkpoint of all partitions.
     Checkpoint,
 }

@@ -5,9 +5,10 @@
 //! ```text
 //!   topics_deleted     the image lost them: what is committed, carried by transactions, and on its way to the log
 //!   sweep              a partition was loaded: what a kill left between the deletion and its tombstones
+//!                      tombstones could not be written (a full disk): again, until they are
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringlog_wire::{ErrorCode, Uuid};
 
@@ -62,11 +63,22 @@ impl GroupCoordinator {
         })
     }
 
-    /// The tombstones are in the log, or could not be written: then the offsets stay until the partition is loaded again.
+    /// Partitions whose offsets are to be swept again: tombstones could not be written.
+    pub(crate) fn take_unswept(&mut self) -> BTreeSet<i32> {
+        std::mem::take(&mut self.unswept)
+    }
+
+    /// Whether there are any.
+    pub(crate) fn has_unswept(&self) -> bool {
+        !self.unswept.is_empty()
+    }
+
+    /// The tombstones are in the log, or could not be written: then the partition is swept again in a while.
     /// Commits that were on their way stand in the log before them, and have been answered.
     pub(super) fn forgotten(&mut self, gone: PendingForget, result: Result<i64, ErrorCode>) {
         if let Err(error) = result {
-            tracing::warn!(group = gone.group, %error, "offsets of a deleted topic could not be removed");
+            tracing::warn!(group = gone.group, %error, "offsets of a deleted topic could not be removed yet");
+            self.unswept.extend(self.groups.get(&gone.group).map(|group| group.partition));
             return;
         }
         if let Some(group) = self.groups.get_mut(&gone.group) {

@@ -42,8 +42,8 @@ mod sync;
 mod tests;
 mod timers;
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringlog_io::Nanos;
 use ringlog_wire::{EncodeError, ErrorCode};
@@ -161,6 +161,8 @@ pub(crate) struct GroupCoordinator {
     /// DeleteGroups requests that wait for the log, by number.
     deletions: BTreeMap<u64, Deletion>,
     next_deletion: u64,
+    /// Partitions with offsets of deleted topics that could not be removed.
+    unswept: BTreeSet<i32>,
 }
 
 /// Which partition of an internal topic a group id or transactional id belongs to: Kafka's
@@ -182,6 +184,7 @@ impl GroupCoordinator {
             appends: Appends::default(),
             deletions: BTreeMap::new(),
             next_deletion: 0,
+            unswept: BTreeSet::new(),
         }
     }
 

@@ -103,20 +103,22 @@ fn many_offsets_go_in_several_batches() {
     assert!(rig.coordinator.groups[GROUP].offsets.is_empty());
 }
 
+/// Every topic is gone.
+struct NoTopics;
+impl Topics for NoTopics {
+    fn topic_id(&self, _: &str) -> Option<Uuid> {
+        None
+    }
+    fn topic_name(&self, _: Uuid) -> Option<String> {
+        None
+    }
+    fn partition_count(&self, _: &str) -> Option<i32> {
+        None
+    }
+}
+
 #[test]
 fn what_a_kill_left_is_swept_when_the_partition_is_loaded() {
-    struct NoTopics;
-    impl Topics for NoTopics {
-        fn topic_id(&self, _: &str) -> Option<Uuid> {
-            None
-        }
-        fn topic_name(&self, _: Uuid) -> Option<String> {
-            None
-        }
-        fn partition_count(&self, _: &str) -> Option<i32> {
-            None
-        }
-    }
     let mut rig = Rig::new();
     rig.stored(1, 5);
     let effects = rig.coordinator.sweep(0, &OneTopic, rig.at);
@@ -128,14 +130,21 @@ fn what_a_kill_left_is_swept_when_the_partition_is_loaded() {
 }
 
 #[test]
-fn tombstones_that_cannot_be_written_leave_the_offsets_for_the_next_load() {
+fn tombstones_that_cannot_be_written_are_written_at_a_later_sweep() {
     let mut rig = Rig::new();
     rig.stored(0, 5);
     rig.topics_deleted(&deleted());
     rig.fail_appends(ErrorCode::KAFKA_STORAGE_ERROR);
-    assert_eq!(rig.offset_of(0), Some(5));
+    assert_eq!((rig.offset_of(0), rig.coordinator.has_unswept()), (Some(5), true));
+    assert_eq!(rig.coordinator.take_unswept().into_iter().collect::<Vec<_>>(), [0]);
+    let effects = rig.coordinator.sweep(0, &NoTopics, rig.at);
+    rig.act(effects);
+    rig.settle();
+    assert_eq!((rig.offset_of(0), rig.coordinator.has_unswept()), (None, false));
+    rig.stored(0, 6);
     rig.topics_deleted(&deleted());
     let effects = rig.coordinator.unload(0);
     rig.act(effects);
     rig.settle();
+    assert!(!rig.coordinator.has_unswept(), "who loads it next sweeps it");
 }

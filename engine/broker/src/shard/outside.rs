@@ -1,0 +1,157 @@
+//! What a shard hears from the disk, from other shards and from the controller, and what it tells them.
+
+use std::io;
+
+use ringlog_io::{Buf, File, Nanos, Token};
+
+use super::{BEGINNING_INTERVAL_NS, CHECKPOINT_INTERVAL_NS, Shard};
+use crate::apply_image;
+use crate::calls::CONTROLLER;
+use crate::jobs::{self, Purpose};
+use crate::mail::Mail;
+use crate::metadata::image::ShardId;
+use crate::submission::Submission;
+use crate::tasks::{self, Answer};
+use crate::timers::Timer;
+use crate::tokens;
+
+impl Shard {
+    pub(super) fn synced(&mut self, token: Token, result: io::Result<()>) {
+        if token != tokens::METADATA_FLUSH {
+            self.flushes.ended(&mut self.broker, token, result);
+        } else if let Some(desk) = &mut self.desk {
+            desk.flushed(result);
+            if let Some(reason) = desk.final_failure() {
+                self.fail_directory(&reason);
+            }
+        }
+    }
+
+    /// A sync failed, here or at another shard: nothing is acknowledged any more that is to be written to this directory.
+    pub(super) fn fail_directory(&mut self, reason: &str) {
+        if !self.broker.replicas.fail(reason, &mut self.broker.news) {
+            return;
+        }
+        tracing::error!(reason, log_dir = %self.broker.settings.log_dir().display(), "the log directory is offline: produces are refused; start the broker again when the disk is well");
+        if let Some(desk) = &mut self.desk {
+            desk.fail(reason);
+        }
+        let me = self.bus.me();
+        self.tell_failure = self.bus.shards().filter(|shard| *shard != me).collect();
+        self.failure = Some(reason.to_owned());
+    }
+
+    /// Tells who is still to be told that the directory is offline; each tells on, so that it does not matter who was first.
+    pub(super) fn tell_failure(&mut self) {
+        let Some(reason) = &self.failure else { return };
+        let bus = &self.bus;
+        self.tell_failure.retain(|shard| bus.send(*shard, Mail::DirectoryFailed { reason: reason.clone() }).is_err());
+    }
+
+    pub(super) fn job_done(&mut self, token: Token, result: io::Result<Option<File>>) {
+        let Some(ended) = self.broker.jobs.ended(token, result) else { return };
+        match ended.purpose {
+            Purpose::NextSegment(key) => jobs::next_segment_made(&mut self.broker, key, ended.result),
+            Purpose::Lookup(key, lookup) => jobs::loaded(&mut self.broker, key, lookup),
+            Purpose::Beside(key) => jobs::beside_done(&mut self.broker, key, ended.result),
+            Purpose::Checkpoint => {
+                if let Some(desk) = &mut self.desk {
+                    desk.checkpoint_written(ended.result.is_ok());
+                }
+            }
+            Purpose::Task(number) => tasks::answered(&mut self.broker, number, Answer::Ran(ended.result)),
+            Purpose::Vote => {
+                if let Some(desk) = &mut self.desk {
+                    desk.voted(ended.result.is_ok(), self.broker.wall_ms);
+                }
+            }
+            Purpose::Writeback(_) | Purpose::Removal => {}
+        }
+    }
+
+    /// A read of a file: a task's, or an answer's on its way to a socket.
+    pub(super) fn file_read(&mut self, token: Token, result: io::Result<Buf>) {
+        match self.broker.jobs.read_ended(token) {
+            Some(number) => tasks::answered(&mut self.broker, number, Answer::Read(result)),
+            None => self.front.cold_read(token, result),
+        }
+    }
+
+    /// Shard 0: flushes what the controller decided, and sends the answers that are ready.
+    pub(super) fn visit_desk(&mut self) {
+        let Some(desk) = &mut self.desk else { return };
+        if let Some(file) = desk.flush_due(self.broker.wall_ms) {
+            self.front.out.push(Submission::Sync { file, token: tokens::METADATA_FLUSH });
+        }
+        desk.take_removals().into_iter().for_each(|job| self.broker.jobs.run(Purpose::Removal, job));
+        if let Some(job) = desk.checkpoint_due() {
+            self.broker.jobs.run(Purpose::Checkpoint, job);
+        }
+        if let Some(job) = desk.vote_due(self.broker.wall_ms) {
+            self.broker.jobs.run(Purpose::Vote, job);
+        }
+        if desk.is_beginning() && !self.broker.timers.is_set(Timer::Beginning) {
+            self.broker.timers.set(Timer::Beginning, Some(Nanos(self.broker.now.0 + BEGINNING_INTERVAL_NS)));
+        }
+        // A shard looks for the newest image before it reads its mail: who gets an answer finds what it tells of.
+        desk.deliver(&self.bus);
+    }
+
+    /// Tells shard 0 when the folders here are as the image says: what was asked for there is true now.
+    pub(super) fn tell_settled(&mut self) {
+        let settled = (self.broker.image.version(), self.broker.upkeep.has_read_all());
+        if settled == self.told_settled || !self.broker.upkeep.is_settled() {
+            return;
+        }
+        let (version, has_read_all) = settled;
+        if self.bus.send(CONTROLLER, Mail::Settled { version, has_read_all }).is_ok() {
+            self.told_settled = settled;
+        }
+    }
+
+    /// Once a minute: tells shard 0 how far the partitions here are.
+    pub(super) fn checkpoint(&mut self) {
+        self.broker.timers.set(Timer::Checkpoint, Some(Nanos(self.broker.now.0 + CHECKPOINT_INTERVAL_NS)));
+        let (partitions, jobs) = self.broker.replicas.checkpoint();
+        for (key, job) in jobs {
+            self.broker.jobs.run(Purpose::Beside(key), job);
+        }
+        if self.bus.send(CONTROLLER, Mail::Checkpoints { partitions }).is_err() {
+            tracing::warn!("the controller's shard takes no mail: the next checkpoint follows in a minute");
+        }
+    }
+
+    pub(super) fn take_image(&mut self) {
+        if let Some(image) = self.newest.newer(&mut self.image_seen) {
+            apply_image::apply(&mut self.broker, image);
+        }
+    }
+
+    pub(super) fn take_mail(&mut self, from: ShardId, mail: Mail) {
+        match mail {
+            Mail::Call { call_id, call } => {
+                if let Some(desk) = &mut self.desk {
+                    desk.take_call(from, call_id, call, self.broker.wall_ms);
+                }
+            }
+            Mail::Answer { call_id, outcome } => self.calls.answered(&mut self.broker, call_id, outcome),
+            Mail::Settled { version, has_read_all } => {
+                if let Some(desk) = &mut self.desk {
+                    desk.take_settled(from, version, has_read_all);
+                }
+            }
+            Mail::Checkpoints { partitions } => {
+                if let Some(desk) = &mut self.desk {
+                    desk.take_checkpoints(from, partitions);
+                }
+            }
+            Mail::DirectoryFailed { reason } => self.fail_directory(&reason),
+            Mail::Stop => self.stopping = true,
+        }
+    }
+
+    pub(super) fn signalled(&mut self, signal: i32) {
+        tracing::info!(signal, "stopping");
+        self.stop_all();
+    }
+}
