@@ -11,11 +11,13 @@ mod out;
 mod cli;
 pub mod client;
 pub mod export;
+pub mod fit;
 pub mod host;
 pub mod load;
 pub mod measure;
 #[doc(hidden)]
 pub mod micro;
+pub mod plan;
 pub mod report;
 pub mod results;
 pub mod run;
@@ -39,6 +41,8 @@ const VERBS: &str = "usage: ringlog VERB [OPTIONS]
   producer-perf   kafka-producer-perf-test, with its options and output
   consumer-perf   kafka-consumer-perf-test, with its options and output
   e2e-latency     kafka-e2e-latency, with its options and output
+  fit             what a broker's work costs, from rows of runs
+  plan            which machines, and how many, for a load; or what machines carry
   profile         machines that plans are made for: what is known of them, and where it comes from
   null-broker     a broker that keeps nothing: the machine's ceiling
 
@@ -56,6 +60,8 @@ pub fn main(args: Vec<String>) -> ExitCode {
         Some("producer-perf") => verbs::producer_perf::main(&args[1..]),
         Some("e2e-latency") => verbs::e2e_latency::main(&args[1..]),
         Some("bench") => verbs::bench::main(&args[1..]),
+        Some("fit") => verbs::fit::main(&args[1..]),
+        Some("plan") => verbs::plan::main(&args[1..]),
         Some("profile") => verbs::profile::main(&args[1..]),
         Some("sweep") => verbs::sweep::main(&args[1..]),
         Some("export") => verbs::export::main(&args[1..]),

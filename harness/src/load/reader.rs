@@ -222,7 +222,11 @@ fn config_of(spec: &Consume, client: usize) -> ConsumerConfig {
 /// What a consumer has counted until now.
 fn counted(consumer: &mut Consumer) -> ClientCounts {
     let network = consumer.network_stats();
-    let syscalls = consumer.driver().counters().syscalls;
-    let wire_bytes = network.sent_bytes + network.received_bytes;
-    ClientCounts { buffer_wait_ns: 0, wire_bytes, syscalls, throttle_ms: network.throttle_ms }
+    ClientCounts {
+        wire_bytes: network.sent_bytes + network.received_bytes,
+        syscalls: consumer.driver().counters().syscalls,
+        requests: network.requests,
+        throttle_ms: network.throttle_ms,
+        ..ClientCounts::default()
+    }
 }

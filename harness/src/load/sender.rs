@@ -320,10 +320,15 @@ impl<'a> Sender<'a> {
 
 /// What a producer has counted until now.
 pub(super) fn counted(producer: &mut Producer<Ear>) -> ClientCounts {
-    let (network, buffer_wait_ns) = (producer.network_stats(), producer.stats().memory_wait_ns);
-    let syscalls = producer.driver().counters().syscalls;
-    let wire_bytes = network.sent_bytes + network.received_bytes;
-    ClientCounts { buffer_wait_ns, wire_bytes, syscalls, throttle_ms: network.throttle_ms }
+    let (network, stats) = (producer.network_stats(), producer.stats());
+    ClientCounts {
+        buffer_wait_ns: stats.memory_wait_ns,
+        wire_bytes: network.sent_bytes + network.received_bytes,
+        syscalls: producer.driver().counters().syscalls,
+        requests: network.requests,
+        batches: stats.batches,
+        throttle_ms: network.throttle_ms,
+    }
 }
 
 /// Gives a record to the producer; with a book it is counted there, and stamped where that has a ledger.

@@ -65,6 +65,10 @@ pub struct ClientCounts {
     pub syscalls: u64,
     /// How long brokers wanted it to hold back (quotas), in milliseconds.
     pub throttle_ms: u64,
+    /// Requests that it sent.
+    pub requests: u64,
+    /// Batches that were acknowledged.
+    pub batches: u64,
 }
 
 impl ClientCounts {
@@ -76,6 +80,8 @@ impl ClientCounts {
             wire_bytes: end.wire_bytes.saturating_sub(self.wire_bytes),
             syscalls: end.syscalls.saturating_sub(self.syscalls),
             throttle_ms: end.throttle_ms.saturating_sub(self.throttle_ms),
+            requests: end.requests.saturating_sub(self.requests),
+            batches: end.batches.saturating_sub(self.batches),
         }
     }
 
@@ -87,6 +93,8 @@ impl ClientCounts {
             wire_bytes: self.wire_bytes + other.wire_bytes,
             syscalls: self.syscalls + other.syscalls,
             throttle_ms: self.throttle_ms + other.throttle_ms,
+            requests: self.requests + other.requests,
+            batches: self.batches + other.batches,
         }
     }
 }

@@ -302,6 +302,11 @@ columns! {
     /// How long the slowest of them took for it.
     catch_up_s: Option<f64>, "s", "monotonic clock";
 
+    /// Requests that clients sent.
+    requests: Option<u64>, "", "client's network";
+    /// Batches that were acknowledged; empty where records were read.
+    batches: Option<u64>, "", "client";
+
     /// The ceiling that the share is of; empty where none counts.
     ceiling: String, "", "run";
     /// Rate as a share of that ceiling's, in the same round.

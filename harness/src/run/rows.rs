@@ -148,6 +148,8 @@ fn figures(row: &mut Row, measured: &Measured) {
     row.buffer_wait_share = ratio(counts.buffer_wait_ns as f64 / SECOND_NS, seconds, 4);
     row.wire_bytes_per_record = ratio(counts.wire_bytes as f64, records, 2);
     row.throttle_ms = Some(counts.throttle_ms);
+    row.requests = Some(counts.requests);
+    row.batches = (counts.batches > 0).then_some(counts.batches);
     row.client_syscalls_per_mb = ratio(counts.syscalls as f64, bytes / MB, 2);
 }
 

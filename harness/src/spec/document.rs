@@ -64,6 +64,18 @@ impl<'a> Document<'a> {
         Finding { origin: self.origin.to_owned(), line: self.line_of(path), words: words.into() }
     }
 
+    /// Whether there is such a path.
+    #[must_use]
+    pub fn has(&self, path: &str) -> bool {
+        let mut at = Place::Table(self.root.get_ref());
+        path.split('.').all(|step| {
+            at.step(step).is_some_and(|(_, next)| {
+                at = next;
+                true
+            })
+        })
+    }
+
     /// The line of a path such as `disk.0.seq_write_mb_s`.
     #[must_use]
     pub fn line_of(&self, path: &str) -> usize {

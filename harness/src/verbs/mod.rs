@@ -5,6 +5,8 @@ pub(crate) mod consumer_perf;
 pub(crate) mod e2e_latency;
 pub(crate) mod export;
 pub(crate) mod extras;
+pub(crate) mod fit;
+pub(crate) mod plan;
 pub(crate) mod producer_perf;
 pub(crate) mod profile;
 pub(crate) mod report;

@@ -1,0 +1,135 @@
+//! What a broker did in a trial, as the columns of a fit.
+
+use crate::results::Row;
+
+/// Bytes of an MB.
+const MB: f64 = 1e6;
+
+/// A kind of work that costs processor time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// MB that producers sent.
+    MbIn,
+    /// MB that consumers and followers read.
+    MbOut,
+    /// MB that followers took.
+    MbReplicated,
+    /// Thousands of records that producers sent.
+    RecordsIn,
+    /// Thousands of batches that producers sent.
+    BatchesIn,
+    /// Thousands of requests.
+    Requests,
+    /// MB that producers sent in a codec, beyond what MB cost.
+    Codec(Codec),
+}
+
+/// A codec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// gzip.
+    Gzip,
+    /// Snappy.
+    Snappy,
+    /// LZ4.
+    Lz4,
+    /// Zstandard.
+    Zstd,
+}
+
+/// All of them. What comes last is given up first where rows cannot tell things apart.
+pub const WORKS: [Work; 10] = [
+    Work::MbIn,
+    Work::MbOut,
+    Work::MbReplicated,
+    Work::Codec(Codec::Zstd),
+    Work::Codec(Codec::Lz4),
+    Work::Codec(Codec::Gzip),
+    Work::Codec(Codec::Snappy),
+    Work::BatchesIn,
+    Work::RecordsIn,
+    Work::Requests,
+];
+
+impl Codec {
+    /// Kafka's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+impl Work {
+    /// What it is.
+    #[must_use]
+    pub fn words(self) -> String {
+        match self {
+            Self::MbIn => "MB in".to_owned(),
+            Self::MbOut => "MB out".to_owned(),
+            Self::MbReplicated => "MB replicated".to_owned(),
+            Self::RecordsIn => "records in".to_owned(),
+            Self::BatchesIn => "batches in".to_owned(),
+            Self::Requests => "requests".to_owned(),
+            Self::Codec(codec) => format!("MB in, {}", codec.name()),
+        }
+    }
+
+    /// Its cost's unit.
+    #[must_use]
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::MbIn | Self::MbOut | Self::MbReplicated | Self::Codec(_) => "ms/MB",
+            Self::RecordsIn | Self::BatchesIn | Self::Requests => "us each",
+        }
+    }
+
+    /// Trials that would tell it apart.
+    #[must_use]
+    pub fn trial(self) -> &'static str {
+        match self {
+            Self::MbIn => "produce workloads (kind = \"produce\")",
+            Self::MbOut => "consume workloads (kind = \"consume\")",
+            Self::MbReplicated => "produce workloads with --replication-factor 1 and 3",
+            Self::RecordsIn => "produce workloads with record_bytes 100 and 10000 at one batch.size",
+            Self::BatchesIn => "produce workloads with batch.size 4096 and 262144 at one record_bytes",
+            Self::Requests => {
+                "produce workloads with 1 and 50 partitions at one batch.size: many batches in a request, and one"
+            }
+            Self::Codec(_) => "produce workloads with compression.type of this codec at two compressibilities",
+        }
+    }
+
+    /// How much of it a row has.
+    #[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]
+    pub(super) fn of(self, row: &Row) -> f64 {
+        let read = row.kind == "consume";
+        let records = row.records.unwrap_or(0) as f64;
+        let wire_mb = row.wire_bytes_per_record.map(|it| it * records / MB);
+        // Without a codec values are what counts; with one, what went over the wire.
+        let mb = match wire_mb {
+            Some(wire) if has_codec(row) && !read => wire,
+            _ => row.bytes.unwrap_or(0) as f64 / MB,
+        };
+        let followers = f64::from(row.replication_factor.max(1) - 1);
+        match self {
+            Self::MbIn if !read => mb,
+            Self::MbOut if read => mb,
+            Self::MbOut => mb * followers,
+            Self::MbReplicated if !read => mb * followers,
+            Self::RecordsIn if !read => records / 1e3,
+            Self::BatchesIn if !read => row.batches.unwrap_or(0) as f64 / 1e3,
+            Self::Requests => row.requests.unwrap_or(0) as f64 / 1e3,
+            Self::Codec(codec) if !read && row.compression_type == codec.name() => mb,
+            _ => 0.0,
+        }
+    }
+}
+
+fn has_codec(row: &Row) -> bool {
+    !matches!(row.compression_type.as_str(), "" | "none")
+}

@@ -1,0 +1,105 @@
+//! A fit as people read it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::fit::{Checked, Fitted};
+use crate::plan::interval::short;
+
+/// What a fit found, and what it says of rows that it had not seen.
+pub(super) fn fitted(fitted: &Fitted, checked: &[Checked], out: Option<&Path>) -> String {
+    let model = &fitted.model;
+    let mut text = format!("{}: {} rows, {} different settings\n", model.name, model.rows, fitted.cells);
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
+        "processor time of",
+        "cost",
+        "95 % from",
+        "to",
+        "unit",
+        "inflation",
+    ]);
+    for cost in &fitted.costs {
+        let it = cost.cost;
+        table.add_row([
+            cost.what.clone(),
+            short(it.mid),
+            short(it.low),
+            short(it.high),
+            cost.unit.to_owned(),
+            format!("x {:.1}", cost.inflation),
+        ]);
+    }
+    for at in [1, 2, 3, 5] {
+        if let Some(column) = table.column_mut(at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let _ = writeln!(text, "{table}");
+    if let Some(missed) = model.missed {
+        let _ = writeln!(
+            text,
+            "each setting left out in turn and foretold from the others: half are missed by less than {}, the worst by {}",
+            percent(missed.median_share),
+            percent(missed.worst_share)
+        );
+    }
+    if let Some(memory) = &model.memory {
+        let _ = writeln!(
+            text,
+            "memory: {} MiB and {} MiB for each replica of a partition",
+            short(memory.base_mib),
+            short(memory.mib_per_partition)
+        );
+    }
+    if let Some(it) = &model.scalability {
+        let _ = writeln!(
+            text,
+            "cores: contention {}, coherency {} (up to {} cores)",
+            short(it.contention),
+            short(it.coherency),
+            it.cores_max
+        );
+    }
+    for it in &fitted.given_up {
+        let _ = writeln!(text, "not told: {}: {}. To tell it, add {}", it.what, it.why, it.trial);
+    }
+    for note in &fitted.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    if !checked.is_empty() {
+        text.push_str(&check(checked));
+    }
+    if let Some(path) = out {
+        let _ = writeln!(text, "{} has the model: ringlog plan LOAD --model {}", path.display(), path.display());
+    }
+    text
+}
+
+fn check(checked: &[Checked]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
+        "setting",
+        "measured\nms/MB",
+        "foretold\nms/MB",
+        "off",
+    ]);
+    for it in checked {
+        table.add_row([
+            it.cell.clone(),
+            short(it.measured_ms_per_mb),
+            short(it.foretold_ms_per_mb),
+            format!("{:+.1} %", it.off_share * 100.0),
+        ]);
+    }
+    let mut off: Vec<f64> = checked.iter().map(|it| it.off_share.abs()).collect();
+    off.sort_by(f64::total_cmp);
+    let worst = off.last().copied().unwrap_or_default();
+    format!("{table}\nhalf are missed by less than {}, the worst by {}\n", percent(off[off.len() / 2]), percent(worst))
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
