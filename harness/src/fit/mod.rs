@@ -12,33 +12,25 @@
 
 mod scale;
 mod solve;
+mod table;
 #[cfg(test)]
 mod tests;
 pub mod work;
 
 use std::collections::BTreeMap;
 
-use nalgebra::{DMatrix, DVector};
-use rand::{RngExt as _, SeedableRng as _};
-use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Serialize;
-use statrs::distribution::{ContinuousCDF as _, StudentsT};
 
 use crate::plan::interval::Interval;
-use crate::plan::model::{CpuCost, Missed, Model, SCHEMA};
+use crate::plan::model::{CpuCost, Model, SCHEMA};
 use crate::results::Row;
+use table::{Table, cell};
 use work::{WORKS, Work};
 
 /// More cells than coefficients: one for the noise, one to be left out.
 const CELLS_BEYOND: usize = 2;
 /// Above this, other columns say so nearly the same that a coefficient means nothing.
 const INFLATION_MAX: f64 = 20.0;
-/// Draws of the bootstrap.
-const DRAWS: usize = 1000;
-/// The interval's ends, of the draws.
-const ENDS: (f64, f64) = (0.025, 0.975);
-/// The normal distribution's quantile at the upper end.
-const NORMAL_END: f64 = 1.959_964;
 
 /// Rows of one target.
 #[derive(Clone, Debug)]
@@ -159,62 +151,13 @@ fn unfit(row: &Row, target: Option<&str>) -> Option<String> {
     None
 }
 
-/// Settings that make two rows rounds of one cell.
-fn cell(row: &Row) -> String {
-    let rate = row.rate_records_s.map(|it| format!(" {it:.0}/s")).unwrap_or_default();
-    let batch = row.batch_size_bytes.map(|it| format!(" batch {it}")).unwrap_or_default();
-    let codec = if matches!(row.compression_type.as_str(), "" | "none") {
-        String::new()
-    } else {
-        format!(" {}", row.compression_type)
-    };
-    let ratio = row.compressibility.map(|it| format!(" x{it}")).unwrap_or_default();
-    let shards = row.shards.map(|it| format!(" {it} shards")).unwrap_or_default();
-    format!(
-        "{}{rate} {} B{batch}{codec}{ratio} {} partitions {} replicas {} clients{shards}",
-        row.workload, row.record_bytes, row.partitions, row.replication_factor, row.clients
-    )
-}
-
-/// Rows as numbers.
-struct Table {
-    works: Vec<Work>,
-    a: DMatrix<f64>,
-    y: DVector<f64>,
-    cells: Vec<usize>,
-    names: Vec<String>,
-}
-
-impl Table {
-    /// Each row divided by its own processor time: what is made small is the relative error.
-    fn of(rows: &[Row], works: &[Work]) -> Self {
-        let mut names: Vec<String> = Vec::new();
-        let cells = rows.iter().map(|row| {
-            let name = cell(row);
-            names.iter().position(|it| *it == name).unwrap_or_else(|| {
-                names.push(name);
-                names.len() - 1
-            })
-        });
-        let cells = cells.collect();
-        let cpu = |row: usize| rows[row].broker_cpu_ms.unwrap_or(1.0);
-        let a = DMatrix::from_fn(rows.len(), works.len(), |row, column| works[column].of(&rows[row]) / cpu(row));
-        Self { works: works.to_vec(), a, y: DVector::from_element(rows.len(), 1.0), cells, names }
-    }
-
-    fn without_cell(&self, cell: usize) -> (DMatrix<f64>, DVector<f64>) {
-        let on: Vec<usize> = (0..self.cells.len()).filter(|it| self.cells[*it] != cell).collect();
-        (self.a.select_rows(&on), DVector::from_element(on.len(), 1.0))
-    }
-}
-
 /// Fits.
 pub fn fit(picked: &Picked, loopback: bool, seed: u64) -> Result<Fitted, String> {
     let mut given_up = Vec::new();
     let works = works(&picked.rows, &mut given_up)?;
     let table = Table::of(&picked.rows, &works);
     let x = solve::nnls(&table.a, &table.y);
-    let intervals = intervals(&table, &x, seed);
+    let intervals = table.intervals(&x, seed);
     let costs = works.iter().enumerate().map(|(at, work)| Cost {
         what: work.words(),
         unit: work.unit(),
@@ -222,8 +165,17 @@ pub fn fit(picked: &Picked, loopback: bool, seed: u64) -> Result<Fitted, String>
         inflation: solve::inflation(&table.a, at),
     });
     let costs = costs.collect();
+    let once = works.iter().enumerate().filter(|it| table.settings_with(it.0) == 1).map(|(_, work)| {
+        format!(
+            "{} are in one setting only: the interval of their cost is noise alone. Add {}",
+            work.words(),
+            work.trial()
+        )
+    });
+    let once: Vec<String> = once.collect();
     let mut notes: Vec<String> =
         picked.left_out.iter().map(|(why, count)| format!("{count} rows left out: {why}")).collect();
+    notes.extend(once);
     if loopback {
         notes.push("measured over loopback: the kernel bills the receiver's work to the sender, so costs of MB out are too high and those of MB in too low for a real network (--remote says otherwise)".to_owned());
     }
@@ -276,34 +228,6 @@ fn works(rows: &[Row], given_up: &mut Vec<GivenUp>) -> Result<Vec<Work>, String>
     Ok(works)
 }
 
-/// Wild bootstrap, widened as Student's t is beside the normal distribution where cells are few: each cell's residuals turned round or not, all together, so that what the model gets wrong about a setting counts.
-#[allow(clippy::cast_precision_loss, reason = "counts of rows")]
-fn intervals(table: &Table, x: &DVector<f64>, seed: u64) -> Vec<Interval> {
-    let fitted = &table.a * x;
-    let (cells, costs) = (table.names.len() as f64, table.works.len() as f64);
-    let freedom = (cells - costs).max(1.0);
-    let wider = StudentsT::new(0.0, 1.0, freedom).map_or(1.0, |it| it.inverse_cdf(ENDS.1) / NORMAL_END);
-    let residuals = (&table.y - &fitted) * (cells / freedom).sqrt();
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let mut draws: Vec<Vec<f64>> = vec![Vec::with_capacity(DRAWS); table.works.len()];
-    for _ in 0..DRAWS {
-        let signs: Vec<f64> = table.names.iter().map(|_| if rng.random::<bool>() { 1.0 } else { -1.0 }).collect();
-        let y = DVector::from_fn(table.y.len(), |row, _| fitted[row] + residuals[row] * signs[table.cells[row]]);
-        solve::nnls(&table.a, &y).iter().zip(&mut draws).for_each(|(value, draws)| draws.push(*value));
-    }
-    draws
-        .iter_mut()
-        .zip(x.iter())
-        .map(|(draws, mid)| {
-            draws.sort_by(f64::total_cmp);
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index below DRAWS")]
-            let at = |share: f64| draws[((DRAWS - 1) as f64 * share).round() as usize];
-            let (low, high) = (mid - (mid - at(ENDS.0)).max(0.0) * wider, mid + (at(ENDS.1) - mid).max(0.0) * wider);
-            Interval::new(low.max(0.0), *mid, high)
-        })
-        .collect()
-}
-
 fn model(
     picked: &Picked,
     works: &[Work],
@@ -349,28 +273,8 @@ fn model(
         codec_ms_per_mb: codecs.collect(),
         memory: scale::memory(&picked.rows),
         scalability: scale::scalability(&picked.rows),
-        missed: missed(table),
+        missed: table.missed(),
     }
-}
-
-/// How far cells are missed that were left out.
-fn missed(table: &Table) -> Option<Missed> {
-    if table.names.len() < table.works.len() + CELLS_BEYOND {
-        return None;
-    }
-    let mut off: Vec<f64> = (0..table.names.len())
-        .map(|cell| {
-            let (a, y) = table.without_cell(cell);
-            let x = solve::nnls(&a, &y);
-            let rows: Vec<usize> = (0..table.cells.len()).filter(|it| table.cells[*it] == cell).collect();
-            // Rows are divided by their processor time: 1 is right.
-            #[allow(clippy::cast_precision_loss, reason = "counts of rows")]
-            let mean = rows.iter().map(|it| table.a.row(*it).transpose().dot(&x)).sum::<f64>() / rows.len() as f64;
-            (mean - 1.0).abs()
-        })
-        .collect();
-    off.sort_by(f64::total_cmp);
-    Some(Missed { median_share: off[off.len() / 2], worst_share: *off.last()? })
 }
 
 impl Fitted {

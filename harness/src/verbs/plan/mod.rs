@@ -12,6 +12,7 @@
 
 mod html;
 mod options;
+mod partition;
 mod text;
 
 use std::path::Path;
@@ -55,7 +56,12 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(String, ExitCode), String> {
-    let question = question(options)?;
+    let mut question = question(options)?;
+    if options.measure_partition {
+        let found = partition::measure(&question, &options.targets, &options.place)?;
+        errln!("{}", found.told);
+        question.set_partition(found.in_mb_s, found.out_mb_s);
+    }
     let all = Catalogue::load(options.profile_dir.as_deref()).map_err(|it| lines(&it))?;
     let model = options.model.as_deref().map_or_else(|| Ok(Model::published()), model)?;
     let of_model = match &model.profile {
@@ -66,7 +72,7 @@ fn run(options: &Options) -> Result<(String, ExitCode), String> {
         return turned_round(options, &question, &model, of_model, &all.get(name)?.profile);
     }
     let profiles: Vec<&Profile> = all.select(&options.profiles)?.into_iter().map(|it| &it.profile).collect();
-    let plan = plan::plan(&question, &model, of_model, &profiles, options.seed);
+    let plan = plan::plan(&question, &model, of_model, &profiles, options.place.seed);
     let code = if plan.fits.is_empty() { ExitCode::from(NOTHING_FITS) } else { ExitCode::SUCCESS };
     if let Some(path) = &options.html {
         std::fs::write(path, html::page(&plan)).map_err(|error| format!("{}: {error}", path.display()))?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::plan::ask::Ask;
+use crate::session::{PlaceOptions, TargetOptions};
 
 /// Which machines, how many, for this load, and what decides it; or with --reverse what machines carry.
 ///
@@ -52,9 +53,16 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE", conflicts_with = "reverse", help_heading = "What is told")]
     pub html: Option<PathBuf>,
 
-    /// Seed of the draws.
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "What is told")]
-    pub seed: u64,
+    /// Measure first what one partition takes and gives (Tp, Tc) with this load's records: on a broker that is started
+    /// (--target) or runs (--bootstrap-server). About a minute; rows are kept as bench's are.
+    #[arg(long, help_heading = "Measuring a partition")]
+    pub measure_partition: bool,
+
+    #[command(flatten, next_help_heading = "Measuring a partition")]
+    pub targets: TargetOptions,
+
+    #[command(flatten, next_help_heading = "Measuring a partition")]
+    pub place: PlaceOptions,
 }
 
 const EXIT_CODES: &str =
