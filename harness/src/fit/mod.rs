@@ -142,6 +142,9 @@ fn unfit(row: &Row, target: Option<&str>) -> Option<String> {
     if !row.is_measured() {
         return Some("invalid or skipped".to_owned());
     }
+    if !row.events.is_empty() || row.catch_up > 0 {
+        return Some("with operations or catch-up readers".to_owned());
+    }
     if !matches!(row.kind.as_str(), "produce" | "latency" | "consume") {
         return Some(format!("of kind {:?}", row.kind));
     }

@@ -25,6 +25,7 @@ const NORMAL_END: f64 = 1.959_964;
 pub(super) fn cell(row: &Row) -> String {
     let rate = row.rate_records_s.map(|it| format!(" {it:.0}/s")).unwrap_or_default();
     let batch = row.batch_size_bytes.map(|it| format!(" batch {it}")).unwrap_or_default();
+    let linger = row.linger_ms.map(|it| format!(" linger {it}")).unwrap_or_default();
     let codec = if matches!(row.compression_type.as_str(), "" | "none") {
         String::new()
     } else {
@@ -33,8 +34,8 @@ pub(super) fn cell(row: &Row) -> String {
     let ratio = row.compressibility.map(|it| format!(" x{it}")).unwrap_or_default();
     let shards = row.shards.map(|it| format!(" {it} shards")).unwrap_or_default();
     format!(
-        "{}{rate} {} B{batch}{codec}{ratio} {} partitions {} replicas {} clients{shards}",
-        row.workload, row.record_bytes, row.partitions, row.replication_factor, row.clients
+        "{}{rate} {} B{batch}{linger}{codec}{ratio} {} partitions {} replicas {} clients {} groups{shards}",
+        row.workload, row.record_bytes, row.partitions, row.replication_factor, row.clients, row.groups
     )
 }
 
@@ -117,24 +118,32 @@ impl Table {
         draws.iter_mut().zip(x.iter()).map(|(draws, mid)| interval(draws, *mid, wider)).collect()
     }
 
-    /// How far cells are missed that were left out.
+    /// How far settings are missed that were left out, each in turn. One that alone has some work in it is not: the others say
+    /// nothing about that work.
     pub(super) fn missed(&self) -> Option<Missed> {
         if self.names.len() < self.works.len() + CELLS_BEYOND {
             return None;
         }
-        let mut off: Vec<f64> = (0..self.names.len())
-            .map(|cell| {
-                let (a, y) = self.without_cell(cell);
-                let x = solve::nnls(&a, &y);
-                let rows: Vec<usize> = (0..self.cells.len()).filter(|it| self.cells[*it] == cell).collect();
-                // Rows are divided by their processor time: 1 is right.
-                #[allow(clippy::cast_precision_loss, reason = "counts of rows")]
-                let mean = rows.iter().map(|it| self.a.row(*it).transpose().dot(&x)).sum::<f64>() / rows.len() as f64;
-                (mean - 1.0).abs()
-            })
-            .collect();
+        let mut off: Vec<f64> = (0..self.names.len()).filter(|it| !self.is_alone(*it)).map(|it| self.off(it)).collect();
         off.sort_by(f64::total_cmp);
-        Some(Missed { median_share: off[off.len() / 2], worst_share: *off.last()? })
+        Some(Missed { median_share: *off.get(off.len() / 2)?, worst_share: *off.last()? })
+    }
+
+    /// Whether a setting is the only one that has some work.
+    fn is_alone(&self, cell: usize) -> bool {
+        let has =
+            |column: usize| (0..self.cells.len()).any(|row| self.cells[row] == cell && self.a[(row, column)] > 0.0);
+        (0..self.works.len()).any(|column| has(column) && self.settings_with(column) == 1)
+    }
+
+    /// How far a setting is off, foretold from the others. Rows are divided by their processor time: 1 is right.
+    #[allow(clippy::cast_precision_loss, reason = "counts of rows")]
+    fn off(&self, cell: usize) -> f64 {
+        let (a, y) = self.without_cell(cell);
+        let x = solve::nnls(&a, &y);
+        let rows: Vec<usize> = (0..self.cells.len()).filter(|it| self.cells[*it] == cell).collect();
+        let sum: f64 = rows.iter().map(|it| self.a.row(*it).transpose().dot(&x)).sum();
+        (sum / rows.len() as f64 - 1.0).abs()
     }
 }
 

@@ -119,7 +119,8 @@ impl Work {
         match self {
             Self::MbIn if !read => mb,
             Self::MbOut if read => mb,
-            Self::MbOut => mb * followers,
+            // Followers read all of it; groups beside the writers what they came to in the measured time.
+            Self::MbOut => mb * followers + row.consumed_mb_s.unwrap_or(0.0) * row.seconds.unwrap_or(0.0),
             Self::MbReplicated if !read => mb * followers,
             Self::RecordsIn if !read => records / 1e3,
             Self::BatchesIn if !read => row.batches.unwrap_or(0) as f64 / 1e3,
