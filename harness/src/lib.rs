@@ -26,6 +26,7 @@ pub mod spec;
 pub mod stats;
 pub mod target;
 pub mod verbs;
+pub mod verdict;
 pub mod yardstick;
 
 /// What `ringlog` without a verb, or with one that is not there, prints.
@@ -38,6 +39,8 @@ const VERBS: &str = "usage: ringlog VERB [OPTIONS]
   report          a run that was kept, as a page to look at or a table
   rerun           a row of a kept run once more, the old figures beside the new
   export          a run that was kept, in the format of another tool
+  compare         did it become slower? Two sides in turn, a verdict, an exit code for CI
+  history         since when? Changes of level in the rows of many runs
   producer-perf   kafka-producer-perf-test, with its options and output
   consumer-perf   kafka-consumer-perf-test, with its options and output
   e2e-latency     kafka-e2e-latency, with its options and output
@@ -67,6 +70,8 @@ pub fn main(args: Vec<String>) -> ExitCode {
         Some("export") => verbs::export::main(&args[1..]),
         Some("rerun") => verbs::rerun::main(&args[1..]),
         Some("report") => verbs::report::main(&args[1..]),
+        Some("compare") => verbs::compare::main(&args[1..]),
+        Some("history") => verbs::history::main(&args[1..]),
         Some("null-broker") => yardstick::main(&args[1..]),
         Some(verb) => {
             errln!("{verb} is no verb of ringlog\n\n{VERBS}");

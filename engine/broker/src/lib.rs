@@ -80,6 +80,12 @@ pub fn main(args: Vec<String>) -> ExitCode {
         }
         Err(error) => return fail(&error),
     };
+    #[cfg(feature = "plant")]
+    if let Ok(cost) = std::env::var("RINGLOG_PLANT")
+        && !ringlog_io::plant::plant_cost(&cost)
+    {
+        return fail(&format!("RINGLOG_PLANT={cost} is neither cpu-burnt:PERCENT nor paused:US:EVERY_US"));
+    }
     log_to_stderr();
     settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     die_with_any_thread();

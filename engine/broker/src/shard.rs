@@ -119,6 +119,8 @@ impl Shard {
         if self.front.is_short() && !self.broker.timers.is_set(Timer::Holders) {
             self.broker.timers.set(Timer::Holders, Some(Nanos(now.0 + limits::STALLED_LOOK_NS)));
         }
+        #[cfg(feature = "plant")]
+        ringlog_io::plant::pay();
     }
 
     /// What the last turn asks of the kernel.

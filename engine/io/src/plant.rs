@@ -1,7 +1,15 @@
 //! Faults that are planted on purpose, to see whether the simulation finds them: only with the cargo feature `plant`, nothing
 //! of it is in an ordinary build. One at a time, for the whole process.
+//!
+//! Beside them costs: what makes a real broker dearer or slower by a known amount, to see whether `ringlog compare` finds it.
+//! `RINGLOG_PLANT=cpu-burnt:10` burns a tenth more processor time than each shard used, `RINGLOG_PLANT=paused:300:20000` stops
+//! each shard for 300 us in every 20,000 us.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::cpu_time;
 
 /// A planted fault, by name.
 pub const NAMES: [&str; 10] = [
@@ -52,4 +60,52 @@ pub fn plant(name: &str) -> bool {
 pub fn is(name: &str) -> bool {
     let planted = PLANTED.load(Ordering::Relaxed);
     planted > 0 && NAMES[planted - 1] == name
+}
+
+/// Percent of a shard's processor time that are burnt beside it.
+static BURNT_PERCENT: AtomicU64 = AtomicU64::new(0);
+/// How long a shard stops, and how often; microseconds.
+static PAUSE_US: AtomicU64 = AtomicU64::new(0);
+static PERIOD_US: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// Processor time of this shard when it last paid.
+    static PAID_NS: Cell<u64> = const { Cell::new(0) };
+    /// When it last stopped.
+    static STOPPED: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Plants a cost: `cpu-burnt:PERCENT` or `paused:US:EVERY_US`. False: it is none.
+pub fn plant_cost(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(':').collect();
+    let number = |at: usize| parts.get(at).and_then(|it| it.parse::<u64>().ok());
+    match (parts[0], parts.len(), number(1), number(2)) {
+        ("cpu-burnt", 2, Some(percent), _) => BURNT_PERCENT.store(percent, Ordering::Relaxed),
+        ("paused", 3, Some(pause_us), Some(period_us)) => {
+            PAUSE_US.store(pause_us, Ordering::Relaxed);
+            PERIOD_US.store(period_us, Ordering::Relaxed);
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// A shard pays at the end of each turn.
+#[allow(clippy::disallowed_methods, reason = "a planted pause is real time, as the broker under it is")]
+pub fn pay() {
+    let percent = BURNT_PERCENT.load(Ordering::Relaxed);
+    if let (1.., Ok(now_ns)) = (percent, cpu_time::thread_ns()) {
+        let used_ns = now_ns.saturating_sub(PAID_NS.get().max(1));
+        let until_ns = if PAID_NS.get() == 0 { now_ns } else { now_ns + used_ns * percent / 100 };
+        while cpu_time::thread_ns().is_ok_and(|it| it < until_ns) {
+            std::hint::spin_loop();
+        }
+        PAID_NS.set(cpu_time::thread_ns().unwrap_or(until_ns));
+    }
+    let pause_us = PAUSE_US.load(Ordering::Relaxed);
+    let period = Duration::from_micros(PERIOD_US.load(Ordering::Relaxed));
+    if pause_us > 0 && STOPPED.get().is_none_or(|it| it.elapsed() >= period) {
+        std::thread::sleep(Duration::from_micros(pause_us));
+        STOPPED.set(Some(Instant::now()));
+    }
 }

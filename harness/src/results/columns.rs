@@ -24,6 +24,47 @@ pub struct Column {
     pub source: &'static str,
 }
 
+/// A cell as a figure.
+trait Figure {
+    /// Whether cells of this type have one.
+    const IS_FIGURE: bool = true;
+    /// The figure; `None` where the cell is empty or a name.
+    fn figure(&self) -> Option<f64>;
+}
+
+impl Figure for String {
+    const IS_FIGURE: bool = false;
+    fn figure(&self) -> Option<f64> {
+        None
+    }
+}
+
+impl Figure for bool {
+    const IS_FIGURE: bool = false;
+    fn figure(&self) -> Option<f64> {
+        None
+    }
+}
+
+impl<T: Figure> Figure for Option<T> {
+    const IS_FIGURE: bool = T::IS_FIGURE;
+    fn figure(&self) -> Option<f64> {
+        self.as_ref().and_then(T::figure)
+    }
+}
+
+macro_rules! figures {
+    ($($kind:ty),+) => {
+        $(impl Figure for $kind {
+            fn figure(&self) -> Option<f64> {
+                Some(*self as f64)
+            }
+        })+
+    };
+}
+
+figures!(u32, u64, i16, i32, f64);
+
 macro_rules! columns {
     ($($(#[doc = $words:literal])+ $name:ident: $kind:ty, $unit:literal, $source:literal;)+) => {
         /// One trial's row, or one of its two where what was written is read back as a workload of its own.
@@ -31,6 +72,26 @@ macro_rules! columns {
         #[serde(default)]
         pub struct Row {
             $($(#[doc = $words])+ pub $name: $kind,)+
+        }
+
+        impl Row {
+            /// The figure of a column by its name; `None` where it is empty, a name, or no column at all.
+            #[must_use]
+            pub fn figure(&self, column: &str) -> Option<f64> {
+                match column {
+                    $(stringify!($name) => self.$name.figure(),)+
+                    _ => None,
+                }
+            }
+        }
+
+        /// Whether a column can have figures.
+        #[must_use]
+        pub fn is_figure(column: &str) -> bool {
+            match column {
+                $(stringify!($name) => <$kind as Figure>::IS_FIGURE,)+
+                _ => false,
+            }
         }
 
         /// Every column, in the order of the file.
@@ -306,6 +367,11 @@ columns! {
     requests: Option<u64>, "", "client's network";
     /// Batches that were acknowledged; empty where records were read.
     batches: Option<u64>, "", "client";
+
+    /// Number of the pair of a comparison, from 1: both sides of it ran one after the other.
+    pair: Option<u32>, "", "compare";
+    /// Side of a comparison: `a` (before) or `b` (after).
+    side: String, "", "compare";
 
     /// The ceiling that the share is of; empty where none counts.
     ceiling: String, "", "run";

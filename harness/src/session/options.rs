@@ -86,7 +86,7 @@ pub(crate) fn endpoint(text: &str) -> Result<String, String> {
     has_scheme.then(|| text.to_owned()).ok_or_else(|| format!("{text:?} is no address: take http://HOST:PORT/metrics"))
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not KEY=VALUE"))?;
     if key.is_empty() {
         return Err(format!("{text:?} has no key before its ="));

@@ -430,7 +430,8 @@ impl Workload {
         Ok(self.along(along, "group", way)?.settings)
     }
 
-    pub(super) fn check(&self) -> Result<(), WorkloadError> {
+    /// Refuses what cannot be, with the limit.
+    pub(crate) fn check(&self) -> Result<(), WorkloadError> {
         let positive = |value: f64| value.is_finite() && value > 0.0;
         if self.schema != 1 {
             return Err(self.invalid(format!("schema is {}, this version reads 1", self.schema)));

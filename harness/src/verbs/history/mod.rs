@@ -1,0 +1,105 @@
+//! `ringlog history`: since when? Changes of level in the rows of many runs, in the order of their time.
+//!
+//! ```text
+//!   files, folders --> rows by time --> a series for each profile, workload, target and figure --> stats::change --> lines
+//! ```
+//!
+//! It finds what no pair of neighbours shows: a level that moved, among values that scatter. It says nothing of a single bad
+//! run, and needs a handful of values on either side. For a pull request there is `ringlog compare`.
+
+#![allow(clippy::disallowed_methods, reason = "looks for folders of results: the instrument, not the broker")]
+
+mod options;
+mod series;
+mod tell;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::results::columns::Row;
+use crate::results::{ResultsError, rows};
+use crate::verdict::metrics::{self, UnknownColumn};
+use options::Options;
+
+/// Exit codes, as the help names them.
+const WORSE: u8 = 1;
+const USAGE: u8 = 2;
+
+/// Why nothing was looked at.
+#[derive(Debug, thiserror::Error)]
+enum HistoryError {
+    #[error("--metric {0}")]
+    Metric(#[from] UnknownColumn),
+    #[error(transparent)]
+    Results(#[from] ResultsError),
+    #[error("{0}: there is no rows.csv in it or one folder below it")]
+    Nothing(PathBuf),
+    #[error("no row has figures of {0}")]
+    Empty(String),
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+}
+
+/// Runs the verb with the arguments after its name.
+#[must_use]
+pub(crate) fn main(args: &[String]) -> ExitCode {
+    let argv = std::iter::once("ringlog history".to_owned()).chain(args.iter().cloned());
+    let options = match Options::try_parse_from(argv) {
+        Ok(options) => options,
+        Err(error) => {
+            // Nobody is there to hear that the message could not be printed.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
+        }
+    };
+    match history(&options) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            errln!("ringlog history: {error}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn history(options: &Options) -> Result<u8, HistoryError> {
+    let named = options.metric.iter().map(|it| metrics::named(it));
+    let columns = named.collect::<Result<Vec<&'static str>, UnknownColumn>>()?;
+    let mut rows = Vec::new();
+    for path in &options.results {
+        for file in files_of(path)? {
+            rows.extend(rows::read(&file)?);
+        }
+    }
+    let found = series::of(&rows, &columns, options.each_run);
+    if found.is_empty() {
+        return Err(HistoryError::Empty(columns.join(", ")));
+    }
+    let looked: Vec<tell::Looked> = found.into_iter().map(|it| tell::Looked::at(it, &options.sensitivity())).collect();
+    outln!("{}", if options.json { tell::json(&looked) } else { tell::text(&looked) });
+    let is_worse = looked.iter().any(tell::Looked::became_worse);
+    Ok(if options.strict && is_worse { WORSE } else { 0 })
+}
+
+/// The files of rows of a path: itself, its own, or those of the folders in it.
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, HistoryError> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let own = path.join(rows::FILE);
+    if own.is_file() {
+        return Ok(vec![own]);
+    }
+    let io = |source| HistoryError::Io { path: path.to_owned(), source };
+    let entries = std::fs::read_dir(path).map_err(io)?.collect::<Result<Vec<_>, _>>().map_err(io)?;
+    let mut files: Vec<PathBuf> =
+        entries.iter().map(|it| it.path().join(rows::FILE)).filter(|it| it.is_file()).collect();
+    files.sort();
+    if files.is_empty() { Err(HistoryError::Nothing(path.to_owned())) } else { Ok(files) }
+}
+
+/// A row's figures are worth looking at.
+fn counts(row: &Row) -> bool {
+    row.is_measured() && row.role != "ceiling"
+}
