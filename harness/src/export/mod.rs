@@ -74,12 +74,18 @@ struct Tracked {
 }
 
 /// What is tracked of a cell.
-const TRACKED: [Tracked; 7] = [
+const TRACKED: [Tracked; 8] = [
     Tracked { name: "mb_s", unit: "MB/s", is_more_better: true, of: |it| it.summary.mb_s },
     Tracked { name: "records_s", unit: "records/s", is_more_better: true, of: |it| it.summary.records_s },
     Tracked { name: "response_us_p50", unit: "us", is_more_better: false, of: |it| it.summary.response_us[0] },
     Tracked { name: "response_us_p99", unit: "us", is_more_better: false, of: |it| it.summary.response_us[1] },
     Tracked { name: "response_us_p999", unit: "us", is_more_better: false, of: |it| it.summary.response_us[2] },
+    Tracked {
+        name: "end_to_end_us_p99",
+        unit: "us",
+        is_more_better: false,
+        of: |it| Spread::of(it.measured().filter_map(|row| row.end_to_end_us_p99)),
+    },
     Tracked { name: "broker_cpu_ms_per_mb", unit: "ms/MB", is_more_better: false, of: |it| it.summary.broker_ms_mb },
     Tracked { name: "client_cpu_ms_per_mb", unit: "ms/MB", is_more_better: false, of: |it| it.summary.client_ms_mb },
 ];

@@ -8,7 +8,7 @@
 //!
 //! `publishLatency` is our service time (from the sending); `responseLatency`, which OMB does not have, counts from the moment
 //! a record was due. Its `publishDelayLatency` cannot be had from the two whole histograms, and end-to-end latencies of a round
-//! that had no reader beside its writer are not there either: both are 0, as OMB itself writes what it did not record, and
+//! that had no reader beside its writer are not there either: those are 0, as OMB itself writes what it did not record, and
 //! `ringlogNotMeasured` names them. What was read back is `consumeRate`.
 
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ fn windows(kept: &Kept) -> Result<Windows, ResultsError> {
     let mut windows: Windows = BTreeMap::new();
     let mut first: BTreeMap<String, Duration> = BTreeMap::new();
     hlog::read_intervals(&path, |line| {
-        let kinds = [Latencies::RESPONSE_TAG, Latencies::SERVICE_TAG];
+        let kinds = [Latencies::RESPONSE_TAG, Latencies::SERVICE_TAG, hlog::Kind::EndToEnd.name()];
         let Some((stem, kind)) = kinds.iter().find_map(|kind| Some((line.tag.strip_suffix(kind)?, *kind))) else {
             return Ok::<(), HlogError>(());
         };
@@ -121,7 +121,9 @@ fn result(kept: &Kept, cells: &Cells, (cell, row): (&Cell, &Row), windows: &BTre
         let quantile = |it: f64| (format!("{it:?}"), json!(latency(&whole, Figure::Quantile(it / 100.0))));
         put(&format!("{family}Quantiles"), Value::Object(QUANTILES.into_iter().map(quantile).collect()));
     }
-    put("ringlogNotMeasured", json!(["publishDelayLatency", "endToEndLatency", "backlog"]));
+    let has_readers = whole.kinds.contains_key(hlog::Kind::EndToEnd.name());
+    let missing = ["publishDelayLatency", "backlog", "endToEndLatency"];
+    put("ringlogNotMeasured", json!(missing[..if has_readers { 2 } else { 3 }]));
     Value::Object(result)
 }
 
@@ -137,7 +139,7 @@ const FAMILIES: [Family; 4] = [
     ("publishLatency", |it, figure| it.ns(Latencies::SERVICE_TAG, figure) / MS_NS),
     ("responseLatency", |it, figure| it.ns(Latencies::RESPONSE_TAG, figure) / MS_NS),
     ("publishDelayLatency", |_, _| 0.0),
-    ("endToEndLatency", |_, _| 0.0),
+    ("endToEndLatency", |it, figure| it.ns(hlog::Kind::EndToEnd.name(), figure) / MS_NS),
 ];
 
 impl Window {

@@ -57,7 +57,7 @@ pub const PRODUCER_KINDS: &[Kind] = &[Kind::Response, Kind::Service];
 pub const CONSUMER_KINDS: &[Kind] = &[Kind::EndToEnd];
 
 impl Kind {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Response => Latencies::RESPONSE_TAG,
             Self::Service => Latencies::SERVICE_TAG,

@@ -50,6 +50,7 @@ fn table(cells: &Cells, group: &str, shown: &[Cell]) -> Markup {
     let varied = if is_named { &[] } else { cells.varied(group) };
     let has = |of: fn(&Summary) -> bool| own().any(|it| of(&it.summary));
     let has_p99 = has(|it| it.response_us[1].is_some());
+    let has_readers = own().any(|it| end_to_end(it).is_some());
     let has_broker = has(|it| it.broker_ms_mb.is_some());
     let has_ceiling = has(|it| it.ceiling_share.is_some());
     html! {
@@ -60,6 +61,7 @@ fn table(cells: &Cells, group: &str, shown: &[Cell]) -> Markup {
                 @for at in varied { th { (cells.parameters[*at].label()) } }
                 th.r { "MB/s" } th.r { "records/s" }
                 @if has_p99 { th.r { "p50 ms" } th.r { "p99 ms" } th.r { "p99.9 ms" } }
+                @if has_readers { th.r { "end to end p99 ms" } }
                 @if has_broker { th.r { "broker CPU ms/MB" } }
                 th.r { "client CPU ms/MB" }
                 @if has_ceiling { th.r { "of a ceiling" } }
@@ -72,6 +74,7 @@ fn table(cells: &Cells, group: &str, shown: &[Cell]) -> Markup {
                 @for at in varied { td { (cells.said(*at, &cell.values[*at])) } }
                 (figure(it.mb_s, text::digits)) td.r { (it.records_s.map_or_else(|| UNKNOWN.to_owned(), |it| text::grouped(it.middle))) }
                 @if has_p99 { @for of in it.response_us { (figure(of, text::ms)) } }
+                @if has_readers { (figure(end_to_end(cell), text::ms)) }
                 @if has_broker { (figure(it.broker_ms_mb, text::digits)) }
                 (figure(it.client_ms_mb, text::digits))
                 @if has_ceiling { td.r { (ceiling(it)) } }
@@ -79,6 +82,11 @@ fn table(cells: &Cells, group: &str, shown: &[Cell]) -> Markup {
             } } }
         } }
     }
+}
+
+/// Age of records at their reading, from their timestamps, by those who read beside the writer.
+fn end_to_end(cell: &Cell) -> Option<Spread> {
+    Spread::of(cell.measured().filter_map(|row| row.end_to_end_us_p99))
 }
 
 /// The middle, and below it the least and the greatest.

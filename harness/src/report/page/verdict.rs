@@ -129,7 +129,10 @@ fn in_sum(pairs: &[(&Cell, &Cell, Ratio)], first: &str, target: &str) -> Option<
     let count = |of: &dyn Fn(&&&Ratio) -> bool| text::count(own.iter().filter(of).count());
     let (better, worse) =
         (count(&|it| it.is_sure && it.goodness() > 1.0), count(&|it| it.is_sure && it.goodness() < 1.0));
-    let range = format!("{:.2} to {:.2}, middle {:.2}", spread.least, spread.greatest, spread.middle);
+    let range = {
+        let [least, greatest, middle] = [spread.least, spread.greatest, spread.middle].map(text::digits);
+        format!("{least} to {greatest}, middle {middle}")
+    };
     let cells = text::plural(own.len(), "cell");
     Some(format!(
         "{first} beside {target} in {cells}: better in {better} and worse in {worse} beyond the rounds' scatter, as good by a factor of {range} (rate, or p99 where the rate was set)."

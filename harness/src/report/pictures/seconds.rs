@@ -20,6 +20,9 @@ const STRIP: f64 = 16.0;
 /// Shades of a strip, from the share of the time that each begins at.
 const SHADES: [f64; 4] = [0.02, 0.1, 0.2, 0.4];
 
+/// A slowest second that lies less below the mean is no dip.
+const DIP_MIN: f64 = 0.05;
+
 /// What is known of the machine during a trial: its name, and the share of the time.
 type Strip = (&'static str, fn(&Row) -> Option<f64>);
 const STRIPS: [Strip; 3] =
@@ -151,7 +154,7 @@ fn shades() -> Markup {
 fn said(spans: &[Span<'_>], step: usize, has_points: bool) -> Vec<String> {
     let mut words = Vec::new();
     let uneven = spans.iter().filter_map(|it| Some((dip(it)?, it))).max_by(|a, b| a.0.total_cmp(&b.0));
-    if let Some((dip, span)) = uneven.filter(|it| it.0 > 0.0) {
+    if let Some((dip, span)) = uneven.filter(|it| it.0 >= DIP_MIN) {
         let row = span.row;
         words.push(format!(
             "The deepest dip is in {} against {}, round {}: its slowest second is {} below its mean.",
