@@ -10,7 +10,7 @@ use super::{CELLS_BEYOND, solve};
 use crate::plan::interval::Interval;
 use crate::plan::model::Missed;
 use crate::results::Row;
-use crate::stats::student;
+use crate::stats::{quantile, student};
 
 /// Draws of the bootstrap.
 const DRAWS: usize = 1000;
@@ -148,15 +148,8 @@ impl Table {
 }
 
 /// The ends of the draws about the middle, as much wider.
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "an index below DRAWS"
-)]
 fn interval(draws: &mut [f64], mid: f64, wider: f64) -> Interval {
-    draws.sort_by(f64::total_cmp);
-    let at = |share: f64| draws[((DRAWS - 1) as f64 * share).round() as usize];
-    let (low, high) = (mid - (mid - at(ENDS.0)).max(0.0) * wider, mid + (at(ENDS.1) - mid).max(0.0) * wider);
+    let [low, high] = [ENDS.0, ENDS.1].map(|share| quantile(draws, share).unwrap_or(mid));
+    let (low, high) = (mid - (mid - low).max(0.0) * wider, mid + (high - mid).max(0.0) * wider);
     Interval::new(low.max(0.0), mid, high)
 }

@@ -296,7 +296,9 @@ impl Ask {
         )
     }
 
-    fn has_rate(&self) -> bool {
+    /// Whether it says how much there is.
+    #[must_use]
+    pub fn has_rate(&self) -> bool {
         self.records_per_day.is_some() || self.records_per_s.is_some() || self.users.is_some()
     }
 }

@@ -117,7 +117,7 @@ impl Ask {
                 "compression_ratio without compression: say which codec, with compression".to_owned(),
             );
         }
-        if let Some(p99) = self.p99_ms_max.filter(|it| !(*it > 0.0)) {
+        if let Some(p99) = self.p99_ms_max.filter(|it| it.is_nan() || *it <= 0.0) {
             t.refuse("p99_ms_max", format!("p99_ms_max is {p99}; it must be above 0"));
         }
         if self.partitions == Some(0) {

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::plan::ask::{Ask, Question, Wrong};
+use crate::plan::interval::Interval;
 use crate::plan::machine::Machine;
 use crate::plan::model::Model;
 use crate::plan::{self, demand, draws, reverse};
@@ -115,11 +116,8 @@ fn turned_round(
 /// What was asked for, from the file and the options.
 fn question(options: &Options) -> Result<Question, String> {
     let Some(path) = &options.file else {
-        return options
-            .ask
-            .clone()
-            .resolve()
-            .map_err(|wrong| words(&wrong, |it| format!("--{}", it.replace('_', "-"))));
+        let place = |key: &str| format!("--{}", key.replace('_', "-"));
+        return resolved(options, options.ask.clone()).map_err(|wrong| words(&wrong, place));
     };
     let origin = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{origin}: {error}"))?;
@@ -129,7 +127,14 @@ fn question(options: &Options) -> Result<Question, String> {
         line if document.has(key) => format!("{origin}:{line}"),
         _ => format!("--{}", key.replace('_', "-")),
     };
-    options.ask.clone().over(file).resolve().map_err(|wrong| words(&wrong, place))
+    resolved(options, options.ask.clone().over(file)).map_err(|wrong| words(&wrong, place))
+}
+
+/// Turned round, the rate is what is looked for: none need be said.
+fn resolved(options: &Options, ask: Ask) -> Result<Question, Vec<Wrong>> {
+    let looked_for = options.reverse.is_some() && !ask.has_rate();
+    let ask = if looked_for { Ask { records_per_s: Some(Interval::known(1.0)), ..ask } } else { ask };
+    ask.resolve()
 }
 
 fn words(wrong: &[Wrong], place: impl Fn(&str) -> String) -> String {
@@ -234,13 +239,12 @@ mod tests {
 
     #[test]
     fn turned_round_it_says_what_is_carried_at_a_stated_p99() {
-        let text =
-            line("--records-per-s 1 --groups 2 --p99-ms-max 20 --reverse aws-i4i-2xlarge --brokers 3").unwrap().0;
+        let text = line("--groups 2 --p99-ms-max 20 --reverse aws-i4i-2xlarge --brokers 3").unwrap().0;
         assert!(
             text.contains("3 x aws-i4i-2xlarge") && text.contains("MB/s") && text.contains("short first"),
             "{text}"
         );
-        let (text, code) = line("--records-per-s 1 --reverse aws-i4i-2xlarge --brokers 1").unwrap();
+        let (text, code) = line("--reverse aws-i4i-2xlarge --brokers 1").unwrap();
         assert!(text.contains("3 brokers are needed for 3 replicas") && code == ExitCode::from(NOTHING_FITS), "{text}");
     }
 }
