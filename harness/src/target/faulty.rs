@@ -1,7 +1,7 @@
 //! A broker in memory that can be told to do wrong, and the proof that the bench notices.
 //!
 //! It keeps batches in a list and acknowledges every one; at the batch that it is told it loses it, keeps it twice, keeps
-//! it after the next one, or changes a byte of it.
+//! it after the next one, or changes a byte of it. Or it is honest and slow, in a known way.
 
 #![allow(clippy::unwrap_used, reason = "a test double: what it cannot do ends the test")]
 
@@ -37,6 +37,10 @@ pub(crate) enum Fault {
     Late(usize, Duration),
     /// Not a batch: topics are not deleted.
     Undeletable,
+    /// Every batch is kept, and each request of batches is answered so much later.
+    Slow(Duration),
+    /// Every batch is kept, and a connection takes so many bytes of them in a second.
+    Narrow(u64),
 }
 
 /// A partition's batches and its end.
@@ -105,6 +109,11 @@ impl Broker {
     }
 
     fn produce(&self, request: &ProduceRequest, body: &[u8]) -> ProduceResponse {
+        match self.fault {
+            Fault::Slow(time) => std::thread::sleep(time),
+            Fault::Narrow(bytes_s) => std::thread::sleep(Duration::from_secs_f64(body.len() as f64 / bytes_s as f64)),
+            _ => {}
+        }
         let mut state = self.state.lock().unwrap();
         let mut response = ProduceResponse::default();
         for topic in &request.topic_data {

@@ -211,6 +211,11 @@ impl Sweep {
             return Err(unknown.clone());
         }
         self.cells.retain(|it| parts.is_empty() || parts.contains(&it.part));
+        let names: Vec<String> = self.parts().into_iter().map(str::to_owned).collect();
+        let is_left = |it: &toml::Table| {
+            it.get("part").and_then(toml::Value::as_str).is_none_or(|part| names.iter().any(|it| it == part))
+        };
+        self.references.retain(is_left);
         Ok(self)
     }
 

@@ -15,6 +15,7 @@ use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::results::Row;
+use crate::run::bottleneck::Bottleneck;
 
 /// Shuffles.
 const SHUFFLES: usize = 4000;
@@ -71,7 +72,7 @@ pub(super) fn of(rows: &[Row], seed: u64) -> (Vec<Effect>, usize) {
         for setting in names {
             for (figure, take) in FIGURES {
                 // A rate that was offered and reached says nothing of a broker.
-                let is_given = figure == "MB/s" && own.iter().all(|it| it.rate_records_s.is_some());
+                let is_given = figure == "MB/s" && own.iter().all(|it| it.bottleneck == Bottleneck::Schedule.name());
                 let Some(tested) = test(&own, setting, take, seed).filter(|_| !is_given) else { continue };
                 let (part, target, setting) = (part.to_owned(), target.to_owned(), setting.to_owned());
                 found.push(Effect { part, target, setting, figure, ..tested });
@@ -226,7 +227,7 @@ mod tests {
     #[test]
     fn a_rate_that_was_given_is_nobodys_effect_and_a_setting_without_two_values_is_not_tested() {
         let mut given = rows(1.4);
-        given.iter_mut().for_each(|it| it.rate_records_s = Some(1000.0));
+        given.iter_mut().for_each(|it| it.bottleneck = Bottleneck::Schedule.name().to_owned());
         assert_eq!(of(&given, 1).1, 2, "p99 of two settings");
         let one: Vec<Row> = rows(1.0).into_iter().filter(|it| it.cell.contains("=4096")).collect();
         assert_eq!(of(&one, 1).1, 2, "linger.ms alone");

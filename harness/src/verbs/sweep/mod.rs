@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::run::{Cell, Plan};
+use crate::run::{Cell, Course as _, Plan, SoFar};
 use crate::session::targets::{self, Ceilings};
 use crate::session::{Extra, Session, SessionError};
 use crate::spec::document::Finding;
@@ -90,8 +90,9 @@ fn run(options: &Options) -> Result<ExitCode, SweepError> {
     errln!("{}", dry_run::order(&sweep, &plan, &course));
     let extra = Extra { asked: sweep.asked.clone(), references: sweep.references.clone(), ..Extra::default() };
     let (place, shards) = (&options.place, options.targets.shards);
-    let done = Session { verb: "sweep", place, shards, plan, course: &course, extra }.measure()?;
-    Ok(verdict::tell(&sweep, &done))
+    let done = Session { verb: "sweep", place, shards, plan: plan.clone(), course: &course, extra }.measure()?;
+    let so_far = SoFar { rows: &done.rows, earlier: done.rows.len(), elapsed: Duration::ZERO };
+    Ok(verdict::tell(&sweep, &done, course.left(&plan, &so_far).steps))
 }
 
 /// Every part of every file and preset that was named.

@@ -183,3 +183,61 @@ fn the_end_tells_the_highest_rates_the_throttle_and_figures_of_others() {
         assert!(text.contains(part), "{part}: {text}");
     }
 }
+
+/// A short sweep of a broker in memory, by the way that the verb takes; what it says in the end.
+#[cfg(feature = "yardstick")]
+fn swept(name: &str, fault: crate::target::faulty::Fault, varied: &str) -> (Vec<super::effects::Effect>, usize) {
+    use crate::results::tests::scratch;
+    use crate::session::{Extra, PlaceOptions, Session};
+    use crate::target::{Start, Target};
+
+    let text = format!(
+        "schema = 1\nname = \"known\"\nwhat = \"a test\"\nrounds = 4\n[[part]]\nname = \"p\"\n[part.workload]\n{varied}\n\
+         [part.workload.producer]\nacks = \"1\"\n\"enable.idempotence\" = \"false\"\n\"linger.ms\" = \"0\"\n\
+         \"request.timeout.ms\" = \"4000\"\n\"delivery.timeout.ms\" = \"5000\"\n"
+    );
+    let (head, lists) = text.split_once("[part.vary]").unwrap();
+    let (lists, producer) = lists.split_once("[part.workload.producer]").unwrap();
+    let sweep = Sweep::read("x", &format!("{head}[part.workload.producer]{producer}[part.vary]{lists}"), 1).unwrap();
+    let dir = scratch(name);
+    let place =
+        PlaceOptions { dir: dir.join("data"), results: dir.join("results"), resume: None, seed: 1, no_touch: true };
+    let mut client = crate::client::properties::Properties::new();
+    client.set("bootstrap.servers", &crate::target::faulty::start(fault));
+    let target = Target::new("known", Start::Remote { client, pids: Vec::new() });
+    let course = SweepCourse::new(&sweep, 1, None);
+    let cells = sweep.cells.iter().map(|it| Cell { workload: it.workload.clone(), reader: it.reader.clone() });
+    let plan = Plan { cells: cells.collect(), targets: vec![target], seed: 1 };
+    let session =
+        Session { verb: "sweep", place: &place, shards: None, plan, course: &course, extra: Extra::default() };
+    let done = session.measure().unwrap();
+    assert!(done.rows.iter().all(Row::is_measured), "{:?}", done.rows.iter().map(|it| &it.why).collect::<Vec<_>>());
+    assert_eq!(done.rows.len(), 16);
+    std::fs::remove_dir_all(dir).unwrap();
+    super::effects::of(&done.rows, 1)
+}
+
+#[cfg(feature = "yardstick")]
+#[test]
+fn batches_of_one_record_matter_where_each_request_takes_its_time_and_a_buffer_does_not() {
+    let varied = "kind = \"latency\"\nrecord_bytes = 1000\nrate_records_s = 1000.0\nmeasured_s = 0.3\n[part.vary]\n\
+                  \"batch.size\" = [1, 65536]\n\"buffer.memory\" = [33554432, 67108864]\n";
+    let slow = crate::target::faulty::Fault::Slow(Duration::from_millis(3));
+    let (effects, tests) = swept("sweep-slow", slow, varied);
+    assert!(tests >= 4 && !effects.is_empty());
+    assert!(effects.iter().all(|it| it.setting == "batch.size"), "{effects:?}");
+    let p99 = effects.iter().find(|it| it.figure == "p99").unwrap();
+    assert_eq!((p99.least.as_str(), p99.greatest.as_str()), ("65536", "1"));
+}
+
+#[cfg(feature = "yardstick")]
+#[test]
+fn a_codec_matters_behind_a_narrow_way_and_a_time_limit_does_not() {
+    let varied = "kind = \"produce\"\nrecord_bytes = 1000\ncompressibility = 8.0\nmeasured_s = 0.4\n[part.vary]\n\
+                  \"compression.type\" = [\"none\", \"lz4\"]\n\"max.block.ms\" = [60000, 50000]\n";
+    let (effects, _) = swept("sweep-narrow", crate::target::faulty::Fault::Narrow(4_000_000), varied);
+    let rate = effects.iter().find(|it| it.figure == "MB/s").unwrap();
+    assert_eq!((rate.setting.as_str(), rate.greatest.as_str()), ("compression.type", "lz4"));
+    assert!(rate.ratio > 2.0, "{rate:?}");
+    assert!(effects.iter().all(|it| it.setting == "compression.type"), "{effects:?}");
+}

@@ -26,8 +26,11 @@ const UNKNOWN: &str = "-";
 const THROTTLE: &str = " =";
 
 /// Prints the end and gives the exit code.
-pub(super) fn tell(sweep: &Sweep, done: &Done) -> ExitCode {
+pub(super) fn tell(sweep: &Sweep, done: &Done, left: u64) -> ExitCode {
     outln!("{}", text(sweep, done));
+    if left > 0 {
+        outln!("{left} steps were not run; the same command with --resume {} goes on with them", done.folder.display());
+    }
     if let Err(end) = &done.end {
         errln!("ringlog sweep: {end}");
     }
@@ -49,7 +52,11 @@ pub(super) fn text(sweep: &Sweep, done: &Done) -> String {
         let cells: Vec<&SweepCell> = sweep.cells.iter().filter(|it| it.part == part).collect();
         let what = cells.first().map(|it| it.workload.what.as_str()).unwrap_or_default();
         lines.push(format!("\n{part}{}{what}", if what.is_empty() { "" } else { ": " }));
-        lines.push(table(&cells, &done.rows));
+        lines.push(if done.rows.iter().any(|it| it.part == part) {
+            table(&cells, &done.rows)
+        } else {
+            "not measured: the run ended before it".to_owned()
+        });
         lines.extend(highest(&cells, &done.rows));
     }
     lines.push(String::new());
