@@ -7,7 +7,8 @@
 //! | `messageSize`, `randomBytesRatio` | `record_bytes`, `compressibility` = 1 / the random share |
 //! | `keyDistributor` | NO_KEY `none`, KEY_ROUND_ROBIN `uniform:10000`, RANDOM_NANO `uniform:1000000` |
 //! | `producerRate` | `rate_records_s`; 0 (search) is as fast as it goes |
-//! | `subscriptionsPerTopic`, `consumerPerSubscription`, `consumerBacklogSizeGB` | what is written is read back as a row |
+//! | `subscriptionsPerTopic`, `consumerPerSubscription` | `groups`, and `consumers` of all topics together |
+//! | `consumerBacklogSizeGB` | `backlog_megabytes`, with one reader that catches up |
 //! | `warmupDurationMinutes`, `testDurationMinutes` | `warmup_s`, `measured_s` |
 //!
 //! The producer is that of their throughput driver: acks=all, linger.ms=1, batch.size=1048576. A key that is not known is
@@ -38,16 +39,16 @@ struct Workload {
     _pool: u32,
     #[serde(default, rename = "payloadFile")]
     _file: Option<String>,
-    #[serde(default, rename = "subscriptionsPerTopic")]
-    _subscriptions: u32,
+    #[serde(default = "one")]
+    subscriptions_per_topic: u32,
     #[serde(default = "one")]
     producers_per_topic: u32,
-    #[serde(default, rename = "consumerPerSubscription")]
-    _consumers: u32,
+    #[serde(default = "one")]
+    consumer_per_subscription: u32,
     #[serde(default)]
     producer_rate: f64,
     #[serde(default, rename = "consumerBacklogSizeGB")]
-    _backlog_gb: f64,
+    backlog_gb: f64,
     #[serde(default, rename = "backlogDrainRatio")]
     _drain: f64,
     test_duration_minutes: f64,
@@ -113,7 +114,6 @@ impl Workload {
         put("producer", toml::Value::Table(producer));
         let mut part = toml::Table::new();
         part.insert("name".to_owned(), "workload".into());
-        part.insert("reads".to_owned(), true.into());
         part.insert("what".to_owned(), format!("OpenMessaging's {}", self.name).into());
         part.insert("workload".to_owned(), toml::Value::Table(workload));
         let mut file = toml::Table::new();

@@ -118,8 +118,8 @@ fn sweep_of(options: &Options) -> Result<Sweep, SweepError> {
 }
 
 fn read(name: &str, seed: u64) -> Result<Sweep, SweepError> {
-    if let Some(text) = presets::text(name) {
-        return Ok(Sweep::read(&format!("preset {name}"), text, seed)?);
+    if let Some(sweep) = presets::read(name, seed) {
+        return Ok(sweep?);
     }
     let path = Path::new(name);
     if path.extension().is_none() && !path.exists() {
