@@ -108,6 +108,15 @@ impl Workload {
         if random < 1.0 {
             put("compressibility", (1.0 / random).into());
         }
+        if self.subscriptions_per_topic > 0 {
+            let consumers = self.topics.saturating_mul(self.consumer_per_subscription).min(partitions);
+            put("groups", i64::from(self.subscriptions_per_topic).into());
+            put("consumers", i64::from(consumers).into());
+        }
+        if self.backlog_gb > 0.0 {
+            put("backlog_megabytes", toml::Value::Integer((self.backlog_gb * 1000.0) as i64));
+            put("catch_up", 1.into());
+        }
         let producer =
             [("acks", "all"), ("linger.ms", "1"), ("batch.size", "1048576"), ("max.request.size", "2097152")];
         let producer: toml::Table = producer.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
