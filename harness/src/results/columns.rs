@@ -305,6 +305,8 @@ columns! {
 
     /// What was done to the target or to a group, and when: `kill@2 restart@3`, seconds after the measured time began.
     events: String, "", "workload";
+    /// Records that the client gave up, refused or without an answer for too long; where there were events.
+    given_up_records: Option<u64>, "", "producers";
     /// The longest time without an acknowledgement from the beginning of the measured time on; where there were events.
     service_gap_ms: Option<f64>, "ms", "producers";
     /// What 99 of 100 records may take, as it is stated.

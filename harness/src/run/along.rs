@@ -262,8 +262,14 @@ mod tests {
         assert!(verdicts[0].acknowledged > 2000, "the backlog, the warm-up and the measured time: {}", verdicts[0]);
         let along = produced.measured.along.unwrap();
         let measured = produced.measured.latencies.records;
-        assert!(along.ages.records > measured && along.ages.records <= 2 * measured, "{along:?}, {measured} each");
-        assert!(along.records > measured && along.bytes >= along.records * 1000, "{along:?}");
+        // Timestamps are whole milliseconds: what was written in the first one before the measured time began is in it too.
+        let ages = along.ages.records;
+        assert!(
+            ages > measured && ages <= 2 * measured + measured / 10,
+            "{ages} ages, {measured} records for each group"
+        );
+        let (records, bytes) = (along.records, along.bytes);
+        assert!(records > measured && bytes >= records * 1000, "{records} records, {bytes} bytes");
         let (bytes, took) = along.catch_up.unwrap();
         assert!(bytes >= 1_000_000 && took > Duration::ZERO && took < Duration::from_secs(5), "{bytes} in {took:?}");
         let lines = String::from_utf8(produced.measured.lines).unwrap();

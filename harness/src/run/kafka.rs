@@ -202,6 +202,7 @@ impl KafkaExecutor {
         let first = workload.events.first().map(|it| Duration::from_secs_f64(it.at_s));
         measured.disruption = first.and_then(|first| readers.counts.disruption(first));
         measured.lagged = lagged;
+        measured.given_up_records = produced.counts.failed;
         measured.retried_records = produced.retried_records();
         measured.dropped_records = produced.lateness().dropped;
         measured.counts = produced.client_counts();

@@ -50,6 +50,8 @@ pub struct Measured {
     pub settings: BTreeMap<String, String>,
     /// What the target's endpoints said, where it has some.
     pub observed: Option<Observed>,
+    /// Records that the client gave up, whether they were refused or had no answer for too long.
+    pub given_up_records: u64,
     /// What the trial's events did, where it had some.
     pub disruption: Option<Disruption>,
     /// What came of a group that read nothing for a while.

@@ -168,6 +168,7 @@ fn latencies(row: &mut Row, measured: &Measured) {
 /// What the trial's events did.
 fn disruption(row: &mut Row, measured: &Measured) {
     if let Some(seen) = &measured.disruption {
+        row.given_up_records = Some(measured.given_up_records);
         row.service_gap_ms = Some(rounded(seen.gap.as_secs_f64() * 1e3, 3));
         row.recovery_s = seen.recovery.map(|it| rounded(it.as_secs_f64(), 3));
     }
