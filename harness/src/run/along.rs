@@ -221,7 +221,8 @@ impl Done {
     }
 }
 
-#[cfg(all(test, feature = "yardstick"))]
+#[cfg(test)]
+#[cfg(feature = "yardstick")]
 mod tests {
     use std::collections::BTreeMap;
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "reads profiles")]
 
+mod beside;
 pub(crate) mod consume;
 pub mod document;
 pub mod event;

@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{self, Event};
+use super::event::Event;
 use super::produce::settings;
-use super::{
-    Along, Consume, Found, Goal, Keys, Pace, PayloadSource, Produce, RecordShape, StampPlace, Until, Warmup, What,
-};
+use super::{Consume, Found, Keys, Pace, PayloadSource, Produce, RecordShape, StampPlace, Until, Warmup, What};
 use crate::client::config::{ConfigError, ConsumerConfig, ProducerConfig};
 use crate::client::properties::Properties;
 use crate::load::clients::CLIENTS_MAX;
@@ -167,12 +165,8 @@ const VALUES: usize = 256;
 const SILENCE_MS_MAX: i64 = 10_000;
 /// What is called steady where nobody says otherwise.
 const STEADY_CV_MAX: f64 = 0.1;
-/// Between two heartbeats of a member, where the profile does not say.
-const HEARTBEAT_MS: &str = "500";
-/// More readers than this beside the writers are a mistake.
-const READERS_MAX: u32 = 256;
 /// Bytes of a megabyte.
-const MB: u64 = 1_000_000;
+pub(super) const MB: u64 = 1_000_000;
 /// Most by which values can be made compressible.
 const COMPRESSIBILITY_MAX: f64 = 1000.0;
 
@@ -324,37 +318,6 @@ impl Workload {
         })
     }
 
-    /// What is written before the warm-up, as fast as it goes, by the producers of one round.
-    pub(crate) fn backlog(&self, round: &Produce) -> Option<Produce> {
-        let bytes = self.backlog_megabytes.saturating_mul(MB);
-        let records = bytes.div_ceil(u64::from(self.record_bytes.max(1)));
-        let until = Until { records: Some(records), ..Until::default() };
-        let backlog = Produce { pace: Pace::Free, until, warmup: Warmup::Without, ..round.clone() };
-        (records > 0).then_some(backlog)
-    }
-
-    /// Whether somebody reads while it is written.
-    #[must_use]
-    pub fn has_readers(&self) -> bool {
-        self.groups > 0 || self.catch_up > 0
-    }
-
-    /// What the members of a group, or a catch-up reader's clients, are to do beside the writers of one round.
-    pub(crate) fn along(&self, along: Along, group: &str, way: &Properties) -> Result<Consume, ConfigError> {
-        let mut way = way.clone();
-        if along.is_group {
-            way.set("group.id", group);
-            let is_classic = self.consumer.get("group.protocol").is_none_or(|it| !it.eq_ignore_ascii_case("consumer"));
-            if is_classic {
-                // A member hears of the next one's coming with its heartbeat: a group of several is together sooner.
-                way.set("heartbeat.interval.ms", HEARTBEAT_MS);
-            }
-        }
-        let has_series = along.is_group;
-        let consume = self.consume(What::Along(along), None, &way)?;
-        Ok(Consume { clients: self.consumers as usize, has_series, ..consume })
-    }
-
     /// What a consumer is to do in one round, with brokers that are reached by `way`; `duration` counts from the first
     /// record.
     pub(crate) fn consume(
@@ -421,15 +384,6 @@ impl Workload {
         all.unwrap_or_default().into_iter().filter(|(name, _)| !of_the_way(name)).collect()
     }
 
-    /// The settings of those who read beside; none where nobody does.
-    pub(crate) fn read_settings(&self, way: &Properties) -> Result<Vec<(String, String)>, ConfigError> {
-        if !self.has_readers() {
-            return Ok(Vec::new());
-        }
-        let along = Along { topic: String::new(), is_group: self.groups > 0, goal: Goal::default() };
-        Ok(self.along(along, "group", way)?.settings)
-    }
-
     /// Refuses what cannot be, with the limit.
     pub(crate) fn check(&self) -> Result<(), WorkloadError> {
         let positive = |value: f64| value.is_finite() && value > 0.0;
@@ -485,52 +439,6 @@ impl Workload {
         self.check_readers()
     }
 
-    /// Whether something is done to a target's processes or its disk, which must be ours then.
-    #[must_use]
-    pub fn operates_on_target(&self) -> bool {
-        self.events.iter().any(|it| it.action.is_on_target())
-    }
-
-    fn check_events(&self) -> Result<(), WorkloadError> {
-        if self.kind == Kind::Consume && !self.events.is_empty() {
-            return Err(self.invalid("events belong to a workload that writes".to_owned()));
-        }
-        if let Some(ms) = self.p99_ms_max.filter(|ms| !(ms.is_finite() && *ms > 0.0)) {
-            return Err(self.invalid(format!("p99_ms_max is {ms}; it must be above 0")));
-        }
-        event::fault(&self.events, self.measured_s, self.groups).map_or(Ok(()), |why| Err(self.invalid(why)))
-    }
-
-    fn check_readers(&self) -> Result<(), WorkloadError> {
-        let Self { groups, consumers, catch_up, partitions, .. } = *self;
-        let readers = u64::from(groups.saturating_add(catch_up)) * u64::from(consumers);
-        if consumers == 0 || readers > u64::from(READERS_MAX) {
-            let reason = format!(
-                "groups ({groups}) and catch_up ({catch_up}) with {consumers} consumers each are {readers} clients; \
-                 consumers must be 1 or more, and all together {READERS_MAX} at most"
-            );
-            return Err(self.invalid(reason));
-        }
-        if self.has_readers() && consumers > partitions {
-            let reason = format!(
-                "consumers is {consumers} and partitions {partitions}: a member without a partition reads nothing; \
-                 consumers must be {partitions} at most, or partitions more"
-            );
-            return Err(self.invalid(reason));
-        }
-        let has_such = self.has_readers() || self.backlog_megabytes > 0;
-        if has_such && self.kind == Kind::Consume {
-            let reason = "groups, catch_up and backlog_megabytes belong to a workload that writes".to_owned();
-            return Err(self.invalid(reason));
-        }
-        if has_such && self.producer.get("acks").is_some_and(|acks| acks == "0") {
-            let reason =
-                "with acks = \"0\" nobody knows what readers have to read: take acks = \"1\" or \"all\"".to_owned();
-            return Err(self.invalid(reason));
-        }
-        Ok(())
-    }
-
     fn check_record_bytes(&self) -> Result<(), WorkloadError> {
         let (least, most) = (STAMP_LEN, 100 << 20);
         if (least..=most).contains(&(self.record_bytes as usize)) {
@@ -539,7 +447,7 @@ impl Workload {
         Err(self.invalid(format!("record_bytes is {}; it must be {least} to {most}", self.record_bytes)))
     }
 
-    fn invalid(&self, reason: String) -> WorkloadError {
+    pub(super) fn invalid(&self, reason: String) -> WorkloadError {
         WorkloadError::Invalid { name: self.name.clone(), reason }
     }
 }
@@ -577,27 +485,6 @@ mod tests {
     fn an_unknown_key_is_refused_by_name() {
         let error = parse("x.toml", &BUILT_IN[0].1.replace("rounds", "runs")).unwrap_err().to_string();
         assert!(error.contains("x.toml") && error.contains("runs"), "{error}");
-    }
-
-    #[test]
-    fn a_workload_with_readers_has_the_settings_of_both_sides_and_its_groups_hear_of_each_other_soon() {
-        let mut workload = parse("x", BUILT_IN[0].1).unwrap();
-        assert_eq!(workload.settings().get("fetch.max.wait.ms"), None);
-        (workload.groups, workload.backlog_megabytes) = (2, 3);
-        let settings = workload.settings();
-        let of = |name: &str| settings.get(name).map(String::as_str);
-        assert_eq!(
-            (of("acks"), of("fetch.max.wait.ms"), of("heartbeat.interval.ms")),
-            (Some("1"), Some("500"), Some("500"))
-        );
-        let mut way = Properties::new();
-        way.set("bootstrap.servers", "localhost:1");
-        let round = workload.produce("t", &way).unwrap();
-        assert_eq!(workload.backlog(&round).unwrap().until.records, Some(3000));
-        workload.consumer.insert("group.protocol".to_owned(), "consumer".to_owned());
-        let along = Along { topic: "t".to_owned(), is_group: true, goal: Goal::default() };
-        let read = workload.along(along, "g", &way).unwrap();
-        assert_eq!((read.config.group_id.as_deref(), read.clients, read.has_series), (Some("g"), 1, true));
     }
 
     #[test]
