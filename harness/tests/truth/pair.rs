@@ -76,6 +76,9 @@ mod tests {
     }
     use Run::{Broken, Far, Quiet};
 
+    /// A name, what the reference and ours do, run after run; what passed, failed, and was inconclusive.
+    type Case<'a> = (&'a str, &'a [Run], &'a [Run], [usize; 3]);
+
     fn runs(of: &[Run]) -> Box<dyn FnMut() -> Told> {
         let mut left = of.to_vec();
         Box::new(move || match left.remove(0) {
@@ -87,8 +90,7 @@ mod tests {
 
     #[test]
     fn a_reference_that_is_disturbed_is_told_apart_from_a_tool_that_lies() {
-        // What the reference and ours do, run after run; what passed, failed, and was inconclusive.
-        let cases: [(&str, &[Run], &[Run], [usize; 3]); 9] = [
+        let cases: [Case<'_>; 9] = [
             ("both hold", &[Quiet], &[Quiet], [2, 0, 0]),
             ("ours does not hold between two references that do", &[Quiet, Quiet], &[Far], [1, 1, 0]),
             ("the reference is disturbed right after ours", &[Quiet, Far, Quiet], &[Far, Quiet], [2, 0, 0]),
