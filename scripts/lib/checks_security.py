@@ -5,6 +5,7 @@ What is good is written over the secure listener and compared, record by record,
 from the plaintext one; what is bad must fail with its own words, exit as the originals do, and not take long.
 """
 
+import csv
 import hashlib
 import re
 import subprocess
@@ -53,6 +54,7 @@ def run(report, clients, binary, version, made):
         ctx.check("large batches", large, ctx)
         ctx.check("authenticates anew", anew, ctx)
         ctx.check("e2e-latency makes its topic", e2e_makes_topic, ctx)
+        ctx.check("bench measures over SSL and SASL_SSL", bench, ctx)
         for name, (listener, properties, words, codes) in bad(ctx.broker).items():
             ctx.check(name, refused, ctx, listener, properties, words, codes)
 
@@ -149,6 +151,26 @@ def large(ctx):
     done, _ = consume(ctx, path, "SASL_SSL", "secure-large", count)
     need(done.returncode == 0, f"consumer-perf exited with {done.returncode}: {done.stderr[-500:]}")
     return checks_perf.rows(done.stdout, [Sent(value) for value in read["plain-large"]])
+
+
+def bench(ctx):
+    """`ringlog bench` of a broker that runs already: admin, producer and consumer over its listener, read back and settled."""
+    told = []
+    for listener, mechanism in (("SSL", None), ("SASL_SSL", "SCRAM-SHA-512")):
+        path = config_file(ctx, f"bench-{listener}", listener, ctx.broker.client(listener, mechanism))
+        results = ctx.folder / f"results-{listener}"
+        done, _ = ringlog(ctx, 120, "bench", "--quick", "--duration", 1, "--only", "produce-1k", "--no-yardstick", "--no-touch",
+                          "--bootstrap-server", ctx.broker.address(listener), "--command-config", path, "--results", results,
+                          "--broker-pid", ctx.broker.process.pid)
+        need(done.returncode == 0 and "read back and checked" in done.stdout, f"{done.returncode}: {done.stdout[-400:]} {done.stderr[-600:]}")
+        with open(next(results.glob("*/rows.csv")), newline="") as file:
+            rows = list(csv.DictReader(file))
+        need([row["workload"] for row in rows] == ["produce-1k", "consume"], f"{rows}")
+        for row in rows:
+            need(row["validity"] == "measured" and row["security_protocol"] == listener, f"{row}")
+            need(int(row["records"]) > 0 and float(row["broker_cpu_ms"]) > 0, f"{row}")
+        told.append(f"{listener} {rows[0]['records']} records, {rows[0]['ledger_verified_records']} read back")
+    return "; ".join(told)
 
 
 def anew(ctx):

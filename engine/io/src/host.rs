@@ -28,15 +28,29 @@ pub fn cpu_list() -> Vec<usize> {
     crate::threads::cores()
 }
 
-/// The type of the file system below a path (statfs(2)): `ext4`, `xfs`, ... or its magic number in hexadecimal.
+/// The type of the file system below a path: `ext4`, `xfs`, ... or its magic number in hexadecimal.
 pub fn file_system_type(path: &Path) -> io::Result<String> {
+    Ok(magic_name(file_system(path)?.f_type))
+}
+
+/// Bytes that this user may still write to the file system below a path.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let stat = file_system(path)?;
+    // What the kernel calls a block's size here is signed on some architectures.
+    #[allow(clippy::useless_conversion)]
+    let block = u64::try_from(stat.f_bsize).unwrap_or(0);
+    Ok(stat.f_bavail.saturating_mul(block))
+}
+
+/// What statfs(2) says of the file system below a path.
+fn file_system(path: &Path) -> io::Result<libc::statfs> {
     let name = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: statfs is plain integers, for which all zeroes is a value.
     let mut stat: libc::statfs = unsafe { std::mem::zeroed() };
     // SAFETY: `name` is a terminated string and `stat` a writable statfs; both live through the call.
     sys::check(unsafe { libc::statfs(name.as_ptr(), &mut stat) })
         .map_err(|error| at_path("asking for", path, error))?;
-    Ok(magic_name(stat.f_type))
+    Ok(stat)
 }
 
 /// Names of the magic numbers in linux/magic.h that a log directory meets.
@@ -68,6 +82,8 @@ mod tests {
     #[test]
     fn the_root_has_a_file_system() {
         assert!(!file_system_type(Path::new("/")).expect("root").is_empty());
+        assert!(free_bytes(&std::env::temp_dir()).expect("free") > 0);
+        assert_eq!(free_bytes(Path::new("/proc")).expect("proc"), 0, "it takes no files");
         let missing = file_system_type(Path::new("/no/such")).expect_err("missing");
         assert!(missing.to_string().contains("/no/such"));
     }

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ringlog_io::host::free_bytes;
 use ringlog_io::{Clock as _, SystemClock};
 use ringlog_wire::Uuid;
 
@@ -37,6 +38,8 @@ use crate::target::{self, Place, Target, start};
 
 /// Longest time that making, describing or deleting a topic takes.
 const ADMIN_MAX: Duration = Duration::from_secs(30);
+/// A disk with less room than this takes no batch of records any more.
+const ROOM_BYTES_MIN: u64 = 1 << 20;
 
 /// Executes loads against brokers.
 pub struct KafkaExecutor {
@@ -85,24 +88,46 @@ impl KafkaExecutor {
         change: impl FnOnce(&mut Admin) -> Result<T, ClientError>,
     ) -> Result<T, RunError> {
         let place = self.place(target)?;
+        if place.pids().into_iter().any(has_ended) {
+            // Nobody would answer, for as long as an answer may take.
+            return Err(self.judged(target, RunError::client(what, "nobody is there")));
+        }
         let done = target::admin(place, ADMIN_MAX).and_then(|mut admin| change(&mut admin));
         done.map_err(|error| self.judged(target, RunError::client(what, error)))
     }
 
-    /// A broker whose process has ended is the reason for whatever its client says.
+    /// A broker that is gone, or has no room for its log, is the reason for whatever its client says.
     fn judged(&self, target: &Target, error: RunError) -> RunError {
-        let pids = self.places.get(&target.name).map(Place::pids).unwrap_or_default();
-        let gone = matches!(error, RunError::BrokerGone(_)) || pids.iter().any(|pid| has_ended(*pid));
-        if !gone || matches!(error, RunError::Interrupted) {
+        if matches!(error, RunError::Interrupted) {
             return error;
         }
-        let words = start::last_words(target, &self.dir);
-        let said = if words.is_empty() { String::new() } else { format!("; its log ends with: {words}") };
-        let inner = match error {
-            RunError::BrokerGone(how) => how,
-            other => other.to_string(),
-        };
-        RunError::BrokerGone(format!("{}: {inner}{said}", target.name))
+        let room = self.no_room(target).map_or_else(String::new, |words| format!("; {words}"));
+        if let Some(how) = self.gone(target, &error) {
+            return RunError::BrokerGone(format!("{}: {how}{room}", target.name));
+        }
+        match error {
+            RunError::Client { what, reason } => RunError::Client { what, reason: format!("{reason}{room}") },
+            other => other,
+        }
+    }
+
+    /// How it is gone, if it is: its process ended, or, where that is not known, nobody listens where it was.
+    fn gone(&self, target: &Target, error: &RunError) -> Option<String> {
+        let place = self.places.get(&target.name)?;
+        if matches!(error, RunError::BrokerGone(_)) || place.pids().into_iter().any(has_ended) {
+            let words = start::last_words(target, &self.dir);
+            let said = if words.is_empty() { String::new() } else { format!("; its log ends with: {words}") };
+            return Some(format!("its process ended{said}"));
+        }
+        let bootstrap = place.properties.get("bootstrap.servers").unwrap_or_default();
+        let is_refused = !target.is_started() && place.pids.is_empty() && start::is_refused(bootstrap);
+        is_refused.then(|| format!("{bootstrap} refuses connections"))
+    }
+
+    /// In words, where a broker that we started cannot write any more.
+    fn no_room(&self, target: &Target) -> Option<String> {
+        let free = free_bytes(&self.dir).ok().filter(|free| target.is_started() && *free < ROOM_BYTES_MIN)?;
+        Some(format!("no room is left for its log: {free} bytes are free below {}", self.dir.display()))
     }
 }
 
@@ -212,7 +237,9 @@ impl KafkaExecutor {
         measured.replicas = self.replicas;
         let read_with = workload.read_settings(&properties(place)).unwrap_or_default();
         measured.settings = read_with.into_iter().chain(spec.settings.iter().cloned()).collect();
-        Ok(Produced { measured, ledger, first_failure: produced.first_failure, seen: read.seen })
+        let room = self.no_room(trial.target).map_or_else(String::new, |words| format!("; {words}"));
+        let first_failure = produced.first_failure.map(|words| format!("{words}{room}"));
+        Ok(Produced { measured, ledger, first_failure, seen: read.seen })
     }
 
     /// Writes what is there before the load begins, and waits until the groups have read it.

@@ -152,8 +152,8 @@ pub enum RunError {
         /// The client's words.
         reason: String,
     },
-    /// The broker's process ended.
-    #[error("the broker's process ended: {0}")]
+    /// The broker's process ended, or nobody is where it was.
+    #[error("the broker is gone: {0}")]
     BrokerGone(String),
     /// The person pressed Ctrl-C.
     #[error("interrupted")]

@@ -255,7 +255,9 @@ fn common(host: &HostFacts, storage: &PathFacts, seats: &Seats, running: &BTreeM
 
 fn touch(dir: &Path) -> Result<(), SessionError> {
     let share = facts::available_memory_bytes(Path::new("/")).unwrap_or(0) / TOUCH_SHARE;
-    let (file, anonymous) = (share.min(TOUCH_FILE_BYTES_MAX), share.min(TOUCH_ANONYMOUS_BYTES_MAX));
+    // The broker's log needs the disk's room more.
+    let room = ringlog_io::host::free_bytes(dir).map_err(io("the data folder"))? / TOUCH_SHARE;
+    let (file, anonymous) = (share.min(room).min(TOUCH_FILE_BYTES_MAX), share.min(TOUCH_ANONYMOUS_BYTES_MAX));
     memory::touch(dir, file, anonymous, TOUCH_MAX, |_| ()).map_err(io("touching memory"))?;
     Ok(())
 }

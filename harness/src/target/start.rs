@@ -1,6 +1,8 @@
 //! The targets of a run, running, and the folder that they live in: made fresh, gone afterwards.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -172,6 +174,18 @@ pub fn answers(bootstrap: &str) -> bool {
     admin.and_then(|mut admin| admin.describe_topic("ringlog-bench")).is_ok()
 }
 
+/// Whether nobody listens at any of these servers.
+pub(crate) fn is_refused(bootstrap: &str) -> bool {
+    let connects = |address: &SocketAddr| TcpStream::connect_timeout(address, ANSWER_MAX);
+    let refused = |found: std::io::Result<TcpStream>| found.is_err_and(|it| it.kind() == ErrorKind::ConnectionRefused);
+    let addresses = |server: &str| {
+        let server = server.rsplit_once("://").map_or(server, |it| it.1).trim();
+        server.to_socket_addrs().map(Iterator::collect::<Vec<_>>).unwrap_or_default()
+    };
+    let all: Vec<SocketAddr> = bootstrap.split(',').flat_map(addresses).collect();
+    !all.is_empty() && all.iter().all(|address| refused(connects(address)))
+}
+
 fn start_null(mode: Mode, ground: &Ground<'_>) -> Result<Running, StartError> {
     let mut arguments: Vec<String> = ["null-broker", "--mode", mode.name()].map(str::to_owned).into();
     arguments.extend(["--dir".to_owned(), ground.dir.display().to_string()]);
@@ -252,6 +266,19 @@ mod tests {
         assert_eq!(both, "flush.messages=9 flush.ms=50");
         let topics = of(&[("log.flush.interval.messages", "9")], &[("flush.messages", "2"), ("retention.ms", "1")]);
         assert_eq!(topics, "flush.messages=2", "a topic's own setting counts before the broker's");
+    }
+
+    #[test]
+    fn servers_refuse_where_nobody_listens_at_any_of_them() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = listener.local_addr().unwrap();
+        let nobody = {
+            let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            gone.local_addr().unwrap()
+        };
+        assert!(is_refused(&nobody.to_string()) && is_refused(&format!("PLAINTEXT://{nobody}")));
+        assert!(!is_refused(&there.to_string()) && !is_refused(&format!("{nobody},{there}")));
+        assert!(!is_refused("a.invalid:9092"), "a name that is not found says nothing of a broker");
     }
 
     #[test]

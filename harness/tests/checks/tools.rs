@@ -51,7 +51,7 @@ pub(crate) struct Done {
     pub(crate) err: String,
 }
 
-/// A process whose output is read while it runs. Dropping it kills it.
+/// A process whose output is read while it runs. It ends with the thread that started it.
 pub(crate) struct Running {
     child: Child,
     texts: [std::thread::JoinHandle<String>; 2],
@@ -65,6 +65,11 @@ impl Running {
         let mut child = command.spawn().map_err(|error| failed(&format!("{command:?}"))(&error))?;
         let (out, err) = (text_of(child.stdout.take()), text_of(child.stderr.take()));
         Ok(Self { child, texts: [out, err] })
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for its end; one that takes longer than `limit` is killed, and has failed.
