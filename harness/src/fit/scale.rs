@@ -8,12 +8,12 @@ use crate::results::Row;
 
 /// Bytes of a MiB.
 const MIB: f64 = 1_048_576.0;
-/// Different counts of partitions from which a slope can be told.
-const PARTITIONS_MIN: usize = 2;
+/// How many times more partitions than the fewest there must be: below that other memory drowns theirs.
+const PARTITIONS_TIMES_MIN: f64 = 10.0;
 /// Different counts of cores from which a curve with three numbers can be told.
 const CORES_MIN: usize = 3;
 
-/// A line through resident memory over replicas; absent where all rows have as many.
+/// A line through resident memory over replicas; absent where rows do not differ enough in them.
 pub(super) fn memory(rows: &[Row]) -> Option<MemoryCost> {
     #[allow(clippy::cast_precision_loss, reason = "bytes below 2^53")]
     let points: Vec<(f64, f64)> = rows
@@ -23,7 +23,9 @@ pub(super) fn memory(rows: &[Row]) -> Option<MemoryCost> {
             row.broker_resident_bytes_max.map(|it| (replicas, it as f64 / MIB))
         })
         .collect();
-    if different(points.iter().map(|it| it.0)) < PARTITIONS_MIN {
+    let (fewest, most) =
+        points.iter().fold((f64::INFINITY, 0.0), |(low, high): (f64, f64), it| (low.min(it.0), high.max(it.0)));
+    if points.is_empty() || most < fewest * PARTITIONS_TIMES_MIN {
         return None;
     }
     let a = DMatrix::from_fn(points.len(), 2, |row, column| if column == 0 { 1.0 } else { points[row].0 });

@@ -37,7 +37,8 @@ impl Taken {
         }
         let (least, most) = limits;
         if !(it.low >= least && it.high <= most) {
-            self.refuse(key, format!("{key} is {it}; it must be {} to {}", short(least), short(most)));
+            let from = if least == SOME { "above 0 and at most".to_owned() } else { format!("{} to", short(least)) };
+            self.refuse(key, format!("{key} is {it}; it must be {from} {}", short(most)));
         }
         self.keep(key, it.to_string(), said.is_some(), source);
         it

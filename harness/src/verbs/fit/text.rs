@@ -8,6 +8,9 @@ use comfy_table::{CellAlignment, Table, presets};
 use crate::fit::{Checked, Fitted};
 use crate::plan::interval::short;
 
+/// Above this median a model is not one to plan with.
+const FORETELLS_LITTLE: f64 = 0.25;
+
 /// What a fit found, and what it says of rows that it had not seen.
 pub(super) fn fitted(fitted: &Fitted, checked: &[Checked], out: Option<&Path>) -> String {
     let model = &fitted.model;
@@ -45,6 +48,9 @@ pub(super) fn fitted(fitted: &Fitted, checked: &[Checked], out: Option<&Path>) -
             percent(missed.median_share),
             percent(missed.worst_share)
         );
+    }
+    if model.missed.is_some_and(|it| it.median_share > FORETELLS_LITTLE) {
+        text.push_str("these rows foretell little: add the trials that are named below before a plan rests on this\n");
     }
     if let Some(memory) = &model.memory {
         let _ = writeln!(
