@@ -7,7 +7,7 @@
 //!   Done { rows, summaries, warnings, .. }    what a verb prints, whatever ended the run
 //! ```
 //!
-//! A verb flattens [`TargetOptions`] and [`PlaceOptions`] into its own, makes a [`Plan`] with the targets of [`targets::of`]
+//! A verb flattens [`TargetOptions`] and [`PlaceOptions`] into its own, makes a [`Plan`] with the targets of `targets::of`
 //! (or its own), brings a [`Course`], and calls [`Session::measure`]:
 //!
 //! ```text
