@@ -71,12 +71,13 @@ impl Partition {
     }
 
     /// What makes the next segment's file, once, when the active one is nearly full. Its end goes to
-    /// [`Partition::next_segment_made`]; a roll that comes before makes its own.
+    /// [`Partition::next_segment_made`]; a roll that comes before makes its own. Not while a roll is under way: jobs run in no
+    /// order, and this one would empty the file that the roll is about to name.
     pub fn next_segment_due(&mut self) -> Option<Job> {
         let segment_bytes = self.config.segment_bytes_max();
         let room = segment_bytes.saturating_sub(self.active.size);
         let is_near = room < PREPARE_ROOM_BYTES.min(segment_bytes / PREPARE_ROOM_PART);
-        if !is_near || self.failure.is_some() || !matches!(self.next_segment, NextSegment::None) {
+        if !is_near || self.is_rolling() || self.failure.is_some() || !matches!(self.next_segment, NextSegment::None) {
             return None;
         }
         self.next_segment = NextSegment::Asked;

@@ -8,11 +8,13 @@ use std::rc::Rc;
 
 use ringlog_io::Files;
 use ringlog_io::sim::{Fault, Op, SimFiles};
-use ringlog_storage::{AppendError, Checkpointed, Isolation, Known, LogConfig, Partition, Startup, StorageError};
+use ringlog_storage::{
+    AppendError, Checkpointed, Isolation, Known, LogConfig, NewBatch, Origin, Partition, Startup, StorageError,
+};
 use ringlog_wire::Uuid;
 use support::{
     WALL_MS, append, append_all, append_at, batch, checkpoint, disk, flush, look, maintain, open, producer_batch, put,
-    read_records,
+    read_records, validated,
 };
 
 /// errno(3).
@@ -147,31 +149,56 @@ fn a_full_disk_is_a_storage_error_and_keeps_what_was_there() {
     assert_eq!((partition.end_offset(), report.is_quiet()), (6, true));
 }
 
+/// On the old code a second file was asked for while the first one waited for its name: whichever job came first, the later
+/// roll had no file, or the same one twice.
+#[test]
+fn the_segment_after_next_is_asked_for_when_the_next_one_has_its_name() {
+    let (_, files, _, mut partition) = create(&small_segments());
+    let (bytes, mut rolls) = (batch(1, &[&[7; 40]]), 0);
+    while rolls < 3 {
+        let checked = validated(&bytes, Origin::Client);
+        let new = NewBatch { validated: &checked, bytes: &bytes, origin: Origin::Client };
+        let (_, roll) = partition.append_ready(&[new], 0, WALL_MS);
+        let next = partition.next_segment_due();
+        assert!(roll.is_none() || next.is_none(), "one after the other");
+        if let Some(job) = next {
+            partition.next_segment_made(job.perform(&*files));
+        }
+        if let Some(job) = roll {
+            partition.beside_done(job.perform(&*files), WALL_MS);
+            assert_eq!(partition.offline_reason(), None);
+            rolls += 1;
+        }
+    }
+    assert_eq!(partition.segment_count(), 4);
+}
+
 /// On the old code a snapshot's one batch was all that a partition knew of a producer when it came back: batches before it,
 /// sent again because their answers were lost, were out of order.
 #[test]
-fn a_producer_that_meets_a_full_disk_may_send_its_last_five_batches_again() {
-    let (sim, _, _, mut partition) = create(&LogConfig::default());
+fn a_producer_that_meets_a_full_disk_may_send_what_it_has_under_way_again() {
+    let (sim, files, _, mut partition) = create(&LogConfig::default());
     let numbered = |sequence| producer_batch(9, 0, sequence, 1, false);
     for sequence in 0..7 {
         append(&mut partition, &numbered(sequence)).unwrap();
     }
-    partition.checkpoint().unwrap();
+    checkpoint(&files, &mut partition).unwrap();
     append(&mut partition, &numbered(7)).unwrap();
     sim.set_space_bytes(Some(40));
-    // All that a client may have under way, twice: each of them is noted before its write fails.
-    for sequence in [8, 9, 10, 11, 12, 8] {
-        refused(append(&mut partition, &numbered(sequence)));
-    }
+    // Two of the five that a client may have under way: each of them is noted before the write fails.
+    let batches: Vec<Vec<u8>> = (8..10).map(numbered).collect();
+    let batches: Vec<&[u8]> = batches.iter().map(Vec::as_slice).collect();
+    append_all(&mut partition, &batches).into_iter().for_each(refused);
     sim.set_space_bytes(None);
     let mut now_ms = WALL_MS;
-    for sequence in 4..8 {
+    for sequence in 5..8 {
         now_ms += 1_000;
         let again = append_at(&mut partition, &numbered(sequence), now_ms).unwrap();
         assert_eq!((again.base_offset, again.duplicate), (i64::from(sequence), true));
     }
-    refused_sequence(append(&mut partition, &numbered(9)));
-    for sequence in 8..13 {
+    let early = append(&mut partition, &numbered(9)).unwrap_err();
+    assert!(matches!(early, AppendError::OutOfOrderSequence { last_sequence: 7, .. }));
+    for sequence in 8..10 {
         let new = append(&mut partition, &numbered(sequence)).unwrap();
         assert_eq!((new.base_offset, new.duplicate), (i64::from(sequence), false));
     }
