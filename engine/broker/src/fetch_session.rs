@@ -145,6 +145,11 @@ pub(crate) struct SessionCache {
 }
 
 impl SessionCache {
+    /// What all sessions take of memory.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// A cache of `max.incremental.fetch.session.cache.slots` sessions, which take `bytes_max` of memory at most; 0 turns
     /// sessions off. Session ids follow from the seed.
     pub(crate) fn new(slots_max: usize, bytes_max: usize, seed: u64) -> Self {

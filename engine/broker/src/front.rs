@@ -200,7 +200,6 @@ impl Front {
     }
 
     /// What connections hold of memory: of answers, of requests.
-    #[cfg(test)]
     pub(crate) fn held_bytes(&self) -> (usize, usize) {
         self.holdings.bytes()
     }

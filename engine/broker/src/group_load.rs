@@ -15,7 +15,6 @@ use ringlog_wire::batch::Batches;
 use crate::broker::Broker;
 use crate::group_desk;
 use crate::jobs;
-use crate::limits::TASK_READ_BYTES;
 use crate::replica::PartitionKey;
 use crate::tasks::{self, About, Hand};
 use crate::upkeep;
@@ -82,11 +81,15 @@ fn next(broker: &mut Broker, key: PartitionKey, from: Option<i64>) -> Result<Ste
     let place = broker.replicas.find(key).ok_or("its log is not open")?;
     let log = broker.replicas.at(place).log();
     let from = from.unwrap_or(log.log_start_offset());
-    if from >= log.end_offset() {
+    #[cfg(feature = "plant")]
+    let is_cut_short = ringlog_io::plant::is(ringlog_io::plant::LOAD_CUT_SHORT) && from > log.log_start_offset();
+    #[cfg(not(feature = "plant"))]
+    let is_cut_short = false;
+    if from >= log.end_offset() || is_cut_short {
         group_desk::serve(broker, key.partition);
         return Ok(Step::Served);
     }
-    let found = log.read_ready(from, TASK_READ_BYTES, true, Isolation::LogEnd);
+    let found = log.read_ready(from, broker.budget.task_bytes, true, Isolation::LogEnd);
     match found.map_err(|error| error.to_string())? {
         Ready::Now(range) => Ok(Step::Read(range)),
         Ready::Later(Some((lookup, job))) => Ok(Step::Load(lookup, job)),

@@ -161,7 +161,6 @@ impl Holdings {
     }
 
     /// What is held: of answers beyond each connection's own, of requests.
-    #[cfg(test)]
     pub(crate) fn bytes(&self) -> (usize, usize) {
         (self.output_bytes, self.beginnings + self.wholes)
     }

@@ -68,7 +68,7 @@ pub(crate) const WAITING_FETCHES: usize = 65_536;
 pub(crate) const TASKS_RUNNING: usize = 2;
 
 /// Bytes of a log that a task reads at a time, where a batch is not larger: a millisecond or two of work.
-pub(crate) const TASK_READ_BYTES: usize = if cfg!(test) { 4 << 10 } else { 256 << 10 };
+pub(crate) const TASK_READ_BYTES: usize = 256 << 10;
 
 /// The longest that a fetch waits, whatever `max_wait_ms` it names: it is then answered without records, and asks again.
 pub(crate) const FETCH_WAIT_MS_MAX: u64 = 5 * 60 * 1_000;

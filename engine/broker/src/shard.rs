@@ -32,7 +32,7 @@ use crate::submission::{Came, Submissions};
 use crate::tasks;
 use crate::timers::Timer;
 use crate::upkeep;
-use crate::vitals::Vitals;
+use crate::vitals::{Held, Vitals};
 
 /// Kafka's log.flush.offset.checkpoint.interval.ms.
 const CHECKPOINT_INTERVAL_NS: u64 = 60_000_000_000;
@@ -212,7 +212,10 @@ impl Shard {
     /// What is under way here, for who checks that it ends.
     pub(crate) fn vitals(&self) -> Vitals {
         let (fetches, watches) = self.broker.fetches.held();
+        let (output, frames) = self.front.held_bytes();
+        let (sessions, waiting) = (self.broker.sessions.held_bytes(), self.broker.fetches.memory_bytes());
         Vitals {
+            held: Held { sessions, waiting, output, frames },
             connections: self.front.len(),
             produces: self.broker.produces.len(),
             fetches,

@@ -17,7 +17,18 @@ pub(crate) struct Vitals {
     /// Tasks, those that wait to run included.
     pub(crate) tasks: usize,
     pub(crate) tasks_running: usize,
+    pub(crate) held: Held,
     pub(crate) replicas: ReplicaVitals,
+}
+
+/// What a shard holds of its memory, by the parts of its budget, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) sessions: usize,
+    pub(crate) waiting: usize,
+    /// Answers beyond what is each connection's own.
+    pub(crate) output: usize,
+    pub(crate) frames: usize,
 }
 
 /// The partitions' part of it, summed.

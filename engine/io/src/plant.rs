@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::cpu_time;
 
 /// A planted fault, by name.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 18] = [
     ACK_BEFORE_FLUSH,
     FOLDER_SYNC_SKIPPED,
     BUFFER_REUSED,
@@ -23,6 +23,14 @@ pub const NAMES: [&str; 10] = [
     STALE_FOLDER_OPENED,
     EPOCH_KEPT,
     QUEUE_UNBOUNDED,
+    NAMELESS_FOLDER_KEPT,
+    FOLDER_ENTRY_UNSYNCED,
+    LOG_DIR_UNSYNCED,
+    PRODUCER_FORGOTTEN,
+    GENERATION_IGNORED,
+    SHARE_MIXED,
+    LOAD_CUT_SHORT,
+    MEMORY_UNBOUNDED,
 ];
 /// A batch is acknowledged before the flush that it waits for.
 pub const ACK_BEFORE_FLUSH: &str = "ack-before-flush";
@@ -44,6 +52,22 @@ pub const STALE_FOLDER_OPENED: &str = "stale-folder-opened";
 pub const EPOCH_KEPT: &str = "epoch-kept";
 /// What was answered stays in its queue.
 pub const QUEUE_UNBOUNDED: &str = "queue-unbounded";
+/// After a power cut a folder that names no topic is taken for the one of its name.
+pub const NAMELESS_FOLDER_KEPT: &str = "nameless-folder-kept";
+/// A partition's folder is not synced into the one above before the first flush.
+pub const FOLDER_ENTRY_UNSYNCED: &str = "folder-entry-unsynced";
+/// The log directory is not synced into the one above.
+pub const LOG_DIR_UNSYNCED: &str = "log-dir-unsynced";
+/// A partition that failed and comes back knows each producer's last batch alone.
+pub const PRODUCER_FORGOTTEN: &str = "producer-forgotten";
+/// Commits and heartbeats of any generation are taken.
+pub const GENERATION_IGNORED: &str = "generation-ignored";
+/// A member is given another one's share.
+pub const SHARE_MIXED: &str = "share-mixed";
+/// The loading of a group's offsets ends after the first piece.
+pub const LOAD_CUT_SHORT: &str = "load-cut-short";
+/// Fetches wait however much memory that takes.
+pub const MEMORY_UNBOUNDED: &str = "memory-unbounded";
 
 /// The planted one: its place among the names and one; 0 is none.
 static PLANTED: AtomicUsize = AtomicUsize::new(0);

@@ -40,7 +40,7 @@ impl Partition {
         let folder = Folder::new(files, dir);
         if files.exists(dir) {
             match check_claim(&folder, known.topic_id) {
-                Ok(found) if found.is_zero() && known.doubts_nameless() => drop(set_aside(&**files, dir, found)?),
+                Ok(found) if found.is_zero() && doubts_nameless(&known) => drop(set_aside(&**files, dir, found)?),
                 Ok(_) => {
                     let (partition, report) = Self::open_at(files, dir, config, known, wall_ms)?;
                     return Ok((partition, Some(report)));
@@ -58,6 +58,15 @@ impl Partition {
         let doomed = renamed(&*self.folder.files, &self.folder.dir, self.topic_id, DELETE_SUFFIX)?;
         Ok(Job::RemoveDir { dir: doomed })
     }
+}
+
+/// See [`Known::doubts_nameless`].
+fn doubts_nameless(known: &Known) -> bool {
+    #[cfg(feature = "plant")]
+    if ringlog_io::plant::is(ringlog_io::plant::NAMELESS_FOLDER_KEPT) {
+        return false;
+    }
+    known.doubts_nameless()
 }
 
 /// The topic's id in the folder, zero where none is written there; an error where it is another one than `topic_id`.

@@ -161,6 +161,10 @@ impl Partition {
         if flushed.offset == self.end_offset {
             return Ok(None);
         }
+        #[cfg(feature = "plant")]
+        if ringlog_io::plant::is(ringlog_io::plant::FOLDER_ENTRY_UNSYNCED) {
+            self.flush.entered();
+        }
         if !self.flush.is_entered {
             return self.folder_job(flushed.offset);
         }

@@ -262,6 +262,10 @@ impl Producers {
     /// `end_offset` was refused.
     pub(crate) fn carry_on(&mut self, before: &Self, end_offset: i64) {
         self.ended = before.ended.iter().filter(|ended| ended.marker_offset < end_offset).copied().collect();
+        #[cfg(feature = "plant")]
+        if ringlog_io::plant::is(ringlog_io::plant::PRODUCER_FORGOTTEN) {
+            return;
+        }
         for (id, producer) in &mut self.known {
             let live = before.known.get(id).filter(|live| live.epoch == producer.epoch);
             let appended = live.into_iter().flat_map(Producer::batches).filter(|batch| batch.last_offset < end_offset);

@@ -11,6 +11,7 @@
 //!          |- inflating                 S / 8              one batch that is checked
 //!          |- fetch sessions            S / 32
 //!          |- waiting fetches           S / 32
+//!          |- tasks                     TASKS_RUNNING, a piece of a log each
 //!          |- frames                    half of the rest, socket.request.max.bytes at least
 //!          +- answers                   the rest, OUTPUT_BYTES at least
 //!   descriptors: RLIMIT_NOFILE
@@ -27,7 +28,7 @@ use ringlog_wire::batch::Rules;
 
 use super::{
     CONNECTIONS, FRAME_FIRST_BYTES, OUTPUT_BYTES, OUTPUT_BYTES_MIN, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS,
-    TRANSFER_BYTES,
+    TASK_READ_BYTES, TASKS_RUNNING, TRANSFER_BYTES,
 };
 use crate::settings::{Settings, SettingsError};
 
@@ -70,6 +71,7 @@ const SHARE_MIN: usize = RECEIVE_POOL_BYTES
     + INFLATE.min
     + SESSIONS.min
     + WAITING.min
+    + TASKS_RUNNING * TASK_READ_BYTES
     + 2 * FRAME_FIRST_BYTES
     + OUTPUT_BYTES;
 
@@ -109,6 +111,8 @@ pub(crate) struct Budget {
     pub(crate) session_bytes: usize,
     /// Fetches that wait, all together.
     pub(crate) waiting_bytes: usize,
+    /// What one task reads of a log at a time, where a batch is not larger.
+    pub(crate) task_bytes: usize,
     /// Frames that are being received, all together.
     pub(crate) frame_bytes: usize,
     /// Answers that are queued or being sent, all together.
@@ -142,6 +146,7 @@ impl Budget {
             inflate_bytes: INFLATE.of(share),
             session_bytes: SESSIONS.of(share),
             waiting_bytes: WAITING.of(share),
+            task_bytes: TASK_READ_BYTES,
             frame_bytes: 0,
             output_bytes: 0,
         };
@@ -161,6 +166,7 @@ impl Budget {
             + self.inflate_bytes
             + self.session_bytes
             + self.waiting_bytes
+            + TASKS_RUNNING * self.task_bytes
             + self.frame_bytes
             + self.output_bytes
     }

@@ -1,18 +1,23 @@
 //! The arguments of `ringlog sim`.
 
 use std::ops::Range;
+use std::path::Path;
 
-use super::plan::{Trouble, Wish};
+use ringlog_io::{Files, OsFiles};
+
+use super::plan::{Plan, Trouble, Wish};
 
 /// What `ringlog sim --help` prints.
 pub(super) const HELP: &str = "\
-Usage: ringlog sim [--seed N | --seeds A..B] [--shards N] [--events LIST] [--go-on] [--quiet]
+Usage: ringlog sim [--seed N | --seeds A..B] [--plan FILE | [--shards N] [--events LIST]] [--go-on] [--quiet]
 
   --seed N       runs one seed and prints what happens
   --seeds A..B   runs the seeds from A up to but not B, to the first that fails (default 0..1000)
   --shards N     so many shards, whatever the seed says
-  --events LIST  only these troubles may come, separated by commas: kill, power-cut, restart, pause, slow-disk, full-disk,
-                 sync-error, no-descriptors, cold-cache, reset, cut; none
+  --events LIST  only these troubles may come, separated by commas: kill, kill-in-deletion, power-cut, restart, pause,
+                 slow-disk, full-disk, sync-error, read-error, write-error, no-descriptors, cold-cache, reset, cut; none
+  --plan FILE    settings, clients, weather and troubles as this file says, whatever the seed says: --seed N prints them in
+                 this form
   --go-on        does not stop at the first seed that fails
   --quiet        one seed without its log
   --help         this text
@@ -69,11 +74,17 @@ impl Arguments {
                         return Err(format!("--plant: {name} is none of {}", ringlog_io::plant::NAMES.join(", ")));
                     }
                 }
+                "--plan" => parsed.wish.plan = Some(plan(value()?)?),
                 "--events" => parsed.wish.troubles = Some(troubles(value()?)?),
                 other => return Err(format!("{other} is not an option; --help says which there are")),
             }
         }
-        Ok(Parsed::Arguments(parsed))
+        match &parsed.wish {
+            Wish { plan: Some(_), shards: None, troubles: None } | Wish { plan: None, .. } => {
+                Ok(Parsed::Arguments(parsed))
+            }
+            _ => Err("--plan says all that --shards and --events say: leave them out".to_owned()),
+        }
     }
 }
 
@@ -81,6 +92,11 @@ fn seeds(text: &str) -> Result<Seeds, String> {
     let (from, to) = text.split_once("..").ok_or_else(|| format!("--seeds: {text} is not of the form A..B"))?;
     let (from, to) = (number("--seeds", from)?, number("--seeds", to)?);
     if from < to { Ok(from..to) } else { Err(format!("--seeds: {text} has no seeds")) }
+}
+
+fn plan(path: &str) -> Result<Box<Plan>, String> {
+    let bytes = OsFiles::new().read(Path::new(path)).map_err(|error| format!("--plan: {error}"))?;
+    String::from_utf8_lossy(&bytes).parse().map(Box::new).map_err(|error| format!("--plan: {path}: {error}"))
 }
 
 fn shards(text: &str) -> Result<usize, String> {

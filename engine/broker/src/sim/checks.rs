@@ -1,19 +1,27 @@
 //! What holds of a shard after each turn, and when nobody has asked anything for a while.
 
 use super::Violation;
-use crate::limits;
-use crate::vitals::{ReplicaVitals, Vitals};
+use crate::limits::{self, Budget};
+use crate::vitals::{Held, ReplicaVitals, Vitals};
 
-/// After each turn: nothing is staged, the offsets are in order, no queue is over its limit.
-pub(super) fn after_turn(vitals: &Vitals) -> Result<(), Violation> {
+/// What answers may take beyond their budget: one that is made in memory is as large as it is, and its maker waits afterwards.
+const OUTPUT_OVER_BYTES: usize = 64 << 10;
+
+/// After each turn: nothing is staged, the offsets are in order, no queue is over its limit, no part of memory over its budget.
+pub(super) fn after_turn(vitals: &Vitals, budget: &Budget) -> Result<(), Violation> {
     if let Some(words) = &vitals.replicas.disordered {
         return Err(Violation(format!("offsets out of order: {words}")));
     }
     let queues = [
         ("batches staged", vitals.replicas.staged, 0),
         ("fetches waiting", vitals.fetches, limits::WAITING_FETCHES),
+        ("tasks running", vitals.tasks_running, limits::TASKS_RUNNING),
         ("calls to the controller", vitals.calls, limits::CONTROLLER_CALLS),
         ("connections", vitals.connections, limits::CONNECTIONS),
+        ("bytes of fetch sessions", vitals.held.sessions, budget.session_bytes),
+        ("bytes of waiting fetches", vitals.held.waiting, budget.waiting_bytes),
+        ("bytes of frames", vitals.held.frames, budget.frame_bytes),
+        ("bytes of answers", vitals.held.output, budget.output_bytes + OUTPUT_OVER_BYTES),
     ];
     for (what, len, limit) in queues {
         if len > limit {
@@ -23,8 +31,9 @@ pub(super) fn after_turn(vitals: &Vitals) -> Result<(), Violation> {
     Ok(())
 }
 
-/// When every client is gone: nothing is under way, and nothing is kept of what was.
+/// When every client is gone: nothing is under way, and nothing is kept of what was but fetch sessions, for who comes back.
 pub(super) fn when_quiet(vitals: &Vitals) -> Result<(), Violation> {
-    let quiet = Vitals { replicas: ReplicaVitals::default(), ..Vitals::default() };
+    let held = Held { sessions: vitals.held.sessions, ..Held::default() };
+    let quiet = Vitals { held, replicas: ReplicaVitals::default(), ..Vitals::default() };
     if *vitals == quiet { Ok(()) } else { Err(Violation(format!("nobody is there, and this is left: {vitals:?}"))) }
 }

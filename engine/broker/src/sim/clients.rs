@@ -10,6 +10,7 @@ use ringlog_wire::messages::metadata::{MetadataRequest, MetadataResponse};
 use ringlog_wire::{ErrorCode, Uuid};
 
 use super::Violation;
+use super::group_book::{GroupBook, Spot};
 use super::ledger::{Key, Ledger};
 use super::line::{Flight, Heard, Line, client_of};
 
@@ -56,6 +57,25 @@ pub(super) enum Ask {
         life: usize,
         era: u32,
     },
+    Join,
+    Sync {
+        generation: i32,
+    },
+    Heartbeat {
+        is_stale: bool,
+    },
+    MemberCommit {
+        spot: Spot,
+        offset: i64,
+        era: u32,
+        is_stale: bool,
+    },
+    MemberCommitted {
+        spot: Spot,
+        floor: i64,
+        era: u32,
+    },
+    Leave,
 }
 
 /// What the run is about now.
@@ -75,6 +95,8 @@ pub(super) struct Scene {
     pub(super) wall_ms: i64,
     pub(super) dice: Dice,
     pub(super) ledger: Ledger,
+    /// What the members of the group were told.
+    pub(super) group_book: GroupBook,
     pub(super) driver: Box<dyn Driver>,
     pub(super) ports: Vec<u16>,
     pub(super) phase: Phase,
@@ -98,6 +120,12 @@ impl Scene {
 
     pub(super) fn in_ms(&mut self, from: u64, to: u64) -> Nanos {
         Nanos(self.now.0 + self.dice.within(&(from * 1_000_000..to * 1_000_000)))
+    }
+
+    /// The book of the group, at this moment.
+    pub(super) fn book(&mut self) -> &mut GroupBook {
+        self.group_book.turn_to(self.now, self.ledger.era, self.ledger.starts);
+        &mut self.group_book
     }
 
     /// Remarks something, where somebody reads it.

@@ -16,7 +16,7 @@ use super::ledger::Key;
 use super::line::{Flight, Line};
 
 /// How a consumer fetches, for its whole life.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Habit {
     pub(super) in_session: bool,
     /// Polls that it has under way at once (without a session).

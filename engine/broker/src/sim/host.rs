@@ -85,7 +85,7 @@ impl Host {
         if !self.files.is_powered() {
             self.lose_power(world);
         } else if runs {
-            checks::after_turn(&event_loop.shard.vitals())?;
+            checks::after_turn(&event_loop.shard.vitals(), &self.budget)?;
             world.sleep(who, event_loop.next_deadline());
         } else {
             self.end(world, who)?;

@@ -4,11 +4,11 @@
 //!   seed -> plan: settings, clients, weather, troubles
 //!            |
 //!   io::sim::World -- whose turn -->  host: N shards' loops (bring_up, event_loop), one disk
-//!            |                        clients: producers, fetchers, admin, committers -> ledger
+//!            |                        clients: producers, fetchers, admin, committers, members -> ledger
 //!            +-- trace, hash                                                               |
 //!                                     after each turn: Shard::check       at the end: the audit
 //! ```
-//! A seed that fails is run again with its log: `ringlog sim --seed N`. What the simulation finds and what it cannot:
+//! A seed that fails is run again with its log: `ringlog sim --seed N`; its plan can be kept as text and run by itself. What the simulation finds and what it cannot:
 //! `engine/docs/decisions/simulation.md`.
 
 mod admin;
@@ -18,10 +18,13 @@ mod checks;
 mod clients;
 mod committer;
 mod fetcher;
+mod group_book;
 mod host;
 mod ledger;
 mod line;
+mod member;
 mod plan;
+mod plan_text;
 mod producer;
 mod run;
 #[cfg(test)]

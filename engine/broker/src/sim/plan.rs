@@ -1,8 +1,12 @@
-//! What a seed decides beforehand: the broker's settings, the clients, the weather, and what goes wrong when.
+//! What a run is made of: the broker's settings, its memory, the clients, the weather, and what goes wrong when. A seed decides
+//! it beforehand, or a file says it (`plan_text.rs`).
+//!
+//! Each part has dice of its own, so that a part that is added leaves the others as they were.
 
 use ringlog_io::sim::{Dice, Weather};
 
 use super::fetcher::Habit;
+use super::member::Nature;
 use super::producer::Manner;
 
 const MS: u64 = 1_000_000;
@@ -26,6 +30,10 @@ pub(super) enum Trouble {
     FullDisk,
     /// A sync fails.
     SyncError,
+    /// A read of a file fails.
+    ReadError,
+    /// A write fails, and leaves a part of itself.
+    WriteError,
     /// No descriptors for a while.
     NoDescriptors,
     /// Nothing is in the page cache for a while: reads go to the disk.
@@ -38,7 +46,7 @@ pub(super) enum Trouble {
 
 impl Trouble {
     /// All of them, with their names and how often each comes.
-    pub(super) const ALL: [(&'static str, Trouble, usize); 12] = [
+    pub(super) const ALL: [(&'static str, Trouble, usize); 14] = [
         ("kill", Trouble::Kill, 4),
         ("kill-in-deletion", Trouble::KillInDeletion, 2),
         ("power-cut", Trouble::PowerCut, 4),
@@ -47,6 +55,8 @@ impl Trouble {
         ("slow-disk", Trouble::SlowDisk, 2),
         ("full-disk", Trouble::FullDisk, 2),
         ("sync-error", Trouble::SyncError, 1),
+        ("read-error", Trouble::ReadError, 1),
+        ("write-error", Trouble::WriteError, 1),
         ("no-descriptors", Trouble::NoDescriptors, 1),
         ("cold-cache", Trouble::ColdCache, 2),
         ("reset", Trouble::Reset, 4),
@@ -55,7 +65,7 @@ impl Trouble {
 }
 
 /// A trouble, when it comes (nanoseconds after the start), how long it lasts, and a number for what it chooses.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Event {
     pub(super) at_ns: u64,
     pub(super) trouble: Trouble,
@@ -69,13 +79,17 @@ pub(super) struct Wish {
     pub(super) shards: Option<usize>,
     /// The kinds of trouble that may come; `None`: all.
     pub(super) troubles: Option<Vec<Trouble>>,
+    /// A plan that was written down, whatever the seed says.
+    pub(super) plan: Option<Box<Plan>>,
 }
 
 /// See the head of the file.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Plan {
     pub(super) shards: usize,
-    pub(super) settings: Vec<(&'static str, String)>,
+    pub(super) settings: Vec<(String, String)>,
+    /// The broker has little memory: waiting fetches, sessions, frames and answers are refused or wait.
+    pub(super) is_tight: bool,
     /// Far less than a topic may ask for, so that segments are rolled.
     pub(super) segment_bytes: usize,
     pub(super) weather: Weather,
@@ -85,44 +99,66 @@ pub(super) struct Plan {
     pub(super) producers: Vec<Manner>,
     pub(super) fetchers: Vec<Habit>,
     pub(super) committers: usize,
+    /// Members of one group.
+    pub(super) members: Vec<Nature>,
     pub(super) storm_ns: u64,
     pub(super) events: Vec<Event>,
 }
 
 impl Plan {
     pub(super) fn of(seed: u64, wish: &Wish) -> Self {
-        let mut dice = Dice::new(seed ^ 0x51AB_0DDC_0FFE_E000);
-        let shards = wish.shards.unwrap_or([1, 1, 2, 3][dice.below(4)]);
-        let segment_bytes = [2_048, 8_192, 65_536, 1 << 20][dice.below(4)];
-        let storm_ns = (2 + dice.below(6) as u64) * 1_000 * MS;
+        if let Some(plan) = &wish.plan {
+            return Plan::clone(plan);
+        }
+        let dice =
+            |part: u64| Dice::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ part.wrapping_mul(0x51AB_0DDC_0FFE_E001));
+        let (mut size, mut clients) = (dice(1), dice(4));
+        let shards = wish.shards.unwrap_or([1, 1, 2, 3][size.below(4)]);
+        let segment_bytes = [2_048, 8_192, 65_536, 1 << 20][size.below(4)];
+        let storm_ns = (2 + size.below(6) as u64) * 1_000 * MS;
+        let is_tight = size.once_in(4);
         Self {
             shards,
-            settings: settings(&mut dice, shards),
+            settings: settings(&mut dice(2), shards, is_tight),
+            is_tight,
             segment_bytes,
-            weather: weather(&mut dice),
-            topics: 1 + dice.below(3),
-            partitions_max: 1 + dice.below(3),
-            admin_pause_ms: [50, 300, 2_000][dice.below(3)],
-            producers: (0..1 + dice.below(3)).map(|_| manner(&mut dice, segment_bytes)).collect(),
-            fetchers: (0..1 + dice.below(2)).map(|_| habit(&mut dice)).collect(),
-            committers: dice.below(2),
+            weather: weather(&mut dice(3)),
+            topics: 1 + size.below(3),
+            partitions_max: 1 + size.below(3),
+            admin_pause_ms: [50, 300, 2_000][size.below(3)],
+            producers: (0..1 + clients.below(3)).map(|_| manner(&mut clients, segment_bytes)).collect(),
+            fetchers: (0..1 + clients.below(2)).map(|_| habit(&mut clients)).collect(),
+            committers: clients.below(2),
+            members: members(&mut dice(5)),
             storm_ns,
-            events: events(&mut dice, storm_ns, wish),
+            events: events(&mut dice(6), storm_ns, wish),
         }
     }
 }
 
-fn settings(dice: &mut Dice, shards: usize) -> Vec<(&'static str, String)> {
-    vec![
+fn settings(dice: &mut Dice, shards: usize, is_tight: bool) -> Vec<(String, String)> {
+    let request_bytes_max: usize = if is_tight { 64 << 10 } else { 1 << 20 };
+    let pairs = [
         ("listeners", "PLAINTEXT://127.0.0.1:9092".to_owned()),
         ("log.dirs", "/log".to_owned()),
         ("ringlog.shards", shards.to_string()),
         ("log.index.interval.bytes", [64, 512, 4_096][dice.below(3)].to_string()),
-        ("socket.request.max.bytes", (1 << 20).to_string()),
+        ("socket.request.max.bytes", request_bytes_max.to_string()),
         ("auto.create.topics.enable", "false".to_owned()),
         ("offsets.topic.num.partitions", "2".to_owned()),
         ("connections.max.idle.ms", [5_000, 600_000][dice.below(2)].to_string()),
-    ]
+        ("group.min.session.timeout.ms", "500".to_owned()),
+        ("group.initial.rebalance.delay.ms", [0, 300][dice.below(2)].to_string()),
+    ];
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// Every other broker has a group of two or three.
+fn members(dice: &mut Dice) -> Vec<Nature> {
+    let count = [0, 0, 2, 3][dice.below(4)];
+    (0..count)
+        .map(|_| Nature { session_ms: [1_000, 6_000][dice.below(2)], pause_ms: [50, 200, 700][dice.below(3)] })
+        .collect()
 }
 
 fn weather(dice: &mut Dice) -> Weather {

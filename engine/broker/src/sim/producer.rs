@@ -28,7 +28,7 @@ struct Pending {
 }
 
 /// How a producer produces, for its whole life.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Manner {
     pub(super) acks: i16,
     pub(super) is_idempotent: bool,
@@ -235,8 +235,6 @@ impl Producer {
                 Ok(())
             }
             _ if self.manner.is_idempotent => {
-                // A partition that failed and came back knows what a start knows: the last batch of each producer.
-                self.is_confirmed = false;
                 self.back_off(scene);
                 Ok(())
             }

@@ -20,6 +20,7 @@ use super::committer::Committer;
 use super::fetcher::Fetcher;
 use super::host::Host;
 use super::ledger::Ledger;
+use super::member::Member;
 use super::plan::{Event, Plan, Trouble, Wish};
 use super::producer::Producer;
 use super::{Reader, Violation};
@@ -38,6 +39,19 @@ const IDLE_NS: u64 = 1_400 * SECOND;
 /// What the machine has.
 const MEMORY_BYTES: u64 = 1 << 30;
 const DESCRIPTORS: usize = 20_000;
+/// What a shard has where there is little: some waiting fetches and sessions of these clients, the largest of their requests and
+/// the beginning of another, the answers of a few.
+const TIGHT: Budget = Budget {
+    connections: 0,
+    kept_bytes: 16 << 10,
+    decode_bytes: 64 << 10,
+    inflate_bytes: 1 << 20,
+    session_bytes: 1_500,
+    waiting_bytes: 3_000,
+    task_bytes: 500,
+    frame_bytes: 160 << 10,
+    output_bytes: 32 << 10,
+};
 /// Turns of shards within which a kill that is aimed at a deletion comes.
 const KILL_IN_TURNS: u64 = 24;
 /// The errno of a full table of files, of a failed disk.
@@ -75,7 +89,7 @@ pub(super) fn run(seed: u64, wish: &Wish, reader: Option<Reader>) -> Result<Tall
     let is_read = reader.is_some();
     if let Some(reader) = reader {
         world.read_by(reader);
-        world.say(format_args!("{plan:#?}"));
+        world.say(format_args!("the plan, for --plan:\n{plan}"));
     }
     *world.weather() = plan.weather.clone();
     let mut run = Run::new(seed, world, &plan)?;
@@ -90,12 +104,14 @@ pub(super) fn run(seed: u64, wish: &Wish, reader: Option<Reader>) -> Result<Tall
 
 impl Run {
     fn new(seed: u64, world: World, plan: &Plan) -> Result<Self, Violation> {
-        let pairs: Vec<(&str, &str)> = plan.settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let pairs: Vec<(&str, &str)> =
+            plan.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let mut settings = Settings::of_pairs(&pairs).map_err(|error| Violation(error.to_string()))?;
         settings.set_topic_default("segment.bytes", plan.segment_bytes.to_string());
         let memory = Memory { bytes: MEMORY_BYTES, source: MemorySource::Machine };
         let means = Means { memory, descriptors: DESCRIPTORS, partitions: 0 };
-        let budget = Budget::share_out(&settings, &means).map_err(|error| Violation(error.to_string()))?;
+        let ample = Budget::share_out(&settings, &means).map_err(|error| Violation(error.to_string()))?;
+        let budget = if plan.is_tight { Budget { connections: ample.connections, ..TIGHT } } else { ample };
         let host = Host::new(Arc::new(settings), budget, SimFiles::new(seed));
         let (id, driver) = world.driver(&SimFiles::new(seed), 256, 64 << 10);
         let scene = Scene {
@@ -103,6 +119,7 @@ impl Run {
             wall_ms: world.wall_ms(),
             dice: Dice::new(seed.wrapping_mul(3)),
             ledger: Ledger::default(),
+            group_book: Default::default(),
             driver,
             ports: (0..plan.shards as u16).map(|shard| 9_092 + shard).collect(),
             phase: Phase::Storm,
@@ -305,6 +322,15 @@ impl Run {
                 self.sync_failed = true;
                 self.heals.push((until, Trouble::SyncError));
             }
+            Trouble::ReadError => {
+                files.fail(Fault::nth(Op::Read, 1 + event.number % 20, EIO));
+                self.heals.push((until, Trouble::ReadError));
+            }
+            Trouble::WriteError => {
+                let torn_bytes = (event.number / 10 % 600) as usize;
+                files.fail(Fault::torn_write(1 + event.number % 10, torn_bytes, EIO));
+                self.heals.push((until, Trouble::WriteError));
+            }
             Trouble::NoDescriptors => {
                 files.fail(Fault::nth(Op::Open, 1, EMFILE).for_ever());
                 self.world.weather().out_of_descriptors = true;
@@ -347,10 +373,6 @@ impl Run {
 
     fn heal(&mut self, trouble: Trouble) {
         let files = Rc::clone(&self.host.files);
-        if matches!(trouble, Trouble::FullDisk | Trouble::NoDescriptors) {
-            // A partition that failed and came back knows what a start knows: the last batch of each producer.
-            self.clients.scene.ledger.starts += 1;
-        }
         match trouble {
             // The disk was not changed so often: the power goes now.
             Trouble::PowerCut if self.host.is_up() => {
@@ -371,6 +393,7 @@ impl Run {
                 self.world.weather().out_of_descriptors = false;
             }
             Trouble::ColdCache => files.set_resident(true),
+            Trouble::ReadError | Trouble::WriteError => files.heal(),
             _ => {}
         }
     }
@@ -428,6 +451,9 @@ fn cast(plan: &Plan) -> Vec<Box<dyn Client>> {
     }
     for _ in 0..plan.committers {
         all.push(Box::new(Committer::new(all.len())));
+    }
+    for nature in &plan.members {
+        all.push(Box::new(Member::new(all.len(), *nature)));
     }
     all.push(Box::new(Auditor::new(all.len())));
     all

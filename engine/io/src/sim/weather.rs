@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// Changed at any time through [`crate::sim::World::weather`]; what is under way keeps what it was given.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weather {
     /// One way through the network.
     pub network_ns: Range<u64>,

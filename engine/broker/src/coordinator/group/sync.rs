@@ -142,6 +142,11 @@ impl Group {
     }
 
     fn share_of(&self, id: &str) -> SyncGroupResponse {
+        #[cfg(feature = "plant")]
+        let id = match self.members.keys().next() {
+            Some(first) if ringlog_io::plant::is(ringlog_io::plant::SHARE_MIXED) => first,
+            _ => id,
+        };
         SyncGroupResponse {
             protocol_type: self.protocol_type.clone(),
             protocol_name: self.protocol.clone(),

@@ -34,6 +34,8 @@ use crate::submission::{Came, FileSent, Moved, Submission};
 
 /// Size of the receive buffers that clients' bytes come in.
 const CHUNK_BYTES: usize = 64 << 10;
+/// What tasks read at a time: little, so that a small log has many pieces.
+const TASK_BYTES: usize = 4 << 10;
 /// Turns without a submission after which nothing more comes by itself.
 const QUIET_TURNS: usize = 8;
 
@@ -118,7 +120,7 @@ impl Rig {
         let bus = Bus::new(ShardId(0), vec![Address::new(1, driver.waker().unwrap())]);
         let desk = Desk::open(&shared, dir, &settings, &[9092], &*driver).unwrap();
         let newest = desk.newest();
-        let budget = Budget::ample(&settings);
+        let budget = Budget { task_bytes: TASK_BYTES, ..Budget::ample(&settings) };
         let front = Front::new(Arc::clone(&settings), Rc::clone(&shared), Buffers::new(8 << 20), budget);
         let mut broker = Broker::new(ShardId(0), (settings, budget), shared, &*driver as &dyn Clock, newest.latest());
         apply_image::load(&mut broker, Startup::Clean, &std::collections::BTreeMap::new());

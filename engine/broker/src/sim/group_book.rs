@@ -1,0 +1,183 @@
+//! What the members of a group were told, held against each other.
+//!
+//! - A generation has one leader, and every member of it is given its share of one leader's word: no partition is two members'.
+//! - A generation whose shares were given out does not come back, whoever is killed: they were stored before.
+//! - What names a generation that is over is refused.
+//! - Offsets that were stored do not go back.
+//!
+//! A power cut and a failed sync may take all of it: then the book begins anew.
+
+use std::collections::BTreeMap;
+
+use ringlog_io::Nanos;
+
+use super::Violation;
+
+/// How long a commit may still be on its way after its connection is gone.
+const LATE_NS: u64 = 12_000_000_000;
+/// Bytes of a share before its member's name and partitions: generation, word, length of the name.
+const SHARE_HEAD_LEN: usize = 4 + 8 + 4;
+
+/// A partition of one life of the topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Spot {
+    pub(super) life: usize,
+    pub(super) partition: i32,
+}
+
+/// What a leader gives to a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) generation: i32,
+    /// Of all shares that a leader brought at once.
+    pub(super) word: u64,
+    pub(super) member: String,
+    pub(super) partitions: Vec<i32>,
+}
+
+impl Share {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = self.generation.to_be_bytes().to_vec();
+        bytes.extend_from_slice(&self.word.to_be_bytes());
+        bytes.extend_from_slice(&(self.member.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(self.member.as_bytes());
+        self.partitions.iter().for_each(|partition| bytes.extend_from_slice(&partition.to_be_bytes()));
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Violation> {
+        let wrong = || Violation(format!("a share of bytes that no leader brought: {bytes:?}"));
+        let (head, rest) = bytes.split_at_checked(SHARE_HEAD_LEN).ok_or_else(wrong)?;
+        let (words, _) = head.as_chunks::<4>();
+        let number = |place: usize| u32::from_be_bytes(words[place]);
+        let (name, partitions) = rest.split_at_checked(number(3) as usize).ok_or_else(wrong)?;
+        let (partitions, []) = partitions.as_chunks::<4>() else { return Err(wrong()) };
+        Ok(Self {
+            generation: number(0).cast_signed(),
+            word: u64::from(number(1)) << 32 | u64::from(number(2)),
+            member: String::from_utf8(name.to_vec()).map_err(|_| wrong())?,
+            partitions: partitions.iter().map(|word| i32::from_be_bytes(*word)).collect(),
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stored {
+    /// -1 where that is not known.
+    acknowledged: i64,
+    /// A commit without an answer may still come until then.
+    late_until: Nanos,
+}
+
+impl Stored {
+    const NOTHING: Self = Self { acknowledged: -1, late_until: Nanos(0) };
+}
+
+/// See the head of the file.
+#[derive(Debug, Default)]
+pub(super) struct GroupBook {
+    now: Nanos,
+    /// The era and the broker's life that it is about.
+    era: u32,
+    start: u32,
+    /// The last generation that anybody was told of in this life, and its leader.
+    announced: (i32, String),
+    /// The last one whose shares were given out, in this era.
+    shared: i32,
+    words: BTreeMap<i32, u64>,
+    owners: BTreeMap<(i32, i32), String>,
+    stored: BTreeMap<Spot, Stored>,
+    offsets: i64,
+}
+
+impl GroupBook {
+    /// It is this moment, in this era and life of the broker.
+    pub(super) fn turn_to(&mut self, now: Nanos, era: u32, start: u32) {
+        self.now = now;
+        if self.era != era {
+            *self = Self { now, era, offsets: self.offsets, ..Self::default() };
+        }
+        if self.start != start {
+            // What was announced and not stored is forgotten.
+            (self.start, self.announced) = (start, (self.shared, String::new()));
+        }
+    }
+
+    /// A member was told of its generation.
+    pub(super) fn announced(&mut self, generation: i32, leader: &str) -> Result<(), Violation> {
+        let (last, its_leader) = &self.announced;
+        if generation < self.shared {
+            return Err(Violation(format!("generation {generation} begins after {} was shared out", self.shared)));
+        }
+        if generation == *last && !its_leader.is_empty() && its_leader != leader {
+            return Err(Violation(format!("generation {generation} has two leaders: {its_leader} and {leader}")));
+        }
+        if generation >= *last {
+            self.announced = (generation, leader.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Whether a request of this generation, sent now, must be refused.
+    pub(super) fn is_stale(&self, generation: i32) -> bool {
+        generation < self.announced.0.max(self.shared)
+    }
+
+    /// A member was given its share. Gives the partitions.
+    pub(super) fn given(&mut self, member: &str, generation: i32, share: Share) -> Result<Vec<i32>, Violation> {
+        if share.member != member || share.generation != generation {
+            return Err(Violation(format!("{member} of generation {generation} was given {share:?}")));
+        }
+        let word = *self.words.entry(generation).or_insert(share.word);
+        if word != share.word {
+            return Err(Violation(format!("generation {generation} was shared out twice: {word} and {}", share.word)));
+        }
+        for partition in &share.partitions {
+            let owner = self.owners.entry((generation, *partition)).or_insert_with(|| member.to_owned());
+            if owner != member {
+                return Err(Violation(format!("partition {partition} of generation {generation}: {owner}, {member}")));
+            }
+        }
+        self.shared = generation.max(self.shared);
+        Ok(share.partitions)
+    }
+
+    /// An offset above all that were stored before.
+    pub(super) fn next_offset(&mut self) -> i64 {
+        self.offsets += 1;
+        self.offsets
+    }
+
+    /// An offset was stored.
+    pub(super) fn committed(&mut self, spot: Spot, offset: i64) {
+        let now = self.now;
+        let stored = self.stored.entry(spot).or_insert(Stored::NOTHING);
+        if stored.late_until <= now {
+            stored.acknowledged = offset.max(stored.acknowledged);
+        }
+    }
+
+    /// A commit has no answer: it may come after those that are sent from now on.
+    pub(super) fn may_come_late(&mut self, spot: Spot) {
+        let late_until = Nanos(self.now.0 + LATE_NS);
+        self.stored.insert(spot, Stored { late_until, ..Stored::NOTHING });
+    }
+
+    /// What a look that is sent now must show at least.
+    pub(super) fn floor(&self, spot: Spot) -> i64 {
+        self.stored.get(&spot).map_or(-1, |stored| stored.acknowledged)
+    }
+
+    /// What a look shows, which was sent when `floor` was stored.
+    pub(super) fn check(&self, spot: Spot, offset: i64, floor: i64) -> Result<(), Violation> {
+        // A commit that lost its connection after the look was sent took the floor away.
+        let floor = floor.min(self.floor(spot));
+        if offset > self.offsets {
+            return Err(Violation(format!("{spot:?}: {offset} is stored, which nobody stored")));
+        }
+        if offset < floor {
+            return Err(Violation(format!("{spot:?}: {offset} is stored, {floor} was acknowledged before")));
+        }
+        Ok(())
+    }
+}
