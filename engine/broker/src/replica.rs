@@ -148,7 +148,8 @@ impl Replica {
 
     /// Adds what is under way here.
     pub(crate) fn count_into(&self, vitals: &mut ReplicaVitals) {
-        let staged = if self.log.is_rolling() { &mut vitals.behind_rolls } else { &mut vitals.staged };
+        // A roll is under way, or waits for what is written beside to end.
+        let staged = if self.log.is_busy() { &mut vitals.behind_rolls } else { &mut vitals.staged };
         *staged += self.staged.len();
         vitals.unflushed += self.acks.len();
         let offsets = [self.log.log_start_offset(), self.log.high_watermark(), self.log.end_offset()];

@@ -57,7 +57,10 @@ pub(super) enum Ask {
         life: usize,
         era: u32,
     },
-    Join,
+    Join {
+        /// The broker's life that it was asked in.
+        start: u32,
+    },
     Sync {
         generation: i32,
     },

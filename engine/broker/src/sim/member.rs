@@ -95,7 +95,7 @@ impl Member {
             ..Default::default()
         };
         let version = [3, 5, 7][scene.dice.below(3)];
-        self.line.ask(scene.now, version, &request, &[], Some(Ask::Join))
+        self.line.ask(scene.now, version, &request, &[], Some(Ask::Join { start: scene.ledger.starts }))
     }
 
     fn sync(&mut self, scene: &mut Scene, shares: Vec<SyncGroupRequestAssignment>) -> Result<(), Violation> {
@@ -185,14 +185,17 @@ impl Member {
 
     // --- being answered ----------------------------------------------------------------------------------------------
 
-    fn joined(&mut self, scene: &mut Scene, answer: &JoinGroupResponse) -> Result<(), Violation> {
+    fn joined(&mut self, scene: &mut Scene, answer: &JoinGroupResponse, start: u32) -> Result<(), Violation> {
         match ErrorCode(answer.error_code) {
             ErrorCode::NONE => {
                 (self.id, self.generation) = (answer.member_id.clone(), answer.generation_id);
                 self.had.clear();
                 let members: Vec<&str> = answer.members.iter().map(|member| member.member_id.as_str()).collect();
                 let is_leader = answer.leader == answer.member_id;
-                scene.book().announced(answer.generation_id, &answer.leader)?;
+                // An answer that was under way when the broker was started again is the earlier life's.
+                if start == scene.ledger.starts {
+                    scene.book().announced(answer.generation_id, &answer.leader)?;
+                }
                 if is_leader && !members.contains(&self.id.as_str()) {
                     return Err(Violation(format!("the leader {} is not among its members {members:?}", self.id)));
                 }
@@ -314,7 +317,7 @@ impl Client for Member {
                 self.coordinator = (response.error_code == 0).then_some(response.port as u16);
                 Ok(())
             }
-            Ask::Join => self.joined(scene, &flight.read::<JoinGroupRequest>(frame)?),
+            Ask::Join { start } => self.joined(scene, &flight.read::<JoinGroupRequest>(frame)?, *start),
             Ask::Sync { generation } => {
                 let response = flight.read::<SyncGroupRequest>(frame)?;
                 self.synced(scene, ErrorCode(response.error_code), &response.assignment, *generation)
@@ -362,7 +365,7 @@ impl Client for Member {
                 scene.book().may_come_late(spot);
             }
             // It may be a member, or not.
-            if matches!(flight.ask, Ask::Join | Ask::Leave) {
+            if matches!(flight.ask, Ask::Join { .. } | Ask::Leave) {
                 self.place = Place::Out;
             }
         }
