@@ -247,8 +247,8 @@ fn topic_vanishes(ground: &Ground) -> Told {
     // That of the third trial, which writes for seconds.
     let vanished = comes("a topic to delete", || {
         let folders = std::fs::read_dir(&log).ok()?.flatten();
-        let names = folders.filter_map(|it| Some(it.file_name().to_str()?.strip_suffix("-0")?.to_owned()));
-        let name = names.filter(|it| it.starts_with("ringlog-bench-") && it.ends_with("-3")).next()?;
+        let mut names = folders.filter_map(|it| Some(it.file_name().to_str()?.strip_suffix("-0")?.to_owned()));
+        let name = names.find(|it| it.starts_with("ringlog-bench-") && it.ends_with("-3"))?;
         std::thread::sleep(Duration::from_secs(1));
         admin(&place, COMES_MAX).and_then(|mut admin| admin.delete_topic(&name)).ok().map(|()| name)
     })?;

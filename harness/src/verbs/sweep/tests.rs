@@ -1,5 +1,7 @@
 //! The order of a sweep, played against a broker that is a formula.
 
+#![allow(clippy::disallowed_methods, reason = "a folder of its own")]
+
 use std::time::Duration;
 
 use super::course::SweepCourse;
