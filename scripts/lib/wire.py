@@ -9,7 +9,7 @@ import socket
 import struct
 import time
 
-PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, CREATE_TOPICS, INIT_PRODUCER_ID, END_TXN = 0, 1, 2, 3, 18, 19, 22, 26
+PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, CREATE_TOPICS, INIT_PRODUCER_ID = 0, 1, 2, 3, 18, 19, 22
 
 CRC_TABLE = []
 for _byte in range(256):
@@ -50,14 +50,12 @@ def varint(value):
 # Record batches -------------------------------------------------------------------------------------------------
 
 
-def record(offset_delta, value, key=None, headers=(), timestamp_delta=0):
+def record(offset_delta, value, key=None, timestamp_delta=0):
     """One record of a batch v2, with its length prefix."""
     body = b"\0" + varint(timestamp_delta) + varint(offset_delta)
     body += (varint(-1) if key is None else varint(len(key)) + key)
     body += (varint(-1) if value is None else varint(len(value)) + value)
-    body += varint(len(headers))
-    for name, content in headers:
-        body += varint(len(name)) + name + (varint(-1) if content is None else varint(len(content)) + content)
+    body += varint(0)
     return varint(len(body)) + body
 
 
@@ -271,11 +269,6 @@ def make_topic(port, topic, partitions=1, configs=()):
 
 def records_of(data):
     """(offset, value) of every record in uncompressed batches v2; a cut batch at the end is left out."""
-    return [(offset, value) for offset, value, _ in records_with_headers(data)]
-
-
-def records_with_headers(data):
-    """(offset, value, [(header, value)]) of every record, as records_of; the headers of a control record are None."""
     out, at = [], 0
     while at + 61 <= len(data):
         base, length = struct.unpack_from(">qi", data, at)
@@ -283,21 +276,14 @@ def records_with_headers(data):
         if end > len(data):
             break
         count, place = struct.unpack_from(">i", data, at + 57)[0], at + 61
-        is_control = struct.unpack_from(">h", data, at + 21)[0] & 1 << 5
         for _ in range(count):
             size, place = unvarint(data, place)
             stop = place + size
             _, inner = unvarint(data, place + 1)
             delta, inner = unvarint(data, inner)
             key, inner = unvarint(data, inner)
-            value, inner = taken(data, inner + max(key, 0))
-            header_count, inner = unvarint(data, inner)
-            headers = []
-            for _ in range(header_count):
-                name, inner = taken(data, inner)
-                content, inner = taken(data, inner)
-                headers.append((name, content))
-            out.append((base + delta, value, None if is_control else headers))
+            value, _ = taken(data, inner + max(key, 0))
+            out.append((base + delta, value))
             place = stop
         at = end
     return out

@@ -11,7 +11,10 @@ use ringlog_harness::target::process::{Launch, Server};
 use ringlog_harness::target::start::answers;
 use ringlog_harness::target::{Place, Start, admin, spec};
 
+use rustix::process::Signal;
+
 use super::report::{Fault, failed};
+use super::tools::send;
 
 /// For brokers and tools that are not measured: start fast, stay small.
 pub(crate) const LIGHT_JVM: [&str; 5] =
@@ -134,6 +137,12 @@ impl Broker {
     /// kill -9.
     pub(crate) fn kill(&mut self) {
         self.server = None;
+    }
+
+    /// Stops it where it stands, or lets it go on.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), Fault> {
+        let server = self.server.as_ref().ok_or_else(|| Fault::Failed("the broker does not run".to_owned()))?;
+        send(server.pid(), signal)
     }
 
     pub(crate) fn port(&self) -> u16 {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::brokers::{LIGHT_JVM, Maker};
 use super::report::{Fault, failed};
 
@@ -59,9 +61,14 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts it. It ends with this thread.
-    pub(crate) fn start(mut command: Command) -> Result<Self, Fault> {
+    pub(crate) fn start(command: Command) -> Result<Self, Fault> {
+        Self::start_into(command, Stdio::piped())
+    }
+
+    /// The same with its standard output elsewhere.
+    pub(crate) fn start_into(mut command: Command, out: Stdio) -> Result<Self, Fault> {
         ringlog_io::process::end_with_this_thread(&mut command);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(out).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| failed(&format!("{command:?}"))(&error))?;
         let (out, err) = (text_of(child.stdout.take()), text_of(child.stderr.take()));
         Ok(Self { child, texts: [out, err] })
@@ -106,6 +113,13 @@ impl Done {
             end(&self.err)
         )))
     }
+}
+
+/// Sends a signal to a process that we started.
+pub(crate) fn send(pid: u32, signal: Signal) -> Result<(), Fault> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| Fault::Failed("no process to signal".to_owned()))?;
+    kill_process(pid, signal).map_err(|error| failed("a signal to a process")(&error))
 }
 
 fn text_of(stream: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
