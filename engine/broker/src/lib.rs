@@ -128,7 +128,9 @@ fn fail(error: &dyn std::fmt::Display) -> ExitCode {
 
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("RINGLOG_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    // A line that finds no room (a log on the disk that is full) is lost: told on the same stream, it would be a panic.
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    lines.log_internal_errors(false).init();
 }
 
 /// A panic is a bug, and a shard that is gone leaves its partitions without a leader: the process ends, the log recovers,
