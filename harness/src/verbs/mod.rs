@@ -14,3 +14,15 @@ pub(crate) mod profile;
 pub(crate) mod report;
 pub(crate) mod rerun;
 pub mod sweep;
+
+use std::process::ExitCode;
+
+/// The options of `ringlog VERB`; once help, or what is wrong with them, was printed: the exit code (0, or 2).
+pub(crate) fn options<O: clap::Parser>(verb: &str, args: &[String]) -> Result<O, ExitCode> {
+    let argv = std::iter::once(format!("ringlog {verb}")).chain(args.iter().cloned());
+    O::try_parse_from(argv).map_err(|error| {
+        // Nobody is there to hear that the message could not be printed.
+        let _ = error.print();
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    })
+}

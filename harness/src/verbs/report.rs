@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::report::kept::Kept;
 use crate::report::{page, table};
 use crate::results::ResultsError;
@@ -33,14 +31,9 @@ const EXIT_CODES: &str =
 /// Runs the verb with the arguments after its name.
 #[must_use]
 pub(crate) fn main(args: &[String]) -> ExitCode {
-    let argv = std::iter::once("ringlog report".to_owned()).chain(args.iter().cloned());
-    let options = match Options::try_parse_from(argv) {
+    let options: Options = match super::options("report", args) {
         Ok(options) => options,
-        Err(error) => {
-            // Nobody is there to hear that the message could not be printed.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(code) => return code,
     };
     match run(&options) {
         Ok(said) => {
@@ -78,6 +71,8 @@ fn text(kept: &Kept) -> String {
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "reads what was written")]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
     use crate::report::kept::tests::folder;
     use crate::results::tests::scratch;

@@ -21,8 +21,6 @@ mod tell;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::results::columns::Row;
 use crate::results::rows;
 use crate::run::End;
@@ -39,14 +37,9 @@ use tell::Told;
 /// Runs the verb with the arguments after its name.
 #[must_use]
 pub(crate) fn main(args: &[String]) -> ExitCode {
-    let argv = std::iter::once("ringlog compare".to_owned()).chain(args.iter().cloned());
-    let options = match Options::try_parse_from(argv) {
+    let options: Options = match super::options("compare", args) {
         Ok(options) => options,
-        Err(error) => {
-            // Nobody is there to hear that the message could not be printed.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE));
-        }
+        Err(code) => return code,
     };
     match compare(&options) {
         Ok(code) => ExitCode::from(code),

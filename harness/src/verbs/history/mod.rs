@@ -16,8 +16,6 @@ mod tell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::results::columns::Row;
 use crate::results::{ResultsError, rows};
 use crate::verdict::metrics::{self, UnknownColumn};
@@ -45,14 +43,9 @@ enum HistoryError {
 /// Runs the verb with the arguments after its name.
 #[must_use]
 pub(crate) fn main(args: &[String]) -> ExitCode {
-    let argv = std::iter::once("ringlog history".to_owned()).chain(args.iter().cloned());
-    let options = match Options::try_parse_from(argv) {
+    let options: Options = match super::options("history", args) {
         Ok(options) => options,
-        Err(error) => {
-            // Nobody is there to hear that the message could not be printed.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
-        }
+        Err(code) => return code,
     };
     match history(&options) {
         Ok(code) => ExitCode::from(code),

@@ -18,8 +18,6 @@ mod text;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::plan::ask::{Ask, Question, Wrong};
 use crate::plan::interval::Interval;
 use crate::plan::machine::Machine;
@@ -35,14 +33,9 @@ const NOTHING_FITS: u8 = 3;
 /// Runs the verb with the arguments after its name.
 #[must_use]
 pub(crate) fn main(args: &[String]) -> ExitCode {
-    let argv = std::iter::once("ringlog plan".to_owned()).chain(args.iter().cloned());
-    let options = match Options::try_parse_from(argv) {
+    let options: Options = match super::options("plan", args) {
         Ok(options) => options,
-        Err(error) => {
-            // Nobody is there to hear that the message could not be printed.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(code) => return code,
     };
     match run(&options) {
         Ok((text, code)) => {
@@ -160,6 +153,8 @@ fn json<T: serde::Serialize>(it: &T) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
     use crate::results::tests::scratch;
 

@@ -11,8 +11,6 @@ mod beside;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::report::kept::Kept;
 use crate::results::ResultsError;
 use crate::session::{Done, PlaceOptions, SessionError, TargetOptions};
@@ -72,14 +70,9 @@ pub(crate) enum RerunError {
 /// Runs the verb with the arguments after its name.
 #[must_use]
 pub(crate) fn main(args: &[String]) -> ExitCode {
-    let argv = std::iter::once("ringlog rerun".to_owned()).chain(args.iter().cloned());
-    let options = match Options::try_parse_from(argv) {
+    let options: Options = match super::options("rerun", args) {
         Ok(options) => options,
-        Err(error) => {
-            // Nobody is there to hear that the message could not be printed.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(code) => return code,
     };
     match run(&options) {
         Ok(code) => ExitCode::from(code),

@@ -19,8 +19,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
-
 use crate::run::{Cell, Course as _, Plan, SoFar};
 use crate::session::targets::{self, Ceilings};
 use crate::session::{Extra, Session, SessionError};
@@ -50,14 +48,9 @@ const USAGE: u8 = 2;
 /// Runs the verb with the arguments after its name.
 #[must_use]
 pub fn main(args: &[String]) -> ExitCode {
-    let argv = std::iter::once("ringlog sweep".to_owned()).chain(args.iter().cloned());
-    let options = match Options::try_parse_from(argv) {
+    let options: Options = match super::options("sweep", args) {
         Ok(options) => options,
-        Err(error) => {
-            // Nobody is there to hear that the message could not be printed.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(code) => return code,
     };
     run(&options).unwrap_or_else(|error| {
         errln!("ringlog sweep: {error}");
