@@ -11,7 +11,7 @@
 //! - A client's time does not go back: what comes late belongs to the second that it is in.
 //! - Histograms hold the records that were due after the warm-up, in the second in which their answers were seen, however
 //!   late: a broker that stalls at the end keeps its stall. The steady state's rate counts the answers that were seen in
-//!   it. The other counts hold all.
+//!   it; at a fixed rate no more of them than were due in it ([`Steady`]). The other counts hold all.
 //! - Whole histograms are kept only of seconds that some client is still in: the memory does not grow with the run but
 //!   by one row a second.
 
@@ -35,9 +35,35 @@ pub(crate) struct Counts {
     pub(crate) done: u64,
     pub(crate) done_bytes: u64,
     pub(crate) failed: u64,
-    /// Records, and their bytes, whose answers were seen in the steady state.
-    pub(crate) steady_done: u64,
-    pub(crate) steady_bytes: u64,
+    pub(crate) steady: Steady,
+}
+
+/// Records and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Done {
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+}
+
+/// What was acknowledged, by where its due time and its answer are of the steady state.
+///
+/// ```text
+///   due      |-- warm-up --|---- steady ----|
+///   answer        before --^--> own         |
+///                          |    own         |
+///                          |          late -'-->
+/// ```
+///
+/// What is on its way when the steady state begins is made up for by what is on its way when it ends. A backlog that the
+/// warm-up left is more than that: it would be a rate above the one that was offered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Steady {
+    /// Due in the steady state, and answered in it.
+    pub(crate) own: Done,
+    /// Due before, answered in it.
+    pub(crate) before: Done,
+    /// Due in it, answered afterwards.
+    pub(crate) late: Done,
 }
 
 /// Takes a second that all clients are past, and its latencies.
@@ -105,9 +131,12 @@ impl Recorder {
         self.advance(sample.done_ns);
         self.counts.done += 1;
         self.counts.done_bytes += u64::from(sample.bytes);
-        if (self.steady_ns.0..self.steady_ns.1).contains(&sample.done_ns) {
-            self.counts.steady_done += 1;
-            self.counts.steady_bytes += u64::from(sample.bytes);
+        let (steady, is_due) = (&mut self.counts.steady, sample.intended_ns >= self.steady_since_ns);
+        match (is_due, sample.done_ns >= self.steady_ns.1) {
+            (true, false) => steady.own.add(sample.bytes),
+            (true, true) => steady.late.add(sample.bytes),
+            (false, false) if sample.done_ns >= self.steady_ns.0 => steady.before.add(sample.bytes),
+            (false, _) => {}
         }
         if sample.intended_ns >= self.steady_since_ns {
             self.latencies.sample(sample);
@@ -255,8 +284,38 @@ impl Counts {
         self.done += other.done;
         self.done_bytes += other.done_bytes;
         self.failed += other.failed;
-        self.steady_done += other.steady_done;
-        self.steady_bytes += other.steady_bytes;
+        self.steady.plus(&other.steady);
+    }
+}
+
+impl Done {
+    fn add(&mut self, bytes: u32) {
+        self.plus(Self { records: 1, bytes: u64::from(bytes) });
+    }
+
+    fn plus(&mut self, other: Self) {
+        self.records += other.records;
+        self.bytes += other.bytes;
+    }
+}
+
+impl Steady {
+    fn plus(&mut self, other: &Self) {
+        self.own.plus(other.own);
+        self.before.plus(other.before);
+        self.late.plus(other.late);
+    }
+
+    /// What the steady state's rate counts: every answer that was seen in it, and where records have a schedule no more of
+    /// them than were due.
+    pub(crate) fn counted(&self, has_schedule: bool) -> Done {
+        let mut counted = self.own;
+        counted.plus(self.before);
+        if has_schedule && self.before.records > self.late.records {
+            counted = self.own;
+            counted.plus(self.late);
+        }
+        counted
     }
 }
 
@@ -352,12 +411,35 @@ mod tests {
             })),
         );
         seconds.lock().unwrap().drain(..).for_each(|second| series.take(second).unwrap());
-        assert_eq!((series.counts.done, series.counts.steady_done, series.counts.steady_bytes), (4, 2, 20));
+        let Steady { own, before, late } = series.counts.steady;
+        assert_eq!(series.counts.done, 4);
+        assert_eq!([own, before, late], [Done { records: 1, bytes: 10 }; 3]);
         assert_eq!((series.total.response.len(), series.total.service.len(), series.total.records), (3, 2, 2));
         assert!(series.total.response.max() >= 10 * SECOND_NS, "what is never sent has waited");
         drop(series);
         let held: Vec<_> = lines.into_iter().filter(|line| line.1 > 0).collect();
         assert_eq!(held, [(11, 1, 1), (20, 1, 1), (21, 1, 0)], "a second is the one in which the answer was seen");
+    }
+
+    #[test]
+    fn at_a_fixed_rate_a_backlog_of_the_warm_up_is_no_more_than_was_due() {
+        // Ten records a second are due; the broker answers nothing in the warm-up of 2 s, and everything at 3 s.
+        let (mut recorder, seconds) = recorder(0, true);
+        let due = |record: u64| record * SECOND_NS / 10;
+        recorder.begin_steady_state(2 * SECOND_NS, 2 * SECOND_NS);
+        (0..30).for_each(|it| recorder.done(&sample(due(it), 3 * SECOND_NS)));
+        (30..39).for_each(|it| recorder.done(&sample(due(it), due(it) + 1000)));
+        recorder.end_steady_state(4 * SECOND_NS);
+        recorder.done(&sample(due(39), 4 * SECOND_NS + 1000));
+        recorder.end();
+        let mut series = Series::new(1, None);
+        seconds.lock().unwrap().drain(..).for_each(|second| series.take(second).unwrap());
+        let steady = series.counts.steady;
+        assert_eq!((steady.own.records, steady.before.records, steady.late.records), (19, 20, 1));
+        assert_eq!(steady.counted(true), Done { records: 20, bytes: 200 }, "20 were due in 2 s, and not 39");
+        assert_eq!(steady.counted(false).records, 39, "as fast as it goes, an answer is an answer");
+        let falling = Steady { late: Done { records: 50, bytes: 500 }, ..steady };
+        assert_eq!(falling.counted(true).records, 39, "what came too late is no more than what came");
     }
 
     #[test]

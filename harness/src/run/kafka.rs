@@ -33,7 +33,7 @@ use crate::measure::hlog::{Hlog, PRODUCER_KINDS};
 use crate::measure::ledger::LedgerFile;
 use crate::measure::series::{self, SecondSink};
 use crate::results::latency;
-use crate::spec::{Produce, What, Workload};
+use crate::spec::{Pace, Produce, What, Workload};
 use crate::target::{self, Place, Target, start};
 
 /// Longest time that making, describing or deleting a topic takes.
@@ -217,8 +217,8 @@ impl KafkaExecutor {
         let stage = Stage { control: place.control.clone(), counts: &readers.counts, readers: &readers, stop: &stop };
         let (written, lagged) = stage.around(&workload.events, || readers.beside(&ground, write));
         let ((mut produced, ledger, read), lagged) = (written?, lagged?);
-        let mut measured =
-            gauge.measured(&workload.name, (produced.counts.steady_done, produced.counts.steady_bytes))?;
+        let counted = produced.counts.steady.counted(spec.pace != Pace::Free);
+        let mut measured = gauge.measured(&workload.name, (counted.records, counted.bytes))?;
         (measured.latencies, measured.lines) = (produced.latencies.take(), log.into_lines());
         measured.warm_up = produced.warm_up;
         measured.rates_cv = rates_cv(&produced.seconds, &spec);
