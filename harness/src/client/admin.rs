@@ -120,6 +120,14 @@ impl Admin {
         Ok(answer.brokers.len())
     }
 
+    /// How many partitions of all topics have no leader, or a replica that does not follow it closely.
+    pub fn lagging_partitions(&mut self) -> Result<usize, ClientError> {
+        self.begin();
+        let answer = self.ask(None, &MetadataRequest { topics: None, ..MetadataRequest::default() })?;
+        let partitions = answer.topics.iter().flat_map(|it| &it.partitions);
+        Ok(partitions.filter(|it| it.leader_id < 0 || it.isr_nodes.len() < it.replica_nodes.len()).count())
+    }
+
     /// Waits until each of a topic's partitions has a leader.
     pub fn wait_for_leaders(&mut self, name: &str, partitions: i32) -> Result<TopicDescription, ClientError> {
         self.begin();

@@ -104,6 +104,22 @@ impl Counters {
     }
 }
 
+impl JvmUsage {
+    /// Of several processes together; `None` where there is none, or one of which nothing is known.
+    pub(super) fn sum(mut processes: impl Iterator<Item = Option<Self>>) -> Option<Self> {
+        let first = processes.next()??;
+        processes.try_fold(first, |sum, one| {
+            let one = one?;
+            Some(Self {
+                heap_used_bytes: sum.heap_used_bytes + one.heap_used_bytes,
+                heap_bytes: sum.heap_bytes + one.heap_bytes,
+                gc_ns: sum.gc_ns + one.gc_ns,
+                collections: sum.collections + one.collections,
+            })
+        })
+    }
+}
+
 /// The counters' file.
 struct File<'a> {
     bytes: &'a [u8],
@@ -162,6 +178,15 @@ mod tests {
             bytes.extend(entry);
         }
         bytes
+    }
+
+    #[test]
+    fn jvms_of_one_cluster_are_added_up_and_one_that_is_not_known_leaves_no_sum() {
+        let one = |heap_used_bytes, gc_ns| JvmUsage { heap_used_bytes, heap_bytes: 100, gc_ns, collections: 2 };
+        let sum = JvmUsage::sum([Some(one(10, 5)), Some(one(20, 7))].into_iter()).unwrap();
+        assert_eq!(sum, JvmUsage { heap_used_bytes: 30, heap_bytes: 200, gc_ns: 12, collections: 4 });
+        assert_eq!(JvmUsage::sum([Some(one(10, 5)), None].into_iter()), None);
+        assert_eq!(JvmUsage::sum(std::iter::empty()), None);
     }
 
     #[test]

@@ -41,8 +41,8 @@ struct Snapshot {
     machine: Option<Machine>,
     interfaces: Vec<Interface>,
     sent_bytes: Option<u64>,
-    /// Of the target's first process, where it is a JVM.
-    jvm: Option<jvm::Counters>,
+    /// Of those of the target's processes that are JVMs.
+    jvm: Vec<Option<jvm::Counters>>,
     pressure_cpu_us: Option<u64>,
     pressure_io_us: Option<u64>,
 }
@@ -70,7 +70,7 @@ pub struct Usage {
     pub pressure_io_us: Option<u64>,
     /// Bytes that all interfaces sent, loopback included.
     pub sent_bytes: Option<u64>,
-    /// What the target's JVM did, where it is one.
+    /// What the target's JVMs did together, where all its processes are JVMs.
     pub jvm: Option<JvmUsage>,
     /// Share of its speed that the busiest network interface used in its busier direction, where one says its speed.
     pub network_share: Option<f64>,
@@ -113,7 +113,7 @@ impl Usage {
             pressure_cpu_us: difference(begin.pressure_cpu_us, end.pressure_cpu_us),
             pressure_io_us: difference(begin.pressure_io_us, end.pressure_io_us),
             sent_bytes: difference(begin.sent_bytes, end.sent_bytes),
-            jvm: begin.jvm.zip(end.jvm).map(|(a, b)| a.until(&b)),
+            jvm: JvmUsage::sum(begin.jvm.iter().zip(&end.jvm).map(|(a, b)| Some(a.as_ref()?.until(b.as_ref()?)))),
             network_share: network::busiest_share(&begin.interfaces, &end.interfaces, wall_s),
         }
     }
@@ -178,7 +178,7 @@ impl Snapshot {
             machine: Machine::parse(&fs::read_to_string(proc.join("stat"))?),
             interfaces: network::interfaces(Path::new("/")),
             sent_bytes: network::sent_bytes(Path::new("/")),
-            jvm: target_pids.first().and_then(|pid| jvm::Counters::read(Path::new("/"), *pid)),
+            jvm: target_pids.iter().map(|pid| jvm::Counters::read(Path::new("/"), *pid)).collect(),
             pressure_cpu_us: pressure_us(&proc.join("pressure/cpu")),
             pressure_io_us: pressure_us(&proc.join("pressure/io")),
             at: Instant::now(),

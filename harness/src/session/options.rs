@@ -26,8 +26,8 @@ pub struct TargetOptions {
     #[arg(long, value_name = "NAME", default_value = "kafka", requires = "bootstrap_server")]
     pub name: String,
 
-    /// Start and measure this: ringlog, ringlog:PATH (another binary), kafka:VERSION, kafka:FOLDER (of jars); NAME= before it
-    /// gives it another name. Given several times, targets take turns.
+    /// Start and measure this: ringlog, ringlog:PATH (another binary), kafka:VERSION, kafka:FOLDER (of jars), 3xkafka:VERSION (a
+    /// cluster of three nodes on this machine); NAME= before it gives it another name. Given several times, targets take turns.
     #[arg(long, value_name = "TARGET")]
     pub target: Vec<String>,
 
@@ -35,7 +35,8 @@ pub struct TargetOptions {
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub r#override: Vec<(String, String)>,
 
-    /// Replicas of each topic. By default 1, and on a broker that runs already its own default.
+    /// Replicas of each topic that asks for none itself. By default 1, as many as nodes (3 at most) on a cluster that is started,
+    /// and on a broker that runs already its own default.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(1..=32767))]
     pub replication_factor: Option<i16>,
 

@@ -32,7 +32,7 @@ pub(super) fn facts(target: &Target) -> BTreeMap<String, String> {
     say(START, word(&target.start));
     say(SHA256, sha256(&target.start));
     say(TOPIC, Some(in_words(target.topic_configs.iter().map(|it| (&it.0, &it.1)))).filter(|it| !it.is_empty()));
-    say(REPLICATION, target.is_started().then(|| target.replication_factor.to_string()).filter(|it| it != "1"));
+    say(REPLICATION, target.is_started().then(|| target.replication_factor.to_string()));
     say(WARM_UP, (target.warm_up_mb > 0).then(|| target.warm_up_mb.to_string()));
     facts
 }
@@ -87,10 +87,12 @@ fn word(start: &Start) -> Option<String> {
     match start {
         Start::Ringlog { program: None } => Some("ringlog".to_owned()),
         Start::Ringlog { program: Some(path) } => Some(format!("ringlog:{}", path.display())),
-        Start::Kafka { libs } => {
+        Start::Kafka { libs, nodes } => {
+            let times = if *nodes == 1 { String::new() } else { format!("{nodes}x") };
             let folder = libs.parent().and_then(Path::file_name).map(|it| it.to_string_lossy().into_owned());
             let version = folder.as_deref().and_then(|it| it.strip_prefix("kafka-")).filter(|_| libs.ends_with("libs"));
-            Some(version.map_or_else(|| format!("kafka:{}", libs.display()), |it| format!("kafka:{it}")))
+            let jars = version.map_or_else(|| libs.display().to_string(), str::to_owned);
+            Some(format!("{times}kafka:{jars}"))
         }
         Start::Remote { .. } => Some(REMOTE.to_owned()),
         Start::Null(_) => None,
@@ -102,7 +104,7 @@ pub(crate) fn sha256(start: &Start) -> Option<String> {
     match start {
         Start::Ringlog { program: None } => own_sha256(),
         Start::Ringlog { program: Some(path) } => hash_of(std::slice::from_ref(path)).ok(),
-        Start::Kafka { libs } => jars(libs).and_then(|jars| hash_of(&jars)).ok(),
+        Start::Kafka { libs, .. } => jars(libs).and_then(|jars| hash_of(&jars)).ok(),
         Start::Remote { .. } | Start::Null(_) => None,
     }
 }
@@ -157,6 +159,24 @@ mod tests {
         assert_eq!(said[SHA256].len(), 64);
         said.insert(SETTINGS.to_owned(), in_words(own.settings.iter()));
         assert_eq!(target("mine", &said).unwrap(), own);
+    }
+
+    #[test]
+    fn a_cluster_comes_back_with_its_nodes_and_its_replicas() {
+        let dir = crate::results::tests::scratch("origin-cluster");
+        std::fs::create_dir_all(&dir).unwrap();
+        let libs = dir.canonicalize().unwrap();
+        let mut own = Target::new("three", Start::Kafka { libs, nodes: 3 });
+        own.replication_factor = 1;
+        let said = facts(&own);
+        assert!(said[START].starts_with("3xkafka:/"), "{said:?}");
+        own.warm_up_mb = target("three", &said).unwrap().warm_up_mb;
+        assert_eq!(
+            target("three", &said).unwrap(),
+            own,
+            "one replica was asked for, and is not what a cluster has unasked"
+        );
+        std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]

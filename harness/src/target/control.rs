@@ -8,6 +8,7 @@
 //! ```
 //!
 //! - A target starts again where it was: the same folder, the same ports.
+//! - Of several brokers the next one is told to end when the one before has its replicas again, as who runs a cluster does it.
 //! - A disk is filled only where it is a small file system of its own: nobody else may lose room by it.
 
 use std::fs::{self, File};
@@ -24,6 +25,10 @@ use crate::host::has_ended;
 
 /// How long a broker that was told to end may take: Kafka moves its leaders away first.
 const STOP_MAX: Duration = Duration::from_secs(30);
+/// How long the replicas of a broker that came back may take to have what was written meanwhile.
+const WHOLE_MAX: Duration = Duration::from_secs(120);
+/// How often it is looked whether they have.
+const WHOLE_LOOK: Duration = Duration::from_millis(100);
 /// How often it is looked whether it has ended.
 const LOOK: Duration = Duration::from_millis(10);
 /// A file system larger than this is nobody's to fill.
@@ -34,12 +39,16 @@ const BALLAST_BYTES: usize = 1 << 20;
 /// Starts a broker again as it was started first.
 pub(super) type Again = Box<dyn Fn() -> Result<Server, StartError> + Send>;
 
+/// Whether every broker of a target takes part and every partition has all its replicas.
+pub(super) type IsWhole = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// A target in our hand: one or more brokers.
 #[derive(Clone)]
 pub struct Control(Arc<State>);
 
 struct State {
     brokers: Vec<Mutex<Broker>>,
+    is_whole: IsWhole,
     /// Folder of the run's data.
     dir: PathBuf,
 }
@@ -62,6 +71,12 @@ pub enum ControlError {
         what: String,
         /// The system's words.
         source: io::Error,
+    },
+    /// Several brokers that do not come together.
+    #[error("the brokers run, and after {waited_s} s one does not take part or a partition lacks a replica")]
+    NotWhole {
+        /// How long it was waited.
+        waited_s: u64,
     },
     /// The disk is not one of the target's own.
     #[error(
@@ -93,9 +108,10 @@ impl std::fmt::Debug for Control {
 
 impl Control {
     /// Of brokers that run, and how each is started again, with their data below `dir`.
-    pub(super) fn new(brokers: Vec<(Server, Again)>, dir: &Path) -> Self {
+    pub(super) fn new(brokers: Vec<(Server, Again)>, is_whole: IsWhole, dir: &Path) -> Self {
         let broker = |(server, again)| Mutex::new(Broker { server: Some(server), again });
-        Self(Arc::new(State { brokers: brokers.into_iter().map(broker).collect(), dir: dir.to_owned() }))
+        let brokers = brokers.into_iter().map(broker).collect();
+        Self(Arc::new(State { brokers, is_whole, dir: dir.to_owned() }))
     }
 
     /// The processes that run now.
@@ -116,7 +132,22 @@ impl Control {
 
     /// Starts every broker again, one after the other.
     pub fn rolling_restart(&self) -> Result<(), ControlError> {
-        self.0.brokers.iter().try_for_each(|it| locked(it).restart())
+        self.0.brokers.iter().try_for_each(|it| {
+            locked(it).restart()?;
+            self.wait_until_whole()
+        })
+    }
+
+    /// Waits until every broker takes part and every partition has all its replicas.
+    pub(super) fn wait_until_whole(&self) -> Result<(), ControlError> {
+        let begin = Instant::now();
+        while !(self.0.is_whole)() {
+            if begin.elapsed() > WHOLE_MAX {
+                return Err(ControlError::NotWhole { waited_s: WHOLE_MAX.as_secs() });
+            }
+            std::thread::sleep(WHOLE_LOOK);
+        }
+        Ok(())
     }
 
     /// The first broker stands still.
@@ -180,15 +211,14 @@ impl Control {
     /// Makes it run as it did at first, whatever was done to it: there is room, nobody is halted, and all that are down start.
     pub fn restore(&self) -> Result<(), ControlError> {
         self.free_disk()?;
-        for broker in &self.0.brokers {
-            let mut broker = locked(broker);
-            let is_up = broker.server.as_ref().is_some_and(|it| !has_ended(it.pid()));
-            match &broker.server {
-                Some(server) if is_up => send(server.pid(), Signal::CONT).map_err(failed("resuming the broker"))?,
-                _ => broker.restart()?,
-            }
-        }
-        Ok(())
+        // At once: a broker of several is ready when most of them are there.
+        let restored: Vec<Result<(), ControlError>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = self.0.brokers.iter().map(|it| scope.spawn(|| locked(it).restore())).collect();
+            let panicked = |_| Err(failed("bringing a broker back")(io::Error::other("its thread panicked")));
+            threads.into_iter().map(|it| it.join().unwrap_or_else(panicked)).collect()
+        });
+        restored.into_iter().collect::<Result<(), _>>()?;
+        self.wait_until_whole()
     }
 
     fn ballast(&self) -> PathBuf {
@@ -197,6 +227,15 @@ impl Control {
 }
 
 impl Broker {
+    fn restore(&mut self) -> Result<(), ControlError> {
+        match &self.server {
+            Some(server) if !has_ended(server.pid()) => {
+                send(server.pid(), Signal::CONT).map_err(failed("resuming the broker"))
+            }
+            _ => self.restart(),
+        }
+    }
+
     fn restart(&mut self) -> Result<(), ControlError> {
         if let Some(server) = self.server.take().filter(|it| !has_ended(it.pid())) {
             send(server.pid(), Signal::TERM).map_err(failed("telling the broker to end"))?;
@@ -224,16 +263,20 @@ mod tests {
 
     /// A broker that is a shell.
     fn shell(dir: &Path) -> Control {
+        let again = again(dir);
+        Control::new(vec![(again().unwrap(), again)], Box::new(|| true), dir)
+    }
+
+    fn again(dir: &Path) -> Again {
         let log = dir.join("log");
-        let again = move || {
+        Box::new(move || {
             let arguments = ["-c", "echo ready; while :; do sleep 0.05; done"].map(str::to_owned).to_vec();
             Server::start(&Launch {
                 program: Some(Path::new("/bin/sh")),
                 arguments,
                 ..Launch::new("ready", log.clone())
             })
-        };
-        Control::new(vec![(again().unwrap(), Box::new(again))], dir)
+        })
     }
 
     fn state(pid: u32) -> char {
@@ -264,6 +307,31 @@ mod tests {
         control.kill();
         control.restore().unwrap();
         assert!(!has_ended(control.pids()[0]));
+        drop(control);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn brokers_are_restarted_one_by_one_each_when_the_one_before_has_its_replicas() {
+        let dir = scratch("rolling");
+        let brokers = (0..3).map(|_| again(&dir)).map(|again| (again().unwrap(), again)).collect();
+        // How many looks found replicas missing, for each broker that came back.
+        let looks = Arc::new(Mutex::new(0));
+        let seen = Arc::clone(&looks);
+        let is_whole = move || {
+            *locked(&seen) += 1;
+            *locked(&seen) % 2 == 0
+        };
+        let control = Control::new(brokers, Box::new(is_whole), &dir);
+        let before = control.pids();
+        control.rolling_restart().unwrap();
+        assert_eq!(*locked(&looks), 6, "twice for each of three");
+        let after = control.pids();
+        assert!(before.iter().all(|pid| has_ended(*pid) && !after.contains(pid)) && after.len() == 3);
+        control.kill();
+        assert_eq!(control.pids(), after[1..], "one of several is killed, and the others run");
+        control.restore().unwrap();
+        assert_eq!((control.pids().len(), &control.pids()[1..]), (3, &after[1..]));
         drop(control);
         fs::remove_dir_all(dir).unwrap();
     }

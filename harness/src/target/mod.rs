@@ -68,10 +68,12 @@ pub enum Start {
         /// The binary.
         program: Option<PathBuf>,
     },
-    /// Apache Kafka, broker and controller in one process, from a folder of its jars.
+    /// Apache Kafka from a folder of its jars: nodes that are broker and controller in one process each.
     Kafka {
         /// The folder.
         libs: PathBuf,
+        /// How many: a cluster.
+        nodes: u32,
     },
     /// A null broker of this binary.
     Null(Mode),
@@ -82,6 +84,25 @@ pub enum Start {
         /// Its processes, where they run here.
         pids: Vec<u32>,
     },
+}
+
+/// A cluster that we start keeps so many copies of a topic, or one on each node where it has fewer.
+const REPLICAS: u32 = 3;
+
+impl Start {
+    /// How many nodes are started.
+    #[must_use]
+    pub fn nodes(&self) -> u32 {
+        if let Self::Kafka { nodes, .. } = self { *nodes } else { 1 }
+    }
+
+    /// Replicas of a topic that asks for none; -1 is the broker's default.
+    fn replication_factor(&self) -> i16 {
+        if matches!(self, Self::Remote { .. }) {
+            return -1;
+        }
+        i16::try_from(self.nodes().min(REPLICAS)).unwrap_or(1)
+    }
 }
 
 /// Something to measure.
@@ -95,7 +116,7 @@ pub struct Target {
     pub start: Start,
     /// Settings of the broker that is started, over those that a run needs.
     pub settings: BTreeMap<String, String>,
-    /// Replicas of a topic; -1 is the broker's default.
+    /// Replicas of a topic that asks for none; -1 is the broker's default.
     pub replication_factor: i16,
     /// Settings of each topic: none unless asked for, for a broker may refuse what it does not know.
     pub topic_configs: Vec<(String, String)>,
@@ -110,7 +131,7 @@ impl Target {
     #[must_use]
     pub fn new(name: impl Into<String>, start: Start) -> Self {
         let role = if matches!(start, Start::Null(_)) { Role::Ceiling } else { Role::Subject };
-        let replication_factor = if matches!(start, Start::Remote { .. }) { -1 } else { 1 };
+        let replication_factor = start.replication_factor();
         Self {
             name: name.into(),
             role,

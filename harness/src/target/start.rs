@@ -6,12 +6,13 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::control::{Again, Control};
+use super::control::{Again, Control, ControlError, IsWhole};
 use super::kafka::{self, Node};
 use super::machine::Seats;
 use super::process::{Launch, Server, StartError, tail};
 use super::{Place, Start, Target};
 use crate::client::properties::Properties;
+use crate::client::{Admin, ClientError};
 use crate::results::columns::Row;
 use crate::yardstick::{self, Mode};
 
@@ -84,7 +85,7 @@ pub struct Running {
 pub fn start(target: &Target, ground: &Ground<'_>) -> Result<Running, StartError> {
     match &target.start {
         Start::Ringlog { program } => start_ringlog(target, program.as_deref(), ground),
-        Start::Kafka { libs } => start_kafka(target, libs, ground),
+        Start::Kafka { libs, nodes } => start_kafka(target, libs, *nodes, ground),
         Start::Null(mode) => start_null(*mode, ground),
         Start::Remote { client, pids } => Ok(remote(client, pids)),
     }
@@ -93,7 +94,14 @@ pub fn start(target: &Target, ground: &Ground<'_>) -> Result<Running, StartError
 /// What the log of a target that ended says last. Its folder goes with the run.
 #[must_use]
 pub fn last_words(target: &Target, dir: &Path) -> String {
-    tail(&log_of(&target.name, dir))
+    let words = names_of(target).map(|name| tail(&log_of(&name, dir)));
+    words.filter(|it| !it.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// What the folders and the logs of its nodes are called.
+fn names_of(target: &Target) -> impl Iterator<Item = String> {
+    let nodes = target.start.nodes();
+    (1..=nodes).map(move |id| if nodes == 1 { target.name.clone() } else { format!("{}-{id}", target.name) })
 }
 
 fn log_of(name: &str, dir: &Path) -> PathBuf {
@@ -139,39 +147,89 @@ fn start_ringlog(target: &Target, program: Option<&Path>, ground: &Ground<'_>) -
     let mut settings = settings;
     // Clients look for it where it was.
     settings.insert("listeners".to_owned(), format!("PLAINTEXT://{bootstrap}"));
-    let brokers = vec![(server, Box::new(move || launch(&settings)) as Again)];
-    Ok(running(brokers, ground.dir, &bootstrap, said, facts))
+    let brokers = (server, Box::new(move || launch(&settings)) as Again);
+    Ok(running(alone(brokers), ground.dir, &bootstrap, said, facts))
 }
 
-fn start_kafka(target: &Target, libs: &Path, ground: &Ground<'_>) -> Result<Running, StartError> {
+fn start_kafka(target: &Target, libs: &Path, count: u32, ground: &Ground<'_>) -> Result<Running, StartError> {
     let spawn = |source| StartError::Spawn { program: target.name.clone(), source };
-    let (node, controller) = Node::new(libs, ground.dir.join(&target.name)).map_err(spawn)?;
+    let names: Vec<String> = names_of(target).collect();
+    let folders = names.iter().map(|name| ground.dir.join(name)).collect();
+    let nodes = Node::cluster(libs, folders).map_err(spawn)?;
     let soon = (DELETE_SOON.0.to_owned(), DELETE_SOON.1.to_owned());
     let settings: BTreeMap<String, String> = [soon].into_iter().chain(target.settings.clone()).collect();
-    node.prepare(&node.settings(controller, &settings.clone().into_iter().collect::<Vec<_>>()))?;
-    let bootstrap = format!("127.0.0.1:{}", node.port);
-    let (arguments, core, log) = (node.command(&kafka::JVM), ground.seats.broker, log_of(&target.name, ground.dir));
-    let own = bootstrap.clone();
-    let again: Again = Box::new(move || {
-        let (program, arguments) = (Some(Path::new("java")), arguments.clone());
-        let launch = Launch { program, arguments, core, ready_max: KAFKA_READY_MAX, ..Launch::new("", log.clone()) };
-        Server::start_until(&launch, || answers(&own))
-    });
-    let server = again()?;
+    let pairs: Vec<(String, String)> = settings.clone().into_iter().collect();
+    // A JVM that starts beside others takes as much longer.
+    let ready_max = KAFKA_READY_MAX * count;
+    let begin = |(node, name): (&Node, &String)| {
+        node.prepare(&node.settings(&pairs))?;
+        let (arguments, core, log) = (node.command(&kafka::jvm(count)), ground.seats.broker, log_of(name, ground.dir));
+        let own = bootstrap_of(std::slice::from_ref(node));
+        let again: Again = Box::new(move || {
+            let (program, arguments) = (Some(Path::new("java")), arguments.clone());
+            let launch = Launch { program, arguments, core, ready_max, ..Launch::new("", log.clone()) };
+            Server::start_until(&launch, || answers(&own))
+        });
+        Ok((again()?, again))
+    };
+    let brokers = at_once(nodes.iter().zip(&names), begin).map_err(|it| it.unwrap_or_else(|| spawn(panicked())))?;
+    let bootstrap = bootstrap_of(&nodes);
     let jars = libs.parent().and_then(Path::file_name).map(|it| it.to_string_lossy().into_owned());
-    let words =
-        [("jars", jars.unwrap_or_default()), ("bootstrap_servers", bootstrap.clone()), ("settings", in_words(target))];
+    let words = facts([
+        ("jars", jars.unwrap_or_default()),
+        ("bootstrap_servers", bootstrap.clone()),
+        ("settings", in_words(target)),
+        ("heap_mb", kafka::heap_mb(count).to_string()),
+    ]);
     let said = Row { flush: flush_of(&settings, &target.topic_configs), ..Row::default() };
-    Ok(running(vec![(server, again)], ground.dir, &bootstrap, said, facts(words)))
+    let own = bootstrap.clone();
+    let is_whole: IsWhole = Box::new(move || count == 1 || is_whole(&own, count as usize));
+    let running = running((brokers, is_whole), ground.dir, &bootstrap, said, words);
+    let together = running.place.control.as_ref().map_or(Ok(()), Control::wait_until_whole);
+    together.map_err(|error| not_together(target, &error)).map(|()| running)
+}
+
+/// The work on each of these on a thread of its own: nodes of a cluster are ready when most of them are there.
+fn at_once<T: Send, R: Send, E: Send>(
+    items: impl Iterator<Item = T>,
+    work: impl Fn(T) -> Result<R, E> + Sync,
+) -> Result<Vec<R>, Option<E>> {
+    std::thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = items.map(|item| scope.spawn(move || work(item))).collect();
+        threads.into_iter().map(|it| it.join().map_err(|_| None)?.map_err(Some)).collect()
+    })
+}
+
+fn panicked() -> std::io::Error {
+    std::io::Error::other("the thread that starts it panicked")
+}
+
+fn not_together(target: &Target, error: &ControlError) -> StartError {
+    let (program, reason) = (target.name.clone(), "its nodes do not become one cluster");
+    StartError::NotReady { program, reason, log: error.to_string() }
+}
+
+fn bootstrap_of(nodes: &[Node]) -> String {
+    nodes.iter().map(|it| format!("127.0.0.1:{}", it.port)).collect::<Vec<_>>().join(",")
+}
+
+/// Whether so many brokers take part, and every partition has all its replicas.
+fn is_whole(bootstrap: &str, nodes: usize) -> bool {
+    let looked = asked(bootstrap).and_then(|mut admin| Ok((admin.broker_count()?, admin.lagging_partitions()?)));
+    looked.is_ok_and(|(brokers, lagging)| brokers == nodes && lagging == 0)
 }
 
 /// Whether a broker answers there. It says nothing of its own: its jars come without a logger.
 #[must_use]
 pub fn answers(bootstrap: &str) -> bool {
+    asked(bootstrap).and_then(|mut admin| admin.describe_topic("ringlog-bench")).is_ok()
+}
+
+fn asked(bootstrap: &str) -> Result<Admin, ClientError> {
     let mut properties = Properties::new();
     properties.set("bootstrap.servers", bootstrap);
-    let admin = super::admin(&Place { properties, ..Place::default() }, ANSWER_MAX);
-    admin.and_then(|mut admin| admin.describe_topic("ringlog-bench")).is_ok()
+    super::admin(&Place { properties, ..Place::default() }, ANSWER_MAX)
 }
 
 /// Whether nobody listens at any of these servers.
@@ -200,11 +258,16 @@ fn start_null(mode: Mode, ground: &Ground<'_>) -> Result<Running, StartError> {
     });
     let server = again()?;
     let bootstrap = format!("127.0.0.1:{}", server.ready.trim_start_matches(yardstick::READY));
-    Ok(running(vec![(server, again)], ground.dir, &bootstrap, Row::default(), BTreeMap::new()))
+    Ok(running(alone((server, again)), ground.dir, &bootstrap, Row::default(), BTreeMap::new()))
+}
+
+/// One broker is whole when it runs.
+fn alone(broker: (Server, Again)) -> (Vec<(Server, Again)>, IsWhole) {
+    (vec![broker], Box::new(|| true))
 }
 
 fn running(
-    brokers: Vec<(Server, Again)>,
+    (brokers, is_whole): (Vec<(Server, Again)>, IsWhole),
     dir: &Path,
     bootstrap: &str,
     said: Row,
@@ -212,7 +275,7 @@ fn running(
 ) -> Running {
     let mut properties = Properties::new();
     properties.set("bootstrap.servers", bootstrap);
-    let control = Some(Control::new(brokers, dir));
+    let control = Some(Control::new(brokers, is_whole, dir));
     Running { place: Place { properties, control, ..Place::default() }, said, facts }
 }
 

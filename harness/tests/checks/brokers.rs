@@ -39,7 +39,7 @@ impl Maker {
     /// Kafka of a version, fetched before.
     pub(crate) fn kafka(version: &str) -> Result<Self, String> {
         let target = spec::parse(&format!("kafka:{version}"), &spec::peers()).map_err(|error| error.to_string())?;
-        let Start::Kafka { libs } = target.start else { return Err(format!("kafka:{version} is no Kafka")) };
+        let Start::Kafka { libs, .. } = target.start else { return Err(format!("kafka:{version} is no Kafka")) };
         Ok(Self::Kafka { libs })
     }
 
@@ -69,7 +69,6 @@ pub(crate) struct Broker {
     maker: Maker,
     node: Node,
     settings: Vec<(String, String)>,
-    controller: u16,
     server: Option<Server>,
 }
 
@@ -82,8 +81,8 @@ impl Broker {
         settings: &[(&str, &str)],
     ) -> Result<Self, Fault> {
         let libs = if let Maker::Kafka { libs } = maker { libs.as_path() } else { Path::new("") };
-        let made = Node::new(libs, folder.to_owned());
-        let (node, controller) = made.map_err(|error| failed("a folder and ports for a broker")(&error))?;
+        let made = Node::alone(libs, folder.to_owned());
+        let node = made.map_err(|error| failed("a folder and ports for a broker")(&error))?;
         let own = [
             ("auto.create.topics.enable", "true"),
             ("group.initial.rebalance.delay.ms", "0"),
@@ -93,7 +92,7 @@ impl Broker {
         let port = advertised.unwrap_or(node.port);
         let advertises = ("advertised.listeners".to_owned(), format!("PLAINTEXT://127.0.0.1:{port}"));
         let settings = both.chain([advertises]).collect();
-        Ok(Self { maker: maker.clone(), node, settings, controller, server: None })
+        Ok(Self { maker: maker.clone(), node, settings, server: None })
     }
 
     /// Starts it and waits until it answers; a log that is there already is gone on with.
@@ -112,10 +111,7 @@ impl Broker {
 
     fn start_kafka(&self, log: PathBuf) -> Result<Server, ringlog_harness::target::process::StartError> {
         if !self.node.dir.join("log/meta.properties").exists() {
-            let transactions = ["transaction.state.log.replication.factor", "transaction.state.log.min.isr"];
-            let alone = transactions.map(|key| (key.to_owned(), "1".to_owned()));
-            let settings: Vec<_> = alone.into_iter().chain(self.settings.clone()).collect();
-            self.node.prepare(&self.node.settings(self.controller, &settings))?;
+            self.node.prepare(&self.node.settings(&self.settings))?;
         }
         let arguments = self.node.command(&LIGHT_JVM);
         let java = Some(Path::new("java"));
