@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     Swap,
     /// Somebody deletes the topic.
     Vanish,
+    /// The time of a record is over before anybody says what became of it.
+    TimeOut,
     /// A record is refused.
     GiveUp,
     /// Nothing is acknowledged.
@@ -220,12 +222,14 @@ impl Executor for Mock {
             let sequence = ledger.stamp(0, &mut refused).unwrap();
             ledger.failed(0, sequence);
         }
-        let first_failure = gives_up.then(|| "KAFKA_STORAGE_ERROR".to_owned());
+        let times_out = self.has(trial, Fault::TimeOut);
+        let first_failure = (gives_up || times_out).then(|| "KAFKA_STORAGE_ERROR".to_owned());
         let ledger = LedgerFile { writers: vec![ledger], resent: Some(self.resent), ..LedgerFile::default() };
         let seen: Vec<Seen> = (1..=workload.groups).map(|number| self.seen(trial, number, workload.groups)).collect();
         let mut measured = self.measured(trial);
         measured.groups = workload.groups;
         measured.along = (!seen.is_empty()).then(|| self.along(workload.groups));
+        measured.given_up_records = u64::from(times_out);
         Ok(Produced { measured, ledger, first_failure, seen })
     }
 

@@ -73,7 +73,8 @@ fn a_trial_that_went_wrong_is_a_row_that_says_why_and_the_run_goes_on() {
         (Fault::Double, "1 doubled"),
         (Fault::Swap, "1 out of order"),
         (Fault::Vanish, "the topic was deleted by somebody else"),
-        (Fault::GiveUp, "1 records were refused, the first with: KAFKA_STORAGE_ERROR"),
+        (Fault::GiveUp, "1 records were given up, the first with: KAFKA_STORAGE_ERROR"),
+        (Fault::TimeOut, "1 records were given up, the first with: KAFKA_STORAGE_ERROR"),
         (Fault::Silence, "no record was acknowledged"),
         (Fault::Refuse, "TOPIC_AUTHORIZATION_FAILED"),
     ];

@@ -135,9 +135,11 @@ impl Trial<'_> {
         }
         // What an operation cost is told, not held against it.
         let may_fail = self.cell.workload.operates_on_target();
-        if let Some(failed) = verdict.map(|it| it.failed).filter(|failed| *failed > 0 && !may_fail) {
+        // Those that the broker refused for good, and those whose time was over first: of these the ledger knows nothing.
+        let given_up = produced.measured.given_up_records.max(verdict.map_or(0, |it| it.failed));
+        if given_up > 0 && !may_fail {
             let reason = produced.first_failure.unwrap_or_default();
-            let why = format!("{failed} records were refused, the first with: {reason}");
+            let why = format!("{given_up} records were given up, the first with: {reason}");
             return Err(Failure::Invalid(Invalid { why, ..Invalid::default() }));
         }
         let mut rounds = vec![self.round(written, produced.measured, verdict)];

@@ -51,7 +51,7 @@ const RUN_MAX: Duration = Duration::from_secs(150);
 /// How long something may take that comes by itself.
 const COMES_MAX: Duration = Duration::from_secs(60);
 /// A run that goes on until there are the most rounds.
-const QUICK: &str = "bench --no-touch --no-yardstick --interval 0.1 --time-max 60 --workloads workloads --only";
+const QUICK: &str = "bench --no-touch --no-yardstick --interval 0.0001 --time-max 60 --workloads workloads --only";
 /// The profiles of [`Ground::bench`]. A record is given up soon; of the second workload more is written than a small disk takes.
 const PROFILES: [(&str, &str); 2] = [
     ("produce-1k", "kind = \"produce\"\nmeasured_s = 1.0\nmegabytes_max = 4"),
