@@ -60,7 +60,7 @@ pub struct TargetOptions {
 /// Where a run lives and is kept.
 #[derive(Clone, Debug, clap::Args)]
 pub struct PlaceOptions {
-    /// Folder below which the fresh data folder is made; it is removed afterwards.
+    /// Folder below which the fresh data folder is made; it is removed afterwards, and with it those of runs that were killed.
     #[arg(long, value_name = "DIR", default_value = "ringlog-data")]
     pub dir: PathBuf,
 

@@ -189,6 +189,17 @@ pub enum WorkloadError {
         /// Line and column.
         source: Box<toml::de::Error>,
     },
+    /// A file that takes no place.
+    #[error(
+        "{path} is no workload of the bench: they are {known}. Name it after the one whose place it takes, or give the file to \
+         `ringlog sweep`"
+    )]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// Those that there are.
+        known: String,
+    },
     /// A value that cannot be.
     #[error("workload {name}: {reason}")]
     Invalid {
@@ -209,6 +220,7 @@ const BUILT_IN: [(&str, &str); 4] = [
 
 /// The built-in workloads; a file of the same name in `dir` (`produce-1k.toml`, ..) takes the place of one.
 pub fn load(dir: Option<&Path>) -> Result<Vec<Workload>, WorkloadError> {
+    dir.map_or(Ok(()), only_built_in)?;
     let workloads: Result<Vec<Workload>, WorkloadError> =
         BUILT_IN.iter().map(|(name, text)| load_one(name, text, dir)).collect();
     let workloads = workloads?;
@@ -216,6 +228,20 @@ pub fn load(dir: Option<&Path>) -> Result<Vec<Workload>, WorkloadError> {
         check_reference(workload, &workloads)?;
     }
     Ok(workloads)
+}
+
+/// Refuses a file that would be passed over in silence.
+fn only_built_in(dir: &Path) -> Result<(), WorkloadError> {
+    let failed = |source| WorkloadError::Io { path: dir.to_owned(), source };
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let is_known = path.file_stem().is_some_and(|stem| BUILT_IN.iter().any(|it| stem == it.0));
+        if path.extension().is_some_and(|it| it == "toml") && !is_known {
+            let known = BUILT_IN.map(|it| it.0).join(", ");
+            return Err(WorkloadError::Unknown { path, known });
+        }
+    }
+    Ok(())
 }
 
 fn load_one(name: &str, built_in: &str, dir: Option<&Path>) -> Result<Workload, WorkloadError> {
@@ -478,6 +504,11 @@ mod tests {
         std::fs::write(dir.join("produce-1k.toml"), text).unwrap();
         let workloads = load(Some(&dir)).unwrap();
         assert_eq!((workloads[0].record_bytes, workloads[1].record_bytes), (100, 1000));
+        std::fs::write(dir.join("mine.toml"), "").unwrap();
+        let told = load(Some(&dir)).unwrap_err().to_string();
+        assert!(told.contains("mine.toml") && told.contains("produce-large") && told.contains("sweep"), "{told}");
+        let missing = load(Some(&dir.join("none"))).unwrap_err().to_string();
+        assert!(missing.contains("none"), "{missing}");
         std::fs::remove_dir_all(dir).unwrap();
     }
 

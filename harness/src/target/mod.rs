@@ -21,6 +21,7 @@
 pub mod control;
 #[cfg(all(test, feature = "yardstick"))]
 pub(crate) mod faulty;
+pub mod folder;
 pub mod kafka;
 pub mod machine;
 pub mod process;

@@ -1,4 +1,4 @@
-//! The targets of a run, running, and the folder that they live in: made fresh, gone afterwards.
+//! The targets of a run, running, in the folder of the run.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -28,37 +28,6 @@ const KAFKA_READY_MAX: Duration = Duration::from_secs(90);
 
 /// How long one look at whether a broker answers may take.
 const ANSWER_MAX: Duration = Duration::from_millis(500);
-
-/// A folder that nobody else has, removed when the run is over.
-pub struct DataFolder {
-    /// Where it is, absolute.
-    pub path: PathBuf,
-    made_parent: bool,
-}
-
-impl DataFolder {
-    /// Makes `<parent>/bench-<process id>`.
-    pub fn create(parent: &Path) -> std::io::Result<Self> {
-        let path = parent.join(format!("bench-{}", std::process::id()));
-        let named =
-            |error: std::io::Error| std::io::Error::new(error.kind(), format!("making {}: {error}", path.display()));
-        let made_parent = !parent.exists();
-        std::fs::create_dir_all(&path).map_err(named)?;
-        Ok(Self { path: path.canonicalize().map_err(named)?, made_parent })
-    }
-}
-
-impl Drop for DataFolder {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            errln!("could not remove {}: {error}", self.path.display());
-        }
-        // Its parent goes too where we made it; it stays where somebody else uses it by now.
-        if let Some(parent) = self.path.parent().filter(|_| self.made_parent) {
-            let _ = std::fs::remove_dir(parent);
-        }
-    }
-}
 
 /// What a target is started with besides its own data.
 #[derive(Clone, Debug)]
