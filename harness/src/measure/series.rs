@@ -45,7 +45,8 @@ pub(crate) struct Done {
     pub(crate) bytes: u64,
 }
 
-/// What was acknowledged, by where its due time and its answer are of the steady state.
+/// What was acknowledged, by where its due time and its answer are of the steady state by the clock. A sender that is behind its
+/// schedule begins it later than the first record of it was due.
 ///
 /// ```text
 ///   due      |-- warm-up --|---- steady ----|
@@ -131,7 +132,7 @@ impl Recorder {
         self.advance(sample.done_ns);
         self.counts.done += 1;
         self.counts.done_bytes += u64::from(sample.bytes);
-        let (steady, is_due) = (&mut self.counts.steady, sample.intended_ns >= self.steady_since_ns);
+        let (steady, is_due) = (&mut self.counts.steady, sample.intended_ns >= self.steady_ns.0);
         match (is_due, sample.done_ns >= self.steady_ns.1) {
             (true, false) => steady.own.add(sample.bytes),
             (true, true) => steady.late.add(sample.bytes),
@@ -413,7 +414,12 @@ mod tests {
         seconds.lock().unwrap().drain(..).for_each(|second| series.take(second).unwrap());
         let Steady { own, before, late } = series.counts.steady;
         assert_eq!(series.counts.done, 4);
-        assert_eq!([own, before, late], [Done { records: 1, bytes: 10 }; 3]);
+        let of = |records| Done { records, bytes: 10 * records };
+        assert_eq!(
+            [own, before, late],
+            [of(0), of(2), of(1)],
+            "the late one was due before the state began by the clock"
+        );
         assert_eq!((series.total.response.len(), series.total.service.len(), series.total.records), (3, 2, 2));
         assert!(series.total.response.max() >= 10 * SECOND_NS, "what is never sent has waited");
         drop(series);
@@ -440,6 +446,21 @@ mod tests {
         assert_eq!(steady.counted(false).records, 39, "as fast as it goes, an answer is an answer");
         let falling = Steady { late: Done { records: 50, bytes: 500 }, ..steady };
         assert_eq!(falling.counted(true).records, 39, "what came too late is no more than what came");
+    }
+
+    #[test]
+    fn at_a_fixed_rate_a_sender_that_was_behind_is_no_faster_than_its_schedule() {
+        // Ten records a second are due; the sender hands over at 3 s what was due at 2 s, where its steady state begins.
+        let (mut recorder, seconds) = recorder(0, true);
+        let due = |record: u64| record * SECOND_NS / 10;
+        recorder.begin_steady_state(3 * SECOND_NS, due(20));
+        (20..40).for_each(|it| recorder.done(&sample(due(it), due(it).max(3 * SECOND_NS) + 1000)));
+        recorder.end_steady_state(4 * SECOND_NS);
+        recorder.end();
+        let mut series = Series::new(1, None);
+        seconds.lock().unwrap().drain(..).for_each(|second| series.take(second).unwrap());
+        assert_eq!(series.counts.steady.counted(true).records, 10, "of one second by the clock, and not of two");
+        assert_eq!(series.total.records, 20, "the latencies have all that was due since the warm-up");
     }
 
     #[test]
