@@ -27,12 +27,19 @@ const APART_MIN: f64 = 1.05;
 /// Takes a figure from a row.
 type Take = fn(&Row) -> Option<f64>;
 /// What is looked at: its words, where it is in a row.
-const FIGURES: [(&str, Take); 4] = [
+const FIGURES: [(&str, Take); 5] = [
     ("MB/s", |it| it.mb_s),
+    ("requests per MB", requests_per_mb),
     ("p50", |it| it.response_us_p50),
     ("p99", |it| it.response_us_p99),
     ("broker CPU per MB", |it| it.broker_cpu_ms_per_mb),
 ];
+
+/// How many requests a megabyte took: what batching is for, at a rate that is reached whatever the batches are.
+fn requests_per_mb(row: &Row) -> Option<f64> {
+    let mb = row.mb_s? * row.seconds?;
+    (mb > 0.0).then_some(row.requests? as f64 / mb)
+}
 
 /// What a setting does to a figure of a target.
 #[derive(Clone, Debug, PartialEq)]
