@@ -12,6 +12,7 @@
 //! run did not record is said, never drawn; the words beside a picture are worked out from the numbers that it shows.
 
 pub mod cells;
+pub mod clients;
 pub mod kept;
 pub mod page;
 mod pictures;

@@ -230,7 +230,7 @@ columns! {
     /// Records that the client sent again.
     retried_records: Option<u64>, "", "client";
 
-    /// Processor time of our process.
+    /// Processor time of the client's process: ours, or from its start to its end the one that `client` names.
     client_cpu_ms: Option<f64>, "ms", "CPU clock of the process";
     /// Processor time of the broker's processes, kernel workers of their rings included.
     broker_cpu_ms: Option<f64>, "ms", "CPU clocks of the processes";
@@ -240,11 +240,11 @@ columns! {
     broker_cgroup_cpu_ms: Option<f64>, "ms", "cpuacct.usage, cpu.stat";
     /// Processor time of the whole machine: what its cores were not idle, kernel threads and interrupts included.
     machine_cpu_ms: Option<f64>, "ms", "cores * seconds - idle - iowait - steal of /proc/stat";
-    /// Processor time of our process for each MB.
+    /// Processor time of that process for each MB.
     client_cpu_ms_per_mb: Option<f64>, "ms/MB", "client_cpu_ms / bytes";
     /// Processor time of the broker's processes for each MB.
     broker_cpu_ms_per_mb: Option<f64>, "ms/MB", "broker_cpu_ms / bytes";
-    /// Share of a core that our busiest thread ran.
+    /// Share of a core that our busiest thread ran; all threads together of a process that `client` names.
     client_core_share: Option<f64>, "", "schedstat";
     /// Share of the time in which it could have run and another thread had the core.
     client_core_waited_share: Option<f64>, "", "schedstat";
@@ -374,6 +374,17 @@ columns! {
     pair: Option<u32>, "", "compare";
     /// Side of a comparison: `a` (before) or `b` (after).
     side: String, "", "compare";
+
+    /// The program that wrote and read, where it is another process than ours: then it is what is measured.
+    client: String, "", "options";
+    /// Records of that program's run that stands for its start and end.
+    client_start_records: Option<u64>, "", "run";
+    /// Processor time of that run.
+    client_start_cpu_ms: Option<f64>, "ms", "CPU clock of the process";
+    /// Records for each second of that program's processor time, beyond its start.
+    client_records_per_cpu_s: Option<f64>, "1/s", "(records - client_start_records) / (client_cpu_ms - client_start_cpu_ms)";
+    /// Records that the broker held after that program wrote, by its offsets: there is no ledger of another program's records.
+    held_records: Option<u64>, "", "ListOffsets";
 
     /// The ceiling that the share is of; empty where none counts.
     ceiling: String, "", "run";

@@ -6,7 +6,10 @@
 //!                   with readers beside (along), and a backlog before, where the workload has them
 //!   consume      -> Workload::consume -> load::consume     observed by a ReadGauge
 //!   delete_topic -> admin
+//!   produce, consume of a target with a client of its own -> clients
 //! ```
+
+mod clients;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -58,6 +61,8 @@ pub struct KafkaExecutor {
     /// Replicas of its first partition.
     replicas: i16,
     run_id: u32,
+    /// Processor time in ns of a client's run of few records, by target and workload.
+    starts_ns: BTreeMap<(String, String), u64>,
 }
 
 impl KafkaExecutor {
@@ -73,7 +78,19 @@ impl KafkaExecutor {
     ) -> Self {
         let started = Instant::now();
         let began = started.checked_sub(since).unwrap_or(started);
-        Self { places, client_core, dir, began, started, stop, topics: 0, topic_id: Uuid::ZERO, replicas: 0, run_id }
+        Self {
+            places,
+            client_core,
+            dir,
+            began,
+            started,
+            stop,
+            topics: 0,
+            topic_id: Uuid::ZERO,
+            replicas: 0,
+            run_id,
+            starts_ns: BTreeMap::new(),
+        }
     }
 
     fn place(&self, target: &Target) -> Result<&Place, RunError> {
@@ -151,7 +168,10 @@ impl Executor for KafkaExecutor {
     }
 
     fn produce(&mut self, trial: &Trial<'_>, workload: &Workload, topic: &str) -> Result<Produced, RunError> {
-        let done = self.written(trial, workload, topic);
+        let done = match &trial.target.client {
+            Some(client) => self.written_outside(client, trial, workload, topic),
+            None => self.written(trial, workload, topic),
+        };
         if self.stop.requested() {
             Err(RunError::Interrupted)
         } else {
@@ -166,7 +186,10 @@ impl Executor for KafkaExecutor {
         topic: &str,
         reading: Reading<'_>,
     ) -> Result<Consumed, RunError> {
-        let done = self.read(trial, workload, topic, reading);
+        let done = match &trial.target.client {
+            Some(client) => self.read_outside(client, trial, workload, topic),
+            None => self.read(trial, workload, topic, reading),
+        };
         if self.stop.requested() {
             Err(RunError::Interrupted)
         } else {

@@ -13,7 +13,8 @@
 //!
 //! Invariants:
 //! - Every record that a subject acknowledged was read back, once and in order, before a figure of the trial is kept; where
-//!   groups read beside the writers, by each of them.
+//!   groups read beside the writers, by each of them. A client that is a program of its own has no ledger: there the broker is
+//!   asked how many records it holds, and the row says so.
 //! - A trial always ends in a row. Only what would make every further trial worthless ends the run: see [`End`].
 //! - What runs, in which order and with what consequence is decided here and in the [`Course`], without I/O; an [`Executor`]
 //!   does it, a [`Keep`] keeps it.
@@ -28,6 +29,7 @@ pub mod course;
 mod gauge;
 pub mod kafka;
 mod outcome;
+mod outside;
 pub mod rows;
 mod scraper;
 mod service;
@@ -44,7 +46,7 @@ use std::time::Duration;
 
 pub use beside::ReadAlong;
 pub use course::{Course, Left, Rounds, SoFar, Turn};
-pub use outcome::{Consumed, Invalid, Measured, Outcome, Produced, Reading, Round, RunError, Seen};
+pub use outcome::{Consumed, Invalid, Measured, Outcome, Outside, Produced, Reading, Round, RunError, Seen};
 pub use service::Disruption;
 pub use timeline::Lagged;
 pub use trial::{LEDGER_FAULT, Trial};
@@ -153,6 +155,7 @@ impl Cell {
     #[must_use]
     pub fn steps(&self, target: &Target) -> u64 {
         match target.role {
+            Role::Subject if target.client.is_some() => 1 + u64::from(self.reader.is_some()),
             // What was read beside the writers is not read back.
             Role::Subject if self.workload.has_readers() && self.reader.is_none() => 1,
             Role::Subject => 2,

@@ -58,6 +58,19 @@ pub struct Measured {
     pub lagged: Option<Lagged>,
     /// What those did who read beside, where somebody did.
     pub along: Option<ReadAlong>,
+    /// What is known of a client that is a program of its own, where it was one.
+    pub outside: Option<Outside>,
+}
+
+/// What a client that is a program of its own costs before its records, and what the broker has of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outside {
+    /// Records of the run that stands for start and end.
+    pub start_records: u64,
+    /// Processor time of that run in ns.
+    pub start_cpu_ns: u64,
+    /// Records that the broker held afterwards.
+    pub held_records: u64,
 }
 
 /// What one group, or one catch-up reader, saw beside the writers.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::bottleneck::Evidence;
 use super::ceiling::Mark;
-use super::{Measured, ReadAlong, Round, Trial};
+use super::{Measured, Outside, ReadAlong, Round, Trial};
 use crate::host::{CoreShare, Observed, ProcessUsage};
 use crate::results::columns::{Row, SCHEMA, validity};
 use crate::spec::{Kind, Workload};
@@ -52,6 +52,7 @@ pub fn row(common: &Common, trial: &Trial<'_>, round: &Round) -> Row {
     round.measured.along.iter().for_each(|along| read_along(&mut row, along, round.measured.usage.wall_s));
     disruption(&mut row, &round.measured);
     usage(&mut row, &round.measured);
+    round.measured.outside.iter().for_each(|it| outside(&mut row, it, &round.measured));
     finding(&mut row, common, round);
     row
 }
@@ -78,6 +79,7 @@ pub fn named(common: &Common, trial: &Trial<'_>, workload: &Workload) -> Row {
         workload: workload.name.clone(),
         kind: workload.kind.name().to_owned(),
         target: target.name.clone(),
+        client: target.client.as_ref().map_or_else(String::new, |it| it.name.clone()),
         role: target.role.name().to_owned(),
         record_bytes: written.value_bytes(),
         record_size_dist: size_dist.unwrap_or_else(|| format!("fixed:{}", written.record_bytes)),
@@ -213,6 +215,19 @@ fn usage(row: &mut Row, measured: &Measured) {
         broker_usage(row, broker, measured.bytes);
     }
     measured.observed.iter().for_each(|seen| observed(row, seen, measured.bytes));
+}
+
+/// Of a client that is a program of its own: what it cost beyond its start. What is counted within our own client is not known.
+fn outside(row: &mut Row, client: &Outside, measured: &Measured) {
+    let records = measured.records.saturating_sub(client.start_records) as f64;
+    let cpu_ns = measured.usage.client.cpu_ns.saturating_sub(client.start_cpu_ns) as f64;
+    row.client_records_per_cpu_s = ratio(records, cpu_ns / SECOND_NS, 1);
+    row.client_start_records = Some(client.start_records);
+    row.client_start_cpu_ms = Some(rounded(client.start_cpu_ns as f64 / MS_NS, 3));
+    row.held_records = Some(client.held_records);
+    (row.retried_records, row.throttle_ms, row.requests) = (None, None, None);
+    (row.buffer_wait_share, row.wire_bytes_per_record, row.client_syscalls_per_mb) = (None, None, None);
+    row.client_core_waited_share = None;
 }
 
 /// What a target's endpoints say, where nothing nearer says it.

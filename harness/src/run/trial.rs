@@ -99,6 +99,7 @@ impl Trial<'_> {
             return Err(Failure::Invalid(Invalid { why, ..Invalid::default() }));
         }
         match self.target.role {
+            Role::Subject if self.target.client.is_some() => self.counted(executor, watch, topic, produced),
             Role::Subject => self.settled(executor, watch, topic, produced),
             Role::Ceiling => self.read_for_a_while(executor, watch, topic, produced),
         }
@@ -175,6 +176,23 @@ impl Trial<'_> {
     ) -> Half<Failure> {
         let is_there = executor.is_topic_there(self.target, topic)?;
         Ok(Failure::Invalid(unsettled(who, verdict, resent, is_there)))
+    }
+
+    /// Lets another program read what it wrote. It has no ledger: the executor held the broker's offsets against its words.
+    fn counted(
+        &self,
+        executor: &mut dyn Executor,
+        watch: &mut dyn Watch,
+        topic: &str,
+        produced: Produced,
+    ) -> Half<Vec<Round>> {
+        let mut rounds = vec![self.round(&self.cell.workload, produced.measured, None)];
+        if let Some(reader) = &self.cell.reader {
+            self.tell(watch, &reader.name, reader.measured_s);
+            let read = executor.consume(self, reader, topic, Reading::Back(&produced.ledger))?;
+            rounds.push(self.round(reader, read.measured, None));
+        }
+        Ok(rounds)
     }
 
     fn read_for_a_while(

@@ -95,6 +95,8 @@ pub struct Extra {
     pub asked: toml::Table,
     /// Figures of others beside which a reader wants to see ours.
     pub references: Vec<toml::Table>,
+    /// What the folder is called after date and hardware, where that is not the targets' names.
+    pub name: Option<String>,
 }
 
 /// A run that began to measure.
@@ -130,7 +132,7 @@ impl Session<'_> {
         let places = running.iter().map(|(name, it)| (name.clone(), it.place.clone())).collect();
         let common = common(&host, &storage, &seats, &running);
         let manifest = story::manifest(&self.plan, host, storage, &seats, &running, began);
-        let Extra { asked, references, .. } = std::mem::take(&mut self.extra);
+        let (asked, references) = (std::mem::take(&mut self.extra.asked), std::mem::take(&mut self.extra.references));
         let manifest = Manifest { verb: self.verb.to_owned(), warnings, asked, references, ..manifest };
         let Opened { folder, mut keeper, rows, manifest, since } = self.open(manifest, clock)?;
 
@@ -185,6 +187,9 @@ impl Session<'_> {
 
     /// What the folder is called after date and hardware: the targets, and the verb where it is another than bench.
     fn name_of(&self, manifest: &Manifest) -> String {
+        if let Some(name) = &self.extra.name {
+            return name.clone();
+        }
         if self.verb == "bench" { manifest.target.clone() } else { format!("{}-{}", manifest.target, self.verb) }
     }
 }
@@ -213,7 +218,14 @@ fn start_all(
     let ground = Ground { seats, dir, partitions };
     let mut running = BTreeMap::new();
     for target in &plan.targets {
-        match start::start(target, &ground) {
+        // Targets that differ by their client alone share a broker.
+        let earlier = plan.targets.iter().take_while(|it| it.name != target.name);
+        let mut sharing = earlier.filter(|it| it.broker_name() == target.broker_name());
+        if let Some(shared) = sharing.find_map(|it| running.get(&it.name)).map(Running::clone) {
+            running.insert(target.name.clone(), shared);
+            continue;
+        }
+        match start::start(&target.broker(), &ground) {
             Ok(it) => drop(running.insert(target.name.clone(), it)),
             Err(error) if target.role == Role::Ceiling => warnings.push(format!("no {}: {error}", target.name)),
             Err(error) => return Err(error.into()),

@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::client::properties::Properties;
-use crate::target::spec;
-use crate::target::{Start, Target};
+use crate::target::{Client, Start, Target, client, spec};
 
 /// Facts of a target, as the manifest names them.
 const START: &str = "start";
@@ -23,6 +22,9 @@ const SETTINGS: &str = "settings";
 const TOPIC: &str = "topic";
 const REPLICATION: &str = "replication_factor";
 const WARM_UP: &str = "warm_up_mb";
+/// The client that was measured, where it was another process than ours, and the hash of its program.
+pub(crate) const CLIENT: &str = "client";
+const CLIENT_SHA256: &str = "client_sha256";
 const REMOTE: &str = "remote";
 
 /// What the manifest says of how a target was had, beside what it said of itself.
@@ -33,6 +35,8 @@ pub(super) fn facts(target: &Target) -> BTreeMap<String, String> {
     say(SHA256, sha256(&target.start));
     say(TOPIC, Some(in_words(target.topic_configs.iter().map(|it| (&it.0, &it.1)))).filter(|it| !it.is_empty()));
     say(REPLICATION, target.is_started().then(|| target.replication_factor.to_string()));
+    say(CLIENT, target.client.as_ref().map(|it| it.word.clone()));
+    say(CLIENT_SHA256, target.client.as_ref().and_then(client_sha256));
     say(WARM_UP, (target.warm_up_mb > 0).then(|| target.warm_up_mb.to_string()));
     facts
 }
@@ -56,7 +60,14 @@ pub(crate) fn target(name: &str, facts: &BTreeMap<String, String>) -> Result<Tar
     target.warm_up_mb = number(WARM_UP).unwrap_or(target.warm_up_mb);
     let replicas = facts.get(REPLICATION).and_then(|it| it.parse().ok());
     target.replication_factor = replicas.unwrap_or(target.replication_factor);
+    target.client = client(facts)?;
     Ok(target)
+}
+
+/// The client that a manifest's facts name, if they name one; in words, why there is none.
+pub(crate) fn client(facts: &BTreeMap<String, String>) -> Result<Option<Client>, String> {
+    let parse = |word: &String| client::parse(word, &spec::peers()).map_err(|error| error.to_string());
+    facts.get(CLIENT).map(parse).transpose()
 }
 
 fn started(name: &str, word: &str) -> Result<Target, String> {
@@ -106,6 +117,15 @@ pub(crate) fn sha256(start: &Start) -> Option<String> {
         Start::Ringlog { program: Some(path) } => hash_of(std::slice::from_ref(path)).ok(),
         Start::Kafka { libs, .. } => jars(libs).and_then(|jars| hash_of(&jars)).ok(),
         Start::Remote { .. } | Start::Null(_) => None,
+    }
+}
+
+/// Hash of a client's program.
+fn client_sha256(client: &Client) -> Option<String> {
+    match client.folder_or_file() {
+        None => own_sha256(),
+        Some(folder) if folder.is_dir() => jars(folder).and_then(|jars| hash_of(&jars)).ok(),
+        Some(file) => hash_of(&[file.to_owned()]).ok(),
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "reads profiles")]
 
 mod beside;
+pub(crate) mod client;
 pub(crate) mod consume;
 pub mod document;
 pub mod event;

@@ -220,9 +220,14 @@ const BUILT_IN: [(&str, &str); 4] = [
 
 /// The built-in workloads; a file of the same name in `dir` (`produce-1k.toml`, ..) takes the place of one.
 pub fn load(dir: Option<&Path>) -> Result<Vec<Workload>, WorkloadError> {
+    load_set(&BUILT_IN, dir)
+}
+
+/// The workloads of a set; a file of the same name in `dir` takes the place of one.
+pub(super) fn load_set(set: &[(&str, &str)], dir: Option<&Path>) -> Result<Vec<Workload>, WorkloadError> {
     dir.map_or(Ok(()), only_built_in)?;
     let workloads: Result<Vec<Workload>, WorkloadError> =
-        BUILT_IN.iter().map(|(name, text)| load_one(name, text, dir)).collect();
+        set.iter().map(|(name, text)| load_one(name, text, dir)).collect();
     let workloads = workloads?;
     for workload in &workloads {
         check_reference(workload, &workloads)?;
@@ -230,14 +235,15 @@ pub fn load(dir: Option<&Path>) -> Result<Vec<Workload>, WorkloadError> {
     Ok(workloads)
 }
 
-/// Refuses a file that would be passed over in silence.
+/// Refuses a file that would be passed over in silence. A folder may hold those of other clients too.
 fn only_built_in(dir: &Path) -> Result<(), WorkloadError> {
+    let names = || BUILT_IN.iter().chain(&super::client::BUILT_IN).map(|it| it.0);
     let failed = |source| WorkloadError::Io { path: dir.to_owned(), source };
     for entry in std::fs::read_dir(dir).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let is_known = path.file_stem().is_some_and(|stem| BUILT_IN.iter().any(|it| stem == it.0));
+        let is_known = path.file_stem().is_some_and(|stem| names().any(|name| stem == name));
         if path.extension().is_some_and(|it| it == "toml") && !is_known {
-            let known = BUILT_IN.map(|it| it.0).join(", ");
+            let known = names().collect::<Vec<_>>().join(", ");
             return Err(WorkloadError::Unknown { path, known });
         }
     }

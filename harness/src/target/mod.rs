@@ -11,13 +11,14 @@
 //!                                                       what can be done to it (control)
 //! ```
 //!
-//! `machine` says who sits on which core; `faulty` is a broker that errs in a known way (test code).
+//! A target may have a `client` of its own, a program that is measured in place of ours. `machine` says who sits on which core; `faulty` is a broker that errs in a known way (test code).
 
 #![allow(
     clippy::disallowed_methods,
     reason = "makes folders and processes, reads the clock: the instrument, not the broker"
 )]
 
+pub mod client;
 pub mod control;
 #[cfg(all(test, feature = "yardstick"))]
 pub(crate) mod faulty;
@@ -32,6 +33,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use client::Client;
 pub use control::Control;
 use ringlog_io::driver::{self, DriverOptions};
 
@@ -125,6 +127,8 @@ pub struct Target {
     pub warm_up_mb: u64,
     /// Prometheus endpoints that tell of it.
     pub metrics: Vec<String>,
+    /// The program that writes and reads, where that is another process than ours: then it is what is measured.
+    pub client: Option<Client>,
 }
 
 impl Target {
@@ -142,6 +146,7 @@ impl Target {
             topic_configs: Vec::new(),
             warm_up_mb: 0,
             metrics: Vec::new(),
+            client: None,
         }
     }
 
@@ -149,6 +154,25 @@ impl Target {
     #[must_use]
     pub fn null(mode: Mode) -> Self {
         Self::new(mode.target(), Start::Null(mode))
+    }
+
+    /// The same broker, met by a client of its own.
+    #[must_use]
+    pub fn with_client(self, client: Client) -> Self {
+        let name = client::name_of(&client, self.broker_name());
+        Self { name, client: Some(client), ..self }
+    }
+
+    /// What the broker is called: targets that differ by their client alone share it.
+    #[must_use]
+    pub fn broker_name(&self) -> &str {
+        self.client.as_ref().map_or(&self.name, |client| client::broker_of(client, &self.name))
+    }
+
+    /// The broker alone.
+    #[must_use]
+    pub fn broker(&self) -> Self {
+        Self { name: self.broker_name().to_owned(), client: None, ..self.clone() }
     }
 
     /// Whether what it gives to a reader says something: a null broker that appends reads nothing of it back.

@@ -54,7 +54,7 @@ pub struct Server {
 }
 
 /// The thread that started a child waits for the end of this.
-type Starter = mpsc::Sender<Infallible>;
+pub(crate) type Starter = mpsc::Sender<Infallible>;
 
 /// What is to be started.
 #[derive(Clone, Debug)]
@@ -159,12 +159,14 @@ impl<'a> Launch<'a> {
 }
 
 /// A child inherits the place of the thread that starts it, and ends with it.
-fn spawn_on(mut command: Command, core: Option<usize>) -> io::Result<(Child, Starter)> {
+pub(crate) fn spawn_on(mut command: Command, core: Option<usize>) -> io::Result<(Child, Starter)> {
     let (started, child) = mpsc::channel();
     let (starter, end) = mpsc::channel::<Infallible>();
     std::thread::Builder::new().name("starter".to_owned()).spawn(move || {
         process::end_with_this_thread(&mut command);
         let spawned = core.map_or(Ok(()), threads::pin_to_core).and_then(|()| command.spawn());
+        // Its end of a pipe is the child's alone: whoever reads hears of its end.
+        drop(command);
         let is_there = started.send(spawned).is_ok();
         // Nothing is ever sent: this returns when the server is dropped.
         let _ = is_there.then(|| end.recv());

@@ -48,6 +48,22 @@ pub enum TargetError {
         /// The word.
         word: String,
     },
+    /// No client.
+    #[error(
+        "{0:?} is no client: use ringlog, ringlog:PATH, kafka:VERSION (4.2 or later) or librdkafka:PATH (what scripts/client-cost \
+         compiles)"
+    )]
+    NoClient(String),
+    /// A program that does not say what it is.
+    #[error(
+        "{word}: `{program} version` does not name a version: it is no program made from scripts/lib/librdkafka_cost.c"
+    )]
+    NoLibrdkafka {
+        /// The word.
+        word: String,
+        /// What was asked.
+        program: PathBuf,
+    },
     /// Two targets of one name.
     #[error("two targets are called {0}: give one of them another name with NAME= before it")]
     SameName(String),
@@ -99,7 +115,7 @@ pub fn peers() -> PathBuf {
     std::env::var_os("RINGLOG_PEERS").map_or_else(|| PathBuf::from(".peers"), PathBuf::from)
 }
 
-fn libs_of(version: &str, peers: &Path) -> PathBuf {
+pub(super) fn libs_of(version: &str, peers: &Path) -> PathBuf {
     peers.join(format!("kafka-{version}")).join("libs")
 }
 

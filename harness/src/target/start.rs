@@ -40,7 +40,8 @@ pub struct Ground<'a> {
     pub partitions: u32,
 }
 
-/// A target that runs. Dropping it ends what we started.
+/// A target that runs. Dropping the last of its copies ends what we started.
+#[derive(Clone)]
 pub struct Running {
     /// Where it is, and what we started of it.
     pub place: Place,
@@ -70,7 +71,7 @@ pub fn last_words(target: &Target, dir: &Path) -> String {
 /// What the folders and the logs of its nodes are called.
 fn names_of(target: &Target) -> impl Iterator<Item = String> {
     let nodes = target.start.nodes();
-    (1..=nodes).map(move |id| if nodes == 1 { target.name.clone() } else { format!("{}-{id}", target.name) })
+    (1..=nodes).map(move |id| if nodes == 1 { target.broker_name().to_owned() } else { format!("{}-{id}", target.broker_name()) })
 }
 
 fn log_of(name: &str, dir: &Path) -> PathBuf {

@@ -46,6 +46,12 @@ pub struct Options {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub only: Vec<String>,
 
+    /// Measure this client instead: ringlog or ringlog:PATH (the perf tools), kafka:VERSION (Kafka's), librdkafka:PATH (what
+    /// scripts/client-cost compiles). Each is a process on the client's core, of which the processor time for each record is
+    /// told. Given several times, clients take turns against the one target, with workloads of their own and no null broker.
+    #[arg(long, value_name = "CLIENT")]
+    pub client: Vec<String>,
+
     /// Leave the null broker out.
     #[arg(long)]
     pub no_yardstick: bool,

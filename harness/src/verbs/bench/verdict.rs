@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::options::Options;
-use crate::report::table;
+use crate::report::{clients, table};
 use crate::results::Row;
 use crate::run::bottleneck::Bottleneck;
 use crate::run::ceiling::NOT_MEASURED;
@@ -13,6 +13,7 @@ use crate::run::spread::Spread;
 use crate::run::summary::Summary;
 use crate::session::{Done, SessionError};
 use crate::spec::workload::WorkloadError;
+use crate::target::spec::TargetError;
 
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,12 @@ pub enum BenchError {
     /// `--only` names nothing.
     #[error("--only {0}: no such workload")]
     Only(String),
+    /// `--client` names none, or one twice.
+    #[error("--client: {0}")]
+    Client(TargetError),
+    /// Several brokers for clients.
+    #[error("--client: clients are measured against one broker: give one target with --target or --bootstrap-server")]
+    OneBroker,
     /// What every measuring verb can fail with.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -65,7 +72,10 @@ fn text(done: &Done) -> String {
     let mut lines = Vec::new();
     // No number of a target whose ledger does not add up is given out: a broker that loses records is not fast.
     let told: Vec<Summary> = done.summaries.iter().filter(|it| !is_at_fault(done, &it.target)).cloned().collect();
-    if !told.is_empty() {
+    if let Some(costs) = clients::render(&done.rows) {
+        lines.push(costs);
+        lines.extend(clients::WORDS.map(str::to_owned));
+    } else if !told.is_empty() {
         lines.push(table::render(&told));
         lines.extend(explanations(&told));
     }

@@ -96,10 +96,17 @@ fn workload(manifest: &Manifest, name: &str, row: usize) -> Result<Workload, Rer
 fn target(manifest: &Manifest, row: &Row, number: usize, options: &Options) -> Result<Target, RerunError> {
     if options.targets.bootstrap_server.is_some() || !options.targets.target.is_empty() {
         let mut given = targets::of(&options.targets, Ceilings::Without)?;
-        return given
+        let client = manifest.targets.get(&row.target).map(origin::client).transpose();
+        let client = client.map_err(|reason| RerunError::Target { row: number, reason })?.flatten();
+        let given_one = given
             .pop()
             .filter(|_| given.is_empty())
-            .ok_or_else(|| RerunError::Target { row: number, reason: "give one target: a row is of one".to_owned() });
+            .ok_or_else(|| RerunError::Target { row: number, reason: "give one target: a row is of one".to_owned() })?;
+        // A row of another program's is made again by that program.
+        return Ok(match client {
+            Some(client) => given_one.with_client(client),
+            None => given_one,
+        });
     }
     let facts = manifest.targets.get(&row.target);
     // Schema 1 had what was known of the one broker in a table of its own.
