@@ -221,7 +221,7 @@ fn start_all(
         // Targets that differ by their client alone share a broker.
         let earlier = plan.targets.iter().take_while(|it| it.name != target.name);
         let mut sharing = earlier.filter(|it| it.broker_name() == target.broker_name());
-        if let Some(shared) = sharing.find_map(|it| running.get(&it.name)).map(Running::clone) {
+        if let Some(shared) = sharing.find_map(|it| running.get(&it.name)).cloned() {
             running.insert(target.name.clone(), shared);
             continue;
         }
