@@ -12,7 +12,7 @@
 //! Invariants: a client that fails, or says that it moved less than it was told to, gives no figures; whatever it says, the
 //! broker is asked what it holds.
 
-use std::io::Read as _;
+use std::io::Read;
 use std::process::{Child, Command};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -37,6 +37,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const GONE: Duration = Duration::from_micros(200);
 /// How long that may take.
 const GONE_MAX: Duration = Duration::from_secs(20);
+/// Bytes of a client's output that are kept, the last ones.
+const SAID_MAX: usize = 1 << 20;
 /// Characters of a client's output that are shown when it fails.
 const SAID_SHOWN: usize = 600;
 /// What the perf tools print of sends that failed, whatever their exit code is.
@@ -66,7 +68,7 @@ pub(super) fn run(
     let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
     let meter = Meter::start(pids).map_err(gone)?;
     let (mut child, said) = spawn(command, core).map_err(fail)?;
-    let ended = wait_for_end(&child, &said, stop);
+    let ended = wait_for_end(&child, &said, (pids, stop));
     let Ok(said) = ended else {
         // It may have ended by itself; there is nobody to tell.
         let _ = child.0.kill().and_then(|()| child.0.wait());
@@ -96,21 +98,41 @@ fn spawn(mut command: Command, core: Option<usize>) -> std::io::Result<(Started,
     let started = spawn_on(command, core)?;
     let (sender, said) = mpsc::channel();
     std::thread::Builder::new().name("client-output".to_owned()).spawn(move || {
-        let mut bytes = Vec::new();
-        // What was read before an error is what there is.
-        let _ = reader.read_to_end(&mut bytes);
-        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+        // Whether anybody still waits for it is not this thread's matter.
+        let _ = sender.send(String::from_utf8_lossy(&last_of(&mut reader)).into_owned());
     })?;
     Ok((started, said))
 }
 
-/// What it said, when it has ended; it is still on the list of processes then.
-fn wait_for_end((child, _): &Started, said: &mpsc::Receiver<String>, stop: &Stop) -> Result<String, RunError> {
+/// What a stream gave last until it ended: a tool that tells of every record that failed has no bound.
+fn last_of(reader: &mut impl Read) -> Vec<u8> {
+    let (mut bytes, mut part) = (Vec::new(), vec![0; SAID_MAX / 2]);
+    // What was read before an error is what there is.
+    while let Ok(count @ 1..) = reader.read(&mut part) {
+        let surplus = (bytes.len() + count).saturating_sub(SAID_MAX);
+        bytes.drain(..surplus.min(bytes.len()));
+        bytes.extend_from_slice(&part[..count]);
+    }
+    bytes
+}
+
+/// What it said, when it has ended; it is still on the list of processes then. A client goes on for minutes after its broker.
+fn wait_for_end(
+    (child, _): &Started,
+    said: &mpsc::Receiver<String>,
+    (pids, stop): (&[u32], &Stop),
+) -> Result<String, RunError> {
     let said = loop {
         match said.recv_timeout(LOOK) {
             Ok(said) => break said,
-            Err(RecvTimeoutError::Timeout) if !stop.requested() => {}
-            Err(_) => return Err(RunError::Interrupted),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(RunError::client("reading what the client says", "its output cannot be read"));
+            }
+            Err(RecvTimeoutError::Timeout) if stop.requested() => return Err(RunError::Interrupted),
+            Err(RecvTimeoutError::Timeout) if pids.iter().any(|pid| has_ended(*pid)) => {
+                return Err(RunError::BrokerGone("its process ended while the client ran".to_owned()));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
         }
     };
     let closed = Instant::now();
@@ -201,6 +223,24 @@ mod tests {
         let begin = Instant::now();
         assert!(matches!(run(command, (None, &[]), 1, &stop), Err(RunError::Interrupted)));
         assert!(begin.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_client_is_not_waited_for_when_its_broker_has_ended_and_of_a_flood_of_words_the_last_are_kept() {
+        let mut broker = Command::new("/bin/sh").args(["-c", "sleep 0.3"]).spawn().unwrap();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "exec sleep 60"]);
+        let begin = Instant::now();
+        let ran = run(command, (None, &[broker.id()]), 1, &Stop::default());
+        assert!(matches!(ran, Err(RunError::BrokerGone(_))), "{ran:?}");
+        assert!(begin.elapsed() < Duration::from_secs(30));
+        broker.wait().unwrap();
+
+        let flood = "yes 12345678 | head -c 5000000; echo; echo '12 records, 9 bytes'";
+        assert_eq!(shell(flood, 12).unwrap().records, 12);
+        let mut many = std::io::repeat(b'x').take(5_000_000).chain(&b"end"[..]);
+        let kept = last_of(&mut many);
+        assert!(kept.len() <= SAID_MAX && kept.ends_with(b"end"), "{}", kept.len());
     }
 
     #[test]

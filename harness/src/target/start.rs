@@ -71,7 +71,9 @@ pub fn last_words(target: &Target, dir: &Path) -> String {
 /// What the folders and the logs of its nodes are called.
 fn names_of(target: &Target) -> impl Iterator<Item = String> {
     let nodes = target.start.nodes();
-    (1..=nodes).map(move |id| if nodes == 1 { target.broker_name().to_owned() } else { format!("{}-{id}", target.broker_name()) })
+    (1..=nodes).map(
+        move |id| if nodes == 1 { target.broker_name().to_owned() } else { format!("{}-{id}", target.broker_name()) },
+    )
 }
 
 fn log_of(name: &str, dir: &Path) -> PathBuf {
