@@ -12,6 +12,7 @@
 mod clients;
 
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 use ringlog_io::host::free_bytes;
 use ringlog_io::{Clock as _, SystemClock};
 use ringlog_wire::Uuid;
+use rustix::process::Signal;
 
 use super::along::{self, Readers};
 use super::gauge::{ReadGauge, WriteGauge};
@@ -37,7 +39,7 @@ use crate::measure::ledger::LedgerFile;
 use crate::measure::series::{self, SecondSink};
 use crate::results::latency;
 use crate::spec::{Pace, Produce, What, Workload};
-use crate::target::{self, Place, Target, start};
+use crate::target::{self, Control, Place, Target, start};
 
 /// Longest time that making, describing or deleting a topic takes.
 const ADMIN_MAX: Duration = Duration::from_secs(30);
@@ -132,9 +134,13 @@ impl KafkaExecutor {
     fn gone(&self, target: &Target, error: &RunError) -> Option<String> {
         let place = self.places.get(&target.name)?;
         if matches!(error, RunError::BrokerGone(_)) || place.pids().into_iter().any(has_ended) {
-            let words = start::last_words(target, &self.dir);
+            let ended = place.control.as_ref().and_then(Control::ended);
+            let how = ended.map_or_else(String::new, |status| format!(" ({status})"));
+            // One that was killed had no time for last words.
+            let is_killed = ended.is_some_and(|status| status.signal() == Some(Signal::KILL.as_raw()));
+            let words = if is_killed { String::new() } else { start::last_words(target, &self.dir) };
             let said = if words.is_empty() { String::new() } else { format!("; its log ends with: {words}") };
-            return Some(format!("its process ended{said}"));
+            return Some(format!("its process ended{how}{said}"));
         }
         let bootstrap = place.properties.get("bootstrap.servers").unwrap_or_default();
         let is_refused = !target.is_started() && place.pids.is_empty() && start::is_refused(bootstrap);

@@ -102,12 +102,30 @@ pub fn warnings(rows: &[Row], meaning: impl Fn(&str) -> &'static str) -> Vec<Str
         let (ours, ceilings) = (has("subject"), has("ceiling"));
         format!("{kind}: {} ({ours} of {all} rows, and {ceilings} of ceilings)", meaning(kind))
     };
-    let refused = |row: &Row| {
-        let verb = if row.validity == validity::SKIPPED { "was skipped" } else { "has no figures" };
-        format!("{} against {}, round {}, {verb}: {}", row.workload, row.target, row.round, row.why)
+    kinds.into_iter().map(met).chain(refused(rows)).collect()
+}
+
+/// What has no figures, and why. What was skipped for one reason is told once.
+fn refused(rows: &[Row]) -> Vec<String> {
+    let is_skipped = |it: &Row| it.validity == validity::SKIPPED;
+    let is_alike = |a: &Row, b: &Row| is_skipped(a) && is_skipped(b) && a.target == b.target && a.why == b.why;
+    let mut groups: Vec<(&Row, usize)> = Vec::new();
+    for row in rows.iter().filter(|it| !it.is_measured()) {
+        match groups.iter_mut().find(|it| is_alike(it.0, row)) {
+            Some(group) => group.1 += 1,
+            None => groups.push((row, 1)),
+        }
+    }
+    let told = |(row, count): (&Row, usize)| {
+        let Row { workload, target, round, why, .. } = row;
+        let what = match (is_skipped(row), count) {
+            (false, _) => "has no figures".to_owned(),
+            (true, 1) => "was skipped".to_owned(),
+            (true, _) => format!("and {} trials after it were skipped", count - 1),
+        };
+        format!("{workload} against {target}, round {round}, {what}: {why}")
     };
-    let refused = rows.iter().filter(|it| !it.is_measured()).map(refused);
-    kinds.into_iter().map(met).chain(refused).collect()
+    groups.into_iter().map(told).collect()
 }
 
 /// The word that comes most often, and how often; of several the first.
@@ -126,6 +144,30 @@ fn most<'a>(words: impl Iterator<Item = &'a str>) -> (String, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trials_that_were_skipped_for_one_reason_are_told_once() {
+        let refused = |round: u32, validity: &str, target: &str| Row {
+            workload: "w".to_owned(),
+            target: target.to_owned(),
+            round,
+            validity: validity.to_owned(),
+            why: format!("{target} is gone"),
+            ..Row::default()
+        };
+        let skipped = |round, target| refused(round, validity::SKIPPED, target);
+        let rows =
+            [refused(1, validity::INVALID, "b"), skipped(2, "b"), skipped(2, "c"), skipped(3, "b"), skipped(4, "b")];
+        let told = warnings(&rows, |_| "");
+        assert_eq!(
+            told,
+            [
+                "w against b, round 1, has no figures: b is gone",
+                "w against b, round 2, and 2 trials after it were skipped: b is gone",
+                "w against c, round 2, was skipped: c is gone",
+            ]
+        );
+    }
 
     fn row(round: u32, mb_s: f64, bottleneck: &str) -> Row {
         Row {

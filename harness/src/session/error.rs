@@ -59,6 +59,21 @@ pub enum SessionError {
         /// The target.
         target: String,
     },
+    /// More replicas than nodes.
+    #[error(
+        "{workload} asks for {replicas} replicas, and {target} has {nodes} node(s): start a cluster (--target 3xkafka:VERSION), name \
+         one with --bootstrap-server, or ask for fewer"
+    )]
+    Replicas {
+        /// Who asks.
+        workload: String,
+        /// For how many.
+        replicas: i16,
+        /// The target.
+        target: String,
+        /// What it has.
+        nodes: u32,
+    },
     /// The target's disk.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -76,6 +91,21 @@ pub enum SessionError {
         /// The system's words.
         source: std::io::Error,
     },
+}
+
+impl SessionError {
+    /// Whether the options are wrong, so that nothing could have been measured anywhere.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Target(_)
+                | Self::CommandConfig { .. }
+                | Self::Resume { .. }
+                | Self::Events { .. }
+                | Self::Replicas { .. }
+        )
+    }
 }
 
 /// Names what was under way when the system refused something.

@@ -44,6 +44,7 @@ pub use options::{PlaceOptions, TargetOptions};
 use crate::host::{HostFacts, PathFacts, facts, memory, metrics};
 use crate::load::signals::Stop;
 use crate::report::page;
+use crate::results::columns::validity;
 use crate::results::manifest::{self, Manifest};
 use crate::results::{Row, RunFolder};
 use crate::run::kafka::KafkaExecutor;
@@ -214,6 +215,7 @@ fn start_all(
 ) -> Result<BTreeMap<String, Running>, SessionError> {
     may_be_operated_on(plan, dir)?;
     plan.targets.iter().try_for_each(is_there)?;
+    may_be_replicated(plan)?;
     let partitions = plan.cells.iter().map(|it| it.workload.partitions).max().unwrap_or(1);
     let ground = Ground { seats, dir, partitions };
     let mut running = BTreeMap::new();
@@ -246,6 +248,22 @@ fn may_be_operated_on(plan: &Plan, dir: &Path) -> Result<(), SessionError> {
     let fills = |it: &Workload| it.events.iter().any(|event| event.action == Action::FillDisk);
     if operating.any(fills) {
         Control::may_fill(dir)?;
+    }
+    Ok(())
+}
+
+/// Refuses more replicas than a target has nodes, where we know how many.
+fn may_be_replicated(plan: &Plan) -> Result<(), SessionError> {
+    for target in plan.subjects().filter(|it| it.is_started()) {
+        let (nodes, name) = (target.start.nodes(), &target.name);
+        let asked = plan.cells.iter().map(|it| (Some(&it.workload), it.workload.replication_factor));
+        let mut asked = asked.chain([(None, Some(target.replication_factor))]);
+        let above = asked.find(|it| it.1.is_some_and(|replicas| i64::from(replicas) > i64::from(nodes)));
+        if let Some((workload, Some(replicas))) = above {
+            let workload =
+                workload.map_or_else(|| "--replication-factor".to_owned(), |it| format!("workload {}", it.name));
+            return Err(SessionError::Replicas { workload, replicas, target: name.clone(), nodes });
+        }
     }
     Ok(())
 }
@@ -293,6 +311,15 @@ impl Done {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.end.is_ok()
+    }
+
+    /// Whether trials of a subject were skipped, and not made up for when the run was gone on with: it was gone.
+    #[must_use]
+    pub fn has_skipped(&self) -> bool {
+        let is_skipped = |it: &Row| it.validity == validity::SKIPPED;
+        let is_same = |a: &Row, b: &Row| a.workload == b.workload && a.target == b.target && a.round == b.round;
+        let of_subjects = self.rows.iter().filter(|it| it.role == Role::Subject.name() && is_skipped(it));
+        of_subjects.into_iter().any(|it| !self.rows.iter().any(|other| is_same(it, other) && !is_skipped(other)))
     }
 
     /// Whether somebody pressed Ctrl-C.

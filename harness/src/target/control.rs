@@ -15,6 +15,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -118,6 +119,12 @@ impl Control {
     #[must_use]
     pub fn pids(&self) -> Vec<u32> {
         self.0.brokers.iter().filter_map(|it| locked(it).server.as_ref().map(Server::pid)).collect()
+    }
+
+    /// How a broker ended that nobody here ended.
+    #[must_use]
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.0.brokers.iter().find_map(|it| locked(it).server.as_mut().and_then(Server::ended))
     }
 
     /// Ends the first broker at once.
@@ -289,6 +296,7 @@ mod tests {
         let dir = scratch("control");
         let control = shell(&dir);
         let first = control.pids()[0];
+        assert_eq!(control.ended(), None);
         control.pause().unwrap();
         let begin = Instant::now();
         while state(first) != 'T' && begin.elapsed().as_secs() < 10 {}
@@ -307,6 +315,10 @@ mod tests {
         control.kill();
         control.restore().unwrap();
         assert!(!has_ended(control.pids()[0]));
+        send(control.pids()[0], Signal::KILL).unwrap();
+        let begin = Instant::now();
+        while control.ended().is_none() && begin.elapsed().as_secs() < 10 {}
+        assert!(control.ended().unwrap().to_string().contains("SIGKILL"), "somebody else ended it");
         drop(control);
         fs::remove_dir_all(dir).unwrap();
     }

@@ -26,6 +26,8 @@ const DELETE_SOON: (&str, &str) = ("log.segment.delete.delay.ms", "500");
 /// A JVM loads some thousand classes first.
 const KAFKA_READY_MAX: Duration = Duration::from_secs(90);
 
+/// Lines of a log that a row tells of a broker that ended.
+const LAST_LINES: usize = 3;
 /// How long one look at whether a broker answers may take.
 const ANSWER_MAX: Duration = Duration::from_millis(500);
 
@@ -65,7 +67,11 @@ pub fn start(target: &Target, ground: &Ground<'_>) -> Result<Running, StartError
 #[must_use]
 pub fn last_words(target: &Target, dir: &Path) -> String {
     let words = names_of(target).map(|name| tail(&log_of(&name, dir)));
-    words.filter(|it| !it.is_empty()).collect::<Vec<_>>().join("\n")
+    let lasts = words.map(|it| {
+        let lines: Vec<&str> = it.lines().collect();
+        lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+    });
+    lasts.filter(|it| !it.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
 /// What the folders and the logs of its nodes are called.

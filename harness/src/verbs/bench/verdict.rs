@@ -37,6 +37,7 @@ pub enum BenchError {
 
 /// Exit codes, as the help names them.
 const FAILED: u8 = 1;
+const USAGE: u8 = 2;
 const LEDGER: u8 = 3;
 const INTERRUPTED: u8 = 130;
 
@@ -53,7 +54,11 @@ pub fn tell(options: &Options, outcome: Result<Done, BenchError>) -> ExitCode {
         }
         Err(error) => {
             errln!("ringlog bench: {error}");
-            ExitCode::from(FAILED)
+            let is_usage = match &error {
+                BenchError::Session(error) => error.is_usage(),
+                BenchError::Workload(_) | BenchError::Only(_) | BenchError::Client(_) | BenchError::OneBroker => true,
+            };
+            ExitCode::from(if is_usage { USAGE } else { FAILED })
         }
     }
 }
@@ -63,7 +68,7 @@ fn code(done: &Done) -> u8 {
     match () {
         () if done.is_interrupted() => INTERRUPTED,
         () if done.has_ledger_fault() => LEDGER,
-        () if !done.is_whole() || is_nothing_measured => FAILED,
+        () if !done.is_whole() || done.has_skipped() || is_nothing_measured => FAILED,
         () => 0,
     }
 }

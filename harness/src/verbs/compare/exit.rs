@@ -79,10 +79,7 @@ impl CompareError {
     /// The exit code.
     pub(super) fn code(&self) -> u8 {
         match self {
-            Self::Session(
-                SessionError::Target(_) | SessionError::CommandConfig { .. } | SessionError::Resume { .. },
-            ) => USAGE,
-            Self::Session(_) => INVALID,
+            Self::Session(error) if !error.is_usage() => INVALID,
             _ => USAGE,
         }
     }

@@ -82,10 +82,11 @@ pub(super) fn order(sweep: &Sweep, plan: &Plan, course: &SweepCourse) -> String 
     let order: Vec<String> = turns.iter().map(|at| (at + 1).to_string()).collect();
     let seconds = expected_s(sweep, plan.targets.len());
     format!(
-        "{}, {} on {} in turn: {trials} steps, about {}\nseed {}: the cells come in the order {}{}",
+        "{}, {} on {}{}: {trials} steps, about {}\nseed {}: the cells come in the order {}{}",
         counted(sweep.cells.len(), "cell"),
         counted(sweep.rounds as usize, "round"),
         names.join(", "),
+        if names.len() > 1 { " in turn" } else { "" },
         time(seconds),
         plan.seed,
         order.join(" "),

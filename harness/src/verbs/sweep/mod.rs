@@ -54,7 +54,7 @@ pub fn main(args: &[String]) -> ExitCode {
     };
     run(&options).unwrap_or_else(|error| {
         errln!("ringlog sweep: {error}");
-        ExitCode::from(if matches!(error, SweepError::Session(_)) { FAILED } else { USAGE })
+        ExitCode::from(if matches!(&error, SweepError::Session(it) if !it.is_usage()) { FAILED } else { USAGE })
     })
 }
 

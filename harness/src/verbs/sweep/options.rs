@@ -55,6 +55,6 @@ Examples:
   ringlog sweep my.toml --bootstrap-server broker:9093 --command-config client.properties
   ringlog sweep course --resume results/2026-11-30-2c-24g-ext4-ringlog-sweep
 
-Exit codes: 0 every trial was measured, or the time was over; 1 could not be measured, or ended before its last trial (rows
-before that are kept); 2 wrong usage, or a file that cannot be run; 3 acknowledged records are missing, doubled, out of order
+Exit codes: 0 it came to its end, or the time was over (a trial without figures says why); 1 could not be measured, or ended
+before its last trial, or a broker was gone (rows before that are kept); 2 wrong usage, or a file that cannot be run; 3 acknowledged records are missing, doubled, out of order
 or changed (such a trial has no figures); 130 interrupted.";

@@ -41,7 +41,7 @@ fn code(done: &Done) -> u8 {
     match () {
         () if done.is_interrupted() => INTERRUPTED,
         () if done.has_ledger_fault() => LEDGER,
-        () if !done.is_whole() || !done.rows.iter().any(Row::is_measured) => FAILED,
+        () if !done.is_whole() || done.has_skipped() || !done.rows.iter().any(Row::is_measured) => FAILED,
         () => 0,
     }
 }
