@@ -101,6 +101,11 @@ impl Desk {
         self.changes.flush_due(wall_ms)
     }
 
+    /// See [`Changes::is_held_up`].
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.changes.is_held_up()
+    }
+
     /// See [`Changes::is_beginning`], [`Changes::vote_due`], [`Changes::voted`].
     pub(crate) fn is_beginning(&self) -> bool {
         self.changes.is_beginning()

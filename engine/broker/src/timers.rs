@@ -23,7 +23,7 @@ pub(crate) enum Timer {
     IdleConnections,
     /// Connections that hold the memory that others wait for.
     Holders,
-    /// What this start could not write for want of room.
+    /// What this start could not write for want of room; a flush of the metadata log that could not begin.
     Beginning,
     /// Offsets of deleted topics that could not be removed.
     Sweep,

@@ -4,7 +4,8 @@
 //! ```text
 //!   call -> Controller -> Proposal -> MetadataLog::append -> pending -- flush_due, sync, flushed --> image, answer
 //!                                          | fails: refused, the cluster stays as it was
-//!                                          | the log ails: it comes back at the next call or flush, where it can
+//!                                          | the log ails: it comes back at the next call or flush, where it can;
+//!                                            askers are told so, and what it holds is published when it is flushed
 //! ```
 //!
 //! Invariants:
@@ -46,7 +47,7 @@ struct Pending {
     end_offset: i64,
     /// The cluster up to there.
     image: Arc<Image>,
-    /// None of what a start writes.
+    /// None of what a start writes, and none where it was refused meanwhile.
     answer: Option<Answer>,
 }
 
@@ -89,6 +90,11 @@ impl Changes {
     /// Whether this start is not written yet: nothing is decided until it is.
     pub(crate) fn is_beginning(&self) -> bool {
         self.unwritten.is_some()
+    }
+
+    /// Whether something is to be tried again, whoever asks for it: what this start writes, or a flush that could not begin.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.is_beginning() || (self.flushing.is_none() && !self.pending.is_empty())
     }
 
     /// The job that comes first of what this start writes, where it is to be tried again.
@@ -169,7 +175,8 @@ impl Changes {
         Ok(Answer { asker, outcome, version })
     }
 
-    /// A file whose sync is due, where none is under way. What waits for one that cannot begin is refused.
+    /// A file whose sync is due, where none is under way. Who waits for one that cannot begin is told so; what the log holds
+    /// still counts when it can.
     pub(crate) fn flush_due(&mut self, wall_ms: i64) -> Option<File> {
         if self.flushing.is_some() || self.pending.is_empty() {
             return None;
@@ -179,7 +186,8 @@ impl Changes {
             // A sync that cannot begin leaves the log ailing; one that came back has flushed what it holds.
             match self.log.come_back(wall_ms) {
                 Ok(()) => self.release(),
-                Err(reason) => self.refuse_pending(&reason),
+                Err(reason) if self.log.final_failure().is_some() => self.refuse_pending(&reason),
+                Err(reason) => self.refuse_askers(&reason),
             }
             return None;
         };
@@ -201,8 +209,13 @@ impl Changes {
     }
 
     fn refuse_pending(&mut self, reason: &str) {
-        let lost = self.pending.drain(..).filter_map(|pending| pending.answer).map(|answer| answer.asker);
-        self.answers.extend(lost.map(|asker| refused(asker, reason.to_owned())));
+        self.refuse_askers(reason);
+        self.pending.clear();
+    }
+
+    fn refuse_askers(&mut self, reason: &str) {
+        let waiting = self.pending.iter_mut().filter_map(|pending| pending.answer.take());
+        self.answers.extend(waiting.map(|answer| refused(answer.asker, reason.to_owned())));
     }
 
     fn release(&mut self) {

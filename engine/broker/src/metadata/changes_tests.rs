@@ -235,3 +235,23 @@ fn a_passing_fault_of_any_write_is_over_with_its_cause() {
         assert_eq!(rig.error(first) == Some(0), rig.is_published("t"), "{op:?}: what was refused is not published");
     }
 }
+
+/// On the old code the image stayed provisional, and no record was taken, until the next change of a topic.
+#[test]
+fn a_start_whose_flush_cannot_begin_at_first_counts_when_it_can() {
+    const EMFILE: i32 = 24;
+    let Rig { sim, .. } = Rig::new();
+    sim.set_space_bytes(Some(0));
+    let mut rig = Rig::on(sim);
+    assert!(rig.changes.is_beginning() && rig.published.is_provisional());
+    rig.sim.set_space_bytes(None);
+    let vote = rig.changes.vote_due(rig.wall_ms).unwrap();
+    vote.perform(&*rig.files).unwrap();
+    rig.changes.voted(true, rig.wall_ms);
+    rig.sim.fail(Fault::nth(Op::Open, 1, EMFILE).for_ever());
+    rig.sync();
+    assert!(rig.published.is_provisional() && rig.changes.is_held_up(), "no descriptor for the sync");
+    rig.sim.heal();
+    rig.sync();
+    assert!(!rig.published.is_provisional() && !rig.changes.is_held_up());
+}

@@ -90,7 +90,7 @@ impl Shard {
         if let Some(job) = desk.vote_due(self.broker.wall_ms) {
             self.broker.jobs.run(Purpose::Vote, job);
         }
-        if desk.is_beginning() && !self.broker.timers.is_set(Timer::Beginning) {
+        if desk.is_held_up() && !self.broker.timers.is_set(Timer::Beginning) {
             self.broker.timers.set(Timer::Beginning, Some(Nanos(self.broker.now.0 + BEGINNING_INTERVAL_NS)));
         }
         // A shard looks for the newest image before it reads its mail: who gets an answer finds what it tells of.
