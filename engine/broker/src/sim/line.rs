@@ -102,6 +102,11 @@ impl<A> Line<A> {
         matches!(self.state, State::Closed)
     }
 
+    /// Whether what was asked so far waits for the connection to take it.
+    pub(super) fn is_sending(&self) -> bool {
+        self.is_sending
+    }
+
     /// Requests without an answer yet.
     pub(super) fn in_flight(&self) -> usize {
         self.flights.len()

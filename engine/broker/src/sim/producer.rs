@@ -272,7 +272,9 @@ impl Client for Producer {
             return Ok(());
         }
         let room = if self.manner.is_idempotent && !self.is_confirmed { 1 } else { UNACKNOWLEDGED_MAX };
-        if is_due && scene.phase == Phase::Storm {
+        // No answer holds back one that asks for none: on a slow link what it sends would pile up here without end.
+        let is_held_back = self.manner.acks == 0 && self.line.is_sending();
+        if is_due && scene.phase == Phase::Storm && !is_held_back {
             // A plain producer goes elsewhere now and then.
             if !self.manner.is_idempotent && self.pending.is_empty() && scene.dice.once_in(20) {
                 self.target = None;
