@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::cpu_time;
 
 /// A planted fault, by name.
-pub const NAMES: [&str; 18] = [
+pub const NAMES: [&str; 19] = [
     ACK_BEFORE_FLUSH,
     FOLDER_SYNC_SKIPPED,
     BUFFER_REUSED,
@@ -31,6 +31,7 @@ pub const NAMES: [&str; 18] = [
     SHARE_MIXED,
     LOAD_CUT_SHORT,
     MEMORY_UNBOUNDED,
+    FLUSH_UNNOTED,
 ];
 /// A batch is acknowledged before the flush that it waits for.
 pub const ACK_BEFORE_FLUSH: &str = "ack-before-flush";
@@ -68,6 +69,8 @@ pub const SHARE_MIXED: &str = "share-mixed";
 pub const LOAD_CUT_SHORT: &str = "load-cut-short";
 /// Fetches wait however much memory that takes.
 pub const MEMORY_UNBOUNDED: &str = "memory-unbounded";
+/// A flush begins without a note that outlives a kill.
+pub const FLUSH_UNNOTED: &str = "flush-unnoted";
 
 /// The planted one: its place among the names and one; 0 is none.
 static PLANTED: AtomicUsize = AtomicUsize::new(0);

@@ -4,7 +4,8 @@
 //! is new; the small files that recovery trusts below the recovery point; sealed segments that are not on the disk; the
 //! active one. A job covers everything that was written before it began; what arrives meanwhile waits for the next. A failed
 //! job is final: the kernel may have dropped the dirty pages, so a second fdatasync could succeed without the bytes being
-//! anywhere (`suspect.rs`). A job that cannot begin, for want of a descriptor, has lost nothing (`health.rs`).
+//! anywhere (`suspect.rs`); a note stands in the folder before the first job, for a run that is killed before it hears of a
+//! failure. A job that cannot begin, for want of a descriptor, has lost nothing (`health.rs`).
 
 use std::io;
 
@@ -12,7 +13,7 @@ use ringlog_io::{File, OpenMode};
 
 use crate::names::{Kind, file_name};
 use crate::partition::Spot;
-use crate::{Partition, StorageError};
+use crate::{Partition, StorageError, suspect};
 
 /// A file that wants an fdatasync: submit it, then hand the job back with the verdict.
 #[derive(Debug)]
@@ -42,6 +43,8 @@ enum Covers {
 pub(crate) struct Flush {
     flushed: Spot,
     under_way: bool,
+    /// The folder says that flushes are under way.
+    is_noted: bool,
     /// The folder's own entry is on the disk. Not known of one that was there before: who made it may have been killed.
     is_entered: bool,
     /// Files made so far, and how many of their names are on the disk. One more than none of a folder that was there before.
@@ -61,6 +64,7 @@ impl Flush {
         Self {
             flushed,
             under_way: false,
+            is_noted: false,
             is_entered: false,
             entries_made: 1,
             entries_synced: 0,
@@ -85,11 +89,16 @@ impl Flush {
     pub(crate) fn carry_on(&mut self, before: &Self) {
         self.entries_made += before.entries_made;
         self.entries_synced += before.entries_made;
-        self.under_way = before.under_way;
+        (self.under_way, self.is_noted) = (before.under_way, before.is_noted);
         self.waiting_since_ms = before.waiting_since_ms;
         if before.flushed.offset > self.flushed.offset {
             self.flushed = before.flushed;
         }
+    }
+
+    /// The note that flushes are under way is gone.
+    pub(crate) fn forgot_begun(&mut self) {
+        self.is_noted = false;
     }
 
     /// The folder's own entry is on the disk.
@@ -161,6 +170,7 @@ impl Partition {
         if flushed.offset == self.end_offset {
             return Ok(None);
         }
+        self.note_begun()?;
         #[cfg(feature = "plant")]
         if ringlog_io::plant::is(ringlog_io::plant::FOLDER_ENTRY_UNSYNCED) {
             self.flush.entered();
@@ -179,6 +189,35 @@ impl Partition {
         }
         self.flush.waiting_since_ms = None;
         Ok(Some(job(self.active.file.clone(), self.end_spot())))
+    }
+
+    fn note_begun(&mut self) -> Result<(), StorageError> {
+        #[cfg(feature = "plant")]
+        if ringlog_io::plant::is(ringlog_io::plant::FLUSH_UNNOTED) {
+            return Ok(());
+        }
+        if self.flush.is_noted {
+            return Ok(());
+        }
+        match suspect::note_begun(&self.folder) {
+            Ok(()) => self.flush.is_noted = true,
+            // What is there is flushed all the same: a broker that starts on a full disk serves it.
+            Err(error) if error.is_full() => {
+                tracing::warn!(%error, "no room to note that a flush begins: were the broker killed now, a failure of it would go unheard");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Takes the note away. Where that fails it stays, and costs the start after a kill some writing.
+    pub(crate) fn forget_begun(&mut self) {
+        if std::mem::take(&mut self.flush.is_noted)
+            && let Err(error) = suspect::forget_begun(&self.folder)
+        {
+            tracing::warn!(dir = %self.folder.dir.display(), %error, "the note of flushes under way stays");
+            self.flush.is_noted = true;
+        }
     }
 
     /// A topic may be told to flush long after its folder was made: what makes the folder findable comes first.
@@ -241,6 +280,10 @@ impl Partition {
             (Ok(()), Covers::Log(spot)) => {
                 if spot.offset > self.flush.flushed.offset {
                     self.flush.flushed = spot;
+                }
+                // A log that is flushed by settings is so all the time, and keeps its note.
+                if !self.config.flushes() && self.flush.flushed.offset >= self.active.base_offset {
+                    self.forget_begun();
                 }
                 self.show();
             }

@@ -7,6 +7,7 @@
 //!
 //! Invariant: what was refused is not in the log that comes back, and what was appended is.
 
+use crate::open::Opener;
 use crate::{AppendError, Known, LogConfig, Partition, Startup, StorageError, suspect};
 
 /// The shortest time between two tries to come back: while the disk stays full, most appends are refused without one.
@@ -107,7 +108,7 @@ impl Partition {
         self.cut_to_size()?;
         let config = LogConfig { flush_messages: i64::MAX, ..self.config.clone() };
         let known = Known { topic_id: self.topic_id, startup: Startup::SameBoot, checkpointed: self.checkpointed() };
-        let (mut again, _) = Self::open_claimed(self.folder.clone(), config, known, wall_ms)?;
+        let (mut again, _) = Self::open_claimed(self.folder.clone(), config, known, Opener::SameRun, wall_ms)?;
         if again.end_offset != self.end_offset {
             let reason = format!("ends at {}, not at {}: restart the broker", again.end_offset, self.end_offset);
             return Err(StorageError::corrupt(&self.folder.dir, reason));

@@ -11,8 +11,8 @@ pub(crate) struct Listing {
     pub(crate) snapshots: Vec<i64>,
     /// Base offsets of the segments that have a file of aborted transactions.
     pub(crate) txn_indexes: Vec<i64>,
-    /// A flush had failed: what was flushed before.
-    pub(crate) flushed_before: Option<i64>,
+    /// What the last run noted of its flushes.
+    pub(crate) notes: suspect::Notes,
 }
 
 impl Listing {
@@ -42,7 +42,7 @@ impl Listing {
         logs.sort_unstable();
         snapshots.sort_unstable();
         let folders = entries.iter().filter(|entry| entry.is_dir);
-        let flushed_before = suspect::flushed_before(folders.map(|entry| entry.name.as_str()));
-        Ok(Self { logs, snapshots, txn_indexes, flushed_before })
+        let notes = suspect::Notes::read(folders.map(|entry| entry.name.as_str()));
+        Ok(Self { logs, snapshots, txn_indexes, notes })
     }
 }

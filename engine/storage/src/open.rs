@@ -6,7 +6,8 @@
 //! | SameBoot | every byte after the last index entry of the last segment   | trusted if they fit         |
 //! | NewBoot  | every byte from the recovery point on                       | made again                  |
 //!
-//! Where a flush had failed (`suspect.rs`), what it should have covered is written again, and checked as for NewBoot.
+//! Where a flush had failed, or may have (`suspect.rs`), what it should have covered is written again, and checked as for
+//! NewBoot.
 //!
 //! The first batch that is not whole ends the log: it and everything after it is cut off, segments that follow are
 //! removed, and both are durable before the first append, lest a later power cut brings the old bytes back between new
@@ -30,6 +31,15 @@ use crate::{
     Checkpointed, Cut, Known, LogConfig, Partition, RecoveryReport, Startup, StorageError, checkpoint, suspect,
 };
 use ringlog_wire::Uuid;
+
+/// Who opens a folder, and what it knows of the flushes before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opener {
+    /// A start of the broker: what the notes of the run before say.
+    Start,
+    /// The run that closed it: it heard how each of its flushes ended, or will.
+    SameRun,
+}
 
 impl Partition {
     /// Opens a folder without knowledge of checkpoints: as [`Partition::open_at`] with both offsets 0.
@@ -56,10 +66,11 @@ impl Partition {
         let found = check_claim(&folder, known.topic_id)?;
         let topic_id = if found.is_zero() { known.topic_id } else { found };
         let known = Known { topic_id, checkpointed: known.checkpointed.of_topic(topic_id), ..known };
-        let opened = Self::open_claimed(folder.clone(), config, known, wall_ms).map(|(mut partition, report)| {
-            partition.show();
-            (partition, report)
-        });
+        let opened =
+            Self::open_claimed(folder.clone(), config, known, Opener::Start, wall_ms).map(|(mut partition, report)| {
+                partition.show();
+                (partition, report)
+            });
         if let Err(error) = &opened
             && error.is_final()
         {
@@ -73,15 +84,18 @@ impl Partition {
         folder: Folder,
         config: LogConfig,
         known: Known,
+        opener: Opener,
         wall_ms: i64,
     ) -> Result<(Self, RecoveryReport), StorageError> {
         let Known { topic_id, startup: mut how, mut checkpointed } = known;
         let listing = Listing::read(&folder)?;
-        if let Some(flushed_offset) = listing.flushed_before {
+        let in_doubt_from = match opener {
+            Opener::Start => listing.notes.in_doubt_from(how, checkpointed.recovery_point),
+            Opener::SameRun => None,
+        };
+        if let Some(flushed_offset) = in_doubt_from {
             suspect::write_again(&folder, &listing, flushed_offset)?;
-            checkpointed.recovery_point =
-                if how == Startup::NewBoot { flushed_offset.min(checkpointed.recovery_point) } else { flushed_offset };
-            how = Startup::NewBoot;
+            (how, checkpointed.recovery_point) = (Startup::NewBoot, flushed_offset);
         }
         let report = RecoveryReport { segments: listing.logs.len(), ..RecoveryReport::default() };
         let txn_indexes = &listing.txn_indexes;
@@ -95,7 +109,7 @@ impl Partition {
         partition.log_start_offset = partition.log_start_offset.max(checkpointed.log_start_offset.min(end_offset));
         report.producers_replayed_from = partition.restore(&listing.snapshots, first_checked, wall_ms)?;
         partition.name_topic()?;
-        partition.settle(how, checkpointed, listing.flushed_before.is_some())?;
+        partition.settle(how, checkpointed, in_doubt_from.is_some())?;
         partition.log_report(&report);
         Ok((partition, report))
     }
@@ -109,8 +123,8 @@ impl Partition {
     }
 
     /// What is on the disk: everything after a clean stop, otherwise what the checkpoint says. A partition that
-    /// acknowledges flushed records only shows nothing that is not flushed: it is flushed here. So is one whose flush
-    /// failed in the last run.
+    /// acknowledges flushed records only shows nothing that is not flushed: it is flushed here. So is one of
+    /// whose last run's flushes not all are known to have ended well.
     fn settle(&mut self, how: Startup, checkpointed: Checkpointed, suspect: bool) -> Result<(), StorageError> {
         let end = self.end_spot();
         let flushed = match how {
@@ -134,6 +148,7 @@ impl Partition {
         }
         if suspect {
             suspect::forget(&self.folder)?;
+            self.flush.forgot_begun();
         }
         Ok(())
     }

@@ -336,6 +336,7 @@ impl Partition {
             file_name(base_offset, Kind::TxnIndex),
             file_name(self.end_offset, Kind::Snapshot),
         ])?;
+        self.forget_begun();
         Ok(self.checkpointed())
     }
 

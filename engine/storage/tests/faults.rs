@@ -307,6 +307,46 @@ fn a_failed_flush_is_not_forgotten_by_a_restart_in_the_same_boot() {
     }
 }
 
+/// The kernel goes on with the fdatasync of a process that was killed, and what became of it nobody hears.
+#[test]
+fn a_flush_that_fails_unheard_while_the_broker_is_killed_loses_nothing_that_is_acknowledged_later() {
+    let config = LogConfig { flush_messages: 1, ..small_segments() };
+    for (config, appends, killed_in) in [(config.clone(), 4, 1..5), (config, 30, 1..8), (small_segments(), 30, 1..8)] {
+        for killed_in in killed_in {
+            let (sim, files, dir, mut partition) = create(&config);
+            sim.settle();
+            for i in 0..appends {
+                append(&mut partition, &producer_batch(9, 0, i, 1, false)).unwrap();
+            }
+            let mut unheard = None;
+            for nth in 1..=killed_in {
+                let Some(job) = partition.flush_begin() else { break };
+                if nth == killed_in {
+                    sim.fail(Fault::nth(Op::Sync, 1, EIO));
+                    unheard = files.sync(&job.file).err();
+                } else {
+                    let synced = files.sync(&job.file);
+                    partition.flush_done(job, synced);
+                }
+            }
+            drop(partition);
+            if unheard.is_none() {
+                continue;
+            }
+            let (mut partition, _) = open(&files, &dir, &config, Startup::SameBoot);
+            partition.set_config(LogConfig { flush_messages: 1, ..config.clone() });
+            append(&mut partition, &producer_batch(9, 0, appends, 1, false)).unwrap();
+            flush(&files, &mut partition);
+            assert_eq!(partition.high_watermark(), i64::from(appends) + 1, "acknowledged");
+            drop(partition);
+            sim.crash();
+            sim.power_on();
+            let (partition, report) = open(&files, &dir, &config, Startup::NewBoot);
+            assert_eq!(count(&files, &partition), appends as usize + 1, "killed in flush {killed_in}: {report:?}");
+        }
+    }
+}
+
 #[test]
 fn a_disk_that_goes_on_failing_keeps_the_partition_closed() {
     let config = LogConfig { flush_messages: 1, ..LogConfig::default() };
@@ -323,7 +363,7 @@ fn a_disk_that_goes_on_failing_keeps_the_partition_closed() {
     let (partition, _) = open(&files, &dir, &config, Startup::SameBoot);
     assert_eq!((partition.end_offset(), partition.flushed_offset()), (3, 3));
     let names: Vec<String> = files.list(&dir).unwrap().into_iter().map(|entry| entry.name).collect();
-    assert!(!names.iter().any(|name| name.starts_with("flush-failed")), "{names:?}");
+    assert!(!names.iter().any(|name| name.starts_with("flush-")), "{names:?}");
 }
 
 #[test]

@@ -62,8 +62,9 @@ fn the_broker_is_well_under_every_plan_that_was_kept() {
     }
 }
 
-const KEPT: [(&str, &str); 3] = [
+const KEPT: [(&str, &str); 4] = [
     ("late-member", include_str!("kept/late-member.plan")),
+    ("killed-in-a-sync", include_str!("kept/killed-in-a-sync.plan")),
     ("late-flushed-entry", include_str!("kept/late-flushed-entry.plan")),
     ("unsynced-log-dir", include_str!("kept/unsynced-log-dir.plan")),
 ];

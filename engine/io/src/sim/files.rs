@@ -101,7 +101,8 @@ impl SimFiles {
         self.faults.borrow_mut().clear();
     }
 
-    /// `Some(n)`: after `n` more written bytes the disk is full (ENOSPC, the write that meets it is cut short).
+    /// `Some(n)`: when files have grown by `n` more bytes the disk is full (ENOSPC, the write that meets it is cut short).
+    /// What overwrites takes no room, as on a file system that writes in place.
     pub fn set_space_bytes(&self, left: Option<u64>) {
         self.space_bytes.set(left);
     }
@@ -274,11 +275,15 @@ impl SimFiles {
     fn write_bytes(&self, handle: &Handle, bytes: &[u8], offset: u64) -> io::Result<()> {
         let offset = usize::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))?;
         let room = self.space_bytes.get().map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
-        let fits = bytes.len().min(room);
+        let mut disk = self.disk.borrow_mut();
+        let file = disk.file(handle.node)?;
+        let overwritten = file.live.len().saturating_sub(offset).min(bytes.len());
+        let fits = bytes.len().min(room.saturating_add(overwritten));
         if fits > 0 {
-            self.disk.borrow_mut().file(handle.node)?.write(offset, &bytes[..fits]);
+            file.write(offset, &bytes[..fits]);
         }
-        self.space_bytes.set(self.space_bytes.get().map(|left| left - fits as u64));
+        let grown = (fits - overwritten) as u64;
+        self.space_bytes.set(self.space_bytes.get().map(|left| left - grown));
         self.count(|counters| counters.written_bytes += fits as u64);
         if fits < bytes.len() { Err(io::Error::from_raw_os_error(libc::ENOSPC)) } else { Ok(()) }
     }
