@@ -183,11 +183,14 @@ impl Consumer {
     }
 
     /// Does what cannot wait for the next poll: the heartbeat, if one is due; nothing is given out. Cheap where nothing
-    /// is due (one reading of the clock). After `max.poll.interval.ms` without a poll it leaves the group, as Java's
+    /// is due or awaited (one reading of the clock). After `max.poll.interval.ms` without a poll it leaves the group, as Java's
     /// heartbeat thread does.
     pub fn keep_alive(&mut self) -> Result<(), ClientError> {
         let now_ns = self.now_ns();
-        if self.group.as_ref().is_some_and(|group| group.is_due(now_ns)) {
+        let Some(group) = &self.group else { return Ok(()) };
+        // The next heartbeat is due only when the one before it was answered, and nobody else reads the answer.
+        let is_awaited = group.coordinator().is_some_and(|node| self.network.in_flight(node) > 0);
+        if is_awaited || group.is_due(now_ns) {
             self.work_group(now_ns, false)?;
             self.turn(Duration::ZERO)?;
         }
