@@ -153,6 +153,9 @@ fn of_process(cpu_ns: u64, wall_s: f64, name: &str) -> ProcessUsage {
 }
 
 fn end_of(said: &str) -> String {
+    if said.trim().is_empty() {
+        return "it said nothing".to_owned();
+    }
     let skipped = said.chars().count().saturating_sub(SAID_SHOWN);
     said.chars().skip(skipped).collect()
 }
@@ -209,6 +212,7 @@ mod tests {
     fn a_client_that_fails_or_moves_too_little_gives_no_figures_and_its_words() {
         let why = |script: &str| shell(script, 12).unwrap_err().to_string();
         assert!(why("echo no broker at h:1 >&2; exit 7").contains("exit status: 7: no broker at h:1"));
+        assert!(why("exit 1").ends_with("it said nothing"));
         assert!(why("echo '11 records, 99 bytes'").contains("moved 11 records where 12 were due"));
         let failed = why("echo 'org.apache.kafka.TimeoutException'; echo '12 records, 9 bytes'");
         assert!(failed.contains("TimeoutException"), "{failed}");

@@ -159,7 +159,8 @@ fn version_of(word: &str, program: &Path) -> Result<String, TargetError> {
     let output = Command::new(program).arg("version").output();
     let version =
         output.ok().filter(|it| it.status.success()).map(|it| String::from_utf8_lossy(&it.stdout).into_owned());
-    let version = version.map(|it| sanitized(it.trim())).filter(|it| !it.is_empty());
+    let version =
+        version.filter(|it| it.starts_with(|first: char| first.is_ascii_digit())).map(|it| sanitized(it.trim()));
     version.ok_or_else(|| TargetError::NoLibrdkafka { word: word.to_owned(), program: program.to_owned() })
 }
 
@@ -334,6 +335,7 @@ mod tests {
         assert!(refused("librdkafka").contains("librdkafka:PATH"));
         assert!(refused("librdkafka:/no/such").contains("scripts/client-cost"));
         assert!(refused("librdkafka:/bin/false").contains("version"));
+        assert!(refused("librdkafka:/bin/true").contains("version"), "it says nothing");
         std::fs::remove_dir_all(dir).unwrap();
     }
 
