@@ -137,8 +137,12 @@ impl Broker {
 
     /// Stops it where it stands, or lets it go on.
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), Fault> {
-        let server = self.server.as_ref().ok_or_else(|| Fault::Failed("the broker does not run".to_owned()))?;
-        send(server.pid(), signal)
+        send(self.pid().ok_or_else(|| Fault::Failed("the broker does not run".to_owned()))?, signal)
+    }
+
+    /// Its process, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.server.as_ref().map(Server::pid)
     }
 
     pub(crate) fn port(&self) -> u16 {

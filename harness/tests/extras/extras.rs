@@ -14,6 +14,7 @@
 //! | `ledgers`, `planted`, `transactions` | what was written is read, across kill -9; what is wrong is found |
 //! | `signals` | Ctrl-C with and without a broker |
 //! | `runs` | how a run begins, paces itself, and meets output that nobody takes |
+//! | `held_up` | for how long the machine had no core for a process: a pause that it made is not the tool's |
 //! | `ground` | the broker, the tools, their folder |
 //! | `said` | what the tools say |
 //! | `raw`, `cursor` | frames and batches by hand: nothing of the project's own codec |
@@ -24,6 +25,7 @@
 mod checks;
 mod cursor;
 mod ground;
+mod held_up;
 mod ledgers;
 mod numbers;
 mod planted;
@@ -130,7 +132,10 @@ fn run(options: &Options, report: &mut Report<'_>) -> Result<(), Fault> {
         let name = format!("{label} {name}");
         if report.wants(&name) {
             let started = Instant::now();
-            report.tell(&name, &check(&mut ground), Some(started));
+            match check(&mut ground) {
+                Err(Fault::Disturbed(why)) => report.inconclusive(&name, &why),
+                told => report.tell(&name, &told, Some(started)),
+            }
         }
     }
     if !has_transactions {

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use crate::checks::brokers::{Broker, Maker, make_topic};
 use crate::checks::report::{Fault, Told, failed};
 use crate::checks::tools::{Done, Running, Tool, send};
+use crate::held_up::Watch;
 use crate::raw::{Connection, Record};
 
 /// A check: what it saw, or why it did not hold.
@@ -88,6 +89,15 @@ impl Ground {
     /// What a producer printed that ends well.
     pub(crate) fn produce(&self, topic: &str, arguments: &str) -> Told {
         self.run(Tool::Producer, &format!("--topic {topic} {arguments}"), 0)
+    }
+
+    /// The same, and for how long in seconds the machine had no core for it or for the broker.
+    pub(crate) fn produce_watched(&self, topic: &str, arguments: &str) -> Result<(String, f64), Fault> {
+        let tool = self.start_producing(topic, arguments)?;
+        let watch = Watch::start(self.broker.pid().into_iter().chain([tool.pid()]).collect());
+        let done = tool.finish(RUN_MAX);
+        let held_up_s = watch.stop_s();
+        Ok((done?.ended_with(0)?.out, held_up_s))
     }
 
     /// What a consumer printed that ends with this code.
