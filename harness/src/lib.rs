@@ -18,6 +18,7 @@ pub mod measure;
 #[doc(hidden)]
 pub mod micro;
 pub mod plan;
+mod probe;
 pub mod report;
 pub mod results;
 pub mod run;
@@ -46,6 +47,7 @@ const VERBS: &str = "usage: ringlog VERB [OPTIONS]
   e2e-latency     kafka-e2e-latency, with its options and output
   fit             what a broker's work costs, from rows of runs
   plan            which machines, and how many, for a load; or what machines carry
+  probe           this machine, measured, as one that plans are made for
   profile         machines that plans are made for: what is known of them, and where it comes from
   null-broker     a broker that keeps nothing: the machine's ceiling
 
@@ -65,6 +67,7 @@ pub fn main(args: Vec<String>) -> ExitCode {
         Some("bench") => verbs::bench::main(&args[1..]),
         Some("fit") => verbs::fit::main(&args[1..]),
         Some("plan") => verbs::plan::main(&args[1..]),
+        Some("probe") => verbs::probe::main(&args[1..]),
         Some("profile") => verbs::profile::main(&args[1..]),
         Some("sweep") => verbs::sweep::main(&args[1..]),
         Some("export") => verbs::export::main(&args[1..]),

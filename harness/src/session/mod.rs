@@ -28,7 +28,7 @@ mod error;
 mod keeper;
 pub(crate) mod options;
 pub(crate) mod origin;
-mod progress;
+pub(crate) mod progress;
 mod story;
 pub(crate) mod targets;
 

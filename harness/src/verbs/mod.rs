@@ -9,6 +9,7 @@ pub(crate) mod extras;
 pub(crate) mod fit;
 pub(crate) mod history;
 pub(crate) mod plan;
+pub(crate) mod probe;
 pub(crate) mod producer_perf;
 pub(crate) mod profile;
 pub(crate) mod report;

@@ -28,7 +28,7 @@ mod group;
 #[cfg(feature = "yardstick")]
 mod produce;
 #[cfg(feature = "yardstick")]
-mod server;
+pub(crate) mod server;
 #[cfg(feature = "yardstick")]
 mod sink;
 #[cfg(feature = "yardstick")]

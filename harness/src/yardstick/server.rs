@@ -17,14 +17,14 @@ const MEMLOCK_BYTES_MIN: u64 = 512 * 1024;
 
 /// Why the null broker does not run.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ServeError {
+pub(crate) enum ServeError {
     /// glommio would panic.
     #[error(
         "may lock {0} bytes of memory, needs {MEMLOCK_BYTES_MIN}: raise it with `ulimit -l 512` (or `memlock` in limits.conf)"
     )]
     Memlock(u64),
     /// io_uring is switched off.
-    #[error("io_uring is {0} here (sysctl kernel.io_uring_disabled): the null broker has no other way")]
+    #[error("io_uring is {0} here (sysctl kernel.io_uring_disabled): glommio has no other way")]
     NoUring(String),
     /// No such core.
     #[error("core {0} is not one of those this process may use")]
@@ -53,7 +53,8 @@ pub(super) fn serve(options: &Options) -> Result<(), ServeError> {
     executor.run(listen(options.clone(), |port| outln!("{READY}{port}")))
 }
 
-fn check(host: &HostFacts) -> Result<(), ServeError> {
+/// Refuses a machine on which glommio would panic, with what to do.
+pub(crate) fn check(host: &HostFacts) -> Result<(), ServeError> {
     if let Some(limit) = host.memlock_bytes.filter(|it| *it < MEMLOCK_BYTES_MIN) {
         return Err(ServeError::Memlock(limit));
     }

@@ -1,6 +1,6 @@
 //! What a profile must hold for its numbers to be used: each has a fact, and no two contradict each other.
 
-use super::{Disk, Media, Profile, SCHEMA};
+use super::{Disk, Media, Profile, Quality, SCHEMA};
 use crate::spec::document::{Document, Finding, nearest};
 
 /// Bytes of a random read or write.
@@ -27,7 +27,10 @@ pub(super) fn check(document: &Document<'_>, profile: &Profile) -> Vec<Finding> 
     if profile.disk.is_empty() {
         found.add("disk", "there must be at least one [[disk]]: a log lies somewhere".to_owned());
     }
-    profile.disk.iter().enumerate().for_each(|(at, it)| disk(&mut found, at, it));
+    profile.disk.iter().enumerate().for_each(|(at, it)| disk(&mut found, profile, at, it));
+    if let Some(loopback) = &profile.loopback {
+        ordered(&mut found, "loopback.rtt_us", &loopback.rtt_us);
+    }
     if let Some(road) = &profile.volume_road {
         let name = "volume_road";
         found.at_most((name, "baseline_mb_s", road.baseline_mb_s), (name, "burst_mb_s", road.burst_mb_s));
@@ -59,9 +62,9 @@ impl Findings<'_> {
     }
 }
 
-/// Each number has one fact, and each fact is about a number.
+/// Each number has one fact, and each fact is about a number. What a probe tells about itself is no fact of the machine.
 fn facts(found: &mut Findings<'_>, profile: &Profile) {
-    let of_facts = |it: &String| !it.starts_with("fact.") && it != "schema";
+    let of_facts = |it: &String| !it.starts_with("fact.") && !it.starts_with("probe.") && it != "schema";
     let numbers: Vec<String> = found.document.numbers().into_iter().filter(of_facts).collect();
     let named = || profile.fact.iter().flat_map(|it| &it.fields);
     for number in &numbers {
@@ -87,9 +90,10 @@ fn facts(found: &mut Findings<'_>, profile: &Profile) {
     }
 }
 
-/// No number is 0, below it, or none.
+/// No number is 0, below it, or none; but of a probe's account, where 0 means that nobody disturbed it.
 fn positive(found: &mut Findings<'_>, profile: &Profile) {
-    let Ok(table) = toml::Table::try_from(profile) else { return };
+    let Ok(mut table) = toml::Table::try_from(profile) else { return };
+    table.remove("probe");
     let mut bad = Vec::new();
     not_positive("", &toml::Value::Table(table), &mut bad);
     for (path, value) in bad {
@@ -135,19 +139,24 @@ fn network(found: &mut Findings<'_>, profile: &Profile) {
     }
 }
 
-fn disk(found: &mut Findings<'_>, at: usize, disk: &Disk) {
+fn disk(found: &mut Findings<'_>, profile: &Profile, at: usize, disk: &Disk) {
     let name = format!("disk.{at}");
     let name = name.as_str();
+    let is_measured =
+        |key: &str| profile.fact(&format!("{name}.{key}")).is_some_and(|it| it.quality == Quality::Measured);
     found.at_most(
         (name, "seq_write_mb_s", disk.seq_write_mb_s),
         (name, "seq_write_burst_mb_s", disk.seq_write_burst_mb_s),
     );
-    // Behind a hypervisor's file there may be a cache that takes writes faster than it gives reads.
-    if disk.media != Media::Virtual {
+    // Behind a hypervisor's file there may be a cache that takes writes faster than it gives reads; so may a disk's own,
+    // and then it was seen, not read in a document.
+    let may_write_faster =
+        |write: &str, read: &str| disk.media == Media::Virtual || (is_measured(write) && is_measured(read));
+    if !may_write_faster("seq_write_mb_s", "seq_read_mb_s") {
         found.at_most((name, "seq_write_mb_s", disk.seq_write_mb_s), (name, "seq_read_mb_s", Some(disk.seq_read_mb_s)));
-        if let Some(writes) = disk.rand_write_iops {
-            found.at_most((name, "rand_write_iops", writes), (name, "rand_read_iops", disk.rand_read_iops));
-        }
+    }
+    if let Some(writes) = disk.rand_write_iops.filter(|_| !may_write_faster("rand_write_iops", "rand_read_iops")) {
+        found.at_most((name, "rand_write_iops", writes), (name, "rand_read_iops", disk.rand_read_iops));
     }
     let write_mb_s = disk.seq_write_burst_mb_s.unwrap_or(disk.seq_write_mb_s);
     for (key, iops, mb_s) in [
@@ -166,6 +175,9 @@ fn disk(found: &mut Findings<'_>, at: usize, disk: &Disk) {
     }
     if let Some(times) = &disk.fdatasync_us {
         ordered(found, &format!("{name}.fdatasync_us"), times);
+    }
+    for (at, parallel) in disk.fdatasync_parallel.iter().enumerate() {
+        ordered(found, &format!("{name}.fdatasync_parallel.{at}.us"), &parallel.us);
     }
 }
 

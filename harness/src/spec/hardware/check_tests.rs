@@ -28,7 +28,7 @@ source = "a page"
 date = 2026-08-22
 [[fact]]
 fields = ["disk.0.size_gb", "disk.0.seq_read_mb_s", "disk.0.seq_write_mb_s", "disk.0.rand_read_iops", "disk.0.fdatasync_us"]
-quality = "measured"
+quality = "vendor"
 source = "a run"
 date = 2026-08-20
 "#;
@@ -79,6 +79,21 @@ fn values_that_contradict_each_other_are_refused_at_their_line() {
         let found = found(say, in_place_of);
         assert!(found.contains(expected), "{say}: {found}");
     }
+}
+
+#[test]
+fn a_disk_that_was_seen_to_write_faster_than_it_reads_does_so() {
+    let text = GOOD.replacen("seq_write_mb_s = 500.0", "seq_write_mb_s = 1500.0", 1);
+    assert!(Entry::read("x.toml", &text).is_err(), "a document's word");
+    let text =
+        text.replacen("quality = \"vendor\"\nsource = \"a run\"", "quality = \"measured\"\nsource = \"a run\"", 1);
+    assert!(Entry::read("x.toml", &text).is_ok());
+}
+
+#[test]
+fn what_a_probe_says_about_itself_needs_no_fact_and_may_be_zero() {
+    let text = format!("{GOOD}[probe]\nseconds = 80.0\nsteal_share = 0.0\ndisturbed = []\n");
+    assert!(Entry::read("x.toml", &text).is_ok());
 }
 
 #[test]

@@ -12,11 +12,13 @@ mod catalogue;
 mod check;
 #[cfg(test)]
 mod check_tests;
+mod probed;
 
 use serde::{Deserialize, Serialize};
 use toml::value::Datetime;
 
 pub use catalogue::{Catalogue, Entry};
+pub use probed::{Loopback, ParallelSync, Probe};
 
 /// Version of the keys below.
 pub const SCHEMA: u32 = 1;
@@ -55,9 +57,15 @@ pub struct Profile {
     /// The road between a virtual machine and all of its attached volumes together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_road: Option<VolumeRoad>,
+    /// The way from one of its processes to another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loopback: Option<Loopback>,
     /// What it costs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// How it was measured, where `ringlog probe` did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
     /// Where the numbers come from.
     pub fact: Vec<Fact>,
 }
@@ -143,6 +151,12 @@ pub struct Memory {
     /// A copy by one thread.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copy_mb_s: Option<f64>,
+    /// Writes into pages that the page cache has not had yet, by one thread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page_cache_first_mb_s: Option<f64>,
+    /// Writes into pages that it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page_cache_again_mb_s: Option<f64>,
 }
 
 /// Memory nodes.
@@ -217,6 +231,12 @@ pub struct Disk {
     /// What goes for a while: writing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seq_write_burst_mb_s: Option<f64>,
+    /// Sequential reading through the page cache, of what is not in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub buffered_read_mb_s: Option<f64>,
+    /// Sequential writing through the page cache, the last fdatasync included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub buffered_write_mb_s: Option<f64>,
     /// Random reads of 4 KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rand_read_iops: Option<f64>,
@@ -229,6 +249,9 @@ pub struct Disk {
     /// An append of 4 KiB with fdatasync.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fdatasync_us: Option<Quantiles>,
+    /// The same with several files at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fdatasync_parallel: Vec<ParallelSync>,
 }
 
 /// Times by quantile, in microseconds.

@@ -112,7 +112,7 @@ fn ratio(one: Option<&str>, other: Option<&str>) -> String {
 fn values(profile: &Profile) -> Vec<(String, String)> {
     let Ok(table) = toml::Table::try_from(profile) else { return Vec::new() };
     let mut found = Vec::new();
-    for (key, value) in table.iter().filter(|it| it.0 != "fact" && it.0 != "schema") {
+    for (key, value) in table.iter().filter(|it| !matches!(it.0.as_str(), "fact" | "schema" | "probe")) {
         add(key, value, &mut found);
     }
     found
