@@ -51,21 +51,23 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
 
 fn run(options: &Options) -> Result<(String, ExitCode), String> {
     let mut question = question(options)?;
-    if options.measure_partition {
-        let found = partition::measure(&question, &options.targets, &options.place)?;
-        errln!("{}", found.told);
-        question.set_partition(found.in_mb_s, found.out_mb_s);
-    }
     let all = Catalogue::load(options.profile_dir.as_deref()).map_err(|it| lines(&it))?;
     let model = options.model.as_deref().map_or_else(|| Ok(Model::published()), model)?;
     let of_model = match &model.profile {
         Some(name) => all.get(name).ok().map(|it| &it.profile),
         None => None,
     };
-    if let Some(name) = &options.reverse {
-        return turned_round(options, &question, &model, of_model, &all.get(name)?.profile);
-    }
+    let turned = options.reverse.as_deref().map(|it| all.get(it)).transpose()?;
     let profiles: Vec<&Profile> = all.select(&options.profiles)?.into_iter().map(|it| &it.profile).collect();
+    // Minutes are spent only once nothing else can be wrong.
+    if options.measure_partition {
+        let found = partition::measure(&question, &options.targets, &options.place)?;
+        errln!("{}", found.told);
+        question.set_partition(found.in_mb_s, found.out_mb_s);
+    }
+    if let Some(entry) = turned {
+        return turned_round(options, &question, &model, of_model, &entry.profile);
+    }
     let plan = plan::plan(&question, &model, of_model, &profiles, options.place.seed);
     let code = if plan.fits.is_empty() { ExitCode::from(NOTHING_FITS) } else { ExitCode::SUCCESS };
     if let Some(path) = &options.html {

@@ -19,7 +19,7 @@ const TIME_MAX: Duration = Duration::from_secs(100);
 const WRITES: &str = "produce-1k";
 const READS: &str = "consume";
 
-/// What one partition does, MB/s of values.
+/// What one partition does, MB/s on the wire: compressed, as the plan's other rates are.
 #[derive(Clone, Debug)]
 pub(super) struct Partition {
     /// Tp.
@@ -32,36 +32,14 @@ pub(super) struct Partition {
 
 /// Measures it, and keeps the rows in a folder of results.
 pub(super) fn measure(question: &Question, targets: &TargetOptions, place: &PlaceOptions) -> Result<Partition, String> {
-    let workloads = workload::load(None).map_err(|it| it.to_string())?;
-    let named = |name: &str| {
-        workloads.iter().find(|it| it.name == name).cloned().ok_or_else(|| format!("there is no workload {name}"))
-    };
-    let (mut writes, reads) = (named(WRITES)?, named(READS)?);
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a record's size is at most 10^9; the workload checks it"
-    )]
-    {
-        writes.record_bytes = question.record_bytes.mid as u32;
-    }
-    writes.partitions = 1;
-    writes.compressibility = (question.compression_ratio.mid > 1.0).then_some(question.compression_ratio.mid);
-    for (key, value) in [
-        ("acks", if question.acks_all { "all".to_owned() } else { "1".to_owned() }),
-        ("batch.size", format!("{:.0}", question.batch_bytes.mid)),
-        ("linger.ms", format!("{:.0}", question.linger_ms)),
-        ("compression.type", question.compression.clone()),
-    ] {
-        writes.producer.insert(key.to_owned(), value);
-    }
+    let cell = cell(question)?;
     let shards = targets.shards;
     let targets = targets::of(targets, Ceilings::Without).map_err(|it| it.to_string())?;
     if targets.len() != 1 {
         return Err("--measure-partition measures one broker: give one --target or --bootstrap-server".to_owned());
     }
     let course = Rounds { half_width_max: HALF_WIDTH_MAX, rounds_max: ROUNDS_MAX, time_max: TIME_MAX };
-    let plan = Plan { cells: vec![Cell { workload: writes, reader: Some(reads) }], targets, seed: place.seed };
+    let plan = Plan { cells: vec![cell], targets, seed: place.seed };
     let done = Session { verb: "partition", place, shards, plan, course: &course, extra: Extra::default() }.measure();
     let done = done.map_err(|it| it.to_string())?;
     let rate = |name: &str| {
@@ -76,8 +54,9 @@ pub(super) fn measure(question: &Question, targets: &TargetOptions, place: &Plac
         summary.and_then(|it| it.mb_s).ok_or_else(missing)
     };
     let (writes, reads) = (rate(WRITES)?, rate(READS)?);
+    let ratio = question.compression_ratio.mid;
     let told = format!(
-        "one partition takes {:.0} MB/s ({:.0} to {:.0} in {} rounds) and gives {:.0} ({:.0} to {:.0}); rows are in {}",
+        "one partition takes {:.1} MB/s of values ({:.1} to {:.1} in {} rounds) and gives {:.1} ({:.1} to {:.1}){}; rows are in {}",
         writes.middle,
         writes.least,
         writes.greatest,
@@ -85,7 +64,79 @@ pub(super) fn measure(question: &Question, targets: &TargetOptions, place: &Plac
         reads.middle,
         reads.least,
         reads.greatest,
+        on_the_wire(ratio),
         done.folder.display()
     );
-    Ok(Partition { in_mb_s: writes.middle, out_mb_s: reads.middle, told })
+    Ok(Partition { in_mb_s: writes.middle / ratio, out_mb_s: reads.middle / ratio, told })
+}
+
+/// What is said beside rates of values where the wire has fewer bytes.
+fn on_the_wire(ratio: f64) -> String {
+    if ratio == 1.0 { String::new() } else { format!(", which the wire has {ratio} times smaller") }
+}
+
+/// One partition, written with the load's records and settings and read back.
+fn cell(question: &Question) -> Result<Cell, String> {
+    let workloads = workload::load(None).map_err(|it| it.to_string())?;
+    let named = |name: &str| {
+        workloads.iter().find(|it| it.name == name).cloned().ok_or_else(|| format!("there is no workload {name}"))
+    };
+    let (mut writes, reads) = (named(WRITES)?, named(READS)?);
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "too large ones are cut to what is refused"
+    )]
+    {
+        writes.record_bytes = question.record_bytes.mid.round() as u32;
+    }
+    writes.partitions = 1;
+    writes.compressibility = (question.compression_ratio.mid > 1.0).then_some(question.compression_ratio.mid);
+    for (key, value) in [
+        ("acks", if question.acks_all { "all".to_owned() } else { "1".to_owned() }),
+        ("batch.size", format!("{:.0}", question.batch_bytes.mid)),
+        ("linger.ms", format!("{:.0}", question.linger_ms)),
+        ("compression.type", question.compression.clone()),
+    ] {
+        writes.producer.insert(key.to_owned(), value);
+    }
+    writes.check().map_err(|it| format!("--measure-partition: a load of these records cannot be measured: {it}"))?;
+    Ok(Cell { workload: writes, reader: Some(reads) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::ask::Ask;
+    use crate::plan::interval::Interval;
+
+    fn cell_of(ask: Ask) -> Result<Cell, String> {
+        let ask = Ask { records_per_s: Some(Interval::known(1000.0)), ..ask };
+        cell(&ask.resolve().map_err(|it| format!("{it:?}"))?)
+    }
+
+    #[test]
+    fn one_partition_is_written_with_the_loads_own_records_and_settings() {
+        let ask = Ask {
+            record_bytes: Some(Interval::known(300.0)),
+            batch_bytes: Some(Interval::known(65_536.0)),
+            linger_ms: Some(20.0),
+            compression: Some("zstd".to_owned()),
+            compression_ratio: Some(Interval::known(3.0)),
+            ..Ask::default()
+        };
+        let cell = cell_of(ask).unwrap();
+        let writes = &cell.workload;
+        assert_eq!((writes.partitions, writes.record_bytes, writes.compressibility), (1, 300, Some(3.0)));
+        let setting = |key: &str| writes.producer[key].as_str();
+        assert_eq!(["batch.size", "linger.ms", "compression.type"].map(setting), ["65536", "20", "zstd"]);
+        assert_eq!(cell.reader.map(|it| it.of), Some(Some(WRITES.to_owned())), "read back what was written");
+    }
+
+    #[test]
+    fn records_too_small_for_a_stamp_are_refused_before_a_broker_is_started() {
+        let ask = Ask { record_bytes: Some(Interval::known(8.0)), ..Ask::default() };
+        let words = cell_of(ask).unwrap_err();
+        assert!(words.contains("record_bytes is 8; it must be 16"), "{words}");
+    }
 }
