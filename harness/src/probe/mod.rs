@@ -195,6 +195,7 @@ impl Probe {
     pub(crate) fn run(&self, mut tell: impl FnMut(&str, f64)) -> Result<Found, ProbeError> {
         self.check()?;
         let mut found = Found::default();
+        found.quiet.note_build(cfg!(debug_assertions));
         let begin = Instant::now();
         let mut left: f64 = self.steps().map(|it| it.1).sum();
         for step in &STEPS {

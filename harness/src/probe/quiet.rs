@@ -48,6 +48,14 @@ impl Quiet {
         add(&mut self.pressure_io_s, seconds(usage.pressure_io_us));
     }
 
+    /// A build without optimisation measures itself, not the machine.
+    pub(super) fn note_build(&mut self, is_debug: bool) {
+        if is_debug {
+            let words = "this program was built without optimisation: build it with --release";
+            self.disturbed.push(words.to_owned());
+        }
+    }
+
     /// Takes how even the rates were of what only the processor does.
     pub(super) fn note_rates(&mut self, rates: &[(&str, Option<Rate>)]) {
         for (what, rate) in rates {

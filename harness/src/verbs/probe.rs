@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{Table, presets};
 
+use super::profile::show;
 use crate::probe::against::{self, Beside, OFF_SHARE};
 use crate::probe::{self, Probe};
 use crate::session::progress::Progress;
@@ -169,27 +170,28 @@ fn tell(entry: &Entry, against: Option<&Entry>, out: &Path) {
     outln!("written to {out}; `ringlog profile add {out}` puts it among the profiles that `ringlog plan` works with");
 }
 
-/// Every number here, with the preset's where it has one, and a mark where they are far apart.
+/// Every number here, quantiles together, with the preset's where it has one, and a mark where they are far apart.
 fn beside(entry: &Entry, preset: &Entry) -> String {
     let both = against::beside(&entry.profile, &preset.profile);
     let there = preset.profile.name.as_str();
+    let others = show::values(&preset.profile);
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(["number", "here", there, "here / there", ""]);
-    for (field, here) in entry.profile.numbers() {
-        let other = both.iter().find(|it| it.field == field);
-        let texts = other.map_or([String::new(), String::new(), String::new()], |it| {
-            let off = if it.is_off() { format!("{:+.0} %", (it.ratio() - 1.0) * 100.0) } else { String::new() };
-            [format!("{} ({})", number(it.there), it.quality), format!("x {:.2}", it.ratio()), off]
-        });
-        let [value, ratio, off] = texts;
-        table.add_row([field, number(here), value, ratio, off]);
-    }
-    for at in [1, 2, 3, 4] {
-        if let Some(column) = table.column_mut(at) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
+    table.load_style(presets::NOTHING).set_header(["number", "here", there, "here / there"]);
+    for (field, here) in show::values(&entry.profile) {
+        let quantile = format!("{field}.");
+        let pairs: Vec<&Beside> =
+            both.iter().filter(|it| it.field == field || it.field.starts_with(&quantile)).collect();
+        let other = others.iter().find(|it| it.0 == field).zip(pairs.first());
+        let value = other.map_or(String::new(), |(it, first)| format!("{} ({})", it.1, first.quality));
+        table.add_row([field, here, value, pairs.iter().map(|it| ratio(it)).collect::<Vec<_>>().join(", ")]);
     }
     format!("{table}\n{}", off(&both, there))
+}
+
+/// How far two are apart; marked where that is far.
+fn ratio(pair: &Beside) -> String {
+    let mark = if pair.is_off() { " !" } else { "" };
+    format!("x {:.2}{mark}", pair.ratio())
 }
 
 fn off(both: &[Beside], there: &str) -> String {
@@ -199,11 +201,6 @@ fn off(both: &[Beside], there: &str) -> String {
         return format!("none of {} numbers is {percent:.0} % off {there}", both.len());
     }
     format!("{} of {} numbers are {percent:.0} % or more off {there}: {}", names.len(), both.len(), names.join(", "))
-}
-
-/// A number without digits that say nothing.
-fn number(it: f64) -> String {
-    if it.fract() == 0.0 { format!("{it:.0}") } else { format!("{it}") }
 }
 
 #[cfg(test)]
@@ -253,7 +250,7 @@ mod tests {
         let mut here = preset.clone();
         here.profile.disk[0].seq_read_mb_s = 550.0;
         let words = beside(&here, preset);
-        assert!(words.contains("-50 %") && words.contains("x 0.50") && words.contains("1100 (measured)"), "{words}");
+        assert!(words.contains("x 0.50 !") && words.contains("1100 (measured)"), "{words}");
         assert!(words.ends_with("are 15 % or more off 2c-24g-ext4: disk.0.seq_read_mb_s"), "{words}");
     }
 }

@@ -8,7 +8,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "reads and writes profiles: the instrument, not the broker")]
 
-mod show;
+pub(super) mod show;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -109,7 +109,7 @@ fn ratio(one: Option<&str>, other: Option<&str>) -> String {
 }
 
 /// Every number by its path; quantiles together.
-fn values(profile: &Profile) -> Vec<(String, String)> {
+pub(crate) fn values(profile: &Profile) -> Vec<(String, String)> {
     let Ok(table) = toml::Table::try_from(profile) else { return Vec::new() };
     let mut found = Vec::new();
     for (key, value) in table.iter().filter(|it| !matches!(it.0.as_str(), "fact" | "schema" | "probe")) {
