@@ -264,7 +264,7 @@ columns! {
     buffer_wait_share: Option<f64>, "", "client";
     /// Share of its speed that the busiest network interface used; empty where none says its speed.
     network_share: Option<f64>, "", "/sys/class/net";
-    /// System calls of the client's driver for each MB.
+    /// System calls of the client's driver for each MB. None are told of a broker: /proc/PID/io counts neither recv, send nor io_uring.
     client_syscalls_per_mb: Option<f64>, "1/MB", "driver's counters";
     /// Bytes of requests and answers for each record.
     wire_bytes_per_record: Option<f64>, "bytes", "client's network";
