@@ -5,6 +5,7 @@ kcat and librdkafka from Debian, a current librdkafka (confluent-kafka) from the
       kafka-<version>/{pom.xml, libs/*.jar, host/*.class}     the broker, the tools, and our ToolHost compiled for them
       venv/                                                   confluent-kafka
       readers/                                                apache-otava, junitparser, pygal: what reads our exports
+      exporters/                                              Kafka's JMX exporter, node exporter
       run/                                                    brokers that `scripts/peers kafka start` started
 """
 
@@ -36,6 +37,9 @@ POM = """<?xml version="1.0" encoding="UTF-8"?>
 WITHOUT_RELOAD4J = (
     "<exclusions><exclusion><groupId>org.slf4j</groupId><artifactId>slf4j-reload4j</artifactId></exclusion></exclusions>"
 )
+
+JMX_EXPORTER = "io.prometheus.jmx:jmx_prometheus_javaagent:1.0.1"
+NODE_EXPORTER = "prometheus-node-exporter"
 
 # bin/kafka-run-class.sh and kafka-server-start.sh, 4.3: what a user gets who sets nothing.
 BROKER_JVM = ("-Xmx1G -Xms1G -server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35 "
@@ -194,8 +198,27 @@ def readers_python():
     return python
 
 
+def exporters():
+    """The folder with what makes Prometheus endpoints of a Kafka and of a machine. The second is unpacked and not installed, for
+    a service would be started with it."""
+    folder = ROOT / "exporters"
+    if not (folder / "complete").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        run([program("mvn", "maven"), "-q", "-B", "dependency:copy", f"-Dartifact={JMX_EXPORTER}", "-Dmdep.stripVersion=true",
+             f"-DoutputDirectory={folder}"])
+        if os.geteuid() == 0:
+            run(["apt-get", "update", "-qq"])
+        run([program("apt-get", "apt"), "download", "-qq", NODE_EXPORTER], cwd=folder)
+        [package] = folder.glob(f"{NODE_EXPORTER}_*.deb")
+        run([program("dpkg", "dpkg"), "-x", package.name, "node"], cwd=folder)
+        shutil.copy(folder / "node" / "usr" / "bin" / NODE_EXPORTER, folder / NODE_EXPORTER)
+        (folder / "complete").write_text("")
+    return folder
+
+
 def everything():
     """Fetches all peers; says what there is."""
+    print(f"exporters: {exporters()}")
     for version in VERSIONS:
         print(f"kafka {version}: {kafka_libs(version)}")
         tool_host(version)

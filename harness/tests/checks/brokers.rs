@@ -69,6 +69,8 @@ pub(crate) struct Broker {
     maker: Maker,
     node: Node,
     settings: Vec<(String, String)>,
+    /// Options of a Kafka's JVM.
+    jvm: Vec<String>,
     server: Option<Server>,
 }
 
@@ -92,7 +94,13 @@ impl Broker {
         let port = advertised.unwrap_or(node.port);
         let advertises = ("advertised.listeners".to_owned(), format!("PLAINTEXT://127.0.0.1:{port}"));
         let settings = both.chain([advertises]).collect();
-        Ok(Self { maker: maker.clone(), node, settings, server: None })
+        Ok(Self { maker: maker.clone(), node, settings, jvm: LIGHT_JVM.map(str::to_owned).to_vec(), server: None })
+    }
+
+    /// With one option more for its JVM.
+    pub(crate) fn with_jvm_option(mut self, option: String) -> Self {
+        self.jvm.push(option);
+        self
     }
 
     /// Starts it and waits until it answers; a log that is there already is gone on with.
@@ -113,7 +121,7 @@ impl Broker {
         if !self.node.dir.join("log/meta.properties").exists() {
             self.node.prepare(&self.node.settings(&self.settings))?;
         }
-        let arguments = self.node.command(&LIGHT_JVM);
+        let arguments = self.node.command(&self.jvm);
         let java = Some(Path::new("java"));
         let launch = Launch { program: java, arguments, ready_max: READY_MAX, ..Launch::new("", log) };
         Server::start_until(&launch, || answers(&self.bootstrap()))

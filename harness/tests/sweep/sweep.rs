@@ -12,6 +12,8 @@
 //! | round trip | one request at a time, 10 ms each, linger.ms=0, 200 records/s: a batch of one record carries 100 a second, a batch of 64 KiB all of them, in half of the requests |
 //! | bandwidth | 2 MB/s: values that shrink to a quarter go through at about four times the rate |
 //!
+//! `exporters.rs` has one check more, of a real Kafka that Prometheus' exporters tell of.
+//!
 //! In either a second setting is varied that cannot matter (`metadata.max.age.ms`, minutes in a run of a second): nothing may be
 //! said of it.
 
@@ -19,6 +21,7 @@
 
 #[path = "../checks/mod.rs"]
 mod checks;
+mod exporters;
 mod network;
 
 use std::collections::BTreeSet;
@@ -108,9 +111,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let checks: [(&str, Check); 2] = [
+    let checks: [(&str, Check); 3] = [
         ("a round trip for each batch: batch.size matters, and no more; killed and resumed", round_trip),
         ("a network of 2 MB/s: compression.type matters, and no more", bandwidth),
+        ("a real Kafka's exporters fill their columns", exporters::are_read),
     ];
     // At once: what they wait for is their networks.
     let wanted = checks.into_iter().enumerate().filter(|(_, (name, _))| report.wants(name)).collect::<Vec<_>>();
