@@ -6,7 +6,7 @@ use super::{Sweep, omb};
 use crate::spec::document::Finding;
 
 /// Every preset: its name and its file.
-const BUILT_IN: [(&str, &str); 9] = [
+const BUILT_IN: [(&str, &str); 11] = [
     ("course", include_str!("../../../../profiles/sweeps/course.toml")),
     ("kafka-benchmark", include_str!("../../../../profiles/sweeps/kafka-benchmark.toml")),
     ("three-machines", include_str!("../../../../profiles/sweeps/three-machines.toml")),
@@ -16,6 +16,8 @@ const BUILT_IN: [(&str, &str); 9] = [
     ("catch-up", include_str!("../../../../profiles/sweeps/catch-up.toml")),
     ("omb", include_str!("../../../../profiles/sweeps/omb.yaml")),
     ("batching", include_str!("../../../../profiles/sweeps/batching.toml")),
+    ("costs", include_str!("../../../../profiles/sweeps/costs.toml")),
+    ("costs-unseen", include_str!("../../../../profiles/sweeps/costs-unseen.toml")),
 ];
 
 /// Their names.
