@@ -206,7 +206,7 @@ fn real_seeks_positions_and_questions_about_offsets() {
 fn real_heartbeats_go_on_while_the_caller_works_and_calls_keep_alive() {
     let topic = &format!("alive-{}", SystemClock::new().random());
     write(topic, 0..30);
-    // Without commits: their answers were what read those of heartbeats, once in five seconds.
+    // Without automatic commits: whoever reads their answers reads those of heartbeats too.
     let settings = "session.timeout.ms=6000 heartbeat.interval.ms=1000 enable.auto.commit=false";
     let mut one = consumer(&format!("group.id=g-{topic} {settings}"));
     one.subscribe(&[topic]).unwrap();
