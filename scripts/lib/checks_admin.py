@@ -12,9 +12,9 @@ VERSIONS = {
     "OffsetCommit": (8, 2, 10), "OffsetFetch": (9, 1, 10), "FindCoordinator": (10, 0, 6), "JoinGroup": (11, 0, 9),
     "Heartbeat": (12, 0, 4), "LeaveGroup": (13, 0, 5), "SyncGroup": (14, 0, 5), "SaslHandshake": (17, 0, 1),
     "ApiVersions": (18, 0, 4), "SaslAuthenticate": (36, 0, 2),
-    "CreateTopics": (19, 2, 7), "DeleteTopics": (20, 1, 6), "InitProducerId": (22, 0, 5),
+    "CreateTopics": (19, 2, 7), "DeleteTopics": (20, 1, 6), "DeleteRecords": (21, 0, 2), "InitProducerId": (22, 0, 5),
     "OffsetForLeaderEpoch": (23, 2, 4), "DescribeConfigs": (32, 1, 4), "AlterConfigs": (33, 0, 2),
-    "CreatePartitions": (37, 0, 3), "DeleteGroups": (42, 0, 2), "IncrementalAlterConfigs": (44, 0, 1),
+    "DescribeLogDirs": (35, 1, 5), "CreatePartitions": (37, 0, 3), "DeleteGroups": (42, 0, 2), "IncrementalAlterConfigs": (44, 0, 1),
     "OffsetDelete": (47, 0, 0), "DescribeCluster": (60, 0, 2), "DescribeTopicPartitions": (75, 0, 0),
 }
 VERSION_LINE = re.compile(r"(\w+)\((\d+)\): (\d+)(?: to (\d+))? \[usable")

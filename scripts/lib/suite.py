@@ -1,7 +1,7 @@
 """The order of the checks on one broker: write, read, ask, stop, dump, start again, read again."""
 
 from lib import (badinput, brokers, certificates, checks_admin, checks_clients, checks_consumer, checks_crash,
-                 checks_files, checks_groups, checks_moves, checks_perf, checks_security, peers, wire)
+                 checks_files, checks_groups, checks_moves, checks_perf, checks_retention, checks_security, peers, wire)
 from lib.report import Failed, need
 from lib.tools import Tools
 
@@ -62,6 +62,8 @@ def run(report, clients, target, shards=1, short=False, **how):
             broker.kill()
     if short:
         return
+    checks_retention.run(report, lambda broker, folder: Context(report, clients, broker, folder, label), target,
+                         shards=shards, **how)
     badinput.run(report, target, shards=shards, **how)
     checks_crash.run(report, clients, target, label, shards=shards, **how)
 

@@ -17,6 +17,7 @@ use ringlog_wire::{EncodeError, ErrorCode, Message, Reader, Request};
 use crate::connection::Refused;
 use crate::fetch_session::SessionCache;
 use crate::group_desk::Groups;
+use crate::handlers::delete_records::Deletions;
 use crate::handlers::fetch::WaitingFetch;
 use crate::handlers::init_producer_id::{self, Stock};
 use crate::handlers::list_offsets::{self, WaitingLookup};
@@ -29,6 +30,7 @@ use crate::random::Random;
 use crate::replica::{News, PartitionKey, Settled, Ticket};
 use crate::replicas::{Place, Replicas};
 use crate::response::{Asked, Response};
+use crate::retention::Retention;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
 use crate::timers::{Timer, Timers};
@@ -119,6 +121,9 @@ pub(crate) struct Broker {
     pub(crate) jobs: Jobs,
     pub(crate) upkeep: Upkeep,
     pub(crate) tasks: Tasks,
+    pub(crate) retention: Retention,
+    /// DeleteRecords that wait for their log starts to be noted.
+    pub(crate) deletions: Deletions,
     pub(crate) sessions: SessionCache,
     pub(crate) groups: Groups,
     pub(crate) produces: BTreeMap<u64, PendingProduce>,
@@ -169,6 +174,8 @@ impl Broker {
             jobs: Jobs::default(),
             upkeep: Upkeep::default(),
             tasks: Tasks::default(),
+            retention: Retention::default(),
+            deletions: Deletions::default(),
             sessions: SessionCache::new(
                 settings.max_incremental_fetch_session_cache_slots(),
                 budget.session_bytes,

@@ -17,6 +17,7 @@ use ringlog_io::{Driver, File, Files, Job};
 use ringlog_storage::{Checkpointed, LogDir, PartitionName, StorageError};
 use ringlog_wire::Uuid;
 
+use crate::log_starts::Starts;
 use crate::mail::{Bus, Mail, Newest};
 use crate::metadata::changes::{Answer, Changes};
 use crate::metadata::controller::Call;
@@ -33,6 +34,8 @@ pub(crate) struct Desk {
     written: BTreeMap<PartitionName, Checkpointed>,
     /// What removes the folders of topics that were deleted when the last run ended.
     removals: Vec<Job>,
+    /// Log starts that the checkpoint file is to say.
+    starts: Starts,
     /// Checkpoint files that are to be replaced, one after the other.
     writing: VecDeque<Job>,
     is_writing: bool,
@@ -68,6 +71,7 @@ impl Desk {
             removals,
             checkpoints: BTreeMap::new(),
             written: BTreeMap::new(),
+            starts: Starts::default(),
             writing: VecDeque::new(),
             is_writing: false,
             unread: (0..ports.len()).map(ShardId).collect(),
@@ -140,6 +144,7 @@ impl Desk {
             self.newest.publish(image);
             bus.wake_all();
         }
+        self.starts.tell(bus);
         self.held.append(&mut self.changes.take_answers());
         let settled = self.settled.iter().copied().min().unwrap_or(-1);
         let is_true = |answer: &mut Answer| answer.version.is_none_or(|version| version <= settled);
@@ -175,19 +180,34 @@ impl Desk {
     /// note that every log was checked.
     pub(crate) fn checkpoint_due(&mut self) -> Option<Job> {
         // Before this start is written, the next one must do all that this one did.
-        if self.writing.is_empty() && self.checkpoints.len() == self.shards() && !self.is_beginning() {
+        let is_idle = self.writing.is_empty() && !self.is_writing;
+        if is_idle && self.checkpoints.len() == self.shards() && !self.is_beginning() {
             if !self.is_recovered && self.unread.is_empty() {
                 self.writing.push_back(self.dir.recovered());
                 self.is_recovered = true;
             }
             let mut all: BTreeMap<_, _> = std::mem::take(&mut self.checkpoints).into_values().flatten().collect();
             all.insert(log::name(), log::checkpointed(self.changes.flushed_offset()));
-            if all != self.written {
-                self.writing.extend(self.dir.checkpoint_jobs(&all));
-                self.written = all;
-            }
+            self.write_down(all);
+        } else if is_idle && !self.written.is_empty() && self.starts.are_asked() {
+            self.write_down(self.written.clone());
         }
         if self.is_writing { None } else { self.writing.pop_front().inspect(|_| self.is_writing = true) }
+    }
+
+    fn write_down(&mut self, mut all: BTreeMap<PartitionName, Checkpointed>) {
+        self.starts.enter(&mut all);
+        if all == self.written {
+            self.starts.written(true);
+        } else {
+            self.writing.extend(self.dir.checkpoint_jobs(&all));
+            self.written = all;
+        }
+    }
+
+    /// A shard has logs that begin later now: the files say so as soon as they can, and the shard is told.
+    pub(crate) fn take_starts(&mut self, from: ShardId, partitions: BTreeMap<PartitionName, Checkpointed>) {
+        self.starts.ask(from, partitions);
     }
 
     /// A file was replaced, or could not be: then the next checkpoint writes all of them.
@@ -197,6 +217,9 @@ impl Desk {
             self.writing.clear();
             self.written.clear();
             self.is_recovered = false;
+        }
+        if self.writing.is_empty() {
+            self.starts.written(is_well);
         }
     }
 

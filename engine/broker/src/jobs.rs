@@ -7,6 +7,8 @@
 //! | what a lookup needs | a fetch, or a time, of what is not in the page cache | who reads there looks again |
 //! | index entries, producers | a partition that grew, a checkpoint | the next may be asked for |
 //! | a roll | a batch whose segment is full | it and those behind it are written |
+//! | old segments' last name | a log whose start is noted | they are removed some time later |
+//! | removing old segments | the same | nothing follows: the next open removes what was left |
 //! | removing a folder | a partition that was deleted | nothing follows: a start removes what was left |
 //! | what a task asked for | a task (`tasks`) | the task goes on |
 //! | `quorum-state` | shard 0's desk, while a start waits for room | the rest of what a start writes |
@@ -21,6 +23,7 @@ use ringlog_storage::{Lookup, Writeback};
 use crate::broker::Broker;
 use crate::replica::{KeepUp, PartitionKey};
 use crate::replicas::Place;
+use crate::retention;
 use crate::submission::{Submission, Submissions};
 use crate::tokens;
 use crate::upkeep;
@@ -126,6 +129,7 @@ pub(crate) fn keep_up(broker: &mut Broker, key: PartitionKey, place: Place) {
 pub(crate) fn beside_done(broker: &mut Broker, key: PartitionKey, result: io::Result<Option<File>>) {
     if let Some(place) = broker.replicas.find(key) {
         broker.replicas.beside_done(place, result, broker.wall_ms, &mut broker.news);
+        retention::resume(broker, key);
         upkeep::went_quiet(broker);
     }
 }
@@ -144,6 +148,7 @@ pub(crate) fn loaded(broker: &mut Broker, key: PartitionKey, lookup: Lookup) {
         broker.replicas.at(place).lookup_loaded(lookup);
         broker.fetches.disturb(key);
         broker.lookups.disturb(key);
+        retention::resume(broker, key);
     }
 }
 

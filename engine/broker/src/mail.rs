@@ -29,6 +29,10 @@ pub(crate) enum Mail {
     Settled { version: i64, has_read_all: bool },
     /// To shard 0: what the checkpoint files should say of the partitions of a shard.
     Checkpoints { partitions: BTreeMap<PartitionName, Checkpointed> },
+    /// To shard 0: these logs begin later now, and the checkpoint file is to say so.
+    Starts { partitions: BTreeMap<PartitionName, Checkpointed> },
+    /// From shard 0: the file says so on the disk, or could not be written.
+    StartsKept { partitions: BTreeMap<PartitionName, Checkpointed>, is_well: bool },
     /// A sync failed: nothing is written to the log directory any more.
     DirectoryFailed { reason: String },
     /// Finish what is under way, close the partitions, end the thread.

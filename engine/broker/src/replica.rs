@@ -27,6 +27,8 @@ use ringlog_wire::{ErrorCode, Uuid};
 use crate::acks::Acks;
 use crate::vitals::ReplicaVitals;
 
+mod retention;
+
 /// Which partition: its topic's id, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PartitionKey {

@@ -124,6 +124,28 @@ impl Replicas {
         Some(replica.into_log().delete())
     }
 
+    /// All partitions here.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = PartitionKey> + '_ {
+        self.by_key.keys().copied()
+    }
+
+    /// The same, each with its log.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Replica> + '_ {
+        self.by_key.values().filter_map(|place| self.places[*place].as_ref())
+    }
+
+    /// Whether a sync failed: the directory is offline.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self.state, State::Failed(_))
+    }
+
+    /// The size of the directory's file system in bytes, and how much of it can still be written.
+    pub(crate) fn space(&self) -> io::Result<(i64, i64)> {
+        let space = self.files.space(&self.log_dir)?;
+        let bytes = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+        Ok((bytes(space.total_bytes), bytes(space.usable_bytes)))
+    }
+
     /// Where a partition is, if this shard leads it.
     pub(crate) fn find(&self, key: PartitionKey) -> Option<Place> {
         self.by_key.get(&key).map(|place| Place(*place))
@@ -203,7 +225,10 @@ impl Replicas {
                     checkpoints.insert(replica.name(), checkpointed);
                     jobs.extend(job.map(|job| (replica.key, job)));
                 }
-                Err(error) => tracing::warn!(name = %replica.name(), %error, "no checkpoint"),
+                Err(error) => {
+                    tracing::warn!(name = %replica.name(), %error, "the checkpoint says what it said before");
+                    checkpoints.insert(replica.name(), replica.log().checkpointed());
+                }
             }
         }
         (checkpoints, jobs)
@@ -235,6 +260,7 @@ impl Replicas {
                 Ok(checkpointed) => drop(checkpoints.insert(name, checkpointed)),
                 Err(error) => {
                     tracing::error!(%name, %error, "could not be closed: the next start checks it");
+                    checkpoints.insert(name, log.checkpointed());
                     clean = false;
                 }
             }

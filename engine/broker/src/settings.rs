@@ -127,6 +127,10 @@ typed! {
     group_max_size: usize = "group.max.size";
     /// `min.insync.replicas`, the default of topics.
     min_insync_replicas: usize = "min.insync.replicas";
+    /// `log.initial.task.delay.ms`.
+    log_initial_task_delay_ms: u64 = "log.initial.task.delay.ms";
+    /// `log.retention.check.interval.ms`.
+    log_retention_check_interval_ms: u64 = "log.retention.check.interval.ms";
     /// `producer.id.expiration.ms`.
     producer_id_expiration_ms: i64 = "producer.id.expiration.ms";
 }

@@ -25,9 +25,11 @@ use crate::controller_desk::Desk;
 use crate::flushes::Flushes;
 use crate::front::Front;
 use crate::group_desk;
+use crate::handlers::delete_records;
 use crate::limits;
 use crate::mail::{Bus, Mail, Newest};
 use crate::metadata::image::ShardId;
+use crate::retention;
 use crate::submission::{Came, Submissions};
 use crate::tasks;
 use crate::timers::Timer;
@@ -65,6 +67,7 @@ impl Shard {
         let now = broker.now;
         broker.timers.set(Timer::IdleConnections, Some(now));
         broker.timers.set(Timer::Checkpoint, Some(now));
+        retention::begin(&mut broker);
         Self {
             broker,
             front,
@@ -109,6 +112,7 @@ impl Shard {
             }
         }
         self.tell_settled();
+        self.tell_starts();
         self.tell_failure();
         self.tell_stop();
         self.front.keep_held();
@@ -191,6 +195,8 @@ impl Shard {
             Timer::Beginning => {}
             Timer::Holders => self.front.look_at_holders(),
             Timer::Checkpoint => self.checkpoint(),
+            Timer::Retention => retention::work(&mut self.broker),
+            Timer::Deletions => delete_records::expire(&mut self.broker),
         }
     }
 
@@ -206,7 +212,7 @@ impl Shard {
     pub(crate) fn close_partitions(&mut self) -> (BTreeMap<PartitionName, Checkpointed>, bool) {
         let (checkpoints, clean) = self.broker.replicas.close(&mut self.broker.news);
         self.broker.spread_news();
-        (checkpoints, clean && self.broker.upkeep.has_read_all())
+        (self.with_unread(checkpoints), clean && self.broker.upkeep.has_read_all())
     }
 
     /// What is under way here, for who checks that it ends.
@@ -222,6 +228,7 @@ impl Shard {
             watches,
             calls: self.calls.len(),
             flushes: self.flushes.len(),
+            deletions: self.broker.deletions.len(),
             tasks: self.broker.tasks.len(),
             tasks_running: self.broker.tasks.running(),
             replicas: self.broker.replicas.vitals(),

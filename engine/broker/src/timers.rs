@@ -29,6 +29,10 @@ pub(crate) enum Timer {
     Sweep,
     /// The checkpoint of all partitions.
     Checkpoint,
+    /// Old segments to be looked for, or to be removed.
+    Retention,
+    /// The first DeleteRecords whose time is over.
+    Deletions,
 }
 
 /// The queue.

@@ -26,6 +26,7 @@ use crate::jobs::Purpose;
 use crate::metadata::image::{OFFSETS_TOPIC, Owner, Partition, Topic};
 use crate::replica::{PartitionKey, Role};
 use crate::replicas::Opening;
+use crate::retention;
 use crate::settings::topic_config;
 use crate::timers::Timer;
 
@@ -62,6 +63,11 @@ impl Upkeep {
     /// Whether every log that the last run left was opened: otherwise this run cannot vouch for them.
     pub(crate) fn has_read_all(&self) -> bool {
         self.unread.is_empty()
+    }
+
+    /// What the checkpoints of the last run say of those that were not.
+    pub(crate) fn unread(&self) -> impl Iterator<Item = (PartitionKey, Checkpointed)> + '_ {
+        self.unread.iter().map(|(key, (_, checkpointed))| (*key, *checkpointed))
     }
 
     /// Why a partition of ours has no log.
@@ -206,6 +212,7 @@ fn open(broker: &mut Broker, topic: &Topic, key: PartitionKey) -> Result<(), Str
         }
         error.to_string()
     })?;
+    retention::clear_away(broker, key);
     if let Some(report) = report.filter(|report| !report.is_quiet()) {
         tracing::warn!(topic = %topic.name, partition = key.partition, ?report, "the log was repaired");
     }

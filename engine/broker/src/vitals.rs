@@ -14,6 +14,8 @@ pub(crate) struct Vitals {
     /// Calls to the controller without an answer.
     pub(crate) calls: usize,
     pub(crate) flushes: usize,
+    /// DeleteRecords without an answer.
+    pub(crate) deletions: usize,
     /// Tasks, those that wait to run included.
     pub(crate) tasks: usize,
     pub(crate) tasks_running: usize,

@@ -53,6 +53,15 @@ pub enum Residency {
     Unknown,
 }
 
+/// How large a file system is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that it holds.
+    pub total_bytes: u64,
+    /// Bytes that this user may still write.
+    pub usable_bytes: u64,
+}
+
 /// A sealed file mapped read-only.
 pub struct Map(pub(crate) MapInner);
 
@@ -102,6 +111,8 @@ pub trait Files {
     fn sync_all(&self, path: &Path) -> io::Result<()>;
     /// Starts write-back of a range without waiting for it (sync_file_range(2)). No promise of durability.
     fn start_writeback(&self, file: &File, offset: u64, len: u64) -> io::Result<()>;
+    /// The file system that holds `path` (statfs(2)).
+    fn space(&self, path: &Path) -> io::Result<Space>;
     /// Whether a range is in the page cache.
     fn residency(&self, file: &File, offset: u64, len: u64) -> Residency;
     /// Maps a sealed file read-only. It must not be cut while the map lives.

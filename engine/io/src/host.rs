@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::error::at_path;
+use crate::files::Space;
 use crate::sys;
 
 /// The id that the kernel drew at this boot (random(4)): the page cache has lived as long as it is the same.
@@ -35,11 +36,17 @@ pub fn file_system_type(path: &Path) -> io::Result<String> {
 
 /// Bytes that this user may still write to the file system below a path.
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    space(path).map(|space| space.usable_bytes)
+}
+
+/// How large the file system below a path is, and how much of it this user may still write.
+pub fn space(path: &Path) -> io::Result<Space> {
     let stat = file_system(path)?;
     // What the kernel calls a block's size here is signed on some architectures.
     #[allow(clippy::useless_conversion)]
     let block = u64::try_from(stat.f_bsize).unwrap_or(0);
-    Ok(stat.f_bavail.saturating_mul(block))
+    let bytes = |blocks: u64| blocks.saturating_mul(block);
+    Ok(Space { total_bytes: bytes(stat.f_blocks), usable_bytes: bytes(stat.f_bavail) })
 }
 
 /// What statfs(2) says of the file system below a path.

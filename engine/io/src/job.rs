@@ -85,6 +85,13 @@ pub enum Step {
         /// To.
         to: PathBuf,
     },
+    /// Renames, over what is there; one that is missing is fine.
+    RenameIfThere {
+        /// From.
+        from: PathBuf,
+        /// To.
+        to: PathBuf,
+    },
     /// Makes a file where it is missing.
     Make {
         /// Where.
@@ -116,6 +123,10 @@ impl Step {
             },
             Self::Truncate { path, len } => files.truncate(&files.open(path, OpenMode::Write)?, *len)?,
             Self::Rename { from, to } => files.rename(from, to)?,
+            Self::RenameIfThere { from, to } => match files.rename(from, to) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            },
             Self::Make { path } => drop(files.open(path, OpenMode::Create)?),
             Self::MakeNew { path } => return files.open(path, OpenMode::CreateNew).map(Some),
         }

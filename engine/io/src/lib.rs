@@ -46,5 +46,5 @@ pub use driver::{
 };
 pub use error::{errno, is_full};
 pub use files::os::OsFiles;
-pub use files::{DirEntry, File, Files, Map, OpenMode, Residency};
+pub use files::{DirEntry, File, Files, Map, OpenMode, Residency, Space};
 pub use job::Job;

@@ -209,6 +209,9 @@ impl Files for NoWrites {
     fn start_writeback(&self, file: &File, offset: u64, len: u64) -> io::Result<()> {
         self.0.start_writeback(file, offset, len)
     }
+    fn space(&self, path: &Path) -> io::Result<ringlog_io::Space> {
+        self.0.space(path)
+    }
     fn residency(&self, file: &File, offset: u64, len: u64) -> Residency {
         self.0.residency(file, offset, len)
     }

@@ -120,7 +120,8 @@ impl Partition {
         let last_offset = base_offset + i64::from(header.last_offset_delta);
         let log_append_time_ms = batch.validated.log_append_time_ms;
         let waiting_bytes = self.pending.iter().map(|pending| pending.header.total_len() as u64).sum();
-        let rolls = self.active.should_roll(header, last_offset, waiting_bytes, &self.config, wall_ms);
+        let rolls =
+            self.active.should_roll(header, last_offset, waiting_bytes, (&self.config, self.segment_ms()), wall_ms);
         let appended = Appended { base_offset, last_offset, log_append_time_ms, duplicate: false };
         Ok(Accepted::New { appended, rolls })
     }

@@ -32,6 +32,8 @@ pub(crate) enum Beside {
         log_size: u64,
         snapshotted: Snapshotted,
     },
+    /// Files of segments that are no part of the log any more get another name.
+    SettingAside,
     /// The active segment is being sealed. The next one's file, where it was prepared.
     Rolling {
         prepared: Option<File>,
@@ -118,6 +120,7 @@ impl Partition {
                 tracing::warn!(dir = %self.folder.dir.display(), %error, "index entries are kept in memory for now");
                 self.active.postpone_save();
             }
+            (Beside::SettingAside, result) => self.set_aside(result.map(drop)),
             // What the failure leaves is read again when the partition comes back.
             (Beside::Rolling { .. }, _) if self.failure.is_some() => {}
             (Beside::Rolling { prepared, snapshotted }, Ok(made)) => match prepared.or(made) {

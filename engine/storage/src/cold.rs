@@ -122,6 +122,13 @@ impl Lookups {
 #[derive(Debug, Default)]
 pub(crate) struct SealedAborted(RefCell<BTreeMap<i64, Rc<Vec<Aborted>>>>);
 
+impl SealedAborted {
+    /// Forgets segments that begin below an offset.
+    pub(crate) fn forget_below(&self, base_offset: i64) {
+        self.0.borrow_mut().retain(|known, _| *known >= base_offset);
+    }
+}
+
 impl Partition {
     /// As [`Partition::read`], without waiting for the disk.
     pub fn read_ready(

@@ -7,6 +7,9 @@ pub struct LogConfig {
     pub segment_bytes: u32,
     /// `segment.ms`: a segment is rolled when its first batch is this old.
     pub segment_ms: i64,
+    /// `segment.jitter.ms`: by how much at most a roll by time comes earlier, so that logs that began together do not all roll
+    /// at once.
+    pub segment_jitter_ms: i64,
     /// `segment.index.bytes`: room of one index file; a full one rolls the segment.
     pub segment_index_bytes: u32,
     /// `index.interval.bytes`: bytes of log between two index entries.
@@ -19,6 +22,14 @@ pub struct LogConfig {
     pub preallocate: bool,
     /// `cleanup.policy` names `compact`: gaps between offsets are then no damage.
     pub compact: bool,
+    /// `cleanup.policy` names `delete`: old segments go by time and by size.
+    pub delete: bool,
+    /// `retention.ms`: a segment goes when its largest timestamp is older than this; negative is never.
+    pub retention_ms: i64,
+    /// `retention.bytes`: the oldest segments go while this much stays without them; negative is no limit.
+    pub retention_bytes: i64,
+    /// `file.delete.delay.ms`: the time between taking a segment's files out of the log and removing them.
+    pub file_delete_delay_ms: i64,
     /// `producer.id.expiration.ms`: a producer that was silent for this long is forgotten.
     pub producer_id_expiration_ms: i64,
     /// Ours: bytes written since the last write-back after which [`crate::Partition::writeback_due`] gives a range.
@@ -30,12 +41,17 @@ impl Default for LogConfig {
         Self {
             segment_bytes: 1 << 30,
             segment_ms: 7 * 24 * 3600 * 1000,
+            segment_jitter_ms: 0,
             segment_index_bytes: 10 << 20,
             index_interval_bytes: 4096,
             flush_messages: i64::MAX,
             flush_ms: i64::MAX,
             preallocate: false,
             compact: false,
+            delete: true,
+            retention_ms: 7 * 24 * 3600 * 1000,
+            retention_bytes: -1,
+            file_delete_delay_ms: 60_000,
             producer_id_expiration_ms: 24 * 3600 * 1000,
             writeback_bytes: 256 << 20,
         }

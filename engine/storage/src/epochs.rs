@@ -59,6 +59,16 @@ impl Epochs {
         self.starts.len() != before
     }
 
+    /// Forgets epochs that end at or below `log_start_offset`; the one that holds it begins there
+    /// (`LeaderEpochFileCache.truncateFromStart`).
+    pub(crate) fn truncate_start(&mut self, log_start_offset: i64) {
+        let begun = self.starts.partition_point(|start| start.start_offset <= log_start_offset);
+        self.starts.drain(..begun.saturating_sub(1));
+        if let Some(first) = self.starts.first_mut() {
+            first.start_offset = first.start_offset.max(log_start_offset);
+        }
+    }
+
     pub(crate) fn latest(&self) -> i32 {
         self.starts.last().map_or(-1, |start| start.epoch)
     }
@@ -116,6 +126,19 @@ mod tests {
         let mut epochs = epochs();
         assert!(epochs.truncate(100) && !epochs.truncate(50));
         assert_eq!(epochs.latest(), 2);
+    }
+
+    #[test]
+    fn a_log_that_loses_its_beginning_forgets_epochs() {
+        let left = |log_start_offset| {
+            let mut epochs = epochs();
+            epochs.truncate_start(log_start_offset);
+            String::from_utf8(epochs.encode()).unwrap()
+        };
+        assert_eq!(left(0), "0\n2\n2 0\n5 100\n");
+        assert_eq!(left(99), "0\n2\n2 99\n5 100\n");
+        assert_eq!(left(100), "0\n1\n5 100\n");
+        assert_eq!(left(200), "0\n1\n5 200\n");
     }
 
     #[test]

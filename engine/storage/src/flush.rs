@@ -114,6 +114,13 @@ impl Flush {
         }
     }
 
+    /// The log begins with this segment now: what was before it needs no sync.
+    pub(crate) fn begins_at(&mut self, base_offset: i64) {
+        if self.flushed.offset < base_offset {
+            self.flushed = Spot { offset: base_offset, base_offset, position: 0 };
+        }
+    }
+
     /// The active segment is a new file.
     pub(crate) fn rolled(&mut self) {
         self.entries_made += 1;

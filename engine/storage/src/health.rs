@@ -114,6 +114,8 @@ impl Partition {
             return Err(StorageError::corrupt(&self.folder.dir, reason));
         }
         again.log_start_offset = self.log_start_offset;
+        again.opened_ms = self.opened_ms;
+        again.retired.carry_on(&mut self.retired);
         (again.back_at_ms, again.is_ailing) = (wall_ms, true);
         (again.config, again.visible) = (self.config.clone(), self.visible);
         again.flush.carry_on(&self.flush);

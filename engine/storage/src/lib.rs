@@ -16,6 +16,7 @@
 //!   flushed becomes visible.
 //! - Appended offsets are contiguous; an appended batch's bytes never change in place.
 //! - A failed flush is final, also over a restart in the same boot; any other failure passes (`health.rs`, `suspect.rs`).
+//! - A segment's files go when the log start offset above them is on the disk, and not before (`retention.rs`).
 //! - A folder is a partition's only if its topic id is the topic's (`claim.rs`).
 //! - Nothing here waits for the driver: what must not block goes out as a job ([`FlushJob`], [`Writeback`],
 //!   [`ringlog_io::Job`]), one at a time that changes the folder's files (`beside.rs`).
@@ -42,6 +43,7 @@ mod partition;
 mod producers;
 mod read;
 mod restore;
+mod retention;
 mod sealed_files;
 mod segment;
 mod snapshot;
@@ -57,6 +59,7 @@ pub use error::{AppendError, ReadError, StorageError};
 pub use flush::FlushJob;
 pub use log_dir::{LogDir, LogDirOptions, PartitionName};
 pub use partition::Partition;
+pub use retention::Retained;
 pub use ringlog_wire::batch::Origin;
 pub use types::{
     AbortedTransaction, Appended, Checkpointed, Cut, EpochEnd, Isolation, Known, LogRange, NewBatch, Offsets,

@@ -2,7 +2,7 @@
 
 use crate::StorageError;
 use crate::folder::{Folder, UNFINISHED};
-use crate::names::{self, Kind, NEXT_SEGMENT};
+use crate::names::{self, DELETED, Kind, NEXT_SEGMENT};
 use crate::suspect;
 
 /// What lies in the folder, sorted.
@@ -11,6 +11,8 @@ pub(crate) struct Listing {
     pub(crate) snapshots: Vec<i64>,
     /// Base offsets of the segments that have a file of aborted transactions.
     pub(crate) txn_indexes: Vec<i64>,
+    /// Files of segments that were taken out of the log, and are to be removed.
+    pub(crate) leftovers: Vec<String>,
     /// What the last run noted of its flushes.
     pub(crate) notes: suspect::Notes,
 }
@@ -21,7 +23,7 @@ impl Listing {
     pub(crate) fn read(folder: &Folder) -> Result<Self, StorageError> {
         let entries = folder.files.list(&folder.dir).map_err(StorageError::io("list", &folder.dir))?;
         let (mut logs, mut snapshots, mut indexes) = (Vec::new(), Vec::new(), Vec::new());
-        let mut txn_indexes = Vec::new();
+        let (mut txn_indexes, mut leftovers) = (Vec::new(), Vec::new());
         for entry in entries.iter().filter(|entry| !entry.is_dir) {
             match names::parse(&entry.name) {
                 Some((offset, Kind::Log)) => logs.push(offset),
@@ -33,6 +35,7 @@ impl Listing {
                     }
                 }
                 None if entry.name == NEXT_SEGMENT || entry.name.ends_with(UNFINISHED) => folder.remove(&entry.name)?,
+                None if entry.name.ends_with(DELETED) => leftovers.push(entry.name.clone()),
                 None => {}
             }
         }
@@ -43,6 +46,6 @@ impl Listing {
         snapshots.sort_unstable();
         let folders = entries.iter().filter(|entry| entry.is_dir);
         let notes = suspect::Notes::read(folders.map(|entry| entry.name.as_str()));
-        Ok(Self { logs, snapshots, txn_indexes, notes })
+        Ok(Self { logs, snapshots, txn_indexes, leftovers, notes })
     }
 }

@@ -32,6 +32,8 @@ impl Kind {
     }
 }
 
+/// Ending of a file that is no part of the log any more, and is removed after `file.delete.delay.ms`.
+pub(crate) const DELETED: &str = ".deleted";
 /// The next segment's .log while it has no base offset yet. Kafka looks at no file of this name.
 pub(crate) const NEXT_SEGMENT: &str = "next-segment";
 /// Start offsets of leader epochs.

@@ -25,6 +25,7 @@ use crate::index::{IndexBuilder, NO_TIMESTAMP, OffsetIndex, TimeIndex};
 use crate::listing::Listing;
 use crate::names::{Kind, LEADER_EPOCHS, PARTITION_METADATA, file_name};
 use crate::partition::Spot;
+use crate::retention::Retired;
 use crate::segment::{Active, Saved, Sealed, build_index, log_error, replace_indexes};
 use crate::walk::{Check, Step, Walk};
 use crate::{
@@ -88,7 +89,8 @@ impl Partition {
         wall_ms: i64,
     ) -> Result<(Self, RecoveryReport), StorageError> {
         let Known { topic_id, startup: mut how, mut checkpointed } = known;
-        let listing = Listing::read(&folder)?;
+        let mut listing = Listing::read(&folder)?;
+        let retired = Retired::found(&mut listing, checkpointed.log_start_offset);
         let in_doubt_from = match opener {
             Opener::Start => listing.notes.in_doubt_from(how, checkpointed.recovery_point),
             Opener::SameRun => None,
@@ -100,11 +102,12 @@ impl Partition {
         let report = RecoveryReport { segments: listing.logs.len(), ..RecoveryReport::default() };
         let txn_indexes = &listing.txn_indexes;
         let mut recovery = Recovery { folder: &folder, config: &config, how, txn_indexes, wall_ms, report };
-        let checked = recovery.check_segments(&listing.logs, checkpointed)?;
+        let checked = recovery.check_log(&listing.logs, checkpointed)?;
         let mut report = recovery.report;
 
         let Checked { sealed, active, end_offset, first_checked } = checked;
         let mut partition = Self::assemble(folder, config, topic_id, sealed, active, wall_ms);
+        partition.retired = retired;
         partition.end_offset = end_offset;
         partition.log_start_offset = partition.log_start_offset.max(checkpointed.log_start_offset.min(end_offset));
         report.producers_replayed_from = partition.restore(&listing.snapshots, first_checked, wall_ms)?;
@@ -209,6 +212,20 @@ struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
+    /// A log that ends below its start has lost what was not deleted, and the offsets between are not given again
+    /// (`LogLoader.recoverLog`): it begins anew, at its start.
+    fn check_log(&mut self, bases: &[i64], checkpointed: Checkpointed) -> Result<Checked, StorageError> {
+        let checked = self.check_segments(bases, checkpointed)?;
+        let start = checkpointed.log_start_offset;
+        if checked.end_offset >= start {
+            return Ok(checked);
+        }
+        let bases: Vec<i64> = checked.sealed.iter().map(|segment| segment.base_offset).collect();
+        let bases = [bases, vec![checked.active.base_offset]].concat();
+        self.remove_segments(&bases, &format!("the log ends at {}, below its start, {start}", checked.end_offset))?;
+        self.begin_anew(checkpointed)
+    }
+
     fn check_segments(&mut self, bases: &[i64], checkpointed: Checkpointed) -> Result<Checked, StorageError> {
         let recovery_point = if self.how == Startup::NewBoot { checkpointed.recovery_point } else { i64::MAX };
         let begin_below = bases.partition_point(|base| *base < recovery_point);
@@ -219,7 +236,8 @@ impl Recovery<'_> {
         let (mut base_offset, mut outcome) = (first, self.check_segment(first, recovery_point)?);
         for (i, &next_base) in rest.iter().enumerate() {
             if outcome.cut || (outcome.next_offset != next_base && !self.config.compact) {
-                self.remove_segments(&rest[i..], base_offset)?;
+                let reason = format!("the segment before it, {base_offset}, does not reach it");
+                self.remove_segments(&rest[i..], &reason)?;
                 break;
             }
             sealed.push(self.seal(base_offset, outcome)?);
@@ -247,15 +265,14 @@ impl Recovery<'_> {
         Ok(Checked { sealed: Vec::new(), active, end_offset: base_offset, first_checked: None })
     }
 
-    fn remove_segments(&mut self, bases: &[i64], after: i64) -> Result<(), StorageError> {
+    fn remove_segments(&mut self, bases: &[i64], reason: &str) -> Result<(), StorageError> {
         for &base_offset in bases {
             let name = file_name(base_offset, Kind::Log);
             let (_, bytes) = self.folder.open_log(base_offset, OpenMode::Read)?;
             for kind in [Kind::Log, Kind::Index, Kind::TimeIndex, Kind::TxnIndex] {
                 self.folder.remove(&file_name(base_offset, kind))?;
             }
-            let reason = format!("the segment before it, {after}, does not reach it");
-            self.report.cuts.push(Cut { file: name, position: 0, bytes, reason });
+            self.report.cuts.push(Cut { file: name, position: 0, bytes, reason: reason.to_owned() });
         }
         self.folder.sync_dir()
     }

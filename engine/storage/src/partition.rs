@@ -23,6 +23,7 @@ use crate::folder::Folder;
 use crate::health::Failure;
 use crate::names::{Kind, LEADER_EPOCHS, NEXT_SEGMENT, PARTITION_METADATA, file_name};
 use crate::producers::Producers;
+use crate::retention::Retired;
 use crate::sealed_files::Holder;
 use crate::segment::{Active, Sealed, View, open_sealed};
 use crate::upkeep::NextSegment;
@@ -66,6 +67,10 @@ pub struct Partition {
     pub(crate) next_segment: NextSegment,
     pub(crate) beside: Beside,
     pub(crate) log_start_offset: i64,
+    /// What retention took out of the log.
+    pub(crate) retired: Retired,
+    /// When it was opened or made.
+    pub(crate) opened_ms: i64,
     pub(crate) end_offset: i64,
     /// What readers have been shown: it never goes back, whatever becomes of the settings.
     pub(crate) visible: Spot,
@@ -135,6 +140,8 @@ impl Partition {
             next_segment: NextSegment::None,
             beside: Beside::Nothing,
             log_start_offset: first_offset,
+            retired: Retired::default(),
+            opened_ms: wall_ms,
             end_offset: active.base_offset,
             visible: Spot { offset: first_offset, base_offset: first_offset, position: 0 },
             active,
@@ -210,7 +217,9 @@ impl Partition {
     #[must_use]
     pub fn last_stable_offset(&self) -> i64 {
         let high_watermark = self.high_watermark();
-        self.producers.first_unstable(high_watermark).map_or(high_watermark, |first| first.min(high_watermark))
+        let first = self.producers.first_unstable(high_watermark).unwrap_or(high_watermark);
+        // A transaction may have begun below what was deleted.
+        first.min(high_watermark).max(self.log_start_offset)
     }
 
     /// Everything below is on the disk.
@@ -294,7 +303,9 @@ impl Partition {
         }
     }
 
-    pub(crate) fn checkpointed(&self) -> Checkpointed {
+    /// What the log directory's checkpoints should say of this log.
+    #[must_use]
+    pub fn checkpointed(&self) -> Checkpointed {
         Checkpointed {
             topic_id: self.topic_id,
             recovery_point: self.flushed_offset(),

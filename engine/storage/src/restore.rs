@@ -30,6 +30,7 @@ impl Partition {
         let trusted = if epochs.is_some() { trusted } else { self.log_start_offset };
         self.epochs = epochs.unwrap_or_default();
         self.epochs.truncate(self.end_offset);
+        self.epochs.truncate_start(self.log_start_offset);
 
         let from = self.restore_snapshot(snapshots, trusted)?;
         let aborted_fits = aborted.iter().flatten().all(|entry| entry.last_offset < from) && aborted.is_some();

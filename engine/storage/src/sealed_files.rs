@@ -71,6 +71,12 @@ impl Holder {
         let _ = OPEN.try_with(|open| open.borrow_mut().retain(|(holder, _)| *holder != self));
     }
 
+    /// Closes the segments of this partition that begin below an offset: they are no part of the log any more.
+    pub(crate) fn close_below(self, base_offset: i64) {
+        let stays = |(holder, s): &(Self, Rc<OpenSegment>)| *holder != self || s.base_offset >= base_offset;
+        OPEN.with(|open| open.borrow_mut().retain(stays));
+    }
+
     fn take(self, base_offset: i64) -> Option<Rc<OpenSegment>> {
         OPEN.with(|open| {
             let mut open = open.borrow_mut();

@@ -103,18 +103,19 @@ impl Active {
         Self::new(base_offset, file, 0, index, Saved::default(), wall_ms)
     }
 
-    /// Whether a batch that comes after `waiting_bytes` of others begins a new segment (`LogSegment.shouldRoll`).
+    /// Whether a batch that comes after `waiting_bytes` of others begins a new segment (`LogSegment.shouldRoll`);
+    /// `segment_ms` is the setting less its jitter.
     pub(crate) fn should_roll(
         &self,
         batch: &BatchHeader,
         last_offset: i64,
         waiting_bytes: u64,
-        config: &LogConfig,
+        (config, segment_ms): (&LogConfig, i64),
         wall_ms: i64,
     ) -> bool {
         let size = self.size + waiting_bytes;
         let too_large = size + batch.total_len() as u64 > config.segment_bytes_max();
-        let too_old = self.size > 0 && self.waited_ms(batch.max_timestamp, wall_ms) > config.segment_ms;
+        let too_old = self.size > 0 && self.waited_ms(batch.max_timestamp, wall_ms) > segment_ms;
         let too_far = last_offset - self.base_offset > i64::from(i32::MAX);
         size > 0 && (too_large || too_old || too_far || self.index.is_full(config.segment_index_bytes))
     }

@@ -68,7 +68,7 @@ impl Partition {
 
     /// The largest timestamp of a segment. That of a sealed one is remembered: a partition may have more of them than may be
     /// open at once.
-    fn largest_timestamp_ms(&self, base_offset: i64) -> Result<i64, Cold> {
+    pub(crate) fn largest_timestamp_ms(&self, base_offset: i64) -> Result<i64, Cold> {
         if base_offset == self.active.base_offset {
             return Ok(self.active.index.largest().timestamp_ms);
         }

@@ -5,10 +5,12 @@ pub(crate) mod api_versions;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
 pub(crate) mod delete_groups;
+pub(crate) mod delete_records;
 pub(crate) mod delete_topics;
 pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
 pub(crate) mod describe_groups;
+pub(crate) mod describe_log_dirs;
 pub(crate) mod describe_topic_partitions;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
@@ -70,10 +72,12 @@ pub(crate) const HANDLERS: &[Handler] = &[
     api_versions::HANDLER,
     create_topics::HANDLER,
     delete_topics::HANDLER,
+    delete_records::HANDLER,
     init_producer_id::HANDLER,
     offset_for_leader_epoch::HANDLER,
     reads::DESCRIBE_CONFIGS,
     alter_configs::ALTER,
+    describe_log_dirs::HANDLER,
     sasl::AUTHENTICATE,
     create_partitions::HANDLER,
     delete_groups::HANDLER,

@@ -58,7 +58,7 @@ pub(super) const NAMES: &[&str] = &[
     "log.cleaner.backoff.ms", "log.cleaner.dedupe.buffer.size", "log.cleaner.enable",
     "log.cleaner.io.buffer.load.factor", "log.cleaner.io.buffer.size", "log.cleaner.io.max.bytes.per.second",
     "log.cleaner.threads", "log.dir.failure.timeout.ms", "log.flush.offset.checkpoint.interval.ms",
-    "log.flush.start.offset.checkpoint.interval.ms", "log.initial.task.delay.ms", "max.connection.creation.rate",
+    "log.flush.start.offset.checkpoint.interval.ms", "max.connection.creation.rate",
     "max.connections.per.ip", "max.connections.per.ip.overrides", "max.request.partition.size.limit",
     "metadata.log.dir", "metadata.log.max.record.bytes.between.snapshots", "metadata.log.max.snapshot.interval.ms",
     "metadata.log.segment.bytes", "metadata.log.segment.ms", "metadata.max.idle.interval.ms",

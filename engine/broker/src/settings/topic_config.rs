@@ -106,15 +106,24 @@ pub(crate) fn log_config(overrides: &Overrides, settings: &Settings) -> LogConfi
     LogConfig {
         segment_bytes: number(overrides, settings, "segment.bytes"),
         segment_ms: number(overrides, settings, "segment.ms"),
+        segment_jitter_ms: number(overrides, settings, "segment.jitter.ms"),
         segment_index_bytes: number(overrides, settings, "segment.index.bytes"),
         index_interval_bytes: number(overrides, settings, "index.interval.bytes"),
         flush_messages: number(overrides, settings, "flush.messages"),
         flush_ms: number(overrides, settings, "flush.ms"),
         preallocate: number(overrides, settings, "preallocate"),
-        compact: text(overrides, settings, "cleanup.policy").split(',').any(|policy| policy == "compact"),
+        compact: has_policy(overrides, settings, "compact"),
+        delete: has_policy(overrides, settings, "delete"),
+        retention_ms: number(overrides, settings, "retention.ms"),
+        retention_bytes: number(overrides, settings, "retention.bytes"),
+        file_delete_delay_ms: number(overrides, settings, "file.delete.delay.ms"),
         producer_id_expiration_ms: settings.producer_id_expiration_ms(),
         ..LogConfig::default()
     }
+}
+
+fn has_policy(overrides: &Overrides, settings: &Settings, policy: &str) -> bool {
+    text(overrides, settings, "cleanup.policy").split(',').any(|named| named == policy)
 }
 
 /// What a batch of a producer must satisfy in a topic.
@@ -127,7 +136,7 @@ pub(crate) fn rules(overrides: &Overrides, settings: &Settings) -> Rules {
         timestamp_type: if log_append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime },
         timestamp_before_max_ms: number(overrides, settings, "message.timestamp.before.max.ms"),
         timestamp_after_max_ms: number(overrides, settings, "message.timestamp.after.max.ms"),
-        compacted: text(overrides, settings, "cleanup.policy").split(',').any(|policy| policy == "compact"),
+        compacted: has_policy(overrides, settings, "compact"),
         ..Rules::default()
     }
 }

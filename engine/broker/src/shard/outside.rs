@@ -1,8 +1,10 @@
 //! What a shard hears from the disk, from other shards and from the controller, and what it tells them.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use ringlog_io::{Buf, File, Nanos, Token};
+use ringlog_storage::{Checkpointed, PartitionName};
 
 use super::{BEGINNING_INTERVAL_NS, CHECKPOINT_INTERVAL_NS, Shard};
 use crate::apply_image;
@@ -10,6 +12,7 @@ use crate::calls::CONTROLLER;
 use crate::jobs::{self, Purpose};
 use crate::mail::Mail;
 use crate::metadata::image::ShardId;
+use crate::retention;
 use crate::submission::Submission;
 use crate::tasks::{self, Answer};
 use crate::timers::Timer;
@@ -113,11 +116,37 @@ impl Shard {
     pub(super) fn checkpoint(&mut self) {
         self.broker.timers.set(Timer::Checkpoint, Some(Nanos(self.broker.now.0 + CHECKPOINT_INTERVAL_NS)));
         let (partitions, jobs) = self.broker.replicas.checkpoint();
+        let partitions = self.with_unread(partitions);
         for (key, job) in jobs {
             self.broker.jobs.run(Purpose::Beside(key), job);
         }
         if self.bus.send(CONTROLLER, Mail::Checkpoints { partitions }).is_err() {
             tracing::warn!("the controller's shard takes no mail: the next checkpoint follows in a minute");
+        }
+    }
+
+    /// Of a log that could not be opened yet, the checkpoints go on saying what the last run's say.
+    pub(super) fn with_unread(
+        &self,
+        mut partitions: BTreeMap<PartitionName, Checkpointed>,
+    ) -> BTreeMap<PartitionName, Checkpointed> {
+        for (key, checkpointed) in self.broker.upkeep.unread() {
+            if let Some(topic) = self.broker.image.topic_by_id(key.topic_id) {
+                let name = PartitionName { topic: topic.name.to_string(), partition: key.partition };
+                partitions.insert(name, checkpointed);
+            }
+        }
+        partitions
+    }
+
+    /// Tells shard 0 which logs begin later now. Where it takes no mail, in the next turn.
+    pub(super) fn tell_starts(&mut self) {
+        let partitions = self.broker.retention.take_moved();
+        if partitions.is_empty() {
+            return;
+        }
+        if let Err(Mail::Starts { partitions }) = self.bus.send(CONTROLLER, Mail::Starts { partitions }) {
+            self.broker.retention.put_back(partitions);
         }
     }
 
@@ -145,6 +174,12 @@ impl Shard {
                     desk.take_checkpoints(from, partitions);
                 }
             }
+            Mail::Starts { partitions } => {
+                if let Some(desk) = &mut self.desk {
+                    desk.take_starts(from, partitions);
+                }
+            }
+            Mail::StartsKept { partitions, is_well } => retention::kept(&mut self.broker, partitions, is_well),
             Mail::DirectoryFailed { reason } => self.fail_directory(&reason),
             Mail::Stop => self.stopping = true,
         }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{DirEntry, File, FileInner, Files, Map, MapInner, OpenMode, Residency};
+use super::{DirEntry, File, FileInner, Files, Map, MapInner, OpenMode, Residency, Space};
 use crate::buf::Buf;
 use crate::error::at_path;
 use crate::sys::{self, Calls};
@@ -348,6 +348,10 @@ impl Files for OsFiles {
     fn start_writeback(&self, file: &File, offset: u64, len: u64) -> io::Result<()> {
         let os = self.os(file)?;
         start_writeback(os.fd.as_raw_fd(), offset, len).map_err(|error| os.error("starting write-back of", error))
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        crate::host::space(path)
     }
 
     fn residency(&self, file: &File, offset: u64, len: u64) -> Residency {

@@ -23,7 +23,7 @@ use super::fault::{Fault, Op, SimCounters};
 use crate::buf::Buf;
 use crate::error::at_path;
 use crate::files::os::temporary_path;
-use crate::files::{DirEntry, File, FileInner, Files, Map, MapInner, OpenMode, Residency};
+use crate::files::{DirEntry, File, FileInner, Files, Map, MapInner, OpenMode, Residency, Space};
 
 /// A descriptor of the double.
 #[derive(Debug)]
@@ -399,6 +399,12 @@ impl Files for SimFiles {
 
     fn start_writeback(&self, file: &File, _offset: u64, _len: u64) -> io::Result<()> {
         self.handle(file).map(drop)
+    }
+
+    /// A disk without a limit is as large as can be said.
+    fn space(&self, _path: &Path) -> io::Result<Space> {
+        let usable_bytes = self.space_bytes.get().unwrap_or(u64::MAX >> 1);
+        Ok(Space { total_bytes: u64::MAX >> 1, usable_bytes })
     }
 
     fn residency(&self, _file: &File, _offset: u64, _len: u64) -> Residency {

@@ -117,13 +117,15 @@ impl Rig {
             boot_id: "boot".to_owned(),
         };
         let dir = LogDir::open(&shared, Path::new("/log"), &options).unwrap();
+        let names = dir.partitions().unwrap().into_iter();
+        let checkpointed = names.map(|name| (name.clone(), dir.checkpointed(&name))).collect();
         let bus = Bus::new(ShardId(0), vec![Address::new(1, driver.waker().unwrap())]);
         let desk = Desk::open(&shared, dir, &settings, &[9092], &*driver).unwrap();
         let newest = desk.newest();
         let budget = Budget { task_bytes: TASK_BYTES, ..Budget::ample(&settings) };
         let front = Front::new(Arc::clone(&settings), Rc::clone(&shared), Buffers::new(8 << 20), budget);
         let mut broker = Broker::new(ShardId(0), (settings, budget), shared, &*driver as &dyn Clock, newest.latest());
-        apply_image::load(&mut broker, Startup::Clean, &std::collections::BTreeMap::new());
+        apply_image::load(&mut broker, Startup::Clean, &checkpointed);
         let shard = Shard::new(broker, front, bus, Some(desk), newest);
         let now = driver.now();
         let mut rig = Self {
