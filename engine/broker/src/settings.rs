@@ -277,6 +277,12 @@ impl Settings {
         &self.log_dir
     }
 
+    /// The same from the root on, as clients are told.
+    #[must_use]
+    pub(crate) fn log_dir_absolute(&self) -> PathBuf {
+        std::path::absolute(&self.log_dir).unwrap_or_else(|_| self.log_dir.clone())
+    }
+
     /// `broker.rack`.
     #[must_use]
     pub(crate) fn rack(&self) -> Option<&str> {

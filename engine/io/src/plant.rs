@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::cpu_time;
 
 /// A planted fault, by name.
-pub const NAMES: [&str; 19] = [
+pub const NAMES: [&str; 20] = [
     ACK_BEFORE_FLUSH,
     FOLDER_SYNC_SKIPPED,
     BUFFER_REUSED,
@@ -32,6 +32,7 @@ pub const NAMES: [&str; 19] = [
     LOAD_CUT_SHORT,
     MEMORY_UNBOUNDED,
     FLUSH_UNNOTED,
+    START_FORGOTTEN,
 ];
 /// A batch is acknowledged before the flush that it waits for.
 pub const ACK_BEFORE_FLUSH: &str = "ack-before-flush";
@@ -71,6 +72,8 @@ pub const LOAD_CUT_SHORT: &str = "load-cut-short";
 pub const MEMORY_UNBOUNDED: &str = "memory-unbounded";
 /// A flush begins without a note that outlives a kill.
 pub const FLUSH_UNNOTED: &str = "flush-unnoted";
+/// A log begins where its first segment does after a start: what was deleted of that segment is back.
+pub const START_FORGOTTEN: &str = "start-forgotten";
 
 /// The planted one: its place among the names and one; 0 is none.
 static PLANTED: AtomicUsize = AtomicUsize::new(0);

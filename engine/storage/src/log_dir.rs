@@ -200,6 +200,9 @@ impl LogDir {
         };
         let of = |offsets: &BTreeMap<PartitionName, i64>| offsets.get(name).copied().unwrap_or(0);
         let (recovery_point, log_start_offset) = (of(&self.recovery_points), of(&self.log_start_offsets));
+        #[cfg(feature = "plant")]
+        let log_start_offset =
+            if ringlog_io::plant::is(ringlog_io::plant::START_FORGOTTEN) { 0 } else { log_start_offset };
         Checkpointed { topic_id, recovery_point, log_start_offset }
     }
 

@@ -5,6 +5,7 @@
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
 pub mod alter_configs;
+pub mod alter_replica_log_dirs;
 pub mod api_versions;
 pub mod consumer_group_heartbeat;
 pub mod consumer_protocol;
@@ -72,6 +73,7 @@ macro_rules! for_each_api {
             SaslAuthenticate(sasl_authenticate): SaslAuthenticateRequest => SaslAuthenticateResponse;
             DescribeConfigs(describe_configs): DescribeConfigsRequest => DescribeConfigsResponse;
             AlterConfigs(alter_configs): AlterConfigsRequest => AlterConfigsResponse;
+            AlterReplicaLogDirs(alter_replica_log_dirs): AlterReplicaLogDirsRequest => AlterReplicaLogDirsResponse;
             DescribeLogDirs(describe_log_dirs): DescribeLogDirsRequest => DescribeLogDirsResponse;
             CreatePartitions(create_partitions): CreatePartitionsRequest => CreatePartitionsResponse;
             DeleteGroups(delete_groups): DeleteGroupsRequest => DeleteGroupsResponse;

@@ -28,8 +28,7 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
 }
 
 fn describe(broker: &Broker, request: &DescribeLogDirsRequest) -> DescribeLogDirsResult {
-    let log_dir = broker.settings.log_dir();
-    let log_dir = std::path::absolute(log_dir).unwrap_or_else(|_| log_dir.to_path_buf()).display().to_string();
+    let log_dir = broker.settings.log_dir_absolute().display().to_string();
     if broker.replicas.has_failed() {
         return DescribeLogDirsResult { error_code: ErrorCode::KAFKA_STORAGE_ERROR.0, log_dir, ..Default::default() };
     }

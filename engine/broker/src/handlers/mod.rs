@@ -1,6 +1,7 @@
 //! One file per API, and the one list that says which exist: ApiVersions announces what stands here.
 
 pub(crate) mod alter_configs;
+pub(crate) mod alter_replica_log_dirs;
 pub(crate) mod api_versions;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
@@ -77,6 +78,7 @@ pub(crate) const HANDLERS: &[Handler] = &[
     offset_for_leader_epoch::HANDLER,
     reads::DESCRIBE_CONFIGS,
     alter_configs::ALTER,
+    alter_replica_log_dirs::HANDLER,
     describe_log_dirs::HANDLER,
     sasl::AUTHENTICATE,
     create_partitions::HANDLER,

@@ -150,8 +150,12 @@ mod tests {
             ["num.partition (test) is not a setting; did you mean num.partitions?"]
         );
         assert_eq!(warnings("frobnicate", "3"), ["frobnicate (test) is not a setting"]);
-        assert_eq!(warnings("log.retention.hours", "168"), Vec::<String>::new(), "the default asks for nothing");
-        assert!(warnings("log.retention.hours", "1")[0].contains("nothing acts on it yet"));
+        assert_eq!(
+            warnings("transactional.id.expiration.ms", "604800000"),
+            Vec::<String>::new(),
+            "the default asks for nothing"
+        );
+        assert!(warnings("transactional.id.expiration.ms", "1")[0].contains("nothing acts on it yet"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use ringlog_io::Nanos;
 use ringlog_wire::ErrorCode;
 use ringlog_wire::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
+use ringlog_wire::messages::delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
 use ringlog_wire::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use ringlog_wire::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
@@ -12,7 +13,7 @@ use ringlog_wire::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequ
 
 use super::Violation;
 use super::clients::{Ask, Client, Phase, Scene};
-use super::ledger::Topic;
+use super::ledger::{Key, Topic};
 use super::line::{Flight, Line};
 
 /// How long a request may still be on its way after its connection is gone: longer than any pause of a shard.
@@ -131,18 +132,49 @@ impl Admin {
         }
     }
 
-    /// Without a task it looks: at all topics, and at the end of a partition.
+    /// Without a task it looks: at all topics, and at the end of a partition. Now and then it moves the beginning of one.
     fn look(&mut self, scene: &mut Scene) -> Result<(), Violation> {
         scene.ask_metadata(&mut self.line)?;
         let Some((name, key)) = scene.any_partition() else { return Ok(()) };
         if scene.leaders.get(&key) != Some(&self.line.port) {
             return Ok(());
         }
+        if scene.dice.once_in(3) {
+            return self.delete_records(scene, name, key);
+        }
         let partition = ListOffsetsPartition { partition_index: key.1, timestamp: LATEST, ..Default::default() };
         let topic = ListOffsetsTopic { name, partitions: vec![partition], ..Default::default() };
         let request = ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };
         let ask = Ask::Latest { key, floor: scene.ledger.floor(key), era: scene.ledger.era };
         self.line.ask(scene.now, 7, &request, &[], Some(ask))
+    }
+
+    /// Deletes up to somewhere below what is visible for certain.
+    fn delete_records(&mut self, scene: &mut Scene, name: String, key: Key) -> Result<(), Violation> {
+        let offset = scene.dice.below(usize::try_from(scene.ledger.floor(key)).unwrap_or(0) + 1) as i64;
+        scene.ledger.starts_of_logs.asks(key, offset);
+        let partition = DeleteRecordsPartition { partition_index: key.1, offset, ..Default::default() };
+        let topic = DeleteRecordsTopic { name, partitions: vec![partition], ..Default::default() };
+        let request = DeleteRecordsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+        let ask = Ask::DeleteRecords { key, offset, era: scene.ledger.era };
+        self.line.ask(scene.now, 2, &request, &[], Some(ask))
+    }
+
+    fn records_deleted(
+        scene: &mut Scene,
+        (key, offset, era): (Key, i64, u32),
+        (low_watermark, error): (i64, ErrorCode),
+    ) -> Result<(), Violation> {
+        match error {
+            ErrorCode::NONE => scene.ledger.starts_of_logs.answered(key, offset, low_watermark),
+            ErrorCode::OFFSET_OUT_OF_RANGE if era == scene.ledger.era => {
+                Err(Violation(format!("{key:?}: {offset} was visible, and is above the high watermark")))
+            }
+            error => {
+                scene.ledger.note_error("delete records", error);
+                Ok(())
+            }
+        }
     }
 
     fn topic<'a>(scene: &'a mut Scene, name: &str) -> &'a mut Topic {
@@ -276,6 +308,15 @@ impl Client for Admin {
                     self.again(scene);
                 }
                 Ok(())
+            }
+            Ask::DeleteRecords { key, offset, era } => {
+                let response = flight.read::<DeleteRecordsRequest>(frame)?;
+                let one = response.topics.first().and_then(|topic| topic.partitions.first()).ok_or_else(missing)?;
+                // A topic of this name may have been made anew meanwhile: then it is that one's answer.
+                if !scene.ledger.partitions().iter().any(|(_, there)| there == key) {
+                    return Ok(());
+                }
+                Self::records_deleted(scene, (*key, *offset, *era), (one.low_watermark, ErrorCode(one.error_code)))
             }
             Ask::Latest { key, floor, era } => {
                 let response = flight.read::<ListOffsetsRequest>(frame)?;

@@ -1,4 +1,8 @@
 //! The last client: when nothing goes wrong any more, every partition takes a batch, and everything is read.
+//!
+//! ```text
+//!   produce --> where does it begin? --> below that: out of range --> everything from there on
+//! ```
 
 use std::collections::VecDeque;
 
@@ -6,6 +10,7 @@ use ringlog_io::Nanos;
 use ringlog_wire::ErrorCode;
 use ringlog_wire::codec::Records;
 use ringlog_wire::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
+use ringlog_wire::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use ringlog_wire::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 
 use super::Violation;
@@ -13,14 +18,26 @@ use super::clients::{Ask, Client, Phase, Scene};
 use super::ledger::{Aim, Key};
 use super::line::{Flight, Line};
 
+/// ListOffsets' time for the beginning of the log.
+const EARLIEST: i64 = -2;
 /// How often a partition may refuse before it counts as broken.
 const REFUSALS_MAX: u32 = 60;
+
+/// What is done with a partition, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Produce,
+    Begin,
+    /// A read just below the beginning.
+    Below,
+    Read,
+}
 
 /// See the head of the file.
 pub(super) struct Auditor {
     line: Line<Ask>,
-    /// What is left to do: partitions, and whether the batch is in.
-    work: VecDeque<(String, Key, bool)>,
+    /// What is left to do: partitions, and the next step of each.
+    work: VecDeque<(String, Key, Step)>,
     offset: i64,
     /// A batch that is on its way.
     refusals: u32,
@@ -52,6 +69,20 @@ impl Auditor {
         self.line.ask(scene.now, 13, &request, &bytes, Some(Ask::Produce { batch, era: scene.ledger.era }))
     }
 
+    fn ask_earliest(&mut self, scene: &mut Scene, (name, key): (&str, Key)) -> Result<(), Violation> {
+        let partition = ListOffsetsPartition { partition_index: key.1, timestamp: EARLIEST, ..Default::default() };
+        let topic = ListOffsetsTopic { name: name.to_owned(), partitions: vec![partition], ..Default::default() };
+        let request = ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };
+        self.line.ask(scene.now, 7, &request, &[], Some(Ask::Earliest { key }))
+    }
+
+    fn step(&mut self, step: Step) {
+        self.refusals = 0;
+        if let Some(front) = self.work.front_mut() {
+            front.2 = step;
+        }
+    }
+
     fn fetch(&mut self, scene: &mut Scene, key: Key) -> Result<(), Violation> {
         let partition = FetchPartition {
             partition: key.1,
@@ -77,10 +108,10 @@ impl Auditor {
         self.refusals += 1;
         self.last_error = Some(error);
         self.due = scene.in_ms(100, 1_000);
-        let Some((name, key, is_in)) = self.work.front() else { return Ok(()) };
+        let Some((name, key, step)) = self.work.front() else { return Ok(()) };
         scene.leaders.remove(key);
         if self.refusals > REFUSALS_MAX {
-            let what = if *is_in { "reads" } else { "batches" };
+            let what = if *step == Step::Produce { "batches" } else { "reads" };
             return Err(Violation(format!("{name}-{} goes on refusing {what} when all is well: {error}", key.1)));
         }
         Ok(())
@@ -93,7 +124,7 @@ impl Client for Auditor {
     }
 
     fn act(&mut self, scene: &mut Scene) -> Result<(), Violation> {
-        let Some((name, key, is_in)) = self.work.front().cloned() else {
+        let Some((name, key, step)) = self.work.front().cloned() else {
             self.due = Nanos(u64::MAX);
             drop(self.line.close(scene.driver.as_mut()));
             return Ok(());
@@ -111,10 +142,11 @@ impl Client for Auditor {
         if !self.line.is_open() {
             return Ok(());
         }
-        match (leader, is_in) {
+        match (leader, step) {
             (None, _) => scene.ask_metadata(&mut self.line),
-            (Some(_), false) => self.produce(scene, (&name, key)),
-            (Some(_), true) => self.fetch(scene, key),
+            (Some(_), Step::Produce) => self.produce(scene, (&name, key)),
+            (Some(_), Step::Begin) => self.ask_earliest(scene, (&name, key)),
+            (Some(_), Step::Below | Step::Read) => self.fetch(scene, key),
         }
     }
 
@@ -135,11 +167,19 @@ impl Client for Auditor {
                     scene.ledger.refused(*batch);
                     return self.refused(scene, ErrorCode(one.error_code));
                 }
-                if let Some(front) = self.work.front_mut() {
-                    front.2 = true;
-                }
-                (self.offset, self.refusals) = (0, 0);
+                self.step(Step::Begin);
                 scene.ledger.acknowledged(*batch, one.base_offset, *era)
+            }
+            Ask::Earliest { key } => {
+                let response = flight.read::<ListOffsetsRequest>(frame)?;
+                let one = response.topics.first().and_then(|topic| topic.partitions.first()).ok_or_else(missing)?;
+                if one.error_code != 0 {
+                    return self.refused(scene, ErrorCode(one.error_code));
+                }
+                scene.ledger.starts_of_logs.found(*key, one.offset)?;
+                self.step(if one.offset > 0 { Step::Below } else { Step::Read });
+                self.offset = (one.offset - 1).max(0);
+                Ok(())
             }
             Ask::Fetch { from, era } => {
                 let response = flight.read::<FetchRequest>(frame)?;
@@ -148,10 +188,28 @@ impl Client for Auditor {
                 }
                 let topic = response.responses.first().ok_or_else(missing)?;
                 let one = topic.partitions.first().ok_or_else(missing)?;
-                if one.error_code != 0 {
-                    return self.refused(scene, ErrorCode(one.error_code));
-                }
                 let key = (topic.topic_id, one.partition_index);
+                let is_below = self.work.front().is_some_and(|(_, _, step)| *step == Step::Below);
+                match ErrorCode(one.error_code) {
+                    ErrorCode::NONE if is_below => {
+                        return Err(Violation(format!("{key:?}: {} was read, and it begins later", self.offset)));
+                    }
+                    ErrorCode::NONE => {}
+                    ErrorCode::OFFSET_OUT_OF_RANGE if is_below => {
+                        self.offset += 1;
+                        self.step(Step::Read);
+                        return Ok(());
+                    }
+                    error => {
+                        if error == ErrorCode::OFFSET_OUT_OF_RANGE
+                            && let Some(front) = self.work.front_mut()
+                        {
+                            // Retention was faster.
+                            front.2 = Step::Begin;
+                        }
+                        return self.refused(scene, error);
+                    }
+                }
                 let floor = from.get(&key).ok_or_else(missing)?.1;
                 scene.ledger.check_end(key, one.high_watermark, floor, *era)?;
                 if let Records::At(range) = &one.records {
@@ -173,7 +231,7 @@ impl Client for Auditor {
 
     fn begin_audit(&mut self, scene: &mut Scene) {
         scene.ledger.begin_audit();
-        self.work = scene.ledger.partitions().into_iter().map(|(name, key)| (name, key, false)).collect();
+        self.work = scene.ledger.partitions().into_iter().map(|(name, key)| (name, key, Step::Produce)).collect();
         (self.offset, self.refusals, self.has_begun, self.due) = (0, 0, true, scene.now);
     }
 

@@ -38,6 +38,14 @@ pub(super) enum Ask {
         floor: i64,
         era: u32,
     },
+    Earliest {
+        key: Key,
+    },
+    DeleteRecords {
+        key: Key,
+        offset: i64,
+        era: u32,
+    },
     CreateTopic {
         name: String,
     },

@@ -189,6 +189,15 @@ impl Fetcher {
                 }
                 Ok(())
             }
+            ErrorCode::OFFSET_OUT_OF_RANGE if offset < scene.ledger.starts_of_logs.latest(key) => {
+                // The log begins later now.
+                let next = scene.ledger.starts_of_logs.resume(key, scene.ledger.floor(key));
+                if let Some(position) = self.positions.get_mut(&key).filter(|at| at.offset == offset) {
+                    *position = Position { offset: next, era };
+                }
+                self.due = scene.in_ms(5, 50);
+                Ok(())
+            }
             ErrorCode::OFFSET_OUT_OF_RANGE => {
                 // Of several polls the first that hears of it starts over; the others ask where it was.
                 let position = self.positions.get(&key).copied().filter(|at| at.offset == offset);

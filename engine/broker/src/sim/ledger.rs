@@ -6,7 +6,7 @@
 //!             +-- must be there ---------- checked -------------+-- must have been sent, there, once, unchanged
 //! ```
 //! What may be lost: after a power cut or a failed sync, what was acknowledged without `flush.messages=1`. After a kill,
-//! nothing. What may come back: nothing of a topic that was deleted.
+//! nothing. What may come back: nothing of a topic that was deleted, and nothing below where a log begins (`log_starts.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +15,7 @@ use ringlog_wire::compression::Scratch;
 use ringlog_wire::{ErrorCode, Uuid};
 
 use super::Violation;
+use super::log_starts::LogStarts;
 
 /// A partition of one life of a topic.
 pub(super) type Key = (Uuid, i32);
@@ -101,6 +102,8 @@ pub(super) struct Ledger {
     visible: BTreeMap<Key, i64>,
     /// What a batch of this leader epoch at this offset is, for good (KIP-320).
     by_epoch: BTreeMap<(Key, i32, i64), BatchId>,
+    /// Where logs begin.
+    pub(super) starts_of_logs: LogStarts,
     /// Batches that the last reading found.
     audited: BTreeSet<BatchId>,
     /// Rises when something may have been lost.
@@ -119,6 +122,13 @@ fn filling(batch: BatchId, index: u32, len: usize) -> impl Iterator<Item = u8> {
 }
 
 impl Ledger {
+    /// An empty one. `logs_are_cut`: retention takes the beginnings of logs.
+    pub(super) fn of(logs_are_cut: bool) -> Self {
+        let mut ledger = Self::default();
+        ledger.starts_of_logs.are_free = logs_are_cut;
+        ledger
+    }
+
     // --- topics ------------------------------------------------------------------------------------------------------
 
     /// A life of a topic began.
@@ -369,6 +379,7 @@ impl Ledger {
     /// A reading of everything begins.
     pub(super) fn begin_audit(&mut self) {
         self.audited.clear();
+        self.starts_of_logs.begin_audit();
     }
 
     /// The reading ended: what must be there was found, in its order.
@@ -383,7 +394,10 @@ impl Ledger {
                 }
                 Aim::LifeFrom(_) => None,
             };
-            let is_there = aimed.is_some_and(|aimed| there.contains(&(aimed, one.partition)));
+            let is_there = aimed.map(|aimed| (aimed, one.partition)).is_some_and(|key| {
+                let last_offset = base_offset + i64::from(one.records) - 1;
+                there.contains(&key) && !self.starts_of_logs.is_below(key, last_offset)
+            });
             let is_certain = is_promised || era == self.era;
             if is_there && is_certain && !self.audited.contains(&(id as BatchId)) {
                 let (topic, partition) = (&one.topic, one.partition);

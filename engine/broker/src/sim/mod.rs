@@ -22,6 +22,7 @@ mod group_book;
 mod host;
 mod ledger;
 mod line;
+mod log_starts;
 mod member;
 mod plan;
 mod plan_text;

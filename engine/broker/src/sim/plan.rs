@@ -10,6 +10,8 @@ use super::member::Nature;
 use super::producer::Manner;
 
 const MS: u64 = 1_000_000;
+/// The setting that makes logs begin where they like.
+const RETENTION_BYTES: &str = "log.retention.bytes";
 
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +121,7 @@ impl Plan {
         let is_tight = size.once_in(4);
         Self {
             shards,
-            settings: settings(&mut dice(2), shards, is_tight),
+            settings: [settings(&mut dice(2), shards, is_tight), retention(&mut dice(7), segment_bytes)].concat(),
             is_tight,
             segment_bytes,
             weather: weather(&mut dice(3)),
@@ -133,6 +135,13 @@ impl Plan {
             storm_ns,
             events: events(&mut dice(6), storm_ns, wish),
         }
+    }
+}
+
+impl Plan {
+    /// Whether logs lose their beginning by themselves.
+    pub(super) fn retains_little(&self) -> bool {
+        self.settings.iter().any(|(key, _)| key == RETENTION_BYTES)
     }
 }
 
@@ -150,6 +159,19 @@ fn settings(dice: &mut Dice, shards: usize, is_tight: bool) -> Vec<(String, Stri
         ("group.min.session.timeout.ms", "500".to_owned()),
         ("group.initial.rebalance.delay.ms", [0, 300][dice.below(2)].to_string()),
     ];
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// Every third broker keeps little of a log; all of them look often.
+fn retention(dice: &mut Dice, segment_bytes: usize) -> Vec<(String, String)> {
+    let mut pairs = vec![
+        ("log.initial.task.delay.ms", "0".to_owned()),
+        ("log.retention.check.interval.ms", [100, 700][dice.below(2)].to_string()),
+        ("log.segment.delete.delay.ms", [0, 500, 60_000][dice.below(3)].to_string()),
+    ];
+    if dice.once_in(3) {
+        pairs.push((RETENTION_BYTES, [0, segment_bytes, 4 * segment_bytes][dice.below(3)].to_string()));
+    }
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 

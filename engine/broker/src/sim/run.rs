@@ -118,7 +118,7 @@ impl Run {
             now: world.now(),
             wall_ms: world.wall_ms(),
             dice: Dice::new(seed.wrapping_mul(3)),
-            ledger: Ledger::default(),
+            ledger: Ledger::of(plan.retains_little()),
             group_book: Default::default(),
             driver,
             ports: (0..plan.shards as u16).map(|shard| 9_092 + shard).collect(),

@@ -5,6 +5,9 @@ use std::path::Path;
 use ringlog_io::Files;
 use ringlog_io::sim::{Fault, Op};
 use ringlog_wire::ErrorCode;
+use ringlog_wire::messages::alter_replica_log_dirs::{
+    AlterReplicaLogDir, AlterReplicaLogDirTopic, AlterReplicaLogDirsRequest,
+};
 use ringlog_wire::messages::delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
 use ringlog_wire::messages::describe_log_dirs::{DescribableLogDirTopic, DescribeLogDirsRequest};
 use ringlog_wire::messages::fetch::FetchRequest;
@@ -228,4 +231,25 @@ fn log_dirs_say_the_bytes_of_each_partition_that_is_asked_for() {
     let answer = rig.ask(client, 4, &DescribeLogDirsRequest { topics: None, ..Default::default() });
     assert_eq!(answer.results[0].usable_bytes, 1234);
     assert!(answer.results[0].total_bytes > 1234);
+}
+
+#[test]
+fn a_partition_lies_in_the_one_folder_and_goes_to_no_other() {
+    let mut rig = Rig::new(SETTINGS);
+    let client = rig.connect();
+    rig.create_topic(client, "t", 1, &[]);
+    let dir = |path: &str, topic: &str, partitions: &[i32]| AlterReplicaLogDir {
+        path: path.to_owned(),
+        topics: vec![AlterReplicaLogDirTopic {
+            name: topic.to_owned(),
+            partitions: partitions.to_vec(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let dirs = vec![dir("/log", "t", &[0, 1]), dir("/log", "nothing", &[0]), dir("/elsewhere", "t", &[0])];
+    let answer = rig.ask(client, 2, &AlterReplicaLogDirsRequest { dirs, ..Default::default() });
+    let said = answer.results.iter().flat_map(|topic| topic.partitions.iter().map(|one| ErrorCode(one.error_code)));
+    let missing = ErrorCode::REPLICA_NOT_AVAILABLE;
+    assert_eq!(said.collect::<Vec<_>>(), [ErrorCode::NONE, missing, missing, ErrorCode::LOG_DIR_NOT_FOUND]);
 }
