@@ -94,7 +94,7 @@ def by_time(ctx):
 
 def by_size(ctx):
     """Far below what is there: the oldest segments go while as much as retention.bytes stays without them."""
-    ctx.create("large", 1, [("segment.bytes", SEGMENT_BYTES), ("file.delete.delay.ms", "500")])
+    ctx.create("large", 1, [("segment.bytes", str(SEGMENT_BYTES)), ("file.delete.delay.ms", "500")])
     values = writers.values("large", 12_000, size=600)
     readers.client([peers.kcat(), "-P", "-b", ctx.broker.bootstrap, "-t", "large", "-p", 0, "-X", "batch.size=50000"],
                    stdin=b"\n".join(values) + b"\n")
