@@ -196,7 +196,7 @@ fn swept(name: &str, fault: crate::target::faulty::Fault, varied: &str) -> (Vec<
     let text = format!(
         "schema = 1\nname = \"known\"\nwhat = \"a test\"\nrounds = 4\n[[part]]\nname = \"p\"\n[part.workload]\n{varied}\n\
          [part.workload.producer]\nacks = \"1\"\n\"enable.idempotence\" = \"false\"\n\"linger.ms\" = \"0\"\n\
-         \"request.timeout.ms\" = \"4000\"\n\"delivery.timeout.ms\" = \"5000\"\n"
+         \"request.timeout.ms\" = \"20000\"\n\"delivery.timeout.ms\" = \"60000\"\n"
     );
     let (head, lists) = text.split_once("[part.vary]").unwrap();
     let (lists, producer) = lists.split_once("[part.workload.producer]").unwrap();
@@ -243,7 +243,8 @@ fn batches_of_one_record_matter_where_each_request_takes_its_time_and_a_buffer_d
 #[test]
 fn a_codec_matters_behind_a_narrow_way_and_a_time_limit_does_not() {
     let varied = "kind = \"produce\"\nrecord_bytes = 1000\ncompressibility = 8.0\nmeasured_s = 0.4\n[part.vary]\n\
-                  \"compression.type\" = [\"none\", \"lz4\"]\n\"max.block.ms\" = [60000, 50000]\n";
+                  \"compression.type\" = [\"none\", \"lz4\"]\n\"max.block.ms\" = [60000, 50000]\n\
+                  \"buffer.memory\" = [2000000]\n";
     let (effects, _) = swept("sweep-narrow", crate::target::faulty::Fault::Narrow(4_000_000), varied);
     let rate = effects.iter().find(|it| it.figure == "MB/s").unwrap();
     assert_eq!((rate.setting.as_str(), rate.greatest.as_str()), ("compression.type", "lz4"));
