@@ -32,6 +32,8 @@ pub(crate) struct Desk {
     /// What each shard last said of its partitions, and what the files say.
     checkpoints: BTreeMap<ShardId, BTreeMap<PartitionName, Checkpointed>>,
     written: BTreeMap<PartitionName, Checkpointed>,
+    /// A file could not be replaced: what they say is not known.
+    is_in_doubt: bool,
     /// What removes the folders of topics that were deleted when the last run ended.
     removals: Vec<Job>,
     /// Log starts that the checkpoint file is to say.
@@ -71,6 +73,7 @@ impl Desk {
             removals,
             checkpoints: BTreeMap::new(),
             written: BTreeMap::new(),
+            is_in_doubt: false,
             starts: Starts::default(),
             writing: VecDeque::new(),
             is_writing: false,
@@ -197,11 +200,15 @@ impl Desk {
 
     fn write_down(&mut self, mut all: BTreeMap<PartitionName, Checkpointed>) {
         self.starts.enter(&mut all);
-        if all == self.written {
+        keep_starts(&mut all, &self.written);
+        let image = self.newest.latest();
+        all.retain(|name, at| *name == log::name() || is_of(&image, name, at.topic_id));
+        if all == self.written && !self.is_in_doubt {
             self.starts.written(true);
         } else {
             self.writing.extend(self.dir.checkpoint_jobs(&all));
             self.written = all;
+            self.is_in_doubt = false;
         }
     }
 
@@ -215,7 +222,7 @@ impl Desk {
         self.is_writing = false;
         if !is_well {
             self.writing.clear();
-            self.written.clear();
+            self.is_in_doubt = true;
             self.is_recovered = false;
         }
         if self.writing.is_empty() {
@@ -231,6 +238,22 @@ impl Desk {
     }
 }
 
+/// A log start that was noted does not go back: what a shard said of its logs before may be read after it, where another shard
+/// was late.
+fn keep_starts(all: &mut BTreeMap<PartitionName, Checkpointed>, written: &BTreeMap<PartitionName, Checkpointed>) {
+    for (name, at) in all {
+        if let Some(before) = written.get(name).filter(|before| before.topic_id == at.topic_id) {
+            at.log_start_offset = at.log_start_offset.max(before.log_start_offset);
+        }
+    }
+}
+
+/// Whether a partition is of the topic that has its name now. The files have one id for a name: with that of the topic before
+/// beside it, what they say of the new one would not count, and its folder would be nobody's.
+fn is_of(image: &Image, name: &PartitionName, topic_id: Uuid) -> bool {
+    image.topic(&name.topic).is_some_and(|topic| topic.id == topic_id)
+}
+
 /// Takes folders out of the way that belong to no topic of the image. Gives what removes those of deleted ones.
 fn sweep(dir: &LogDir, image: &Image) -> Result<Vec<Job>, StorageError> {
     dir.sweep(|name| {
@@ -240,4 +263,23 @@ fn sweep(dir: &LogDir, image: &Image) -> Result<Vec<Job>, StorageError> {
         let topic = image.topic(&name.topic).filter(|topic| topic.partitions.contains_key(&name.partition));
         topic.map(|topic| topic.id)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_start_that_was_noted_stays_where_a_shard_said_less_before_it() {
+        let name = PartitionName { topic: "t".to_owned(), partition: 0 };
+        let at = |topic: u8, log_start_offset| {
+            let at = Checkpointed { topic_id: Uuid([topic; 16]), recovery_point: 0, log_start_offset };
+            BTreeMap::from([(name.clone(), at)])
+        };
+        for (written, said, kept) in [((1, 7), (1, 5), 7), ((1, 5), (1, 7), 7), ((1, 7), (2, 0), 0)] {
+            let mut all = at(said.0, said.1);
+            keep_starts(&mut all, &at(written.0, written.1));
+            assert_eq!(all, at(said.0, kept));
+        }
+    }
 }

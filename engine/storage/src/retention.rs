@@ -12,7 +12,7 @@
 //!
 //! | broken off after | the next open |
 //! |---|---|
-//! | the move | as if it had not been: nobody was told, no file was touched |
+//! | the move | as if it had not been: nobody was told, no file was touched, and flushes still sync what is to go |
 //! | the checkpoint | leaves out what lies below the start it says, whichever of those files are there |
 //! | some or all of the renames | the same; a power cut may bring names back in any order, and none of them counts |
 //! | some of the removals | removes every file that ends in .deleted |
@@ -97,10 +97,14 @@ impl Partition {
         let outdated = if self.failure.is_some() { outdated.min(self.sealed.len()) } else { outdated };
         Ok(Ready::Now(match outdated {
             0 => Retained::Nothing,
-            _ if outdated <= self.sealed.len() => {
-                self.retire(outdated);
-                Retained::Moved
-            }
+            _ if outdated <= self.sealed.len() => match self.end_of(outdated - 1) {
+                // It was told before, and waits for the checkpoint.
+                start if start <= self.log_start_offset => Retained::Nothing,
+                start => {
+                    self.begin_at(start);
+                    Retained::Moved
+                }
+            },
             _ if self.is_busy() => Retained::Busy,
             _ => Retained::Roll(self.roll()),
         }))
@@ -132,8 +136,12 @@ impl Partition {
 
     /// What gives the files of retired segments their last name. Its end goes to [`Partition::beside_done`].
     pub fn set_aside_due(&mut self) -> Option<Job> {
-        let due = self.retired.segments.partition_point(|(_, end)| *end <= self.retired.kept_start);
-        if due == 0 || self.is_busy() {
+        if self.is_busy() {
+            return None;
+        }
+        self.retire();
+        let due = self.retired.segments.len();
+        if due == 0 {
             return None;
         }
         self.folder.changed();
@@ -253,13 +261,18 @@ impl Partition {
 
     // --- the move ----------------------------------------------------------------------------------------------------
 
-    /// Takes the oldest segments out of the log.
-    fn retire(&mut self, count: usize) {
+    /// Takes out of the log the segments below the start that the checkpoint holds. Not before: until then the next open needs
+    /// them whole, so flushes sync them.
+    fn retire(&mut self) {
+        let kept = self.retired.kept_start.min(self.log_start_offset);
+        let count = (0..self.sealed.len()).take_while(|i| self.end_of(*i) <= kept).count();
+        if count == 0 {
+            return;
+        }
         let base_offset = self.end_of(count - 1);
         let ends: Vec<i64> = (0..count).map(|i| self.end_of(i)).collect();
         let gone = self.sealed.drain(..count).map(|segment| segment.base_offset);
         self.retired.segments.extend(gone.zip(ends));
-        self.begin_at(base_offset.max(self.log_start_offset));
         self.holder.close_below(base_offset);
         self.largest_ms.borrow_mut().retain(|known, _| *known >= base_offset);
         self.sealed_aborted.forget_below(base_offset);

@@ -207,6 +207,28 @@ fn a_topic_that_is_deleted_with_old_segments_on_their_way_out_leaves_nothing() {
     assert!(rig.answer::<FetchRequest>(client, FETCH_VERSION).is_none());
 }
 
+/// The checkpoint files have one id for a topic's name. While they had that of the topic before for its other partition, the
+/// start that was answered did not count at the next start.
+#[test]
+fn the_start_of_a_topic_that_was_made_anew_counts_before_all_its_partitions_were_noted() {
+    let mut rig = Rig::new(SETTINGS);
+    let client = rig.connect();
+    rig.create_topic(client, "t", 2, &[]);
+    rig.pass_ms(62_000);
+    rig.ask(client, 5, &super::rig::delete("t"));
+    rig.create_topic(client, "t", 2, &[]);
+    for _ in 0..3 {
+        rig.send(client, &[produce("t", 0, 1, 100)]);
+        assert_eq!(produced(&rig.answer::<ProduceRequest>(client, PRODUCE_VERSION).expect("taken")).0, 0);
+    }
+    assert_eq!(deleted(&mut rig, client, &[("t", 0, 2)]), [(2, 0)]);
+    let files = std::rc::Rc::clone(&rig.files);
+    drop(rig);
+    let mut rig = Rig::on(files, SETTINGS);
+    let client = rig.connect();
+    assert_eq!(earliest(&mut rig, client, "t"), 2);
+}
+
 #[test]
 fn log_dirs_say_the_bytes_of_each_partition_that_is_asked_for() {
     let mut rig = Rig::new(SETTINGS);
