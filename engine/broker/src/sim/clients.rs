@@ -71,6 +71,7 @@ pub(super) enum Ask {
     },
     Sync {
         generation: i32,
+        era: u32,
     },
     Heartbeat {
         is_stale: bool,

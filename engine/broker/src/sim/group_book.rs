@@ -118,6 +118,11 @@ impl GroupBook {
         Ok(())
     }
 
+    /// Whether this life of the broker is known to have loaded the group: it told somebody of a generation.
+    pub(super) fn is_loaded(&self) -> bool {
+        !self.announced.1.is_empty()
+    }
+
     /// Whether a request of this generation, sent now, must be refused.
     pub(super) fn is_stale(&self, generation: i32) -> bool {
         generation < self.announced.0.max(self.shared)

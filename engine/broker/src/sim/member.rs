@@ -106,7 +106,8 @@ impl Member {
             assignments: shares,
             ..Default::default()
         };
-        self.line.ask(scene.now, 4, &request, &[], Some(Ask::Sync { generation: self.generation }))
+        let ask = Ask::Sync { generation: self.generation, era: scene.ledger.era };
+        self.line.ask(scene.now, 4, &request, &[], Some(ask))
     }
 
     fn heartbeat(&mut self, scene: &mut Scene) -> Result<(), Violation> {
@@ -116,7 +117,9 @@ impl Member {
             member_id: self.id.clone(),
             ..Default::default()
         };
-        let is_stale = scene.book().is_stale(self.generation);
+        // While a group is loaded, which a slow disk draws out, heartbeats are answered blindly.
+        let book = scene.book();
+        let is_stale = book.is_loaded() && book.is_stale(self.generation);
         self.line.ask(scene.now, 3, &request, &[], Some(Ask::Heartbeat { is_stale }))
     }
 
@@ -212,13 +215,21 @@ impl Member {
         Ok(())
     }
 
-    fn synced(&mut self, scene: &mut Scene, error: ErrorCode, share: &[u8], generation: i32) -> Result<(), Violation> {
+    fn synced(
+        &mut self,
+        scene: &mut Scene,
+        error: ErrorCode,
+        share: &[u8],
+        (generation, era): (i32, u32),
+    ) -> Result<(), Violation> {
         if !error.is_none() {
             self.refused(scene, error);
             return Ok(());
         }
         let share = Share::decode(share)?;
-        let partitions = scene.book().given(&self.id, generation, share)?;
+        // An answer that was under way when the power went is of what the power cut took.
+        let partitions =
+            if era == scene.ledger.era { scene.book().given(&self.id, generation, share)? } else { share.partitions };
         self.had.clone_from(&partitions);
         self.place = Place::Owner { partitions };
         Ok(())
@@ -318,9 +329,9 @@ impl Client for Member {
                 Ok(())
             }
             Ask::Join { start } => self.joined(scene, &flight.read::<JoinGroupRequest>(frame)?, *start),
-            Ask::Sync { generation } => {
+            Ask::Sync { generation, era } => {
                 let response = flight.read::<SyncGroupRequest>(frame)?;
-                self.synced(scene, ErrorCode(response.error_code), &response.assignment, *generation)
+                self.synced(scene, ErrorCode(response.error_code), &response.assignment, (*generation, *era))
             }
             Ask::Heartbeat { is_stale } => {
                 let response = flight.read::<HeartbeatRequest>(frame)?;
