@@ -50,13 +50,7 @@ fn cpu_group(root: &Path, process: &str) -> Option<Group> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::tests::scratch;
-
-    fn write(root: &Path, file: &str, text: &str) {
-        let path = root.join(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
+    use crate::results::tests::{scratch, write};
 
     #[test]
     fn version_two_counts_microseconds_and_version_one_nanoseconds() {

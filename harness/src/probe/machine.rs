@@ -82,13 +82,7 @@ fn line(path: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::tests::scratch;
-
-    fn write(root: &Path, file: &str, text: &str) {
-        let path = root.join(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
+    use crate::results::tests::{scratch, write};
 
     #[test]
     fn cores_and_caches_are_those_of_the_kernel_and_two_threads_are_one_core() {

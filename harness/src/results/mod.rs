@@ -159,6 +159,13 @@ pub(crate) mod tests {
         path
     }
 
+    /// A file somewhere below a folder that stands for the machine's root.
+    pub(crate) fn write(root: &Path, file: &str, text: &str) {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
     #[test]
     fn a_second_run_of_the_day_gets_its_own_folder() {
         let parent = scratch("folders");

@@ -20,20 +20,13 @@ use std::process::Command;
 
 use regex::Regex;
 
+use super::kafka::JVM;
 use super::spec::{self, TargetError};
 use crate::client::properties::Properties;
 use crate::host::facts::sanitized;
 
-/// kafka-run-class.sh and kafka-producer-perf-test.sh, 4.3: what a user gets who sets nothing.
-const JVM: [&str; 7] = [
-    "-Xmx512M",
-    "-server",
-    "-XX:+UseG1GC",
-    "-XX:MaxGCPauseMillis=20",
-    "-XX:InitiatingHeapOccupancyPercent=35",
-    "-XX:+ExplicitGCInvokesConcurrent",
-    "-Djava.awt.headless=true",
-];
+/// kafka-producer-perf-test.sh, 4.3: what a user gets who sets nothing.
+const HEAP: &str = "-Xmx512M";
 const PRODUCER_CLASS: &str = "org.apache.kafka.tools.ProducerPerformance";
 const CONSUMER_CLASS: &str = "org.apache.kafka.tools.ConsumerPerformance";
 /// The first version whose perf tools have `--command-config`, major and minor.
@@ -203,7 +196,7 @@ impl Client {
             }
             Program::Kafka { libs } => {
                 let mut command = Command::new("java");
-                command.args(JVM).arg("-cp").arg(format!("{}/*", libs.display()));
+                command.arg(HEAP).args(JVM).arg("-cp").arg(format!("{}/*", libs.display()));
                 command.arg(if job.verb == Verb::Produce { PRODUCER_CLASS } else { CONSUMER_CLASS });
                 self.perf_tool(command, job)
             }

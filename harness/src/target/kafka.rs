@@ -14,8 +14,8 @@ use std::process::Command;
 
 use super::process::{StartError, tail};
 
-/// bin/kafka-run-class.sh and kafka-server-start.sh, 4.3: what a user gets who sets nothing, but for the heap.
-const JVM: [&str; 6] = [
+/// bin/kafka-run-class.sh, 4.3: what a user gets who sets nothing, but for the heap.
+pub(super) const JVM: [&str; 6] = [
     "-server",
     "-XX:+UseG1GC",
     "-XX:MaxGCPauseMillis=20",
@@ -23,7 +23,7 @@ const JVM: [&str; 6] = [
     "-XX:+ExplicitGCInvokesConcurrent",
     "-Djava.awt.headless=true",
 ];
-/// The heap of the same script, for all nodes together; none gets less than the least.
+/// The heap of kafka-server-start.sh, for all nodes together; none gets less than the least.
 const HEAP_MB: u32 = 1024;
 const HEAP_MB_MIN: u32 = 256;
 /// Replicas of Kafka's own topics, where there are so many nodes: its default.
