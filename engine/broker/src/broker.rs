@@ -6,13 +6,13 @@
 //!          +-- replies, controller calls: taken each turn ---------- -+
 //! ```
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use ringlog_io::{Clock, Files, Nanos, Slice};
 use ringlog_wire::compression::Scratch;
 use ringlog_wire::{EncodeError, ErrorCode, Message, Reader, Request};
+use slab::Slab;
 
 use crate::connection::Refused;
 use crate::fetch_session::SessionCache;
@@ -126,8 +126,7 @@ pub(crate) struct Broker {
     pub(crate) deletions: Deletions,
     pub(crate) sessions: SessionCache,
     pub(crate) groups: Groups,
-    pub(crate) produces: BTreeMap<u64, PendingProduce>,
-    pub(crate) next_produce: u64,
+    pub(crate) produces: Slab<PendingProduce>,
     pub(crate) fetches: Waiting<WaitingFetch>,
     /// ListOffsets that wait for a disk.
     pub(crate) lookups: Waiting<WaitingLookup>,
@@ -185,8 +184,7 @@ impl Broker {
             settings,
             budget,
             image,
-            produces: BTreeMap::new(),
-            next_produce: 0,
+            produces: Slab::new(),
             fetches: Waiting::default(),
             lookups: Waiting::default(),
             producer_ids: Stock::default(),

@@ -62,8 +62,8 @@ pub(crate) struct KeepUp {
 /// Who learns what became of a staged batch. Not to be copied: it is given in once and comes out once.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Ticket {
-    /// The produce request of this number, its topic and partition by index.
-    Produce { request: u64, topic: usize, partition: usize },
+    /// The produce request in this place, its topic and partition by index.
+    Produce { request: usize, topic: usize, partition: usize },
     /// The group coordinator, by its own number.
     Group { ticket: u64 },
 }

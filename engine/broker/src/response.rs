@@ -6,6 +6,9 @@ use ringlog_wire::codec::{EncodeError, Writer};
 use ringlog_wire::header::ResponseHeader;
 use ringlog_wire::{ApiKey, Message};
 
+/// What most answers without records fit into, so that they are not moved while they are written.
+const ANSWER_BYTES: usize = 128;
+
 /// What a request was, as far as its answer needs it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
@@ -64,7 +67,7 @@ impl Response {
         body: &impl Message,
         ranges: Vec<Option<LogRange>>,
     ) -> Result<Self, EncodeError> {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_buffer(Vec::with_capacity(ANSWER_BYTES));
         writer.raw(&[0; 4]);
         ResponseHeader::new(asked.correlation_id).encode(&mut writer, asked.api, asked.api_version)?;
         body.encode(&mut writer, asked.api_version)?;

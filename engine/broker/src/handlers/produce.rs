@@ -38,8 +38,7 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
         Ok(request) => request,
         Err(refused) => return Outcome::Refuse(refused),
     };
-    let number = broker.next_produce;
-    broker.next_produce += 1;
+    let number = broker.produces.vacant_key();
     let mut pending = PendingProduce {
         reply_to: incoming.reply_to,
         asked: incoming.asked,
@@ -54,7 +53,7 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
     if pending.missing == 0 {
         return finish(&pending).map_or_else(Outcome::Refuse, Outcome::Reply);
     }
-    broker.produces.insert(number, pending);
+    broker.produces.insert(pending);
     Outcome::Later
 }
 
@@ -63,7 +62,7 @@ fn stage_topic(
     incoming: &Incoming,
     request: &ProduceRequest,
     data: &TopicProduceData,
-    (number, topic_index): (u64, usize),
+    (number, topic_index): (usize, usize),
     pending: &mut PendingProduce,
 ) {
     let by_id = (incoming.asked.api_version >= 13).then_some(data.topic_id);
@@ -201,12 +200,12 @@ fn name_leader(broker: &Broker, node_id: i32, response: &mut ProduceResponse) {
 /// A batch of a pending request reached the log, or did not.
 pub(crate) fn settle(
     broker: &mut Broker,
-    request: u64,
+    request: usize,
     (topic, partition): (usize, usize),
     log_start_offset: i64,
     result: Result<Appended, ErrorCode>,
 ) {
-    let Some(pending) = broker.produces.get_mut(&request) else { return };
+    let Some(pending) = broker.produces.get_mut(request) else { return };
     let answer = &mut pending.response.responses[topic].partition_responses[partition];
     match result {
         Ok(appended) => {
@@ -221,9 +220,8 @@ pub(crate) fn settle(
         }
     }
     pending.missing -= 1;
-    if pending.missing == 0
-        && let Some(pending) = broker.produces.remove(&request)
-    {
+    if pending.missing == 0 {
+        let pending = broker.produces.remove(request);
         broker.replies.push((pending.reply_to, finish(&pending)));
     }
 }

@@ -50,9 +50,9 @@ struct Rig {
     job: Option<FlushJob>,
     roll: Option<Job>,
     news: News,
-    next: u64,
+    next: usize,
     /// Tickets that went in and did not come out.
-    inside: BTreeMap<u64, ()>,
+    inside: BTreeMap<usize, ()>,
 }
 
 impl Rig {
