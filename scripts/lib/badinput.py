@@ -11,16 +11,19 @@ import socket
 import struct
 import time
 
-from lib import badlimits, badstart, brokers, wire
+from lib import brokers, wire
 from lib.report import need
 
 TOPIC = "bad"
 COMPACTED = "bad-compacted"
 
 
+def label_of(target, shards=1, io=None):
+    return "kafka" if target == "kafka" else f"ringlog/{shards}" + (f"/{io}" if io else "")
+
+
 def run(report, target, shards=1, **how):
-    label = "kafka" if target == "kafka" else f"ringlog/{shards}"
-    label += f"/{how['io']}" if how.get("io") else ""
+    label = label_of(target, shards, how.get("io"))
     if not report.wants_any(f"{label} bad"):
         return
     with brokers.scratch() as folder:
@@ -34,9 +37,6 @@ def run(report, target, shards=1, **how):
                 report.check(f"{label} bad {name}", one, broker, probe, due, send)
         finally:
             broker.kill()
-    if target == "ringlog":
-        badstart.run(report, label, shards=shards, **how)
-        badlimits.run(report, label, shards=shards, **how)
 
 
 def one(broker, probe, due, send):

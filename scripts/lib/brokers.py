@@ -53,6 +53,10 @@ COMMON = {
 }
 
 
+# After kill -9 the controller takes a broker back when the session of its former life is over: 9 s by default.
+SOON_MISSED = {"broker.session.timeout.ms": 3000, "broker.heartbeat.interval.ms": 500}
+
+
 class Broker:
     """What both kinds share: the process, its folder, its port, waiting for it and ending it."""
 
@@ -167,6 +171,7 @@ class Kafka(Broker):
             "transaction.state.log.min.isr": 1,
             "share.coordinator.state.topic.replication.factor": 1,
             "share.coordinator.state.topic.min.isr": 1,
+            **(SOON_MISSED if self.light else {}),
             **COMMON,
             **self.overrides,
         }

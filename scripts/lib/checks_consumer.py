@@ -6,6 +6,7 @@ lib/consumer_selftest.py plants faults into all of this.
 """
 
 import collections
+import functools
 import os
 import re
 import subprocess
@@ -24,7 +25,7 @@ PARTITIONS = 6
 PATIENCE_S = 30
 
 
-def run(report, broker, label):
+def alone(report, broker, label):
     def check(name, function, *arguments):
         report.check(f"{label} consumer {name}", function, broker, *arguments)
 
@@ -32,22 +33,32 @@ def run(report, broker, label):
     check("heartbeats go on between polls", test, "real_heartbeats_go_on_while_the_caller_works_and_calls_keep_alive")
     check("read_committed passes over aborted transactions", committed_only)
     check("a group goes on where another client of it stopped", handover)
-    # Members agree among themselves and the broker only carries it: on the older line one strategy is enough.
-    for strategy in STRATEGIES if broker.version == peers.DEFAULT else ["cooperative-sticky"]:
-        for ours_first in (True, False):
-            check(f"{strategy} with a Java member, {'ours' if ours_first else 'Java'} leads", with_java,
-                  f"partition.assignment.strategy={strategy}", java_strategy(strategy), ours_first)
     check("a static member keeps its partitions over a restart", static_member)
     check("a pattern picks up topics and partitions that come later", pattern)
     check("a broker that dies and comes back", broker_restarts)
     if broker.version.startswith("4."):
-        for assignor in ("uniform", "range"):
-            check(f"consumer protocol, {assignor}, with a Java member", with_java,
-                  f"group.protocol=consumer group.remote.assignor={assignor}",
-                  ("group.protocol=consumer",), True)
         check("consumer protocol with a pattern that the broker matches", remote_pattern)
     else:
         check("a broker without the consumer protocol is named", no_protocol)
+
+
+def with_others(report, broker, label):
+    def check(name, *arguments):
+        report.check(f"{label} consumer {name}", with_java, broker, *arguments)
+
+    # Members agree among themselves and the broker only carries it: on the older line one strategy is enough.
+    for strategy in STRATEGIES if broker.version == peers.DEFAULT else ["cooperative-sticky"]:
+        for ours_first in (True, False):
+            check(f"{strategy} with a Java member, {'ours' if ours_first else 'Java'} leads",
+                  f"partition.assignment.strategy={strategy}", java_strategy(strategy), ours_first)
+    if broker.version.startswith("4."):
+        for assignor in ("uniform", "range"):
+            check(f"consumer protocol, {assignor}, with a Java member",
+                  f"group.protocol=consumer group.remote.assignor={assignor}", ("group.protocol=consumer",), True)
+
+
+#: What can run side by side, on brokers of their own.
+HALVES = {"alone": alone, "with Java members": with_others}
 
 
 def java_strategy(strategy):
@@ -57,6 +68,7 @@ def java_strategy(strategy):
 # Our consumer -------------------------------------------------------------------------------------------------------
 
 
+@functools.cache
 def binary():
     """The harness's unit tests, built."""
     out = subprocess.run(["cargo", "test", "--locked", "-p", "ringlog-harness", "--lib", "--no-run"], cwd=peers.REPO,

@@ -9,8 +9,11 @@
 import contextlib
 import threading
 
+from functools import partial
+
 from lib import brokers, checks_consumer, checks_moves, proxy, wire
 from lib.checks_consumer import Ours
+from lib.lanes import Part
 from lib.report import Failed, need
 
 PATIENCE_S = 12
@@ -19,19 +22,23 @@ JAVA_JOINS_S = 6
 RANGE = ("partition.assignment.strategy=range", checks_consumer.java_strategy("range"), True)
 
 
-def run(report):
+def parts():
+    """Side by side (lib/lanes.py), each on a broker of its own."""
+    for name, takes_s, function in (("lines", 40, in_lines), ("groups with Java members", 35, in_groups_with_java),
+                                    ("groups", 70, in_groups), ("answers", 35, in_answers)):
+        yield Part(f"planted consumer: {name}", takes_s, partial(on_a_broker, function=function))
+    yield Part("planted consumer: records", 1, in_records)
+
+
+def on_a_broker(report, function):
     if not report.wants_any("planted consumer"):
         return
     patience, checks_consumer.PATIENCE_S = checks_consumer.PATIENCE_S, PATIENCE_S
     port = brokers.free_ports(4)
     try:
         with brokers.scratch() as folder, proxy.Proxy(port + 3, port) as between:
-            broker = brokers.Kafka(folder / "broker", port, advertised_port=port + 3)
-            with broker:
-                in_lines(report, broker)
-                in_groups(report, broker)
-                in_answers(report, broker, between)
-        in_records(report)
+            with brokers.Kafka(folder / "broker", port, advertised_port=port + 3) as broker:
+                function(report, broker, between)
     finally:
         checks_consumer.PATIENCE_S = patience
 
@@ -118,7 +125,7 @@ READERS = {
 }
 
 
-def in_lines(report, broker):
+def in_lines(report, broker, _between):
     report.check("planted consumer: nothing, in turn in one group", checks_consumer.handover, broker, "nothing")
     for at, (name, (lines, says)) in enumerate(READERS.items()):
         caught(report, name, checks_consumer.handover, broker, f"reader-{at}", lines=lines, says=says)
@@ -146,12 +153,15 @@ def alone(settings):
     return settings.replace("group.id=", "group.id=alone-")
 
 
-def in_groups(report, broker):
+def in_groups_with_java(report, broker, _between):
     report.check("planted consumer: nothing, with a Java member", checks_consumer.with_java, broker, *RANGE, "nothing")
     caught(report, "a member that ignores a revocation", checks_consumer.with_java, broker, *RANGE, "ignores",
            lines=keeps_its_partitions, settings=alone, says="does not read half")
     caught(report, "a member that is in another group", checks_consumer.with_java, broker, *RANGE, "alone",
            settings=alone, says="ours owns")
+
+
+def in_groups(report, broker, _between):
     for far, by, says in (("far", 1, "missing"), ("early", -1, "foreign")):
         def move(group, by=by):
             checks_consumer.tool(broker, "kafka-consumer-groups", "--group", group, "--all-topics", "--reset-offsets",

@@ -8,6 +8,7 @@
 import collections
 import contextlib
 import difflib
+import functools
 import re
 import subprocess
 import threading
@@ -30,23 +31,28 @@ class Report:
 
     def __init__(self, only=None, show=False):
         self.only, self.show = only, show
-        self.same, self.different = [], []
+        self.passed, self.failed = [], []
+
+    def anew(self):
+        return functools.partial(Report, self.only, self.show)
 
     def wants(self, name):
         return self.only is None or self.only in name
 
     def add(self, name, differences, spent_s):
         word = "DIFFERENT" if differences else "ok"
-        (self.different if differences else self.same).append(name)
-        print(f"{word} {name} [{spent_s:.1f} s]", flush=True)
-        for line in differences:
-            print(f"    {line}", flush=True)
+        (self.failed if differences else self.passed).append(name)
+        # At once: another version may be told beside it.
+        print("\n    ".join([f"{word} {name} [{spent_s:.1f} s]", *differences]), flush=True)
+
+    def fail(self, name, why):
+        self.add(name, [why], 0.0)
 
     def close(self):
-        for name in self.different:
+        for name in self.failed:
             print(f"different: {name}")
-        print(f"{len(self.same)} ok, {len(self.different)} different", flush=True)
-        return 1 if self.different or not self.same else 0
+        print(f"{len(self.passed)} ok, {len(self.failed)} different", flush=True)
+        return 1 if self.failed or not self.passed else 0
 
 
 class Bench:

@@ -9,16 +9,20 @@ kcat and librdkafka from Debian, a current librdkafka (confluent-kafka) from the
       run/                                                    brokers that `scripts/peers kafka start` started
 """
 
+import fcntl
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 
 VERSIONS = ("4.3.1", "3.9.2")
 DEFAULT = VERSIONS[0]
 HERE = pathlib.Path(__file__).resolve().parent
 REPO = HERE.parent.parent
+#: Held while something is installed: scripts run beside one another, and apt-get does not wait for another one.
+INSTALLING = pathlib.Path(tempfile.gettempdir()) / "ringlog-installing"
 ROOT = pathlib.Path(os.environ.get("RINGLOG_PEERS") or REPO / ".peers").absolute()
 
 POM = """<?xml version="1.0" encoding="UTF-8"?>
@@ -108,8 +112,10 @@ def install(*packages):
     if not shutil.which("apt-get") or os.geteuid() != 0:
         raise Missing(f"{' '.join(packages)}: as root, `apt-get install {' '.join(packages)}`")
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    run(["apt-get", "update", "-qq"], env=quiet)
-    run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], env=quiet)
+    with open(INSTALLING, "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run(["apt-get", "update", "-qq"], env=quiet)
+        run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], env=quiet)
 
 
 def kafka_libs(version=DEFAULT):

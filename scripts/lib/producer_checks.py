@@ -6,9 +6,12 @@ import socket
 import subprocess
 import threading
 import time
+from functools import partial
 
-from lib import brokers, peers
+from lib import brokers
+from lib.lanes import Part
 from lib.report import Failed, need
+from lib.tools import Tools
 
 RECORDS = 20_000
 #: Codec, two levels that must differ in size.
@@ -66,16 +69,33 @@ class Bench:
         return f"{records} records, each once"
 
 
-def run(bench, report):
-    one = [check_transactions, check_fencing, check_levels, check_split, check_late_broker]
-    wanted = [check for check in one if report.wants(check.__name__)]
-    if wanted:
-        with brokers.Kafka(bench.folder / "one", brokers.free_ports(2), version=bench.version) as kafka:
-            bench.bootstrap = kafka.bootstrap
-            for check in wanted:
-                report.check(check.__name__, check, bench)
+def parts(options):
+    """Side by side (lib/lanes.py), each on brokers of its own."""
+    for takes_s, *checks in ((45, check_late_broker), (30, check_transactions), (30, check_levels, check_split),
+                             (20, check_fencing)):
+        if wanted := [check for check in checks if options.only is None or options.only in check.__name__]:
+            yield Part(wanted[0].__name__, takes_s, partial(on_one, options=options, checks=wanted))
+    yield Part("check_dead_leader", 50, partial(on_a_cluster, options=options))
+
+
+@contextlib.contextmanager
+def bench_for(options):
+    with brokers.scratch("ringlog-producer-") as folder, Tools(options.version) as tools:
+        yield Bench(folder, options, tools, brokers.ringlog_binary(options.bin))
+
+
+def on_one(report, options, checks):
+    with bench_for(options) as bench, \
+            brokers.Kafka(bench.folder / "one", brokers.free_ports(2), version=bench.version) as kafka:
+        bench.bootstrap = kafka.bootstrap
+        for check in checks:
+            report.check(check.__name__, check, bench)
+
+
+def on_a_cluster(report, options):
     if report.wants("check_dead_leader"):
-        report.check("check_dead_leader", check_dead_leader, bench)
+        with bench_for(options) as bench:
+            report.check("check_dead_leader", check_dead_leader, bench)
 
 
 def check_transactions(bench):
@@ -220,7 +240,7 @@ def running_cluster(folder, version):
     base = brokers.free_ports(2 * CLUSTER)
     voters = ",".join(f"{node}@127.0.0.1:{base + 2 * node - 1}" for node in range(1, CLUSTER + 1))
     settings = {"controller.quorum.voters": voters, "offsets.topic.replication.factor": CLUSTER,
-                "replica.lag.time.max.ms": 3000, "broker.session.timeout.ms": 3000}
+                "replica.lag.time.max.ms": 3000}
     nodes = [brokers.Kafka(folder / f"node-{node}", base + 2 * (node - 1), version=version,
                            overrides={**settings, "node.id": node}) for node in range(1, CLUSTER + 1)]
     try:

@@ -1,5 +1,6 @@
 """One line per check (`ok name detail`, `FAIL name detail`) and, last of all, `N passed, N failed`."""
 
+import functools
 import sys
 import time
 import traceback
@@ -21,6 +22,10 @@ class Report:
     def __init__(self, only=None, out=sys.stdout):
         self.only, self.out = only, out
         self.passed, self.failed = [], []
+
+    def anew(self):
+        """What makes an empty one of the same kind, in another process too."""
+        return functools.partial(Report, self.only)
 
     def wants(self, name):
         """Whether `--only` (a part of a name) lets this check run."""

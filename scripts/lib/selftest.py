@@ -1,19 +1,30 @@
 """Plants faults and demands that the checks of `scripts/conformance` report each: a check that cannot fail is none."""
 
 import os
+from functools import partial
 
 from lib import (badinput, brokers, checks_admin, checks_crash, checks_files, checks_perf, checks_security,
                  consumer_selftest, ledger, proxy, readers, secure, suite, wire, writers)
+from lib.lanes import Part
 from lib.report import Failed, need
 
 TOPIC = "w-planted"
 COUNT = 400
 
 
-def run(report, target, binary):
+def parts(target, binary):
+    """Side by side (lib/lanes.py), each on brokers of its own."""
+    how = {"binary": binary} if target == "ringlog" else {}
+    yield Part("planted", 60, partial(on_a_broker, target=target, **how))
+    yield Part("planted in the broker", 10, partial(in_broker, target=target, **how))
+    yield Part("planted after a crash", 15, partial(after_a_crash, target=target, **how))
+    yield Part("planted in security", 20, partial(in_security, binary=binary))
+    yield from consumer_selftest.parts()
+
+
+def on_a_broker(report, target, **how):
     with suite.Clients() as clients, brokers.scratch() as folder:
         port = brokers.free_ports(4)
-        how = {"binary": binary} if target == "ringlog" else {}
         broker = brokers.new(target, folder / "broker", advertised_port=port + 3, **how)
         broker.port = port
         try:
@@ -25,15 +36,11 @@ def run(report, target, binary):
                 in_writers(ctx)
                 in_perf(ctx)
                 in_files(ctx)
-            in_broker(ctx)
-            after_a_crash(ctx, target, how)
         finally:
             broker.kill()
-        in_security(report, clients, folder, binary)
-    consumer_selftest.run(report)
 
 
-def caught(ctx, name, check, *arguments):
+def caught(report, name, check, *arguments):
     """The planted fault is caught when the check fails; what it then says is the detail."""
     def must_fail():
         try:
@@ -41,7 +48,7 @@ def caught(ctx, name, check, *arguments):
         except Failed as error:
             return f"caught: {error}"
         raise Failed(f"not caught: the check says {detail}")
-    ctx.check(name, must_fail)
+    report.check(f"planted {name}", must_fail)
 
 
 def without_fault(ctx):
@@ -79,9 +86,9 @@ def in_answers(ctx, between):
     """Between broker and client, for each reader."""
     for name, fault in FAULTS.items():
         for reader_name, reader in three_readers(ctx).items():
-            caught(ctx, f"{name}, {reader_name}", spoiled, ctx, between, fault, read_and_compare, ctx, reader)
+            caught(ctx.report, f"{name}, {reader_name}", spoiled, ctx, between, fault, read_and_compare, ctx, reader)
     fault = (wire.LIST_OFFSETS, proxy.list_offsets_off_by_one)
-    caught(ctx, "offsets answered one too high", spoiled, ctx, between, fault, checks_admin.ends, ctx, TOPIC)
+    caught(ctx.report, "offsets answered one too high", spoiled, ctx, between, fault, checks_admin.ends, ctx, TOPIC)
 
 
 def spoiled(_ctx, between, fault, check, *arguments):
@@ -113,19 +120,19 @@ def in_readers(ctx):
         "reads nothing": [],
     }
     for name, records in changed.items():
-        caught(ctx, f"a reader that {name}", ledger.compare, ctx.sent, records)
+        caught(ctx.report, f"a reader that {name}", ledger.compare, ctx.sent, records)
 
 
 def in_writers(ctx):
     """Sends that fail: the tool exits with 0, and with acks=0 it does not even know."""
     wire.make_topic(ctx.broker.port, "w-small", 1, (("max.message.bytes", "200"),))
     perf = (ctx.tools, ctx.broker, "w-small", 20, 500, "none")
-    caught(ctx, "sends that fail", writers.perf, *perf)
+    caught(ctx.report, "sends that fail", writers.perf, *perf)
 
     def unseen():
         sent = writers.perf(*perf, ("acks=0", "enable.idempotence=false"))
         return ledger.compare(sent, readers.kcat(ctx.broker, "w-small"))
-    caught(ctx, "sends that fail unseen (acks=0)", unseen)
+    caught(ctx.report, "sends that fail unseen (acks=0)", unseen)
 
 
 def in_perf(ctx):
@@ -133,9 +140,9 @@ def in_perf(ctx):
     row = "2026-01-01 00:00:00:000, 2026-01-01 00:00:01:000, {}, 1.0, {}, 1.0, 1, 1, 1.0, 1.0\n"
     size = sum(len(r.key) + len(r.value) for r in ctx.sent) / 1048576
     ctx.check("nothing, consumer-perf row", checks_perf.rows, row.format(f"{size:.4f}", COUNT), ctx.sent)
-    caught(ctx, "consumer-perf one record short", checks_perf.rows, row.format(f"{size:.4f}", COUNT - 1), ctx.sent)
-    caught(ctx, "consumer-perf bytes short", checks_perf.rows, row.format(f"{size - 0.001:.4f}", COUNT), ctx.sent)
-    caught(ctx, "producer-perf one record short", writers.check_summary,
+    caught(ctx.report, "consumer-perf one record short", checks_perf.rows, row.format(f"{size:.4f}", COUNT - 1), ctx.sent)
+    caught(ctx.report, "consumer-perf bytes short", checks_perf.rows, row.format(f"{size - 0.001:.4f}", COUNT), ctx.sent)
+    caught(ctx.report, "producer-perf one record short", writers.check_summary,
            "399 records sent, 1.0 records/sec (1.00 MB/sec), 1 ms avg latency, 1 ms 50th, 1 ms 99.9th.", COUNT)
 
 
@@ -147,12 +154,12 @@ def in_files(ctx):
     whole = log.read_bytes()
     ctx.check("nothing, kafka-dump-log", dump, ctx, folder)
     log.write_bytes(whole[:200] + bytes([whole[200] ^ 1]) + whole[201:])
-    caught(ctx, "a byte of the log flipped, kafka-dump-log", dump, ctx, folder)
+    caught(ctx.report, "a byte of the log flipped, kafka-dump-log", dump, ctx, folder)
     log.write_bytes(whole[:-30])
-    caught(ctx, "the log cut, kafka-dump-log", dump, ctx, folder)
+    caught(ctx.report, "the log cut, kafka-dump-log", dump, ctx, folder)
     log.write_bytes(whole)
     index.write_bytes((5).to_bytes(4, "big") + (17).to_bytes(4, "big"))
-    caught(ctx, "an index entry that points nowhere, kafka-dump-log", checks_files.dump, ctx, "--files", index)
+    caught(ctx.report, "an index entry that points nowhere, kafka-dump-log", checks_files.dump, ctx, "--files", index)
 
 
 def dump(ctx, folder):
@@ -160,24 +167,22 @@ def dump(ctx, folder):
     return ledger.compare(ctx.sent, checks_files.parse(out, 0)[0])
 
 
-def in_broker(ctx):
+def in_broker(report, target, **how):
     """A broker that dies of a case, and one that gives another answer than Kafka's."""
-    folder = ctx.folder / "second"
-    broker = brokers.new(ctx.broker.kind, folder, **({"binary": ctx.broker.binary} if ctx.broker.kind == "ringlog" else {}))
-    with broker:
+    with brokers.scratch() as folder, brokers.new(target, folder / "broker", **how) as broker:
         probe = badinput.Probe(broker)
         garbage = badinput.raw(b"GET / HTTP/1.1\r\n\r\n")
-        ctx.check("nothing, bad input", badinput.one, broker, probe, "closed", garbage)
-        caught(ctx, "another answer than Kafka's, bad input", badinput.one, broker, probe, "error 2", garbage)
+        report.check("planted nothing, bad input", badinput.one, broker, probe, "closed", garbage)
+        caught(report, "another answer than Kafka's, bad input", badinput.one, broker, probe, "error 2", garbage)
 
         def deadly(broker):
             said = garbage(broker)
             broker.kill()
             return said
-        caught(ctx, "a broker that dies of it, bad input", badinput.one, broker, probe, "closed", deadly)
+        caught(report, "a broker that dies of it, bad input", badinput.one, broker, probe, "closed", deadly)
 
 
-def after_a_crash(ctx, target, how):
+def after_a_crash(report, target, **how):
     """A log that loses acknowledged records while the broker is down."""
     def loses():
         with brokers.scratch() as folder:
@@ -191,12 +196,12 @@ def after_a_crash(ctx, target, how):
                 broker.start()
                 checks_crash.compare(broker, sent, due)
                 return f"{len(due)} acknowledged batches found"
-    caught(ctx, "acknowledged records lost after kill -9", loses)
+    caught(report, "acknowledged records lost after kill -9", loses)
 
 
-def in_security(report, clients, folder, binary):
+def in_security(report, binary):
     """A client that is let in where it must not be, one that is kept out where it must come in, and other words."""
-    with secure.new(folder / "secure") as broker:
+    with suite.Clients() as clients, brokers.scratch() as folder, secure.new(folder / "secure") as broker:
         ctx = suite.Context(report, clients, broker, folder, "planted")
         ctx.binary = brokers.ringlog_binary(binary)
         right = broker.client("SASL_SSL", "SCRAM-SHA-512")
@@ -204,10 +209,10 @@ def in_security(report, clients, folder, binary):
         words = "SaslAuthenticationException: Authentication failed"
         ctx.check("nothing, a secure listener", checks_security.good, ctx, "nothing", "SASL_SSL", right)
         ctx.check("nothing, a wrong password", checks_security.refused, ctx, "SASL_SSL", wrong, words, (0, 1))
-        caught(ctx, "a client that is let in", checks_security.refused, ctx, "SASL_SSL", right, words, (0, 1))
-        caught(ctx, "a client that is kept out", checks_security.good, ctx, "kept-out", "SASL_SSL", wrong)
-        caught(ctx, "another exit code", checks_security.refused, ctx, "SASL_SSL", wrong, words, (1, 1))
-        caught(ctx, "other words", checks_security.refused, ctx, "SASL_SSL", wrong, "is expired since", (0, 1))
+        caught(ctx.report, "a client that is let in", checks_security.refused, ctx, "SASL_SSL", right, words, (0, 1))
+        caught(ctx.report, "a client that is kept out", checks_security.good, ctx, "kept-out", "SASL_SSL", wrong)
+        caught(ctx.report, "another exit code", checks_security.refused, ctx, "SASL_SSL", wrong, words, (1, 1))
+        caught(ctx.report, "other words", checks_security.refused, ctx, "SASL_SSL", wrong, "is expired since", (0, 1))
 
 
 def written(log):

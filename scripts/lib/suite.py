@@ -1,20 +1,30 @@
-"""The order of the checks on one broker: write, read, ask, stop, dump, start again, read again."""
+"""The parts of the conformance run (lib/lanes.py), and the order of the checks on one broker: write, read, ask, stop, dump,
+start again, read again."""
 
-from lib import (badinput, brokers, certificates, checks_admin, checks_clients, checks_consumer, checks_crash,
-                 checks_files, checks_groups, checks_moves, checks_perf, checks_retention, checks_security, peers, wire)
+from functools import partial
+
+from lib import (badinput, badlimits, badstart, brokers, certificates, checks_admin, checks_clients, checks_consumer,
+                 checks_crash, checks_files, checks_groups, checks_moves, checks_perf, checks_retention, checks_security,
+                 peers, wire)
+from lib.lanes import Part
 from lib.report import Failed, need
 from lib.tools import Tools
 
 
+def fetch():
+    """The foreign clients, before anything runs: a client that cannot be had ends the run."""
+    peers.kcat()
+    peers.librdkafka_python()
+    peers.program("openssl", "openssl")
+    for version in peers.VERSIONS:
+        peers.tool_host(version)
+
+
 class Clients:
-    """The foreign clients, fetched before anything runs: a client that cannot be had ends the run."""
+    """Kafka's tools of both lines, each in a process that ends with this."""
 
     def __init__(self):
-        peers.kcat()
-        peers.librdkafka_python()
         self.tools, self.old_tools = Tools("4.3.1"), Tools("3.9.2")
-        for version in peers.VERSIONS:
-            peers.tool_host(version)
 
     def __enter__(self):
         return self
@@ -47,12 +57,25 @@ class Context:
             wire.leader_port(self.broker.port, topic, partition)
 
 
-def run(report, clients, target, shards=1, short=False, **how):
-    """The whole suite on a fresh broker of one kind; the short one leaves out wrong input and crashes."""
-    label = f"ringlog/{shards}" if target == "ringlog" else f"kafka-{how['version']}"
+def parts(target, short=False, **how):
+    """The whole suite on brokers of one kind; the short one leaves out wrong input and crashes."""
+    label = f"ringlog/{how['shards']}" if target == "ringlog" else f"kafka-{how['version']}"
     label += f"/{how['io']}" if how.get("io") else ""
-    with brokers.scratch() as folder:
-        broker = brokers.new(target, folder / "broker", shards=shards, **how)
+    yield Part(label, 80, partial(life, target=target, label=label, **how))
+    if short:
+        return
+    yield Part(f"{label} crash", 30 if target == "kafka" else 10, partial(crash, target=target, label=label, **how))
+    yield Part(f"{label} retention", 15, partial(retention, target=target, label=label, **how))
+    yield Part(f"{label} bad input", 20, partial(badinput.run, target=target, **how))
+    if target == "ringlog":
+        yield Part(f"{label} bad start", 20, partial(badstart.run, label=label, **how))
+        yield Part(f"{label} limits", 70, partial(badlimits.run, label=label, **how))
+
+
+def life(report, target, label, **how):
+    """What clients and tools see of one broker, before and after a restart, and what it leaves on the disk."""
+    with Clients() as clients, brokers.scratch() as folder:
+        broker = brokers.new(target, folder / "broker", **how)
         ctx = Context(report, clients, broker, folder, label)
         try:
             report.check(f"{label} starts", started, broker)
@@ -60,12 +83,16 @@ def run(report, clients, target, shards=1, short=False, **how):
                 run_on(ctx)
         finally:
             broker.kill()
-    if short:
-        return
-    checks_retention.run(report, lambda broker, folder: Context(report, clients, broker, folder, label), target,
-                         shards=shards, **how)
-    badinput.run(report, target, shards=shards, **how)
-    checks_crash.run(report, clients, target, label, shards=shards, **how)
+
+
+def crash(report, target, label, **how):
+    with Clients() as clients:
+        checks_crash.run(report, clients, target, label, **how)
+
+
+def retention(report, target, label, **how):
+    with Clients() as clients:
+        checks_retention.run(report, lambda broker, folder: Context(report, clients, broker, folder, label), target, **how)
 
 
 def run_on(ctx):
@@ -87,23 +114,39 @@ def run_on(ctx):
         checks_groups.run_after_restart(ctx)
 
 
-def run_own_tools(report, clients, binary):
-    """Our tools and our consumer against real Apache Kafkas, of the current and of the last line."""
+def own_tools(binary):
+    """Our tools and our consumer against real Apache Kafkas, of the current and of the last line, and over TLS and SASL."""
     for version in peers.VERSIONS:
+        yield Part(f"kafka-{version} own", 20, partial(own_perf, binary=binary, version=version))
+        # In halves, for it takes longest of all.
+        for half in checks_consumer.HALVES:
+            yield Part(f"kafka-{version} consumer, {half}", 90, partial(own_consumer, version=version, half=half))
+        yield Part(f"kafka-{version} security", 70, partial(security, binary=binary, version=version))
+    yield Part("kafka consumer over moving leaders", 30,
+               partial(checks_moves.run, binary=binary, version=peers.DEFAULT))
+
+
+def own_perf(report, binary, version):
+    label = f"kafka-{version}"
+    if report.wants_any(label):
+        with Clients() as clients, brokers.scratch() as folder, \
+                brokers.new("kafka", folder / "broker", version=version) as broker:
+            checks_perf.run_own(Context(report, clients, broker, folder, label), binary)
+
+
+def own_consumer(report, version, half):
+    label = f"kafka-{version}"
+    if report.wants_any(label):
         with brokers.scratch() as folder, brokers.new("kafka", folder / "broker", version=version) as broker:
-            checks_perf.run_own(Context(report, clients, broker, folder, f"kafka-{version}"), binary)
-            checks_consumer.run(report, broker, f"kafka-{version}")
-    checks_moves.run(report, binary, peers.DEFAULT)
-    run_security(report, clients, binary)
+            checks_consumer.HALVES[half](report, broker, label)
 
 
-def run_security(report, clients, binary):
-    """Our two tools over TLS and SASL, on both lines of Kafka."""
+def security(report, binary, version):
+    """Our two tools over TLS and SASL."""
     if report.wants_any("kafka"):
-        with brokers.scratch() as folder:
+        with Clients() as clients, brokers.scratch() as folder:
             made = certificates.make(folder / "certificates")
-            for version in peers.VERSIONS:
-                checks_security.run(report, clients, binary, version, made)
+            checks_security.run(report, clients, binary, version, made)
 
 
 def started(broker):
