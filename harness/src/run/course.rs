@@ -16,6 +16,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::outcome::BROKER_GONE;
 use super::spread::Spread;
 use super::{Cell, Plan, Trial};
 use crate::results::columns::{Row, validity};
@@ -47,7 +48,7 @@ pub struct Left {
 pub struct SoFar<'a> {
     /// Every row, in the order in which they were kept.
     pub rows: &'a [Row],
-    /// How many of them an earlier part of the run left: what was skipped then is due again.
+    /// How many of them an earlier part of the run left: what had no broker then is due again.
     pub earlier: usize,
     /// Time since this part of the run began.
     pub elapsed: Duration,
@@ -63,13 +64,19 @@ pub trait Course {
     fn left(&self, plan: &Plan, so_far: &SoFar<'_>) -> Left;
 }
 
-impl SoFar<'_> {
-    /// Whether a trial has its row, or was skipped in this part of the run.
+impl<'a> SoFar<'a> {
+    /// Rows of trials that are over: not those of an earlier part whose broker was gone, or that were skipped for it.
+    pub fn over(&self) -> impl Iterator<Item = &'a Row> {
+        let had_none = |it: &Row| it.validity == validity::SKIPPED || it.why.starts_with(BROKER_GONE);
+        let earlier = self.earlier;
+        let all = self.rows.iter().enumerate();
+        all.filter(move |(at, it)| *at >= earlier || !had_none(it)).map(|(_, it)| it)
+    }
+
+    /// Whether a trial is over.
     #[must_use]
     pub fn is_done(&self, workload: &str, target: &str, round: u32) -> bool {
-        let same = |it: &Row| it.round == round && it.target == target && it.workload == workload;
-        let counts = |at: usize, it: &Row| at >= self.earlier || it.validity != validity::SKIPPED;
-        self.rows.iter().enumerate().any(|(at, it)| same(it) && counts(at, it))
+        self.over().any(|it| it.round == round && it.target == target && it.workload == workload)
     }
 
     /// What a workload's rounds against a target reached, in MB/s.
@@ -108,7 +115,7 @@ impl Rounds {
         let names: Vec<&str> = cell.workloads().map(|it| it.name.as_str()).collect();
         let of_round = |it: &&Row| it.round == round && names.contains(&it.workload.as_str());
         let is_subject = |it: &&Row| plan.subjects().any(|subject| subject.name == it.target);
-        so_far.rows.iter().filter(of_round).filter(is_subject).all(|it| !it.rounds_end.is_empty())
+        so_far.over().filter(of_round).filter(is_subject).all(|it| !it.rounds_end.is_empty())
     }
 
     /// Why a workload needs no round after this one: `interval`, `time`, `most`; empty where it does.

@@ -107,9 +107,9 @@ impl KafkaExecutor {
         change: impl FnOnce(&mut Admin) -> Result<T, ClientError>,
     ) -> Result<T, RunError> {
         let place = self.place(target)?;
-        if place.pids().into_iter().any(has_ended) {
-            // Nobody would answer, for as long as an answer may take.
-            return Err(self.judged(target, RunError::client(what, "nobody is there")));
+        // Nobody would answer, for as long as an answer may take.
+        if let Some(gone) = self.gone(target) {
+            return Err(gone);
         }
         let done = target::admin(place, ADMIN_MAX).and_then(|mut admin| change(&mut admin));
         done.map_err(|error| self.judged(target, RunError::client(what, error)))
@@ -120,31 +120,40 @@ impl KafkaExecutor {
         if matches!(error, RunError::Interrupted) {
             return error;
         }
-        let room = self.no_room(target).map_or_else(String::new, |words| format!("; {words}"));
-        if let Some(how) = self.gone(target, &error) {
-            return RunError::BrokerGone(format!("{}: {how}{room}", target.name));
+        if let Some(gone) = self.gone(target) {
+            return gone;
         }
+        let room = self.no_room(target).map_or_else(String::new, |words| format!("; {words}"));
         match error {
             RunError::Client { what, reason } => RunError::Client { what, reason: format!("{reason}{room}") },
-            other => other,
+            RunError::BrokerGone(how) => RunError::BrokerGone(format!("{}: {how}{room}", target.name)),
+            RunError::Interrupted => RunError::Interrupted,
         }
     }
 
     /// How it is gone, if it is: its process ended, or, where that is not known, nobody listens where it was.
-    fn gone(&self, target: &Target, error: &RunError) -> Option<String> {
+    fn gone(&self, target: &Target) -> Option<RunError> {
         let place = self.places.get(&target.name)?;
-        if matches!(error, RunError::BrokerGone(_)) || place.pids().into_iter().any(has_ended) {
-            let ended = place.control.as_ref().and_then(Control::ended);
-            let how = ended.map_or_else(String::new, |status| format!(" ({status})"));
-            // One that was killed had no time for last words.
-            let is_killed = ended.is_some_and(|status| status.signal() == Some(Signal::KILL.as_raw()));
-            let words = if is_killed { String::new() } else { start::last_words(target, &self.dir) };
-            let said = if words.is_empty() { String::new() } else { format!("; its log ends with: {words}") };
-            return Some(format!("its process ended{how}{said}"));
-        }
-        let bootstrap = place.properties.get("bootstrap.servers").unwrap_or_default();
-        let is_refused = !target.is_started() && place.pids.is_empty() && start::is_refused(bootstrap);
-        is_refused.then(|| format!("{bootstrap} refuses connections"))
+        let how = if place.pids().into_iter().any(has_ended) {
+            self.end_of(target, place)
+        } else {
+            let bootstrap = place.properties.get("bootstrap.servers").unwrap_or_default();
+            let is_refused = !target.is_started() && place.pids.is_empty() && start::is_refused(bootstrap);
+            is_refused.then(|| format!("{bootstrap} refuses connections"))?
+        };
+        let room = self.no_room(target).map_or_else(String::new, |words| format!("; {words}"));
+        Some(RunError::BrokerGone(format!("{}: {how}{room}", target.name)))
+    }
+
+    /// How its process ended, with its last words.
+    fn end_of(&self, target: &Target, place: &Place) -> String {
+        let ended = place.control.as_ref().and_then(Control::ended);
+        let how = ended.map_or_else(String::new, |status| format!(" ({status})"));
+        // One that was killed had no time for last words.
+        let is_killed = ended.is_some_and(|status| status.signal() == Some(Signal::KILL.as_raw()));
+        let words = if is_killed { String::new() } else { start::last_words(target, &self.dir) };
+        let said = if words.is_empty() { String::new() } else { format!("; its log ends with: {words}") };
+        format!("its process ended{how}{said}")
     }
 
     /// In words, where a broker that we started cannot write any more.

@@ -38,6 +38,10 @@ pub(crate) enum Fault {
     Refuse,
     /// The broker's process ends.
     Die,
+    /// It ends, and the client only hears nothing any more: it is missed where the topic is to be deleted.
+    DieUnnoticed,
+    /// It ends when all of the trial is measured.
+    DieLast,
     /// The topic cannot be deleted.
     Keep,
     /// The person presses Ctrl-C.
@@ -162,7 +166,8 @@ impl Mock {
     }
 
     fn measured(&self, trial: &Trial<'_>) -> Measured {
-        let records = if self.has(trial, Fault::Silence) { 0 } else { 10 };
+        let is_silent = self.has(trial, Fault::Silence) || self.has(trial, Fault::DieUnnoticed);
+        let records = if is_silent { 0 } else { 10 };
         let mut latencies = Latencies::new();
         for at in 1..=records {
             latencies.sample(&Sample { intended_ns: 0, sent_ns: 500, done_ns: at * 1000, bytes: 1000 });
@@ -263,6 +268,10 @@ impl Executor for Mock {
         let of_subject = !target.name.starts_with("null-");
         if of_subject && self.fault == Some((self.trials, Fault::Keep)) {
             return Err(RunError::client("deleting topic", "CLUSTER_AUTHORIZATION_FAILED"));
+        }
+        let is_gone = [Fault::DieUnnoticed, Fault::DieLast].iter().any(|it| self.fault == Some((self.trials, *it)));
+        if of_subject && is_gone {
+            return Err(RunError::BrokerGone("127.0.0.1:9092 refuses connections".to_owned()));
         }
         Ok(())
     }

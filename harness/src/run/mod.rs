@@ -289,7 +289,9 @@ impl<'a> Run<'a> {
             Some(how) => Outcome::Skipped(how.clone()),
             None => trial.run(self.executor, self.watch)?,
         };
-        if let Outcome::Invalid(Invalid { why, is_target_gone: true, .. }) = &outcome {
+        if let Outcome::Invalid(Invalid { why, is_target_gone: true, .. }) | Outcome::Measured { gone: Some(why), .. } =
+            &outcome
+        {
             self.gone.insert(target.name.clone(), why.clone());
         }
         let (rows, lines) = self.rows_of(&trial, &outcome);

@@ -136,6 +136,8 @@ pub enum Outcome {
         rounds: Vec<Round>,
         /// The topic that could not be deleted afterwards, and why.
         topic_stays: Option<(String, String)>,
+        /// How the target is gone, where that was seen when its topic was to go: it is not asked again.
+        gone: Option<String>,
     },
     /// No figures: something was wrong.
     Invalid(Invalid),
@@ -154,6 +156,9 @@ pub struct Invalid {
     pub is_target_gone: bool,
 }
 
+/// What the reason of a trial begins with that had no broker any more: gone on with, it is due again.
+pub(super) const BROKER_GONE: &str = "the broker is gone";
+
 /// Why a load could not be executed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -166,7 +171,7 @@ pub enum RunError {
         reason: String,
     },
     /// The broker's process ended, or nobody is where it was.
-    #[error("the broker is gone: {0}")]
+    #[error("{gone}: {0}", gone = BROKER_GONE)]
     BrokerGone(String),
     /// The person pressed Ctrl-C.
     #[error("interrupted")]

@@ -105,6 +105,32 @@ fn what_a_producer_sent_again_may_be_there_twice_or_late_and_no_broker_is_blamed
 }
 
 #[test]
+fn a_broker_that_is_missed_only_when_its_topic_is_to_go_is_named_in_that_row_and_not_asked_again() {
+    let mut mock = Mock { fault: Some((2, Fault::DieUnnoticed)), ..Mock::default() };
+    let (rows, end) = ran(&plan(3), &mut mock);
+    let told = end.unwrap_err().to_string();
+    assert!(told.contains("no broker is left to measure") && told.contains("refuses connections"), "{told}");
+    let own = of(&rows, "ringlog", "w");
+    assert_eq!(own.iter().map(|it| it.validity.as_str()).collect::<Vec<_>>(), ["measured", "invalid"]);
+    let why = &own[1].why;
+    assert!(why.starts_with("the broker is gone: ") && why.contains("no record was acknowledged"), "{why}");
+    assert_eq!(mock.calls.iter().filter(|it| *it == "create(ringlog)").count(), 2, "{:?}", mock.calls);
+}
+
+#[test]
+fn a_broker_that_dies_behind_a_trial_takes_no_figures_with_it_and_the_others_go_on() {
+    let mut two = plan(2);
+    two.cells.truncate(1);
+    two.targets = vec![subject("a"), subject("b")];
+    let mut mock = Mock { fault: Some((1, Fault::DieLast)), ..Mock::default() };
+    let (rows, end) = ran(&two, &mut mock);
+    end.unwrap();
+    let of_a: Vec<&str> = of(&rows, "a", "w").iter().map(|it| it.validity.as_str()).collect();
+    assert_eq!(of_a[..2], ["measured", "skipped"]);
+    assert!(of(&rows, "b", "w").iter().all(|it| it.is_measured()));
+}
+
+#[test]
 fn a_broker_that_died_is_not_asked_again_and_every_row_before_is_kept() {
     let mut mock = Mock { fault: Some((2, Fault::Die)), ..Mock::default() };
     let (rows, end) = ran(&plan(3), &mut mock);
@@ -146,7 +172,7 @@ fn what_ends_a_run_keeps_the_rows_before() {
 }
 
 #[test]
-fn what_was_skipped_is_due_again_in_the_next_part_and_once() {
+fn what_had_no_broker_is_due_again_in_the_next_part_and_once() {
     let mut two = plan(2);
     two.cells.truncate(1);
     two.targets = vec![subject("a"), subject("b")];
@@ -157,7 +183,7 @@ fn what_was_skipped_is_due_again_in_the_next_part_and_once() {
     let mut mock = Mock::default();
     Run::new(orders, &mut mock, (&mut memory, &mut silent), before).run().1.unwrap();
     let again: Vec<(&str, u32)> = memory.rows.iter().map(|it| (it.target.as_str(), it.round)).collect();
-    assert_eq!(again[..2], [("a", 2), ("a", 2)], "{again:?}");
+    assert_eq!(again[..4], [("a", 1), ("a", 1), ("a", 2), ("a", 2)], "{again:?}");
 }
 
 #[test]

@@ -44,6 +44,19 @@ impl From<RunError> for Failure {
     }
 }
 
+impl Invalid {
+    /// The reason why a trial failed is worth more than the one why its topic stays; but a broker that nobody found dead before
+    /// explains both.
+    fn after(self, deleted: Option<Failure>) -> Self {
+        match deleted {
+            Some(Failure::Invalid(gone)) if gone.is_target_gone => {
+                Self { why: format!("{}; {}", gone.why, self.why), is_target_gone: true, ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
 /// Why a ledger that does not add up gives no figures. Records of a topic that somebody deleted are not the broker's loss.
 fn unsettled(who: Option<&str>, verdict: &Verdict, resent: u64, is_topic_there: bool) -> Invalid {
     if !is_topic_there {
@@ -77,15 +90,18 @@ impl Trial<'_> {
                 let _ = executor.delete_topic(self.target, &topic);
                 Err(End::Interrupted)
             }
+            Err(Failure::Invalid(invalid)) if invalid.is_target_gone => Ok(Outcome::Invalid(invalid)),
             Err(Failure::Invalid(invalid)) => {
-                // The reason why the trial failed is worth more than the one why its topic stays.
-                let _ = (!invalid.is_target_gone).then(|| executor.delete_topic(self.target, &topic));
-                Ok(Outcome::Invalid(invalid))
+                let deleted = executor.delete_topic(self.target, &topic).map_err(Failure::from);
+                Ok(Outcome::Invalid(invalid.after(deleted.err())))
             }
             Ok(rounds) => {
-                let deleted = executor.delete_topic(self.target, &topic);
-                let topic_stays = deleted.err().map(|error| (topic, error.to_string()));
-                Ok(Outcome::Measured { rounds, topic_stays })
+                let (topic_stays, gone) = match executor.delete_topic(self.target, &topic) {
+                    Ok(()) => (None, None),
+                    Err(error @ RunError::BrokerGone(_)) => (None, Some(error.to_string())),
+                    Err(error) => (Some((topic, error.to_string())), None),
+                };
+                Ok(Outcome::Measured { rounds, topic_stays, gone })
             }
         }
     }
@@ -99,9 +115,8 @@ impl Trial<'_> {
             return Err(Failure::Invalid(Invalid { why, ..Invalid::default() }));
         }
         match self.target.role {
-            Role::Subject if self.target.client.is_some() => self.counted(executor, watch, topic, produced),
-            Role::Subject => self.settled(executor, watch, topic, produced),
-            Role::Ceiling => self.read_for_a_while(executor, watch, topic, produced),
+            Role::Subject if self.target.client.is_none() => self.settled(executor, watch, topic, produced),
+            Role::Subject | Role::Ceiling => self.without_ledger(executor, watch, topic, produced),
         }
     }
 
@@ -178,24 +193,9 @@ impl Trial<'_> {
         Ok(Failure::Invalid(unsettled(who, verdict, resent, is_there)))
     }
 
-    /// Lets another program read what it wrote. It has no ledger: the executor held the broker's offsets against its words.
-    fn counted(
-        &self,
-        executor: &mut dyn Executor,
-        watch: &mut dyn Watch,
-        topic: &str,
-        produced: Produced,
-    ) -> Half<Vec<Round>> {
-        let mut rounds = vec![self.round(&self.cell.workload, produced.measured, None)];
-        if let Some(reader) = &self.cell.reader {
-            self.tell(watch, &reader.name, reader.measured_s);
-            let read = executor.consume(self, reader, topic, Reading::Back(&produced.ledger))?;
-            rounds.push(self.round(reader, read.measured, None));
-        }
-        Ok(rounds)
-    }
-
-    fn read_for_a_while(
+    /// Reads where no ledger can settle it. Of another program the executor held the broker's offsets against its words; a
+    /// ceiling keeps nothing, and is read for as long as the reader measures.
+    fn without_ledger(
         &self,
         executor: &mut dyn Executor,
         watch: &mut dyn Watch,
@@ -205,9 +205,12 @@ impl Trial<'_> {
         let mut rounds = vec![self.round(&self.cell.workload, produced.measured, None)];
         if let Some(reader) = self.cell.reader.as_ref().filter(|_| self.target.keeps_reading()) {
             self.tell(watch, &reader.name, reader.measured_s);
-            let reading = Reading::For(Duration::from_secs_f64(reader.measured_s));
-            let consumed = executor.consume(self, reader, topic, reading)?;
-            rounds.push(self.round(reader, consumed.measured, None));
+            let reading = match self.target.role {
+                Role::Subject => Reading::Back(&produced.ledger),
+                Role::Ceiling => Reading::For(Duration::from_secs_f64(reader.measured_s)),
+            };
+            let read = executor.consume(self, reader, topic, reading)?;
+            rounds.push(self.round(reader, read.measured, None));
         }
         Ok(rounds)
     }

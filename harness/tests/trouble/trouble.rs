@@ -9,7 +9,7 @@
 //! |---|---|
 //! | bench is killed (-9) | its brokers end with it; `--resume` goes on with the rows that it left |
 //! | a broker that it started dies | kill -9 |
-//! | a broker that ran already dies | kill -9, its process id not known to bench |
+//! | a broker that ran already dies | kill -9, its process id not known to bench; when it is back `--resume` makes up for the trial |
 //! | the topic vanishes | deleted by another client while it is written |
 //! | no room for the broker's log, no room for results | a small tmpfs; where none can be mounted the check is inconclusive |
 
@@ -50,6 +50,8 @@ struct Options {
 const RUN_MAX: Duration = Duration::from_secs(150);
 /// How long something may take that comes by itself.
 const COMES_MAX: Duration = Duration::from_secs(60);
+/// How long it may take until a broker that is gone is named: a record's time is over after 4 s, and a reader's patience after 10 s.
+const NAMED_MAX: Duration = Duration::from_secs(20);
 /// A run that goes on until there are the most rounds.
 const QUICK: &str = "bench --no-touch --no-yardstick --interval 0.0001 --time-max 60 --workloads workloads --only";
 /// The profiles of [`Ground::bench`]. A record is given up soon; of the second workload more is written than a small disk takes.
@@ -228,11 +230,30 @@ fn another_broker_dies(ground: &Ground) -> Told {
     let bench = ground.bench(&format!("produce-1k --rounds-max 20 --bootstrap-server {}", broker.bootstrap()))?;
     let run = ground.run_with_rows(2)?;
     broker.kill();
+    let killed = Instant::now();
     let words = format!("{} refuses connections", broker.bootstrap());
     let done = says(bench.finish(RUN_MAX)?, 1, &["no broker is left to measure", &words, "Kept in"])?;
     let rows = rows_of(&run)?;
     need(measured(&rows) >= 2, || format!("{} of {} rows are measured", measured(&rows), rows.len()))?;
-    Ok(format!("{} rows measured; {}", measured(&rows), last_line(&done)))
+    let took = killed.elapsed();
+    need(took < NAMED_MAX, || format!("it took {took:?} to say so"))?;
+    let told = last_line(&done);
+    broker.start()?;
+    let lost = rows.iter().filter(|it| !it.is_measured()).map(|it| it.round).max().unwrap_or(0);
+    let words = format!("--rounds-max {} --bootstrap-server {}", lost + 1, broker.bootstrap());
+    let resumed = ground.bench(&format!("produce-1k {words} --resume {}", run.display()))?.finish(RUN_MAX)?;
+    says(resumed, 0, &["rows are there already", "Kept in"])?;
+    let after = rows_of(&run)?;
+    need(after.starts_with(&rows), || "rows that were kept are not there any more".to_owned())?;
+    let made_up =
+        |it: &Row| after.iter().any(|row| row.is_measured() && row.round == it.round && row.workload == it.workload);
+    need(rows.iter().all(made_up), || format!("a trial that met no broker was not made up for: {after:?}"))?;
+    Ok(format!(
+        "{} rows measured; after {:.1} s: {told}; {} rows after it went on",
+        measured(&rows),
+        took.as_secs_f64(),
+        after.len()
+    ))
 }
 
 fn topic_vanishes(ground: &Ground) -> Told {

@@ -175,9 +175,7 @@ struct Climb {
 impl Climb {
     fn of(so_far: &SoFar<'_>, cell: &str, target: &str, round: u32) -> Self {
         let own = |it: &&Row| it.target == target && it.round == round && without_rate(&it.workload) == cell;
-        let is_counted = |it: &&Row| so_far.is_done(&it.workload, target, round);
-        let mut rates: Vec<(f64, bool)> =
-            so_far.rows.iter().filter(own).filter(is_counted).filter_map(rate_of).collect();
+        let mut rates: Vec<(f64, bool)> = so_far.over().filter(own).filter_map(rate_of).collect();
         rates.sort_by(|a, b| a.0.total_cmp(&b.0));
         let missed = rates.iter().find(|it| !it.1).map(|it| it.0);
         let below = |it: &&(f64, bool)| it.1 && missed.is_none_or(|missed| it.0 < missed);
@@ -206,7 +204,8 @@ fn rate_of(row: &Row) -> Option<(f64, bool)> {
 
 /// The highest rate that each subject held in a cell, over its rounds: the median of the rounds' highest.
 pub(super) fn highest(rows: &[Row], cell: &str, target: &str) -> Option<f64> {
-    let so_far = SoFar { rows, earlier: 0, elapsed: Duration::ZERO };
+    // What had no broker says nothing of a rate.
+    let so_far = SoFar { rows, earlier: rows.len(), elapsed: Duration::ZERO };
     let mut rounds: Vec<u32> = rows.iter().map(|it| it.round).collect();
     rounds.sort_unstable();
     rounds.dedup();

@@ -107,6 +107,28 @@ fn targets_take_turns_cells_are_shuffled_and_each_round_has_all_of_them_before_t
 }
 
 #[test]
+fn a_rate_that_met_no_broker_is_tried_again_when_the_sweep_goes_on_and_says_nothing_of_what_is_held() {
+    let sweep = Sweep::read("x", LADDER, 1).unwrap();
+    let mut rows = play(&sweep, Vec::new(), 2);
+    let lost = |row: &Row, validity: &str, why: &str| Row {
+        validity: validity.to_owned(),
+        why: why.to_owned(),
+        holds: String::new(),
+        ..row.clone()
+    };
+    let whole = play(&sweep, rows.clone(), 1000);
+    let next = whole[2..4].to_vec();
+    rows.push(lost(&next[0], validity::INVALID, "the broker is gone: its process ended"));
+    rows.push(lost(&next[1], validity::SKIPPED, "the broker is gone: its process ended"));
+    let resumed = play(&sweep, rows, 1000);
+    assert_eq!(told(&resumed)[4..], told(&whole)[2..], "as if there had been no such rows");
+    for target in ["a", "b"] {
+        let highest = |rows: &[Row]| super::course::highest(rows, "p", target);
+        assert_eq!(highest(&resumed), highest(&whole), "{target}");
+    }
+}
+
+#[test]
 fn a_rate_that_is_not_held_ends_the_climb_of_that_target_and_the_highest_is_searched() {
     let sweep = Sweep::read("x", LADDER, 1).unwrap();
     let rows = play(&sweep, Vec::new(), 1000);
