@@ -13,6 +13,7 @@
 
 pub mod cells;
 pub mod clients;
+mod comparison;
 pub mod kept;
 pub mod page;
 mod pictures;

@@ -119,6 +119,13 @@ pub fn judge(rows: &[Row], rules: &Rules, is_over: bool) -> Judgement {
     }
 }
 
+/// Judges rows that no pair follows: what the looks before left of the error may be spent where none of them was certain.
+#[must_use]
+pub fn last(rows: &[Row], rules: &Rules) -> Judgement {
+    let judged = judge(rows, rules, false);
+    if judged.is_certain() && judged.verdict != Verdict::NoData { judged } else { judge(rows, rules, true) }
+}
+
 fn subjects_of<'a>(pairs: &'a Pairs<'a>, rules: &Rules) -> Vec<Subject<'a>> {
     let Some([first, _]) = pairs.rows.first() else { return Vec::new() };
     let mut judged = metrics::judged(first);

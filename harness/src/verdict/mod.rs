@@ -7,6 +7,7 @@
 //!                         judge    the rule on rows, with what a reader wants to know of each metric; what is invalid
 //!                         gates    absolute limits and limits against side A, from TOML
 //!                         noise    two sides that are the same: what this machine makes of no difference
+//!                         kept     the rules of a comparison in its manifest, and words what is told of it
 //!                         simulate how often the rule errs, and what it sees, on that noise
 //! ```
 //!
@@ -15,11 +16,13 @@
 
 pub mod gates;
 pub mod judge;
+mod kept;
 pub mod metrics;
 pub mod noise;
 pub mod pairs;
 pub mod rule;
 pub mod simulate;
+pub mod words;
 
 pub use judge::{Finding, Judgement, Rules, judge};
 pub use rule::Verdict;

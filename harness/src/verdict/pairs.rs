@@ -41,6 +41,14 @@ pub fn of(rows: &[Row]) -> Vec<Pairs<'_>> {
     workloads.into_iter().map(of_workload).collect()
 }
 
+/// The names of side A and side B; `None` where the rows have no sides.
+#[must_use]
+pub fn names(rows: &[Row]) -> Option<[String; 2]> {
+    let name = |side: &str| rows.iter().find(|it| it.side == side).map(|it| it.target.clone());
+    let [Some(a), Some(b)] = SIDES.map(name) else { return None };
+    Some([a, b])
+}
+
 impl Pairs<'_> {
     /// ln of the change of each pair that has the column on both sides, above 0 where it is worse.
     #[must_use]

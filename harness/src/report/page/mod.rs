@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   verdict          what was measured, whether to believe it, how targets compare          verdict
+//!   pairs            of a comparison: each figure, its interval, every pair               ../pictures
 //!   machine          where it ran, with what settings, what was unusual                    environment
 //!   pictures         heat, effects, ladder, percentiles, time, rounds                      ../pictures
 //!   cells            every cell with its bottleneck, and what its figures do not say       overview
@@ -21,8 +22,9 @@ use std::path::{Path, PathBuf};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::cells::{Cell, Cells};
+use super::comparison::Comparison;
 use super::kept::Kept;
-use super::pictures::{Drawn, Picture, effects, heat, ladder, percentiles, rounds, seconds};
+use super::pictures::{Drawn, Picture, effects, heat, ladder, pairs, percentiles, rounds, seconds};
 use crate::results::ResultsError;
 
 /// The file's name within a run's folder.
@@ -78,6 +80,7 @@ pub fn render(kept: &Kept) -> String {
                 }
                 main {
                     (verdict::section(kept, &cells))
+                    @if let Some(it) = Comparison::of(kept) { (section(&pairs::picture(&it, &kept.rows))) }
                     (environment::section(kept))
                     @for picture in drawn.iter().flatten() { (section(picture)) }
                     (overview::section(&cells))

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use crate::report::cells::{Cell, Cells};
+use crate::report::comparison::Comparison;
 use crate::report::kept::Kept;
 use crate::report::text;
 use crate::results::Row;
@@ -10,6 +11,7 @@ use crate::run::LEDGER_FAULT;
 use crate::run::bottleneck::Bottleneck;
 use crate::run::spread::Spread;
 use crate::spec::Kind;
+use crate::verdict::Verdict as Said;
 
 /// Pairs of targets that are told one by one.
 const PAIRS_MAX: usize = 8;
@@ -64,11 +66,31 @@ fn of(kept: &Kept, cells: &Cells) -> Verdict {
     let (level, headline) = headline(kept, cells, &subjects, &measured);
     let mut lines = Vec::new();
     lines.extend(ledger(&measured));
-    lines.extend(pairs(cells));
+    let comparison = Comparison::of(kept);
+    if comparison.is_none() {
+        lines.extend(pairs(cells));
+    }
     lines.extend(limits(&measured));
     lines.extend(throttled(cells));
     lines.extend(refused(&subjects));
-    Verdict { level, headline, lines }
+    match comparison {
+        // What nobody may believe comes before what it would say.
+        Some(it) if level != Level::Bad => {
+            lines.insert(0, headline);
+            Verdict { level: level_of(&it), headline: it.headline(), lines }
+        }
+        _ => Verdict { level, headline, lines },
+    }
+}
+
+/// How good a comparison is.
+fn level_of(comparison: &Comparison) -> Level {
+    match comparison.judgement.verdict {
+        _ if !comparison.is_believed() => Level::Bad,
+        Said::Better | Said::Same => Level::Good,
+        Said::Worse => Level::Bad,
+        Said::Inconclusive | Said::ClientBound | Said::NoData => Level::Warn,
+    }
 }
 
 fn headline(kept: &Kept, cells: &Cells, subjects: &[&Row], measured: &[&Row]) -> (Level, String) {
@@ -231,6 +253,7 @@ mod tests {
     use super::*;
     use crate::report::cells::tests::{row, sweep};
     use crate::results::Manifest;
+    use crate::verdict::made::rates;
 
     fn kept(rows: Vec<Row>) -> Kept {
         let manifest =
@@ -281,6 +304,29 @@ mod tests {
             .collect();
         let lines = verdict(three).lines.join("\n");
         assert!(lines.contains("ringlog beside kafka in 12 cells: better in 12 and worse in 0"), "{lines}");
+    }
+
+    #[test]
+    fn a_comparison_begins_with_its_verdict_and_a_broken_ledger_still_comes_before_it() {
+        let rows = rates(10, 0.7, 0.02);
+        let found = verdict(rows.clone());
+        assert_eq!(found.level, Level::Bad);
+        assert!(
+            found.headline.starts_with("target-b (B) against target-a (A): worse after 10 pairs: "),
+            "{}",
+            found.headline
+        );
+        assert!(found.lines[0].starts_with("Measured 20 rows"), "{:?}", found.lines);
+        assert!(
+            !found.lines.iter().any(|it| it.contains("overlap")),
+            "pairs are not compared once more: {:?}",
+            found.lines
+        );
+        assert_eq!(verdict(rates(20, 1.0, 0.005)).level, Level::Good);
+        assert_eq!(verdict(rates(10, 1.0, 0.4)).level, Level::Warn);
+        let mut lost = rows;
+        (lost[3].validity, lost[3].why) = ("invalid".to_owned(), format!("{LEDGER_FAULT}: 1 lost"));
+        assert!(verdict(lost).headline.starts_with("Not to be believed"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub(super) mod chart;
 pub(super) mod effects;
 pub(super) mod heat;
 pub(super) mod ladder;
+pub(super) mod pairs;
 pub(super) mod percentiles;
 pub(super) mod rounds;
 pub(super) mod seconds;

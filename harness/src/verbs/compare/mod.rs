@@ -26,8 +26,8 @@ use crate::results::rows;
 use crate::run::End;
 use crate::session::{Extra, Session};
 use crate::verdict::gates::{self, Gate};
-use crate::verdict::rule::{Levels, Verdict};
-use crate::verdict::{Judgement, Rules, judge, noise};
+use crate::verdict::rule::Levels;
+use crate::verdict::{Rules, judge, noise};
 use course::Course;
 use exit::{CompareError, Ended};
 use options::Options;
@@ -58,7 +58,7 @@ fn compare(options: &Options) -> Result<u8, CompareError> {
     let gates = gates_of(options)?;
     let rules = rules_of(options)?;
     if let Some(stored) = stored::of(&options.sides)? {
-        let judgement = finally(&stored.rows, &rules);
+        let judgement = judge::last(&stored.rows, &rules);
         let told = Told { names: stored.names, warnings: stored.warnings, folder: stored.folder, ..Told::default() };
         return tell(options, &gates, &stored.rows, told.with(judgement));
     }
@@ -80,10 +80,10 @@ fn measure(options: &Options, gates: &[Gate], rules: Rules) -> Result<u8, Compar
         shards: options.shards,
         plan: course.plan(targets, options.place.seed),
         course: &course,
-        extra: Extra { asked: options.asked(), ..Extra::default() },
+        extra: Extra { asked: options.asked().into_iter().chain(course.rules().keys()).collect(), ..Extra::default() },
     };
     let done = session.measure()?;
-    let judgement = finally(&done.rows, course.rules());
+    let judgement = judge::last(&done.rows, course.rules());
     let ended = match &done.end {
         Ok(()) => Ended::Whole,
         Err(End::Interrupted) => Ended::Interrupted,
@@ -92,12 +92,6 @@ fn measure(options: &Options, gates: &[Gate], rules: Rules) -> Result<u8, Compar
     let warnings = done.warnings.clone();
     let told = Told { names, warnings, folder: Some(done.folder), ended, ..Told::default() };
     tell(options, gates, &done.rows, told.with(judgement))
-}
-
-/// The last look: what the looks before it left of the error may be spent where none of them was certain.
-fn finally(rows: &[Row], rules: &Rules) -> Judgement {
-    let judged = judge(rows, rules, false);
-    if judged.is_certain() && judged.verdict != Verdict::NoData { judged } else { judge(rows, rules, true) }
 }
 
 fn tell(options: &Options, gates: &[Gate], rows: &[Row], told: Told) -> Result<u8, CompareError> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::exit::CompareError;
 use crate::results::columns::Row;
 use crate::results::{manifest, rows};
-use crate::verdict::pairs::SIDES;
+use crate::verdict::pairs::{self, SIDES};
 
 /// Two runs that were not measured in turn may differ by what drifted between them.
 const APART: &str = "the runs were not measured in turn: what drifted between them counts as a difference";
@@ -56,12 +56,10 @@ fn folder_of(word: &str) -> Option<(PathBuf, Option<&str>)> {
 /// A comparison that was kept.
 fn whole(folder: &Path) -> Result<Stored, CompareError> {
     let rows = rows::read(&folder.join(rows::FILE))?;
-    let name = |side: &str| rows.iter().find(|it| it.side == side).map(|it| it.target.clone());
-    let [Some(a), Some(b)] = SIDES.map(name) else {
+    let Some(names) = pairs::names(&rows) else {
         let words = "its rows have no sides; to compare two of its targets give FOLDER:TARGET twice";
         return Err(CompareError::Usage(format!("{}: {words}", folder.display())));
     };
-    let names = [a, b];
     Ok(Stored { rows, names, warnings: warnings_of(folder), folder: Some(folder.to_owned()) })
 }
 

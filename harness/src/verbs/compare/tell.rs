@@ -9,14 +9,12 @@ use super::exit::{self, Ended};
 use crate::verdict::gates::Passage;
 use crate::verdict::judge::{Beside, Finding};
 use crate::verdict::noise::Noise;
-use crate::verdict::rule::{ERROR, PAIRS_MIN};
+use crate::verdict::rule::ERROR;
+use crate::verdict::words::{HEADS, cells, figure, share};
 use crate::verdict::{Judgement, Verdict};
 
-const HEADS: [&str; 8] = ["workload", "figure", "A", "B", "B against A", "interval", "matters from", "verdict"];
 const NOISE_HEADS: [&str; 8] =
     ["workload", "figure", "pairs scatter", "threshold", "10 pairs see", "20 pairs see", "10 % costs", "25 % costs"];
-/// What stands where nothing is known.
-const UNKNOWN: &str = "-";
 /// Version of the document.
 const SCHEMA: u32 = 1;
 
@@ -50,14 +48,12 @@ impl Told {
         self.judgement.as_ref().map_or(&[], |it| &it.beside)
     }
 
-    fn invalid(&self) -> &[String] {
-        self.judgement.as_ref().map_or(&[], |it| &it.invalid)
+    fn is_believed(&self) -> bool {
+        self.judgement.as_ref().is_none_or(|it| it.invalid.is_empty() && !it.is_false_alarm(self.is_aa))
     }
 
-    /// Whether sides that are the same were told apart.
-    fn is_false_alarm(&self) -> bool {
-        let differs = |it: &Finding| matches!(it.verdict, Verdict::Better | Verdict::Worse);
-        self.is_aa && self.findings().iter().any(differs)
+    fn sentence(&self) -> String {
+        self.judgement.as_ref().map_or_else(String::new, |it| it.sentence(self.is_aa))
     }
 
     /// The exit code: the first of those that `--help` names.
@@ -65,61 +61,12 @@ impl Told {
         let verdict = exit::code_of(self.verdict());
         match () {
             () if self.ended == Ended::Interrupted => exit::INTERRUPTED,
-            () if self.ended != Ended::Whole || !self.invalid().is_empty() || self.is_false_alarm() => exit::INVALID,
+            () if self.ended != Ended::Whole || !self.is_believed() => exit::INVALID,
             () if verdict == exit::INVALID => exit::INVALID,
             () if self.passages.iter().any(|it| !it.is_met) => exit::GATE,
             () if self.is_aa => 0,
             () => verdict,
         }
-    }
-
-    /// The verdict in a sentence.
-    fn sentence(&self) -> String {
-        let pairs = self.judgement.as_ref().map_or(0, |it| it.pairs);
-        if let Some(why) = self.invalid().first() {
-            return format!("invalid: {why}");
-        }
-        if self.is_false_alarm() {
-            return "invalid: the sides are the same and were told apart: this machine is not fit for comparisons, or was disturbed"
-                .to_owned();
-        }
-        let of = |verdict: Verdict| {
-            let own = self.findings().iter().filter(move |it| it.verdict == verdict);
-            own.map(in_words).collect::<Vec<_>>().join("; ")
-        };
-        match self.verdict() {
-            Verdict::Worse => format!("worse after {pairs} pairs: {}", of(Verdict::Worse)),
-            Verdict::Better => format!("better after {pairs} pairs: {}; nothing is worse", of(Verdict::Better)),
-            Verdict::Same => format!("same after {pairs} pairs: no figure changed by as much as matters"),
-            Verdict::Inconclusive if pairs < PAIRS_MIN => {
-                format!(
-                    "inconclusive: {pairs} pairs are too few, {PAIRS_MIN} are the least: give more --pairs or a longer --budget"
-                )
-            }
-            Verdict::Inconclusive => format!("inconclusive after {pairs} pairs: {}", of(Verdict::Inconclusive)),
-            Verdict::ClientBound => {
-                let words = "its own speed was measured, not the brokers'. Compare at a rate (--only latency), or leave the figure out (--threshold mb_s=none)";
-                format!("invalid: the client was the limit of both sides: {words}")
-            }
-            Verdict::NoData => "invalid: no pair has figures to compare".to_owned(),
-        }
-    }
-}
-
-/// A finding as a part of a sentence.
-fn in_words(it: &Finding) -> String {
-    let name = format!("{} of {}", it.metric, it.workload);
-    let (Some(change), Some(low), Some(high)) = (it.change, it.change_low, it.change_high) else { return name };
-    let range = format!("{} to {}", percent(low), percent(high));
-    match (it.verdict, it.least_seen, it.pairs_needed) {
-        (Verdict::Inconclusive, Some(seen), Some(needed)) => {
-            format!(
-                "{name} changed by {} ({range}); so many pairs see {} and more, and about {needed} would settle it",
-                percent(change),
-                share(seen)
-            )
-        }
-        _ => format!("{name} changed by {} ({range})", percent(change)),
     }
 }
 
@@ -151,21 +98,6 @@ fn findings(findings: &[Finding]) -> String {
         table.add_row(cells(it).map(Cell::new));
     }
     aligned(table)
-}
-
-fn cells(it: &Finding) -> [String; 8] {
-    let star = if it.one_side_client_bound { "*" } else { "" };
-    let range = it.change_low.zip(it.change_high).map(|(low, high)| format!("{} .. {}", percent(low), percent(high)));
-    [
-        it.workload.clone(),
-        format!("{}{star}", it.metric),
-        figure(it.a),
-        figure(it.b),
-        it.change.map_or_else(|| UNKNOWN.to_owned(), percent),
-        range.unwrap_or_else(|| UNKNOWN.to_owned()),
-        share(it.threshold),
-        it.verdict.name().to_owned(),
-    ]
 }
 
 fn beside(it: &Beside) -> String {
@@ -271,32 +203,12 @@ pub(super) fn json(told: &Told) -> String {
         beside: told.beside(),
         gates: &told.passages,
         noise: &told.noise,
-        invalid: told.invalid(),
+        invalid: told.judgement.as_ref().map_or(&[], |it| &it.invalid),
         warnings: &told.warnings,
         folder: told.folder.as_ref().map(|it| it.display().to_string()),
     };
     // Plain numbers and strings: there is nothing in it that JSON could refuse.
     serde_json::to_string_pretty(&document).unwrap_or_default()
-}
-
-/// A change with its sign.
-fn percent(share: f64) -> String {
-    format!("{:+.1} %", share * 100.0)
-}
-
-fn share(value: f64) -> String {
-    format!("{:.1} %", value * 100.0)
-}
-
-/// Four digits that say something.
-fn figure(value: Option<f64>) -> String {
-    let Some(value) = value else { return UNKNOWN.to_owned() };
-    match value.abs() {
-        it if it >= 1000.0 => format!("{value:.0}"),
-        it if it >= 100.0 => format!("{value:.1}"),
-        it if it >= 1.0 => format!("{value:.2}"),
-        _ => format!("{value:.4}"),
-    }
 }
 
 #[cfg(test)]
