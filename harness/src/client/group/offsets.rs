@@ -64,6 +64,8 @@ pub(super) struct Offsets {
     /// The fetch of positions that is under way, and for which partitions.
     positions_asked: Option<(u64, Vec<TopicPartition>)>,
     retry: Retry,
+    /// Whether a failed fetch of offsets waits for its pause to be over.
+    pauses: bool,
     /// Questions about stored offsets, and whether they were sent.
     questions: BTreeMap<u64, (Vec<TopicPartition>, bool)>,
     answers: BTreeMap<u64, Vec<(TopicPartition, Committed)>>,
@@ -81,6 +83,7 @@ impl Offsets {
             tag_last: 0,
             positions_asked: None,
             retry: Retry::new(backoff),
+            pauses: false,
             questions: BTreeMap::new(),
             answers: BTreeMap::new(),
             commits: BTreeMap::new(),
@@ -96,7 +99,7 @@ impl Offsets {
     /// When something that waits for its pause is due.
     pub(super) fn next_deadline_ns(&self) -> Option<u64> {
         let commits = self.commits.values().filter(|commit| commit.sent.is_none()).map(|commit| commit.retry.at_ns());
-        commits.chain((self.retry.attempts > 0).then(|| self.retry.at_ns())).min()
+        commits.chain(self.pauses.then(|| self.retry.at_ns())).min()
     }
 
     /// What is to be sent now, if anything.
@@ -108,6 +111,8 @@ impl Offsets {
         if !self.retry.is_due(around.now_ns) {
             return None;
         }
+        // Whether there is still something to fetch or not: a pause that is over makes nothing due any more.
+        self.pauses = false;
         let unsent = self.questions.iter_mut().find(|(_, (_, sent))| !*sent);
         if let Some((tag, (partitions, sent))) = unsent {
             *sent = true;
@@ -291,6 +296,7 @@ impl Offsets {
             *sent = false;
         }
         self.retry.wait(now_ns);
+        self.pauses = true;
     }
 
     fn offset_fetch(&self, partitions: &[TopicPartition], identity: Option<&Identity>) -> OffsetFetchRequest {

@@ -170,6 +170,35 @@ fn without_polls_heartbeats_go_on_but_nothing_moves_until_the_poll_interval_is_o
 }
 
 #[test]
+fn a_failed_fetch_of_offsets_is_due_again_after_its_pause_and_never_where_nobody_waits_for_it_any_more() {
+    let mut bench = Bench::new("heartbeat.interval.ms=3000 enable.auto.commit=false");
+    bench.settle();
+    let fails = |bench: &mut Bench| {
+        bench.fetcher.unassign(&t(&[0, 1]));
+        bench.fetcher.assign(&t(&[0, 1]), true);
+        let Some(Ask::Positions(_, tag)) = bench.next() else { panic!("no OffsetFetch") };
+        let group =
+            OffsetFetchResponseGroup { error_code: ErrorCode::COORDINATOR_LOAD_IN_PROGRESS.0, ..Default::default() };
+        let loading = OffsetFetchResponse { groups: vec![group], ..Default::default() };
+        assert_eq!(bench.group.on_positions(tag, &loading, bench.now_ns).unwrap(), []);
+        assert!(!bench.group.is_due(bench.now_ns), "after the backoff");
+    };
+    fails(&mut bench);
+    bench.now_ns = SECOND;
+    assert!(bench.group.is_due(bench.now_ns));
+    bench.positions();
+    assert!(!bench.group.is_due(bench.now_ns));
+    fails(&mut bench);
+    bench.fetcher.unassign(&t(&[0, 1]));
+    bench.now_ns = 2 * SECOND;
+    assert!(bench.group.is_due(bench.now_ns));
+    assert_eq!(bench.next(), None);
+    assert!(!bench.group.is_due(bench.now_ns), "a caller that keeps alive between records would do a turn for each");
+    bench.now_ns = 3 * SECOND;
+    assert!(matches!(bench.next(), Some(Ask::Heartbeat(_))));
+}
+
+#[test]
 fn a_coordinator_that_moved_is_looked_for_and_membership_goes_on() {
     let mut bench = Bench::new("");
     bench.settle();
