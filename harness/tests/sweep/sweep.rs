@@ -242,23 +242,29 @@ fn every_trial_once(rows: &[Row]) -> Result<(), Fault> {
 
 /// What it says mattered is this setting, in these figures at least, and not the one that is idle.
 fn shows(ground: &Ground, done: &Done, setting: &str, figures: &[&str]) -> Result<(), Fault> {
-    let said = said(done);
+    shown(&done.out, setting, figures, || {
+        let again = ground.folder.join("again");
+        std::fs::create_dir_all(&again).map_err(|error| failed("a folder for a check")(&error))?;
+        Ok(ground.sweep_in(&again, &[])?.finish(RUN_MAX)?.ended_with(0)?.out)
+    })
+}
+
+/// The same of what it printed; `again` is asked where chance may have said more.
+fn shown(out: &str, setting: &str, figures: &[&str], again: impl FnOnce() -> Told) -> Result<(), Fault> {
+    let said = said(out);
     let missing = figures.iter().find(|figure| !said.contains(&format!("{setting}: {figure}")));
-    need(missing.is_none(), || format!("{missing:?} is not among {said:?}: {}", end(&done.out)))?;
+    need(missing.is_none(), || format!("{missing:?} is not among {said:?}: {}", end(out)))?;
     if said.iter().all(|it| it.starts_with(setting)) {
         return Ok(());
     }
-    let again = ground.folder.join("again");
-    std::fs::create_dir_all(&again).map_err(|error| failed("a folder for a check")(&error))?;
-    let second = ground.sweep_in(&again, &[])?.finish(RUN_MAX)?.ended_with(0)?;
+    let second = again()?;
     let still: Vec<String> = self::said(&second).into_iter().filter(|it| !it.starts_with(setting)).collect();
-    need(still.is_empty(), || format!("beside {setting} it says {said:?}, and again {still:?}: {}", end(&second.out)))
+    need(still.is_empty(), || format!("beside {setting} it says {said:?}, and again {still:?}: {}", end(&second)))
 }
 
 /// Setting and figure of what it says mattered.
-fn said(done: &Done) -> BTreeSet<String> {
-    done.out
-        .lines()
+fn said(out: &str) -> BTreeSet<String> {
+    out.lines()
         .skip_while(|it| !it.starts_with("What mattered beyond chance"))
         .skip(1)
         .map_while(|it| it.strip_prefix("  p, slow: "))
@@ -272,4 +278,39 @@ fn middle(rows: &[Row], setting: &str, figure: impl Fn(&Row) -> Option<f64>) -> 
     let mut figures: Vec<f64> = own.filter_map(figure).collect();
     figures.sort_unstable_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().ok_or_else(|| Fault::Failed(format!("no row of {setting} has a figure")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a sweep prints at its end, with these lines of what mattered.
+    fn printed(mattered: &[&str]) -> String {
+        let lines: String =
+            mattered.iter().map(|it| format!("  p, slow: {it} is 2.0 times as much at 1 as at 2\n")).collect();
+        format!("a table\nWhat mattered beyond chance (more than 0.1 %):\n{lines}Kept in results/x\n")
+    }
+
+    #[test]
+    fn what_chance_says_of_the_idle_setting_is_asked_again_and_must_not_be_said_twice() {
+        let known = printed(&["batch.size: MB/s"]);
+        let chance = printed(&["batch.size: MB/s", "metadata.max.age.ms: p99"]);
+        let asked = std::cell::Cell::new(0);
+        let of = |first: &str, second: &str| {
+            asked.set(0);
+            let told = shown(first, "batch.size", &["MB/s"], || {
+                asked.set(asked.get() + 1);
+                Ok(second.to_owned())
+            });
+            (told, asked.get())
+        };
+        assert_eq!(of(&known, &chance), (Ok(()), 0));
+        assert_eq!(of(&chance, &known), (Ok(()), 1));
+        assert_eq!(of(&chance, &printed(&[])), (Ok(()), 1), "it is the idle setting that is asked about");
+        let (told, times) = of(&chance, &chance);
+        let why = told.unwrap_err().to_string();
+        assert!(times == 1 && why.contains("again [\"metadata.max.age.ms: p99\"]"), "{why}");
+        let (told, times) = of(&printed(&["metadata.max.age.ms: p99"]), &known);
+        assert!(told.unwrap_err().to_string().contains("\"MB/s\") is not among") && times == 0);
+    }
 }
