@@ -4,8 +4,11 @@
 
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
+pub mod alter_client_quotas;
 pub mod alter_configs;
+pub mod alter_partition_reassignments;
 pub mod alter_replica_log_dirs;
+pub mod alter_user_scram_credentials;
 pub mod api_versions;
 pub mod consumer_group_heartbeat;
 pub mod consumer_protocol;
@@ -14,11 +17,16 @@ pub mod create_topics;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
+pub mod describe_client_quotas;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
 pub mod describe_log_dirs;
+pub mod describe_producers;
+pub mod describe_quorum;
 pub mod describe_topic_partitions;
+pub mod describe_user_scram_credentials;
+pub mod elect_leaders;
 pub mod end_txn;
 pub mod fetch;
 pub mod find_coordinator;
@@ -27,8 +35,10 @@ pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod join_group;
 pub mod leave_group;
+pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
@@ -39,6 +49,7 @@ pub mod sasl_authenticate;
 pub mod sasl_handshake;
 pub mod sync_group;
 pub mod txn_offset_commit;
+pub mod update_features;
 
 /// Calls `$each! { Key(module): Request => Response; ... }` with one line per API that has declarations, so that
 /// dispatchers, tests and fuzz targets name no list of their own.
@@ -77,10 +88,21 @@ macro_rules! for_each_api {
             DescribeLogDirs(describe_log_dirs): DescribeLogDirsRequest => DescribeLogDirsResponse;
             CreatePartitions(create_partitions): CreatePartitionsRequest => CreatePartitionsResponse;
             DeleteGroups(delete_groups): DeleteGroupsRequest => DeleteGroupsResponse;
+            ElectLeaders(elect_leaders): ElectLeadersRequest => ElectLeadersResponse;
             IncrementalAlterConfigs(incremental_alter_configs): IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse;
+            AlterPartitionReassignments(alter_partition_reassignments): AlterPartitionReassignmentsRequest => AlterPartitionReassignmentsResponse;
+            ListPartitionReassignments(list_partition_reassignments): ListPartitionReassignmentsRequest => ListPartitionReassignmentsResponse;
             OffsetDelete(offset_delete): OffsetDeleteRequest => OffsetDeleteResponse;
+            DescribeClientQuotas(describe_client_quotas): DescribeClientQuotasRequest => DescribeClientQuotasResponse;
+            AlterClientQuotas(alter_client_quotas): AlterClientQuotasRequest => AlterClientQuotasResponse;
+            DescribeUserScramCredentials(describe_user_scram_credentials): DescribeUserScramCredentialsRequest => DescribeUserScramCredentialsResponse;
+            AlterUserScramCredentials(alter_user_scram_credentials): AlterUserScramCredentialsRequest => AlterUserScramCredentialsResponse;
+            DescribeQuorum(describe_quorum): DescribeQuorumRequest => DescribeQuorumResponse;
+            UpdateFeatures(update_features): UpdateFeaturesRequest => UpdateFeaturesResponse;
             DescribeCluster(describe_cluster): DescribeClusterRequest => DescribeClusterResponse;
+            DescribeProducers(describe_producers): DescribeProducersRequest => DescribeProducersResponse;
             ConsumerGroupHeartbeat(consumer_group_heartbeat): ConsumerGroupHeartbeatRequest => ConsumerGroupHeartbeatResponse;
+            ListConfigResources(list_config_resources): ListConfigResourcesRequest => ListConfigResourcesResponse;
             DescribeTopicPartitions(describe_topic_partitions): DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse;
         }
     };
