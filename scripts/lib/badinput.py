@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 
-from lib import brokers, wire
+from lib import badadmin, brokers, wire
 from lib.report import need
 
 TOPIC = "bad"
@@ -35,6 +35,8 @@ def run(report, target, shards=1, **how):
             probe = Probe(broker)
             for name, due, send in cases():
                 report.check(f"{label} bad {name}", one, broker, probe, due, send)
+            for name, due, send in badadmin.cases():
+                report.check(f"{label} bad admin {name}", one, broker, probe, due, send)
         finally:
             broker.kill()
 

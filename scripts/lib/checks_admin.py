@@ -14,8 +14,12 @@ VERSIONS = {
     "ApiVersions": (18, 0, 4), "SaslAuthenticate": (36, 0, 2),
     "CreateTopics": (19, 2, 7), "DeleteTopics": (20, 1, 6), "DeleteRecords": (21, 0, 2), "InitProducerId": (22, 0, 5),
     "OffsetForLeaderEpoch": (23, 2, 4), "DescribeConfigs": (32, 1, 4), "AlterConfigs": (33, 0, 2),
-    "AlterReplicaLogDirs": (34, 1, 2), "DescribeLogDirs": (35, 1, 5), "CreatePartitions": (37, 0, 3), "DeleteGroups": (42, 0, 2), "IncrementalAlterConfigs": (44, 0, 1),
-    "OffsetDelete": (47, 0, 0), "DescribeCluster": (60, 0, 2), "DescribeTopicPartitions": (75, 0, 0),
+    "AlterReplicaLogDirs": (34, 1, 2), "DescribeLogDirs": (35, 1, 5), "CreatePartitions": (37, 0, 3), "DeleteGroups": (42, 0, 2),
+    "ElectLeaders": (43, 0, 2), "IncrementalAlterConfigs": (44, 0, 1), "AlterPartitionReassignments": (45, 0, 1),
+    "ListPartitionReassignments": (46, 0, 0), "OffsetDelete": (47, 0, 0), "DescribeClientQuotas": (48, 0, 1),
+    "AlterClientQuotas": (49, 0, 1), "DescribeUserScramCredentials": (50, 0, 0), "AlterUserScramCredentials": (51, 0, 0),
+    "DescribeQuorum": (55, 0, 2), "UpdateFeatures": (57, 0, 2), "DescribeCluster": (60, 0, 2), "DescribeProducers": (61, 0, 0),
+    "ListConfigResources": (74, 0, 1), "DescribeTopicPartitions": (75, 0, 0),
 }
 VERSION_LINE = re.compile(r"(\w+)\((\d+)\): (\d+)(?: to (\d+))? \[usable")
 

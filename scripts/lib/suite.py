@@ -5,7 +5,7 @@ from functools import partial
 
 from lib import (badinput, badlimits, badstart, brokers, certificates, checks_admin, checks_clients, checks_consumer,
                  checks_crash, checks_files, checks_groups, checks_moves, checks_perf, checks_retention, checks_security,
-                 peers, wire)
+                 checks_settings, peers, wire)
 from lib.lanes import Part
 from lib.report import Failed, need
 from lib.tools import Tools
@@ -99,6 +99,7 @@ def run_on(ctx):
     if not ctx.broker.alive():
         ctx.broker.start()
     checks_admin.run(ctx)
+    checks_settings.run(ctx)
     checks_clients.write_all(ctx)
     checks_clients.read_all(ctx)
     checks_admin.run_offsets(ctx)
@@ -112,6 +113,7 @@ def run_on(ctx):
     if ctx.broker.alive():
         checks_clients.read_all(ctx, "read again after a restart", ("kcat",))
         checks_groups.run_after_restart(ctx)
+        checks_settings.run_after_restart(ctx)
 
 
 def own_tools(binary):

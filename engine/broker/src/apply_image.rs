@@ -35,6 +35,8 @@ pub(crate) fn load(broker: &mut Broker, startup: Startup, checkpointed: &BTreeMa
 pub(crate) fn apply(broker: &mut Broker, image: Arc<Image>) {
     broker.replicas.set_provisional(image.is_provisional());
     let old = std::mem::replace(&mut broker.image, Arc::clone(&image));
+    let is_set_anew = take_settings(broker, &image);
+    broker.throttle.take_quotas(image.quotas());
     let gone: Vec<&Arc<Topic>> = old.topics().filter(|topic| image.topic_by_id(topic.id).is_none()).collect();
     for topic in &gone {
         topic.partitions.keys().for_each(|number| let_go(broker, topic, *number));
@@ -43,6 +45,30 @@ pub(crate) fn apply(broker: &mut Broker, image: Arc<Image>) {
     for topic in image.topics() {
         if !old.topic(&topic.name).is_some_and(|before| Arc::ptr_eq(before, topic)) {
             change(broker, &image, topic);
+        } else if is_set_anew {
+            set_anew(broker, topic);
+        }
+    }
+}
+
+/// What is set of this broker while it runs. True: it has other settings now.
+fn take_settings(broker: &mut Broker, image: &Image) -> bool {
+    let dynamic = image.dynamic(image.here().node(broker.shard));
+    let is_other = dynamic != *broker.settings.dynamic();
+    if is_other {
+        tracing::info!(cluster = ?dynamic.cluster.keys(), own = ?dynamic.own.keys(), "settings were changed while the broker runs");
+        broker.settings = Arc::new(broker.settings.with(dynamic));
+    }
+    is_other
+}
+
+/// The broker's settings are others: the logs here of a topic that did not change learn what it has of them.
+fn set_anew(broker: &mut Broker, topic: &Topic) {
+    let config = topic_config::log_config(&topic.configs, &broker.settings);
+    for (number, partition) in &topic.partitions {
+        if let Some(place) = broker.replicas.find(key(topic, *number)) {
+            let role = upkeep::role(broker, topic, *number, partition);
+            broker.replicas.at_mut(place).change(role, config.clone(), &mut broker.news);
         }
     }
 }
@@ -67,6 +93,9 @@ fn change(broker: &mut Broker, image: &Image, topic: &Topic) {
         let key = key(topic, *number);
         if image.owner(topic, *number, broker.shard) != Owner::Local {
             resign(broker, topic, *number, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+            if !partition.adding.is_empty() && broker.replicas.find(key).is_some() {
+                upkeep::enqueue(broker, key);
+            }
         } else if let Some(place) = broker.replicas.find(key) {
             let role = upkeep::role(broker, topic, *number, partition);
             broker.replicas.at_mut(place).change(role, config.clone(), &mut broker.news);

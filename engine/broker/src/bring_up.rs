@@ -114,9 +114,9 @@ pub(crate) fn load(
 ) -> Result<EventLoop, StartError> {
     let Bound { driver, listener, .. } = bound;
     let files = driver.files();
-    let front = Front::new(Arc::clone(settings), Rc::clone(&files), driver.buffers(), budget);
     let image = Arc::clone(&loaded.image);
-    let mut broker = Broker::new(ShardId(shard), (Arc::clone(settings), budget), files, &*driver, image);
+    let mut broker = Broker::new(ShardId(shard), (Arc::clone(settings), budget), Rc::clone(&files), &*driver, image);
+    let front = Front::new(Arc::clone(&broker.settings), files, driver.buffers(), budget);
     apply_image::load(&mut broker, loaded.startup, &loaded.checkpointed);
     let shard = Shard::new(broker, front, Bus::new(ShardId(shard), addresses), desk, Arc::clone(&loaded.newest));
     Ok(EventLoop::new(driver, listener, settings.socket_options(), shard))

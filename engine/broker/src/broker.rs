@@ -33,6 +33,7 @@ use crate::response::{Asked, Response};
 use crate::retention::Retention;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
+use crate::throttle::Throttle;
 use crate::timers::{Timer, Timers};
 use crate::upkeep::Upkeep;
 use crate::waiting::Waiting;
@@ -131,6 +132,7 @@ pub(crate) struct Broker {
     /// ListOffsets that wait for a disk.
     pub(crate) lookups: Waiting<WaitingLookup>,
     pub(crate) producer_ids: Stock,
+    pub(crate) throttle: Throttle,
     pub(crate) scratch: Scratch,
     pub(crate) timers: Timers<Timer>,
     pub(crate) now: Nanos,
@@ -159,7 +161,7 @@ impl From<ErrorCode> for NotHere {
 }
 
 impl Broker {
-    /// A shard's state with no partitions yet. The clock gives the time of the first turn, and the seeds.
+    /// A shard's state with no partitions yet; of the settings, those that were set while it ran count. The clock gives the time of the first turn, and the seeds.
     pub(crate) fn new(
         shard: ShardId,
         (settings, budget): (Arc<Settings>, Budget),
@@ -167,6 +169,7 @@ impl Broker {
         clock: &dyn Clock,
         image: Arc<Image>,
     ) -> Self {
+        let settings = Arc::new(settings.with(image.dynamic(image.here().node(shard))));
         Self {
             shard,
             replicas: Replicas::new(files, settings.log_dir().to_path_buf()),
@@ -181,6 +184,7 @@ impl Broker {
                 clock.random(),
             ),
             groups: Groups::new(&settings),
+            throttle: Throttle::new(&settings, Arc::clone(image.quotas())),
             settings,
             budget,
             image,

@@ -26,6 +26,9 @@ use crate::metadata::log;
 use crate::random::Random;
 use crate::settings::Settings;
 
+/// Who asks where it is the desk itself: a number that no call of shard 0 gets to.
+const ITSELF: (ShardId, u64) = (ShardId(0), u64::MAX);
+
 /// See the head of the file.
 pub(crate) struct Desk {
     dir: LogDir,
@@ -50,6 +53,8 @@ pub(crate) struct Desk {
     settled: Vec<i64>,
     /// Answers that wait for that.
     held: Vec<Answer>,
+    /// The version of the image whose moves are being finished.
+    finishes: Option<i64>,
     newest: Arc<Newest>,
     random: Random,
 }
@@ -81,6 +86,7 @@ impl Desk {
             is_recovered: false,
             settled: vec![-1; ports.len()],
             held: Vec::new(),
+            finishes: None,
             newest: Arc::new(Newest::new(Arc::clone(&leading.image))),
             changes: Changes::new(leading),
             random,
@@ -153,10 +159,26 @@ impl Desk {
         let is_true = |answer: &mut Answer| answer.version.is_none_or(|version| version <= settled);
         let ready: Vec<Answer> = self.held.extract_if(.., is_true).collect();
         for Answer { asker: (shard, call_id), outcome, .. } in ready {
+            if (shard, call_id) == ITSELF {
+                self.finishes = None;
+                continue;
+            }
             if let Err(Mail::Answer { outcome, .. }) = bus.send(shard, Mail::Answer { call_id, outcome }) {
                 self.held.push(Answer { asker: (shard, call_id), outcome, version: None });
             }
         }
+    }
+
+    /// Where every shard has given up what moves: whom it goes to leads it.
+    pub(crate) fn finish_moves(&mut self, wall_ms: i64) {
+        let image = self.newest.latest();
+        let has_settled = self.settled.iter().all(|version| *version >= image.version());
+        if image.moves().len() == 0 || !has_settled || self.finishes.is_some() || image.is_provisional() {
+            return;
+        }
+        self.finishes = Some(image.version());
+        let random = &mut self.random;
+        self.changes.call(ITSELF, Call::FinishMoves(image.moves().collect()), &mut || random.next(), wall_ms);
     }
 
     /// A shard has its folders as the image of this version says, and may have opened every log that the last run left.
@@ -199,6 +221,7 @@ impl Desk {
     }
 
     fn write_down(&mut self, mut all: BTreeMap<PartitionName, Checkpointed>) {
+        self.keep_moving(&mut all);
         self.starts.enter(&mut all);
         keep_starts(&mut all, &self.written);
         let image = self.newest.latest();
@@ -209,6 +232,18 @@ impl Desk {
             self.writing.extend(self.dir.checkpoint_jobs(&all));
             self.written = all;
             self.is_in_doubt = false;
+        }
+    }
+
+    /// What moves from one shard to another may be told by neither: what was said of it before still holds.
+    fn keep_moving(&self, all: &mut BTreeMap<PartitionName, Checkpointed>) {
+        let image = self.newest.latest();
+        for (topic_id, partition) in image.moves() {
+            let Some(topic) = image.topic_by_id(topic_id) else { continue };
+            let name = PartitionName { topic: topic.name.to_string(), partition };
+            if let Some(written) = self.written.get(&name) {
+                all.entry(name).or_insert(*written);
+            }
         }
     }
 
@@ -233,6 +268,7 @@ impl Desk {
     /// Closes the metadata log, and notes in the log directory how the broker stopped. `all` is what the shards closed.
     pub(crate) fn close(self, mut all: BTreeMap<PartitionName, Checkpointed>, clean: bool) -> Result<(), StorageError> {
         let clean = clean && !self.is_beginning();
+        self.keep_moving(&mut all);
         all.insert(log::name(), self.changes.close()?);
         if clean { self.dir.close_clean(&all) } else { self.dir.write_checkpoints(&all) }
     }

@@ -14,6 +14,7 @@ mod outgoing;
 mod patience;
 mod share;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -48,6 +49,8 @@ struct Client {
     /// It is not read until there is room for its frame, of which so much is here.
     awaits_frame_room: bool,
     beginning: Option<(Buf, usize)>,
+    /// It is held back: nothing of it is handled before.
+    muted_until: Nanos,
 }
 
 /// One request, as its connection gave it.
@@ -67,6 +70,9 @@ pub(crate) struct Front {
     free: Vec<u32>,
     next_generation: u32,
     turn: u64,
+    now: Nanos,
+    /// Connections that are held back, by the time until then: place and generation.
+    muted: BTreeSet<(Nanos, u32, u32)>,
     /// Connections that had their share of the turn and have requests left.
     next_turn: Vec<u32>,
     /// Connections with something to send, or whose requests may go on.
@@ -97,6 +103,8 @@ impl Front {
             free: Vec::new(),
             next_generation: 0,
             turn: 0,
+            now: Nanos(0),
+            muted: BTreeSet::new(),
             next_turn: Vec::new(),
             touched: Vec::new(),
             holding: Vec::new(),
@@ -108,18 +116,38 @@ impl Front {
         }
     }
 
+    /// The settings as they are now.
+    pub(crate) fn take_settings(&mut self, settings: &Arc<Settings>) {
+        self.settings = Arc::clone(settings);
+    }
+
     /// How many connections are open.
     pub(crate) fn len(&self) -> usize {
         self.clients.len() - self.free.len()
     }
 
-    /// A turn begins. Gives the connections that had their share of the last one and have requests left.
-    pub(crate) fn begin_turn(&mut self) -> Vec<u32> {
+    /// A turn begins. Gives the connections that had their share of the last one and have requests left, and those that are
+    /// held back no more.
+    pub(crate) fn begin_turn(&mut self, now: Nanos) -> Vec<u32> {
         self.turn += 1;
+        self.now = now;
         let mut places = std::mem::take(&mut self.next_turn);
+        while let Some((_, place, generation)) = self.muted.first().copied().filter(|(until, ..)| *until <= now) {
+            self.muted.pop_first();
+            let client = self.clients[place as usize].as_mut().filter(|client| client.generation == generation);
+            if let Some(client) = client.filter(|client| !client.connection.receiving) {
+                client.connection.last_active_ns = now.0;
+                places.push(place);
+            }
+        }
         places.sort_unstable();
         places.dedup();
         places
+    }
+
+    /// When the first connection is held back no more.
+    pub(crate) fn next_unmuted(&self) -> Option<Nanos> {
+        self.muted.first().map(|(until, ..)| *until)
     }
 
     /// Whether requests are left for the next turn, whatever else comes.
@@ -139,7 +167,8 @@ impl Front {
             }
         };
         let open = self.len();
-        let limit = self.budget.connections;
+        // What it may be was shared out at the start: a limit that is raised while the broker runs gives no more than that.
+        let limit = self.budget.connections.min(self.settings.max_connections());
         if open >= limit {
             tracing::warn!(%peer, limit, "a connection over the limit was closed (max.connections, descriptors or memory: see the start)");
             self.out.push(Submission::Close { socket });
@@ -162,6 +191,7 @@ impl Front {
             frame: Frame::None,
             awaits_frame_room: false,
             beginning: None,
+            muted_until: Nanos(0),
         };
         self.clients[place as usize] = Some(client);
         self.receive(place);

@@ -39,7 +39,7 @@ impl Groups {
             session_timeout_ms_max: settings.group_max_session_timeout_ms(),
             initial_rebalance_delay_ms: settings.group_initial_rebalance_delay_ms(),
             group_size_max: settings.group_max_size(),
-            ..GroupSettings::default()
+            offset_metadata_len_max: usize::try_from(settings.offset_metadata_max_bytes()).unwrap_or(0),
         };
         Self { coordinator: GroupCoordinator::new(settings), waiting: BTreeMap::new(), next: 0 }
     }

@@ -42,6 +42,7 @@ mod sim;
 mod start;
 mod submission;
 mod tasks;
+mod throttle;
 mod timers;
 mod tokens;
 mod transfer;

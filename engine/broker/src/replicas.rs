@@ -124,6 +124,25 @@ impl Replicas {
         Some(replica.into_log().delete())
     }
 
+    /// Gives up a partition that moves, closed as at a stop: waits for the disk. Gives how it is to be opened, and what failed
+    /// in closing it, where something did.
+    pub(crate) fn hand_over(
+        &mut self,
+        key: PartitionKey,
+        news: &mut News,
+    ) -> Option<((Startup, Checkpointed), Option<StorageError>)> {
+        let place = self.by_key.remove(&key)?;
+        self.dirty.retain(|dirty| *dirty != place);
+        self.free.push(place);
+        let mut replica = self.places[place].take()?;
+        replica.resign(ErrorCode::NOT_LEADER_OR_FOLLOWER, news);
+        let mut log = replica.into_log();
+        match log.close_clean() {
+            Ok(checkpointed) => Some(((Startup::Clean, checkpointed), None)),
+            Err(error) => Some(((Startup::SameBoot, log.checkpointed()), Some(error))),
+        }
+    }
+
     /// All partitions here.
     pub(crate) fn keys(&self) -> impl Iterator<Item = PartitionKey> + '_ {
         self.by_key.keys().copied()

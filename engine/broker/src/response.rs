@@ -48,6 +48,8 @@ impl Part {
 #[derive(Debug, Default)]
 pub(crate) struct Response {
     pub(crate) parts: Vec<Part>,
+    /// How long its connection is not read once it has left (KIP-219).
+    pub(crate) throttle_ms: u32,
 }
 
 impl Response {
@@ -77,7 +79,7 @@ impl Response {
         let prefix =
             i32::try_from(len).map_err(|_| EncodeError::TooLong { what: "response", len, max: i32::MAX as usize })?;
         bytes[..4].copy_from_slice(&prefix.to_be_bytes());
-        Ok(Self { parts: interleave(bytes, &cuts, ranges) })
+        Ok(Self { parts: interleave(bytes, &cuts, ranges), throttle_ms: 0 })
     }
 }
 

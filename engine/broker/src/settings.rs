@@ -8,7 +8,8 @@
 //!            Vec<Entry>                    broker_keys (honoured), known (Kafka's other names)
 //!                |  checked against the table, warnings by name
 //!             Values ----> Settings (immutable, shared by all shards) ----> topic_config: LogConfig of a topic
-//!                \----> DescribeConfigs
+//!                \----> DescribeConfigs       ^
+//!   metadata log: Dynamic -------- with -------+  settings anew, where something was set while the broker runs
 //! ```
 //!
 //! Where a default is not Kafka's: `listeners` (127.0.0.1, not every address), `log.dir` (./ringlog-data),
@@ -18,10 +19,15 @@
 pub(crate) mod arguments;
 pub(crate) mod broker_keys;
 pub(crate) mod describe;
+pub(crate) mod dynamic;
 mod error;
+pub(crate) mod group_config;
 pub(crate) mod key;
-mod known;
+pub(crate) mod known;
 pub(crate) mod listeners;
+#[cfg(test)]
+#[path = "settings/manual_tests.rs"]
+mod manual;
 pub(crate) mod properties;
 pub(crate) mod topic_config;
 pub(crate) mod topic_keys;
@@ -34,6 +40,7 @@ use std::path::{Path, PathBuf};
 use ringlog_io::{Choice, Files, OsFiles, SocketOptions};
 
 use self::arguments::Arguments;
+use self::dynamic::Dynamic;
 pub(crate) use self::error::SettingsError;
 use self::key::list_items;
 use self::listeners::{Endpoint, Listeners};
@@ -125,24 +132,34 @@ typed! {
     group_initial_rebalance_delay_ms: i32 = "group.initial.rebalance.delay.ms";
     /// `group.max.size`.
     group_max_size: usize = "group.max.size";
+    /// `offset.metadata.max.bytes`.
+    offset_metadata_max_bytes: i32 = "offset.metadata.max.bytes";
     /// `min.insync.replicas`, the default of topics.
     min_insync_replicas: usize = "min.insync.replicas";
     /// `log.initial.task.delay.ms`.
     log_initial_task_delay_ms: u64 = "log.initial.task.delay.ms";
     /// `log.retention.check.interval.ms`.
     log_retention_check_interval_ms: u64 = "log.retention.check.interval.ms";
+    /// `quota.window.num`.
+    quota_window_num: usize = "quota.window.num";
+    /// `quota.window.size.seconds`.
+    quota_window_size_seconds: u64 = "quota.window.size.seconds";
     /// `producer.id.expiration.ms`.
     producer_id_expiration_ms: i64 = "producer.id.expiration.ms";
 }
 
-/// The settings of a broker process. They do not change while it runs.
+/// The settings of a broker. They do not change: where something is set while it runs, they are made anew.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     values: Values,
     typed: Typed,
     listeners: Listeners,
     log_dir: PathBuf,
+    /// What the metadata log has for this broker, readable or not.
+    dynamic: Dynamic,
     topic_defaults: BTreeMap<&'static str, String>,
+    /// Those that count whatever the settings say.
+    topic_forced: BTreeMap<&'static str, String>,
     host_name: String,
     warnings: Vec<String>,
 }
@@ -156,9 +173,42 @@ impl Settings {
         let log_dir = log_dir(&values)?;
         let topic_defaults = topic_config::broker_defaults(&values)?;
         let host_name = host_name.to_owned();
-        let settings = Self { values, typed, listeners, log_dir, topic_defaults, host_name, warnings: Vec::new() };
+        let settings = Self {
+            values,
+            typed,
+            listeners,
+            log_dir,
+            dynamic: Dynamic::default(),
+            topic_defaults,
+            topic_forced: BTreeMap::new(),
+            host_name,
+            warnings: Vec::new(),
+        };
         settings.check_together()?;
         Ok(settings)
+    }
+
+    /// The same broker's settings, with what is set while it runs.
+    #[must_use]
+    pub(crate) fn with(&self, dynamic: Dynamic) -> Self {
+        let values = self.values.with(dynamic.usable());
+        let read = Typed::read(&values).and_then(|typed| Ok((typed, topic_config::broker_defaults(&values)?)));
+        match read {
+            Ok((typed, mut topic_defaults)) => {
+                topic_defaults.extend(self.topic_forced.clone());
+                Self { values, typed, dynamic, topic_defaults, ..self.clone() }
+            }
+            Err(error) => {
+                tracing::error!(%error, "what is set for this broker in the metadata log does not count");
+                Self { dynamic, ..self.clone() }
+            }
+        }
+    }
+
+    /// What the metadata log has for this broker.
+    #[must_use]
+    pub(crate) fn dynamic(&self) -> &Dynamic {
+        &self.dynamic
     }
 
     /// Settings out of `(key, value)` pairs, without a file and a command line.
@@ -174,6 +224,7 @@ impl Settings {
 
     /// Sets what topics have that do not say otherwise, whatever it may be: under the simulation limits are small.
     pub(crate) fn set_topic_default(&mut self, name: &'static str, value: String) {
+        self.topic_forced.insert(name, value.clone());
         self.topic_defaults.insert(name, value);
     }
 
@@ -429,6 +480,22 @@ mod tests {
         assert!(refused(&[("log.dirs", "/a,/b")]).contains("name one"));
         assert!(refused(&[("process.roles", "broker")]).contains("broker,controller"));
         assert!(refused(&[("default.replication.factor", "3")]).contains("allow.colocated.replicas"));
+    }
+
+    #[test]
+    fn what_is_set_while_it_runs_counts_for_one_broker_before_all_before_the_file() {
+        let set = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            std::sync::Arc::new(pairs.collect::<topic_config::Overrides>())
+        };
+        let started = Settings::of(&[("log.retention.hours", "1"), ("min.insync.replicas", "2")]);
+        let cluster = set(&[("log.retention.ms", "7"), ("min.insync.replicas", "3")]);
+        let all = started.with(Dynamic { cluster: std::sync::Arc::clone(&cluster), own: set(&[]) });
+        assert_eq!((all.topic_default("retention.ms"), all.min_insync_replicas()), (Some("7"), 3));
+        let one = started.with(Dynamic { cluster, own: set(&[("min.insync.replicas", "4")]) });
+        assert_eq!((one.topic_default("min.insync.replicas"), one.min_insync_replicas()), (Some("4"), 4));
+        let again = one.with(Dynamic::default());
+        assert_eq!((again.topic_default("retention.ms"), again.min_insync_replicas()), (Some("3600000"), 2));
     }
 
     #[test]

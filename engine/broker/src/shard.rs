@@ -88,7 +88,7 @@ impl Shard {
     /// Handles what came in. What it asks for is in [`Shard::submissions`].
     pub(crate) fn turn(&mut self, now: Nanos, wall_ms: i64, came: &mut Came) {
         (self.broker.now, self.broker.wall_ms) = (now, wall_ms);
-        let carried_over = self.front.begin_turn();
+        let carried_over = self.front.begin_turn(now);
         came.events.drain(..).for_each(|event| self.handle_event(event));
         came.files_sent.drain(..).for_each(|sent| self.front.file_sent(sent, now));
         came.moved.drain(..).for_each(|moved| self.front.counted(moved, now));
@@ -111,6 +111,7 @@ impl Shard {
                 None => {}
             }
         }
+        self.tell_handed();
         self.tell_settled();
         self.tell_starts();
         self.tell_failure();
@@ -134,7 +135,10 @@ impl Shard {
 
     /// When a turn is due, whatever comes.
     pub(crate) fn next_deadline(&self) -> Option<Nanos> {
-        if self.front.goes_on() { Some(self.broker.now) } else { self.broker.timers.next_deadline() }
+        if self.front.goes_on() {
+            return Some(self.broker.now);
+        }
+        [self.broker.timers.next_deadline(), self.front.next_unmuted()].into_iter().flatten().min()
     }
 
     /// Whether it was told to stop, and has told who is to stop with it.

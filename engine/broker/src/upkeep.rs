@@ -23,7 +23,7 @@ use ringlog_wire::ErrorCode;
 use crate::broker::Broker;
 use crate::group_load;
 use crate::jobs::Purpose;
-use crate::metadata::image::{OFFSETS_TOPIC, Owner, Partition, Topic};
+use crate::metadata::image::{OFFSETS_TOPIC, Owner, Partition, ShardId, Topic};
 use crate::replica::{PartitionKey, Role};
 use crate::replicas::Opening;
 use crate::retention;
@@ -37,7 +37,7 @@ const RETRY_NS_MIN: u64 = 250_000_000;
 const RETRY_NS_MAX: u64 = 4_000_000_000;
 
 /// How a log is to be opened that was not opened yet in this run.
-type Known = (Startup, Checkpointed);
+pub(crate) type Known = (Startup, Checkpointed);
 
 /// See the head of the file.
 #[derive(Debug, Default)]
@@ -50,6 +50,8 @@ pub(crate) struct Upkeep {
     retry_ns: u64,
     /// What the last run left of logs that could not be opened at start.
     unread: BTreeMap<PartitionKey, Known>,
+    /// What was given up, and is to be told to whom it goes.
+    handed: Vec<(ShardId, PartitionKey, Known)>,
     /// The first in the queue is a folder in which a job is at work: it must keep its name until that has ended.
     is_held_up: bool,
 }
@@ -57,7 +59,22 @@ pub(crate) struct Upkeep {
 impl Upkeep {
     /// Whether the folders are as the image of the last turn has them, but for those that failed.
     pub(crate) fn is_settled(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && self.handed.is_empty()
+    }
+
+    /// Who is to be told what was given up.
+    pub(crate) fn take_handed(&mut self) -> Vec<(ShardId, PartitionKey, Known)> {
+        std::mem::take(&mut self.handed)
+    }
+
+    /// They could not be told.
+    pub(crate) fn put_back(&mut self, handed: (ShardId, PartitionKey, Known)) {
+        self.handed.push(handed);
+    }
+
+    /// A log that moves here is to be opened so.
+    pub(crate) fn takes_over(&mut self, key: PartitionKey, known: Known) {
+        self.unread.insert(key, known);
     }
 
     /// Whether every log that the last run left was opened: otherwise this run cannot vouch for them.
@@ -132,10 +149,12 @@ pub(crate) fn work(broker: &mut Broker) {
     set_timer(broker);
 }
 
-/// Whether a partition is to be removed, and a job is at work in its folder.
+/// Whether a partition is to be removed or given up, and a job is at work in its folder.
 fn is_busy(broker: &Broker, key: PartitionKey) -> bool {
-    let is_gone = broker.image.topic_by_id(key.topic_id).is_none();
-    is_gone && broker.replicas.find(key).is_some_and(|place| broker.replicas.at(place).log().is_busy())
+    let topic = broker.image.topic_by_id(key.topic_id);
+    let is_kept = |topic: &Arc<Topic>| broker.image.owner(topic, key.partition, broker.shard) == Owner::Local;
+    !topic.is_some_and(is_kept)
+        && broker.replicas.find(key).is_some_and(|place| broker.replicas.at(place).log().is_busy())
 }
 
 /// A job that was at work in a folder has ended.
@@ -166,7 +185,10 @@ fn settle(broker: &mut Broker, key: PartitionKey) {
                 broker.upkeep.note(key, &format!("{}-{}", topic.name, key.partition), result);
             }
         }
-        Some(_) => drop(broker.upkeep.failed.remove(&key)),
+        Some(topic) => {
+            broker.upkeep.failed.remove(&key);
+            hand_over(broker, topic, key);
+        }
         None => {
             broker.upkeep.failed.remove(&key);
             broker.upkeep.unread.remove(&key);
@@ -228,6 +250,20 @@ pub(crate) fn role(broker: &Broker, topic: &Topic, number: i32, partition: &Part
             .min_insync_replicas(&broker.settings)
             .saturating_sub(topic.in_sync_replicas(number)),
     }
+}
+
+/// Gives up a partition that moves to another shard.
+fn hand_over(broker: &mut Broker, topic: &Topic, key: PartitionKey) {
+    let to = topic.partition(key.partition).and_then(|partition| partition.adding.first().copied());
+    let Some(to) = to.and_then(|node| broker.image.here().shard(node)) else { return };
+    let Some((known, failed)) = broker.replicas.hand_over(key, &mut broker.news) else { return };
+    if let Some(error) = failed {
+        tracing::error!(topic = %topic.name, partition = key.partition, %error, "a log that moves could not be closed: it is checked when it is opened");
+        if error.is_final() {
+            broker.news.failed.get_or_insert_with(|| error.to_string());
+        }
+    }
+    broker.upkeep.handed.push((to, key, known));
 }
 
 /// Forgets a deleted partition. Its folder gets the name of one that goes, and goes beside the thread.

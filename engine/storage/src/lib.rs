@@ -62,7 +62,7 @@ pub use partition::Partition;
 pub use retention::Retained;
 pub use ringlog_wire::batch::Origin;
 pub use types::{
-    AbortedTransaction, Appended, Checkpointed, Cut, EpochEnd, Isolation, Known, LogRange, NewBatch, Offsets,
-    RecoveryReport, Startup, TimestampOffset,
+    AbortedTransaction, ActiveProducer, Appended, Checkpointed, Cut, EpochEnd, Isolation, Known, LogRange, NewBatch,
+    Offsets, RecoveryReport, Startup, TimestampOffset,
 };
 pub use upkeep::Writeback;

@@ -27,7 +27,7 @@ use crate::retention::Retired;
 use crate::sealed_files::Holder;
 use crate::segment::{Active, Sealed, View, open_sealed};
 use crate::upkeep::NextSegment;
-use crate::{Checkpointed, EpochEnd, LogConfig, Offsets, StorageError, checkpoint};
+use crate::{ActiveProducer, Checkpointed, EpochEnd, LogConfig, Offsets, StorageError, checkpoint};
 use ringlog_wire::Uuid;
 
 /// Batches at the end whose place is remembered, so that a reader at the tail is answered without a call.
@@ -232,6 +232,18 @@ impl Partition {
     #[must_use]
     pub fn topic_id(&self) -> Uuid {
         self.topic_id
+    }
+
+    /// Who produced here with sequences and was not silent for too long, by id.
+    pub fn active_producers(&self) -> impl Iterator<Item = ActiveProducer> {
+        self.producers.iter().map(|(producer_id, producer)| ActiveProducer {
+            producer_id,
+            producer_epoch: producer.epoch,
+            last_sequence: producer.last_sequence(),
+            last_timestamp_ms: producer.last_timestamp_ms,
+            coordinator_epoch: producer.coordinator_epoch,
+            transaction_from: producer.transaction_from,
+        })
     }
 
     /// Bytes of all segments.

@@ -86,7 +86,7 @@ impl Producer {
         all.into_values().for_each(|batch| self.push_batch(batch));
     }
 
-    fn last_sequence(&self) -> i32 {
+    pub(crate) fn last_sequence(&self) -> i32 {
         self.batches().last().map_or(NO_SEQUENCE, |batch| batch.last_sequence)
     }
 

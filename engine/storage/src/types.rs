@@ -24,6 +24,23 @@ impl Startup {
     }
 }
 
+/// A producer whose state a partition keeps (DescribeProducers).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveProducer {
+    /// Its id.
+    pub producer_id: i64,
+    /// Its epoch.
+    pub producer_epoch: i16,
+    /// The sequence number of its last record; -1 where none is known.
+    pub last_sequence: i32,
+    /// The timestamp of its last batch.
+    pub last_timestamp_ms: i64,
+    /// The epoch of the coordinator that wrote its last marker; -1 before the first.
+    pub coordinator_epoch: i32,
+    /// First offset of its open transaction.
+    pub transaction_from: Option<i64>,
+}
+
 /// What is known of a partition's folder before it is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {

@@ -79,7 +79,7 @@ fn a_claimed_length_allocates_no_more_than_twice_what_arrived() {
 }
 
 fn bytes(text: &str) -> Response {
-    Response { parts: vec![Part::Bytes(Slice::from(text.as_bytes().to_vec()))] }
+    Response { parts: vec![Part::Bytes(Slice::from(text.as_bytes().to_vec()))], throttle_ms: 0 }
 }
 
 #[test]

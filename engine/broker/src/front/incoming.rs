@@ -55,6 +55,10 @@ impl Front {
         if client.connection.closing {
             return None;
         }
+        if client.muted_until > self.now {
+            self.holding.push(place);
+            return None;
+        }
         let has_share = client.share.is_left(self.turn);
         let answer_room = if has_share { self.holdings.answer_room(client.connection.answer_bytes()) } else { 0 };
         match client.connection.next(frame_len_max, answer_room) {

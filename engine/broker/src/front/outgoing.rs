@@ -22,6 +22,10 @@ impl Front {
         }
         match result {
             Ok(response) => {
+                if response.throttle_ms > 0 {
+                    client.muted_until = Nanos(self.now.0 + u64::from(response.throttle_ms) * 1_000_000);
+                    self.muted.insert((client.muted_until, place, client.generation));
+                }
                 client.share.made(self.turn, response.memory_bytes());
                 client.connection.complete(reply_to.slot, response);
                 self.recount(place);

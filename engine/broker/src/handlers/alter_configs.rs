@@ -26,7 +26,7 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
         (Resource { kind: resource.resource_type, name: resource.resource_name }, Wish::Replace(values))
     };
     let wishes = request.resources.into_iter().map(wish).collect();
-    ask(broker, incoming, AlterConfigs { wishes, validate_only: request.validate_only }, answer)
+    ask(broker, incoming, (wishes, request.validate_only), answer)
 }
 
 fn handle_incremental(broker: &mut Broker, incoming: &Incoming) -> Outcome {
@@ -39,7 +39,7 @@ fn handle_incremental(broker: &mut Broker, incoming: &Incoming) -> Outcome {
         (Resource { kind: resource.resource_type, name: resource.resource_name }, Wish::Change(changes))
     };
     let wishes = request.resources.into_iter().map(wish).collect();
-    ask(broker, incoming, AlterConfigs { wishes, validate_only: request.validate_only }, answer_incremental)
+    ask(broker, incoming, (wishes, request.validate_only), answer_incremental)
 }
 
 fn change(config: incremental::AlterableConfig) -> (String, Change) {
@@ -53,7 +53,13 @@ fn change(config: incremental::AlterableConfig) -> (String, Change) {
     (config.name, change)
 }
 
-fn ask(broker: &mut Broker, incoming: &Incoming, request: AlterConfigs, answer: Answer) -> Outcome {
+fn ask(
+    broker: &mut Broker,
+    incoming: &Incoming,
+    (wishes, validate_only): (Vec<(Resource, Wish)>, bool),
+    answer: Answer,
+) -> Outcome {
+    let request = AlterConfigs { wishes, validate_only, node: broker.image.here().node(broker.shard) };
     let names = request.wishes.iter().map(|(resource, _)| to_name(resource)).collect();
     let caller = Caller::Request { reply_to: incoming.reply_to, asked: incoming.asked, names, answer };
     broker.calls.push((caller, Call::AlterConfigs(request)));

@@ -1,4 +1,4 @@
-//! DescribeConfigs: v1-4. Settings of topics and of this broker. v3: types and documentation.
+//! DescribeConfigs: v1-4. Settings of topics, of this broker, of all brokers, and of groups. v3: types and documentation.
 
 use ringlog_wire::ErrorCode;
 use ringlog_wire::messages::describe_configs::{
@@ -7,7 +7,7 @@ use ringlog_wire::messages::describe_configs::{
 };
 
 use crate::metadata::ids::NodeId;
-use crate::metadata::image::{Image, RESOURCE_BROKER, RESOURCE_TOPIC};
+use crate::metadata::image::{Image, RESOURCE_BROKER, RESOURCE_GROUP, RESOURCE_TOPIC};
 use crate::metadata::names;
 use crate::settings::Settings;
 use crate::settings::describe::{self, Described};
@@ -55,20 +55,25 @@ fn describe(
             let topic = image.topic(name).ok_or((ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, None))?;
             Ok(describe::topic(&topic.configs, settings))
         }
-        // The empty name is the cluster's defaults for brokers: none can be set here yet.
-        RESOURCE_BROKER if name.is_empty() => Ok(Vec::new()),
-        RESOURCE_BROKER if name.parse() == Ok(me.0) => Ok(own(describe::broker(settings), me)),
-        RESOURCE_BROKER => {
-            let message = format!("Unexpected broker id, expected {me} or empty string, but received {name}");
-            Err((ErrorCode::INVALID_REQUEST, Some(message)))
-        }
-        other => Err((ErrorCode::INVALID_REQUEST, Some(format!("Unsupported resource type: {other}")))),
+        RESOURCE_BROKER if name.is_empty() => Ok(describe::cluster(settings)),
+        RESOURCE_BROKER => match name.parse::<i32>() {
+            Ok(node) if node == me.0 => Ok(own(describe::broker(settings), me)),
+            Ok(_) => invalid(format!("Unexpected broker id, expected {me} or empty string, but received {name}")),
+            Err(_) => invalid(format!("Broker id must be an integer, but it is: {name}")),
+        },
+        RESOURCE_GROUP if name.is_empty() => invalid("Group name must not be empty".to_owned()),
+        RESOURCE_GROUP => Ok(describe::group(&image.configs(RESOURCE_GROUP, name))),
+        other => invalid(format!("Unsupported resource type: {other}")),
     }
+}
+
+fn invalid<T>(message: String) -> Result<T, Refusal> {
+    Err((ErrorCode::INVALID_REQUEST, Some(message)))
 }
 
 /// A shard's own node id stands where the settings have shard 0's.
 fn own(mut described: Vec<Described>, me: NodeId) -> Vec<Described> {
-    for setting in described.iter_mut().filter(|described| described.key.name == "node.id") {
+    for setting in described.iter_mut().filter(|described| described.name == "node.id") {
         setting.value = Some(me.to_string());
     }
     described
@@ -76,28 +81,28 @@ fn own(mut described: Vec<Described>, me: NodeId) -> Vec<Described> {
 
 fn is_wanted(resource: &DescribeConfigsResource, described: &Described) -> bool {
     match &resource.configuration_keys {
-        Some(keys) if !keys.is_empty() => keys.iter().any(|key| key == described.key.name),
+        Some(keys) if !keys.is_empty() => keys.iter().any(|key| *key == described.name),
         _ => true,
     }
 }
 
 fn told(described: Described, request: &DescribeConfigsRequest) -> DescribeConfigsResourceResult {
     let synonym = |synonym: describe::Synonym| DescribeConfigsSynonym {
-        name: synonym.name.to_owned(),
-        value: Some(synonym.value),
+        name: synonym.name.into_owned(),
+        value: synonym.value,
         source: synonym.source as i8,
         ..DescribeConfigsSynonym::default()
     };
     let synonyms = if request.include_synonyms { described.synonyms } else { Vec::new() };
     DescribeConfigsResourceResult {
-        name: described.key.name.to_owned(),
+        name: described.name.into_owned(),
         value: described.value,
         read_only: described.read_only,
         config_source: described.source as i8,
-        is_sensitive: false,
+        is_sensitive: described.is_sensitive,
         synonyms: synonyms.into_iter().map(synonym).collect(),
-        config_type: described.key.kind.code(),
-        documentation: request.include_documentation.then(|| described.key.doc.to_owned()),
+        config_type: described.key.map_or(0, |key| key.kind.code()),
+        documentation: described.key.filter(|_| request.include_documentation).map(|key| key.doc.to_owned()),
         ..DescribeConfigsResourceResult::default()
     }
 }

@@ -68,7 +68,8 @@ fn a_setting_comes_from_the_topic_or_the_broker_or_nobody() {
     let result = ask(&settings, &request(RESOURCE_TOPIC, "own"));
     let retention = find(&result, "retention.ms");
     assert_eq!((retention.value.as_deref(), retention.config_source), (Some("5"), 1));
-    assert_eq!(synonyms(retention), [("retention.ms", "5", 1), ("log.retention.ms", "7", 4)]);
+    let due = [("retention.ms", "5", 1), ("log.retention.ms", "7", 4), ("log.retention.hours", "168", 5)];
+    assert_eq!(synonyms(retention), due);
     let roll = find(&result, "segment.ms");
     assert_eq!((roll.value.as_deref(), roll.config_source, roll.synonyms.len()), (Some("7200000"), 5, 0));
     let result = ask(&settings, &request(RESOURCE_TOPIC, "t1"));
@@ -92,6 +93,39 @@ fn a_broker_tells_its_own_settings_and_no_others() {
         Some("Unexpected broker id, expected 1 or empty string, but received 2")
     );
     assert_eq!(ask(&[], &request(RESOURCE_BROKER, "")).configs, []);
+    let other = ask(&[], &request(RESOURCE_BROKER, "x"));
+    assert_eq!(other.error_message.as_deref(), Some("Broker id must be an integer, but it is: x"));
+}
+
+/// Sources: 2 this broker while it runs, 3 all brokers while they run, 4 its start, 5 nobody.
+#[test]
+fn what_is_set_while_it_runs_is_told_with_what_it_covers() {
+    let set = |pairs: &[(&str, &str)]| {
+        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        std::sync::Arc::new(pairs.collect::<crate::settings::topic_config::Overrides>())
+    };
+    let cluster = set(&[("log.retention.ms", "7"), ("num.io.threads", "9"), ("my.plugin", "secret")]);
+    let dynamic = crate::settings::dynamic::Dynamic { cluster, own: set(&[("log.retention.ms", "8")]) };
+    let settings = Settings::of(&[("log.retention.hours", "1")]).with(dynamic);
+    let (controller, _) = start(Settings::of(&[]), None);
+    let ask = |name: &str| {
+        answer(&request(RESOURCE_BROKER, name), NodeId(1), controller.image(), &settings).results.remove(0)
+    };
+    let own = ask("1");
+    let retention = find(&own, "log.retention.ms");
+    assert_eq!((retention.value.as_deref(), retention.config_source, retention.read_only), (Some("8"), 2, false));
+    let due = [("log.retention.ms", "8", 2), ("log.retention.ms", "7", 3), ("log.retention.hours", "1", 4)];
+    assert_eq!(synonyms(retention)[..3], due);
+    assert_eq!(synonyms(retention)[3], ("log.retention.hours", "168", 5));
+    let threads = find(&own, "num.io.threads");
+    assert_eq!((threads.value.as_deref(), threads.config_source, threads.config_type), (Some("9"), 3, 3));
+    let plugin = find(&own, "my.plugin");
+    assert_eq!((plugin.value.as_deref(), plugin.is_sensitive, plugin.config_type), (None, true, 0));
+    assert_eq!(plugin.synonyms[0].value, None);
+    let all = ask("");
+    let told: Vec<(&str, i8)> = all.configs.iter().map(|one| (one.name.as_str(), one.config_source)).collect();
+    assert_eq!(told, [("log.retention.ms", 3), ("my.plugin", 3), ("num.io.threads", 3)]);
+    assert_eq!(synonyms(&all.configs[0]), [("log.retention.ms", "7", 3)]);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use crate::limits;
 use crate::replica::PartitionKey;
 use crate::replicas::Place;
 use crate::response::{Asked, Response};
+use crate::throttle::Rate;
 use crate::timers::Timer;
 use crate::waiting::Wait;
 
@@ -34,6 +35,8 @@ pub(crate) struct WaitingFetch {
     isolation: Isolation,
     min_bytes: usize,
     max_bytes: usize,
+    /// Who pays, where anybody has a quota.
+    payer: Option<String>,
 }
 
 /// What one partition has to say.
@@ -91,13 +94,17 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
 
 fn begin(broker: &mut Broker, incoming: &Incoming, request: &FetchRequest) -> Result<WaitingFetch, ErrorCode> {
     let context = broker.sessions.begin(request, incoming.asked.api_version, broker.now)?;
-    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(broker.settings.fetch_max_bytes());
+    let payer = (!broker.throttle.is_idle()).then(|| incoming.client_id.clone().unwrap_or_default());
+    let quota_bytes = payer.as_deref().map_or(usize::MAX, |client| broker.throttle.bytes_max(Rate::Fetch, client));
+    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0);
+    let max_bytes = max_bytes.min(broker.settings.fetch_max_bytes()).min(quota_bytes);
     Ok(WaitingFetch {
         asked: incoming.asked,
         context,
         isolation: if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
         min_bytes: usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes),
         max_bytes,
+        payer,
     })
 }
 
@@ -110,7 +117,10 @@ impl WaitingFetch {
     /// What it takes of memory while it waits: its partitions, and that it is found by each of them.
     fn memory_bytes(&self) -> usize {
         const WATCH_BYTES: usize = 3 * size_of::<PartitionKey>() + 3 * size_of::<ReplyTo>() / 2;
-        size_of::<Wait<Self>>() + self.context.memory_bytes() + self.context.len() * WATCH_BYTES
+        size_of::<Wait<Self>>()
+            + self.context.memory_bytes()
+            + self.context.len() * WATCH_BYTES
+            + self.payer.as_ref().map_or(0, String::len)
     }
 }
 
@@ -281,7 +291,25 @@ fn aborted(
     Ok(found.map(|all| all.into_iter().map(answer).collect()))
 }
 
-fn respond(broker: &mut Broker, mut fetch: WaitingFetch, found: Answers) -> Result<Response, Refused> {
+/// Answers, or holds a client back that had its share: then the answer is empty, and its session as it was (KIP-219).
+fn respond(broker: &mut Broker, fetch: WaitingFetch, found: Answers) -> Result<Response, Refused> {
+    let Some(client) = fetch.payer.as_deref() else { return answer(broker, fetch, found) };
+    let throttle_ms = broker.throttle.charge(Rate::Fetch, client, found.bytes, broker.now);
+    if throttle_ms == 0 {
+        return answer(broker, fetch, found);
+    }
+    broker.throttle.take_back(Rate::Fetch, client, found.bytes, broker.now);
+    let body = FetchResponse {
+        throttle_time_ms: i32::try_from(throttle_ms).unwrap_or(i32::MAX),
+        session_id: fetch.context.session_id(),
+        ..Default::default()
+    };
+    broker.sessions.finish(fetch.context);
+    let response = Response::of(fetch.asked, &body).map_err(Refused::Answer)?;
+    Ok(Response { throttle_ms, ..response })
+}
+
+fn answer(broker: &mut Broker, mut fetch: WaitingFetch, found: Answers) -> Result<Response, Refused> {
     let mut body = FetchResponse { session_id: fetch.context.session_id(), ..Default::default() };
     let mut ranges = Vec::with_capacity(found.answers.len());
     for (index, answer) in found.answers.into_iter().enumerate() {

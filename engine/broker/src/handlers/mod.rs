@@ -3,6 +3,7 @@
 pub(crate) mod alter_configs;
 pub(crate) mod alter_replica_log_dirs;
 pub(crate) mod api_versions;
+pub(crate) mod client_quotas;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
 pub(crate) mod delete_groups;
@@ -12,13 +13,17 @@ pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
 pub(crate) mod describe_groups;
 pub(crate) mod describe_log_dirs;
+pub(crate) mod describe_producers;
+pub(crate) mod describe_quorum;
 pub(crate) mod describe_topic_partitions;
+pub(crate) mod elect_leaders;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
 pub(crate) mod heartbeat;
 pub(crate) mod init_producer_id;
 pub(crate) mod join_group;
 pub(crate) mod leave_group;
+pub(crate) mod list_config_resources;
 pub(crate) mod list_groups;
 pub(crate) mod list_offsets;
 pub(crate) mod metadata;
@@ -26,10 +31,13 @@ pub(crate) mod offset_commit;
 pub(crate) mod offset_delete;
 pub(crate) mod offset_fetch;
 pub(crate) mod offset_for_leader_epoch;
+pub(crate) mod partition_reassignments;
 pub(crate) mod produce;
 mod reads;
 pub(crate) mod sasl;
+pub(crate) mod scram_credentials;
 pub(crate) mod sync_group;
+pub(crate) mod update_features;
 
 use std::collections::BTreeSet;
 
@@ -83,9 +91,20 @@ pub(crate) const HANDLERS: &[Handler] = &[
     sasl::AUTHENTICATE,
     create_partitions::HANDLER,
     delete_groups::HANDLER,
+    reads::ELECT_LEADERS,
     alter_configs::INCREMENTAL,
+    partition_reassignments::ALTER,
+    reads::LIST_PARTITION_REASSIGNMENTS,
     offset_delete::HANDLER,
+    client_quotas::DESCRIBE,
+    client_quotas::ALTER,
+    scram_credentials::DESCRIBE,
+    scram_credentials::ALTER,
+    reads::DESCRIBE_QUORUM,
+    reads::UPDATE_FEATURES,
     reads::DESCRIBE_CLUSTER,
+    describe_producers::HANDLER,
+    reads::LIST_CONFIG_RESOURCES,
     reads::DESCRIBE_TOPIC_PARTITIONS,
 ];
 

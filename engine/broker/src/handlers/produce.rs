@@ -19,6 +19,7 @@ use crate::handlers::Handler;
 use crate::metadata::image::{Topic, is_internal};
 use crate::replica::{Staged, Ticket};
 use crate::response::{Asked, Response};
+use crate::throttle::Rate;
 
 pub(crate) const HANDLER: Handler = Handler { announced_from: 0, ..Handler::new(ApiKey::Produce, (3, 13), handle) };
 
@@ -31,6 +32,8 @@ pub(crate) struct PendingProduce {
     missing: usize,
     failed: bool,
     response: ProduceResponse,
+    /// Who pays for how many bytes, where anybody has a quota.
+    charge: Option<(String, usize)>,
 }
 
 fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
@@ -46,12 +49,13 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
         missing: 0,
         failed: false,
         response: ProduceResponse::default(),
+        charge: charge(broker, incoming),
     };
     for (index, topic) in request.topic_data.iter().enumerate() {
         stage_topic(broker, incoming, &request, topic, (number, index), &mut pending);
     }
     if pending.missing == 0 {
-        return finish(&pending).map_or_else(Outcome::Refuse, Outcome::Reply);
+        return finish(broker, pending).map_or_else(Outcome::Refuse, Outcome::Reply);
     }
     broker.produces.insert(pending);
     Outcome::Later
@@ -222,16 +226,28 @@ pub(crate) fn settle(
     pending.missing -= 1;
     if pending.missing == 0 {
         let pending = broker.produces.remove(request);
-        broker.replies.push((pending.reply_to, finish(&pending)));
+        let reply_to = pending.reply_to;
+        let result = finish(broker, pending);
+        broker.replies.push((reply_to, result));
     }
 }
 
-fn finish(pending: &PendingProduce) -> Result<Response, Refused> {
-    match (pending.acks, pending.failed) {
-        (0, true) => Err(Refused::UnacknowledgedProduce(first_error(&pending.response))),
-        (0, false) => Ok(Response::default()),
-        _ => Response::of(pending.asked, &pending.response).map_err(Refused::Answer),
-    }
+fn charge(broker: &Broker, incoming: &Incoming) -> Option<(String, usize)> {
+    let client_id = || incoming.client_id.clone().unwrap_or_default();
+    (!broker.throttle.is_idle()).then(|| (client_id(), incoming.frame.len()))
+}
+
+fn finish(broker: &mut Broker, mut pending: PendingProduce) -> Result<Response, Refused> {
+    let now = broker.now;
+    let charge = pending.charge.take();
+    let throttle_ms = charge.map_or(0, |(client, bytes)| broker.throttle.charge(Rate::Produce, &client, bytes, now));
+    pending.response.throttle_time_ms = i32::try_from(throttle_ms).unwrap_or(i32::MAX);
+    let response = match (pending.acks, pending.failed) {
+        (0, true) => return Err(Refused::UnacknowledgedProduce(first_error(&pending.response))),
+        (0, false) => Response::default(),
+        _ => Response::of(pending.asked, &pending.response).map_err(Refused::Answer)?,
+    };
+    Ok(Response { throttle_ms, ..response })
 }
 
 fn first_error(response: &ProduceResponse) -> &'static str {

@@ -1,13 +1,23 @@
-//! Metadata v0-13, DescribeCluster v0-2, DescribeConfigs v1-4, DescribeTopicPartitions v0: questions that the image and the
-//! settings answer at once. What they answer stands in the file of each API.
+//! Metadata v0-13, DescribeCluster v0-2, DescribeConfigs v1-4, DescribeTopicPartitions v0, DescribeQuorum v0-2,
+//! ListConfigResources v0-1, ListPartitionReassignments v0, and what changes nothing on one host (ElectLeaders v0-2,
+//! UpdateFeatures v0-2): questions that the image and the settings answer at once. What they answer stands in the file of each
+//! API.
 
 use ringlog_wire::messages::describe_cluster::DescribeClusterRequest;
 use ringlog_wire::messages::describe_configs::DescribeConfigsRequest;
+use ringlog_wire::messages::describe_quorum::DescribeQuorumRequest;
 use ringlog_wire::messages::describe_topic_partitions::DescribeTopicPartitionsRequest;
+use ringlog_wire::messages::elect_leaders::ElectLeadersRequest;
+use ringlog_wire::messages::list_config_resources::ListConfigResourcesRequest;
+use ringlog_wire::messages::list_partition_reassignments::ListPartitionReassignmentsRequest;
 use ringlog_wire::messages::metadata::MetadataRequest;
+use ringlog_wire::messages::update_features::UpdateFeaturesRequest;
 use ringlog_wire::{ApiKey, Message, Request};
 
-use super::{Handler, describe_cluster, describe_configs, describe_topic_partitions, each_once, metadata};
+use super::{
+    Handler, describe_cluster, describe_configs, describe_quorum, describe_topic_partitions, each_once, elect_leaders,
+    list_config_resources, metadata, partition_reassignments, update_features,
+};
 use crate::broker::{Broker, Caller, Incoming, Outcome};
 use crate::metadata::controller::Call;
 use crate::response::Response;
@@ -17,6 +27,13 @@ pub(super) const DESCRIBE_CLUSTER: Handler = Handler::new(ApiKey::DescribeCluste
 pub(super) const DESCRIBE_CONFIGS: Handler = Handler::new(ApiKey::DescribeConfigs, (1, 4), answer_configs);
 pub(super) const DESCRIBE_TOPIC_PARTITIONS: Handler =
     Handler::new(ApiKey::DescribeTopicPartitions, (0, 0), answer_topic_partitions);
+pub(super) const DESCRIBE_QUORUM: Handler = Handler::new(ApiKey::DescribeQuorum, (0, 2), answer_quorum);
+pub(super) const LIST_CONFIG_RESOURCES: Handler =
+    Handler::new(ApiKey::ListConfigResources, (0, 1), answer_config_resources);
+pub(super) const ELECT_LEADERS: Handler = Handler::new(ApiKey::ElectLeaders, (0, 2), answer_elections);
+pub(super) const UPDATE_FEATURES: Handler = Handler::new(ApiKey::UpdateFeatures, (0, 2), answer_features);
+pub(super) const LIST_PARTITION_REASSIGNMENTS: Handler =
+    Handler::new(ApiKey::ListPartitionReassignments, (0, 0), answer_reassignments);
 
 fn read<R: Request, M: Message>(incoming: &Incoming, answer: impl FnOnce(R) -> M) -> Outcome {
     match incoming.decode::<R>() {
@@ -51,4 +68,35 @@ fn answer_configs(broker: &mut Broker, incoming: &Incoming) -> Outcome {
 
 fn answer_topic_partitions(broker: &mut Broker, incoming: &Incoming) -> Outcome {
     read(incoming, |request: DescribeTopicPartitionsRequest| describe_topic_partitions::answer(&request, &broker.image))
+}
+
+fn answer_quorum(broker: &mut Broker, incoming: &Incoming) -> Outcome {
+    read(incoming, |request: DescribeQuorumRequest| {
+        describe_quorum::answer(&request, &broker.image, &broker.settings, broker.wall_ms)
+    })
+}
+
+fn answer_config_resources(broker: &mut Broker, incoming: &Incoming) -> Outcome {
+    read(incoming, |request: ListConfigResourcesRequest| {
+        list_config_resources::answer(&request, incoming.asked.api_version, &broker.image)
+    })
+}
+
+fn answer_elections(broker: &mut Broker, incoming: &Incoming) -> Outcome {
+    read(incoming, |mut request: ElectLeadersRequest| {
+        for topic in request.topic_partitions.iter_mut().flatten() {
+            each_once(&mut topic.partitions, |partition| *partition);
+        }
+        elect_leaders::answer(&request, &broker.image)
+    })
+}
+
+fn answer_features(broker: &mut Broker, incoming: &Incoming) -> Outcome {
+    read(incoming, |request: UpdateFeaturesRequest| {
+        update_features::answer(&request, incoming.asked.api_version, &broker.image)
+    })
+}
+
+fn answer_reassignments(broker: &mut Broker, incoming: &Incoming) -> Outcome {
+    read(incoming, |request: ListPartitionReassignmentsRequest| partition_reassignments::list(&request, &broker.image))
 }

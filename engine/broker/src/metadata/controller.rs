@@ -12,17 +12,28 @@
 //! writes the log says where it stands ([`Controller::stand_on`]): on a proposal whose records the log took, or back on the
 //! last image that is on the disk.
 
+mod broker_configs;
 pub(crate) mod configs;
 mod create;
 mod delete;
 mod grow;
 mod placement;
+pub(crate) mod quotas;
+mod reassign;
 mod rehome;
+pub(crate) mod scram;
 mod start;
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use ringlog_wire::messages::alter_client_quotas::{AlterClientQuotasRequest, AlterClientQuotasResponse};
+use ringlog_wire::messages::alter_partition_reassignments::{
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
+};
+use ringlog_wire::messages::alter_user_scram_credentials::{
+    AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse,
+};
 use ringlog_wire::messages::create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
 use ringlog_wire::messages::create_topics::{CreateTopicsRequest, CreateTopicsResponse};
 use ringlog_wire::messages::delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
@@ -54,6 +65,14 @@ pub(crate) enum Call {
     CreatePartitions(CreatePartitionsRequest),
     /// Change settings.
     AlterConfigs(AlterConfigs),
+    /// Change quotas of clients.
+    AlterClientQuotas(AlterClientQuotasRequest),
+    /// Change how users can log in.
+    AlterCredentials(AlterUserScramCredentialsRequest),
+    /// Move partitions to other shards.
+    Reassign(AlterPartitionReassignmentsRequest),
+    /// Every shard has given up these partitions, by topic and number: whom they go to leads them.
+    FinishMoves(Vec<(Uuid, i32)>),
     /// A block of producer ids for this node.
     ProducerIds(NodeId),
 }
@@ -71,6 +90,14 @@ pub(crate) enum Decided {
     CreatePartitions(CreatePartitionsResponse),
     /// To [`Call::AlterConfigs`].
     AlterConfigs(Vec<Altered>),
+    /// To [`Call::AlterClientQuotas`].
+    AlterClientQuotas(AlterClientQuotasResponse),
+    /// To [`Call::AlterCredentials`].
+    AlterCredentials(AlterUserScramCredentialsResponse),
+    /// To [`Call::Reassign`].
+    Reassign(AlterPartitionReassignmentsResponse),
+    /// To [`Call::FinishMoves`].
+    Moved,
     /// To [`Call::ProducerIds`].
     ProducerIds(Range<i64>),
     /// The call was not decided, or its change is not on the disk, and why.
@@ -122,6 +149,15 @@ impl Controller {
             Call::AutoCreate(names) => Decided::AutoCreate(self.auto_create(names, &mut draft, random)),
             Call::CreatePartitions(request) => Decided::CreatePartitions(self.create_partitions(request, &mut draft)),
             Call::AlterConfigs(request) => Decided::AlterConfigs(self.alter_configs(request, &mut draft)),
+            Call::AlterClientQuotas(request) => {
+                Decided::AlterClientQuotas(quotas::alter_client_quotas(request, &mut draft))
+            }
+            Call::AlterCredentials(request) => Decided::AlterCredentials(scram::alter_credentials(request, &mut draft)),
+            Call::Reassign(request) => Decided::Reassign(self.reassign(request, &mut draft)),
+            Call::FinishMoves(moves) => {
+                reassign::finish_moves(moves, self.directory_id, &mut draft);
+                Decided::Moved
+            }
             Call::ProducerIds(node) => allocate_producer_ids(node, &mut draft),
         };
         self.propose(draft, outcome)
@@ -135,6 +171,10 @@ impl Controller {
 
     /// Says which cluster that is.
     pub(crate) fn stand_on(&mut self, image: Arc<Image>) {
+        let dynamic = image.dynamic(image.controller());
+        if dynamic != *self.settings.dynamic() {
+            self.settings = Arc::new(self.settings.with(dynamic));
+        }
         self.image = image;
     }
 

@@ -5,7 +5,7 @@
 
 mod apply;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ringlog_wire::Uuid;
@@ -13,13 +13,22 @@ use ringlog_wire::Uuid;
 pub(crate) use apply::ReplayError;
 
 pub(crate) use super::ids::{Here, NodeId, ShardId};
+use super::quotas::Quotas;
+use super::scram::Credentials;
 use crate::settings::Settings;
+use crate::settings::dynamic::Dynamic;
 use crate::settings::topic_config::{self, Overrides};
 
 /// ConfigResource.Type of topics.
 pub(crate) const RESOURCE_TOPIC: i8 = 2;
 /// ConfigResource.Type of brokers.
 pub(crate) const RESOURCE_BROKER: i8 = 4;
+/// ConfigResource.Type of what a broker logs.
+pub(crate) const RESOURCE_BROKER_LOGGER: i8 = 8;
+/// ConfigResource.Type of what clients are to tell of themselves.
+pub(crate) const RESOURCE_CLIENT_METRICS: i8 = 16;
+/// ConfigResource.Type of groups.
+pub(crate) const RESOURCE_GROUP: i8 = 32;
 
 /// The topic of a group's offsets (Topic.GROUP_METADATA_TOPIC_NAME).
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -99,6 +108,9 @@ pub(crate) struct Partition {
     pub(crate) isr: Vec<NodeId>,
     /// The log directory of each replica.
     pub(crate) directories: Vec<Uuid>,
+    /// It moves: who is to have it, and who gives it up.
+    pub(crate) adding: Vec<NodeId>,
+    pub(crate) removing: Vec<NodeId>,
 }
 
 /// A topic.
@@ -149,7 +161,12 @@ pub(crate) struct Image {
     names: BTreeMap<Uuid, Arc<str>>,
     configs: BTreeMap<(i8, String), Arc<Overrides>>,
     features: BTreeMap<String, i16>,
+    quotas: Arc<Quotas>,
+    credentials: Arc<Credentials>,
     next_producer_id: i64,
+    /// Partitions that move, by topic and number.
+    moves: BTreeSet<(Uuid, i32)>,
+    leader_epoch: i32,
     is_provisional: bool,
 }
 
@@ -166,7 +183,11 @@ impl Image {
             names: BTreeMap::new(),
             configs: BTreeMap::new(),
             features: BTreeMap::new(),
+            quotas: Arc::default(),
+            credentials: Arc::default(),
             next_producer_id: 0,
+            moves: BTreeSet::new(),
+            leader_epoch: 0,
             is_provisional: false,
         }
     }
@@ -216,6 +237,34 @@ impl Image {
         self.version = offset;
     }
 
+    /// The epoch in which shard 0 leads the metadata log.
+    #[must_use]
+    pub(crate) fn leader_epoch(&self) -> i32 {
+        self.leader_epoch
+    }
+
+    /// Says in which epoch this start leads the metadata log.
+    pub(super) fn lead_in(&mut self, leader_epoch: i32) {
+        self.leader_epoch = leader_epoch;
+    }
+
+    /// Partitions that move from one shard to another, by topic and number.
+    pub(crate) fn moves(&self) -> impl ExactSizeIterator<Item = (Uuid, i32)> + '_ {
+        self.moves.iter().copied()
+    }
+
+    /// Quotas of clients.
+    #[must_use]
+    pub(crate) fn quotas(&self) -> &Arc<Quotas> {
+        &self.quotas
+    }
+
+    /// How users can log in.
+    #[must_use]
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
     /// The producer id that comes after all blocks that were given out.
     #[must_use]
     pub(crate) fn next_producer_id(&self) -> i64 {
@@ -245,6 +294,27 @@ impl Image {
     #[must_use]
     pub(crate) fn topic_by_id(&self, id: Uuid) -> Option<&Arc<Topic>> {
         self.topics.get(self.names.get(&id)?)
+    }
+
+    /// What is set of a resource (ConfigResource), by its type and name.
+    #[must_use]
+    pub(crate) fn configs(&self, kind: i8, name: &str) -> Arc<Overrides> {
+        self.configs.get(&(kind, name.to_owned())).cloned().unwrap_or_default()
+    }
+
+    /// Resources of a type of which something is set, by name.
+    pub(crate) fn configured(&self, kind: i8) -> impl Iterator<Item = &str> {
+        self.configs
+            .range((kind, String::new())..)
+            .map(|((of, name), _)| (*of, name))
+            .take_while(move |(of, _)| *of == kind)
+            .map(|(_, name)| name.as_str())
+    }
+
+    /// What is set of a broker while it runs.
+    #[must_use]
+    pub(crate) fn dynamic(&self, node: NodeId) -> Dynamic {
+        Dynamic { cluster: self.configs(RESOURCE_BROKER, ""), own: self.configs(RESOURCE_BROKER, &node.0.to_string()) }
     }
 
     /// All topics, by name.

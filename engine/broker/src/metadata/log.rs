@@ -119,12 +119,13 @@ pub(crate) fn lead(
     wall_ms: i64,
 ) -> Result<Leading, LogError> {
     let empty = Image::empty(dir.cluster_id(), settings.here());
-    let (mut log, image) = MetadataLog::open(files, dir, empty, wall_ms)?;
+    let (mut log, mut image) = MetadataLog::open(files, dir, empty, wall_ms)?;
     let bootstrap = match log.end_offset() {
         0 => read::bootstrap(files.as_ref(), dir.path())?,
         _ => Vec::new(),
     };
     log.epoch = log.epoch.saturating_add(1);
+    image.lead_in(log.epoch);
     let node = settings.node_id();
     let vote =
         Job::Replace { path: folder(dir).join(QUORUM_STATE), bytes: quorum::state(node, log.epoch).into_bytes() };

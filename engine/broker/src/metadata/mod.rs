@@ -20,4 +20,6 @@ pub(crate) mod image;
 pub(crate) mod log;
 pub(crate) mod names;
 mod quorum;
+pub(crate) mod quotas;
 mod replay;
+pub(crate) mod scram;

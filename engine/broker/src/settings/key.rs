@@ -17,6 +17,10 @@ pub(crate) enum Kind {
     Double,
     /// Texts between commas.
     List,
+    /// Name of a Java class.
+    Class,
+    /// A text that is not shown.
+    Password,
 }
 
 impl Kind {
@@ -31,6 +35,24 @@ impl Kind {
             Kind::Long => 5,
             Kind::Double => 6,
             Kind::List => 7,
+            Kind::Class => 8,
+            Kind::Password => 9,
+        }
+    }
+
+    /// Its name in Kafka's documentation (ConfigDef.Type), in lower case.
+    #[cfg(test)]
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Boolean => "boolean",
+            Kind::Text => "string",
+            Kind::Int => "int",
+            Kind::Short => "short",
+            Kind::Long => "long",
+            Kind::Double => "double",
+            Kind::List => "list",
+            Kind::Class => "class",
+            Kind::Password => "password",
         }
     }
 
@@ -84,6 +106,10 @@ pub(crate) enum Effect {
     Used,
     /// It is checked, kept and described, and nothing acts on it yet: setting it warns.
     NotYet,
+    /// What it is about is not here: it is checked, kept and described, and setting it warns with the reason.
+    Idle,
+    /// To ignore it would do harm: anything but the default is refused with the reason.
+    Refused,
 }
 
 /// One setting.
@@ -101,7 +127,7 @@ pub(crate) struct Key {
     pub(crate) update: Update,
     /// Whether something acts on it.
     pub(crate) effect: Effect,
-    /// One sentence, for DescribeConfigs and the manual.
+    /// One sentence, for DescribeConfigs and the manual: what it says, or why nothing listens to it.
     pub(crate) doc: &'static str,
 }
 
@@ -139,7 +165,7 @@ impl Key {
     fn check(&self, text: &str) -> Result<String, String> {
         match self.kind {
             Kind::Boolean => boolean(text),
-            Kind::Text => self.check_text(text),
+            Kind::Text | Kind::Class | Kind::Password => self.check_text(text),
             Kind::Int => self.check_integer(text, i64::from(i32::MIN), i64::from(i32::MAX)),
             Kind::Short => self.check_integer(text, i64::from(i16::MIN), i64::from(i16::MAX)),
             Kind::Long => self.check_integer(text, i64::MIN, i64::MAX),

@@ -1,148 +1,268 @@
-//! Settings that Apache Kafka 4.3 has and nothing here reads. Setting one warns by name, so that a configuration file of
-//! Kafka's can be used as it is and still says what it does not do.
+//! What Apache Kafka 4.3.1 documents, as its own classes list it (`scripts/kafka-settings` writes the list), and, for what
+//! [`super::broker_keys`] does not honour, why. A configuration file of Kafka's can so be used as it is and still says what it
+//! does not do.
 
-/// Whether Kafka knows a setting of that name (or of that family of names).
-#[must_use]
-pub(super) fn is_known_to_kafka(name: &str) -> bool {
-    NAMES.binary_search(&name).is_ok() || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+use std::sync::LazyLock;
+
+use super::broker_keys::broker_key;
+use super::key::{Effect, Key, Kind, Rule, Update};
+
+/// Lines of: whose it is, name, type, default, when a change counts, limits; tabs between them.
+const LIST: &str = include_str!("kafka-4.3.1.tsv");
+
+/// Whose setting it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// A broker's.
+    Broker,
+    /// A topic's.
+    Topic,
+    /// A group's of the newer kinds.
+    Group,
 }
 
-/// Families: per listener, per plug-in.
-const PREFIXES: &[&str] = &["listener.name.", "remote.log.storage.manager.impl.", "rlmm.config.", "rsm.config."];
+static LISTED: LazyLock<Vec<(Scope, Key)>> = LazyLock::new(|| LIST.lines().filter_map(listed).collect());
 
-/// The names, sorted.
-#[rustfmt::skip]
-pub(super) const NAMES: &[&str] = &[
-    "add.partitions.to.txn.retry.backoff.max.ms", "add.partitions.to.txn.retry.backoff.ms",
-    "alter.config.policy.class.name", "alter.log.dirs.replication.quota.window.num",
-    "alter.log.dirs.replication.quota.window.size.seconds", "authorizer.class.name", "auto.leader.rebalance.enable",
-    "background.threads", "broker.heartbeat.interval.ms", "broker.id", "broker.session.timeout.ms",
-    "client.quota.callback.class", "config.providers", "connection.failed.authentication.delay.ms",
-    "connections.max.reauth.ms", "controlled.shutdown.enable", "controller.performance.always.log.threshold.ms",
-    "controller.performance.sample.period.ms", "controller.quorum.append.linger.ms",
-    "controller.quorum.auto.join.enable", "controller.quorum.bootstrap.servers",
-    "controller.quorum.election.backoff.max.ms", "controller.quorum.election.timeout.ms",
-    "controller.quorum.fetch.max.bytes", "controller.quorum.fetch.snapshot.max.bytes",
-    "controller.quorum.fetch.timeout.ms", "controller.quorum.request.timeout.ms",
-    "controller.quorum.retry.backoff.ms", "controller.quorum.voters", "controller.quota.window.num",
-    "controller.quota.window.size.seconds", "controller.socket.timeout.ms", "cordoned.log.dirs",
-    "create.topic.policy.class.name", "delegation.token.expiry.check.interval.ms", "delegation.token.expiry.time.ms",
-    "delegation.token.max.lifetime.ms", "delegation.token.secret.key",
-    "delete.records.purgatory.purge.interval.requests", "early.start.listeners",
-    "fetch.purgatory.purge.interval.requests", "follower.fetch.last.tiered.offset.enable",
-    "group.consumer.assignment.interval.ms", "group.consumer.assignors", "group.consumer.heartbeat.interval.ms",
-    "group.consumer.max.assignment.interval.ms", "group.consumer.max.heartbeat.interval.ms",
-    "group.consumer.max.session.timeout.ms", "group.consumer.max.size", "group.consumer.migration.policy",
-    "group.consumer.min.assignment.interval.ms", "group.consumer.min.heartbeat.interval.ms",
-    "group.consumer.min.session.timeout.ms", "group.consumer.regex.refresh.interval.ms",
-    "group.consumer.session.timeout.ms", "group.coordinator.append.linger.ms", "group.coordinator.background.threads",
-    "group.coordinator.cached.buffer.max.bytes", "group.coordinator.rebalance.protocols", "group.coordinator.threads",
-    "group.share.assignment.interval.ms", "group.share.assignors", "group.share.delivery.count.limit",
-    "group.share.heartbeat.interval.ms", "group.share.initialize.retry.interval.ms",
-    "group.share.max.assignment.interval.ms", "group.share.max.delivery.count.limit",
-    "group.share.max.heartbeat.interval.ms", "group.share.max.partition.max.record.locks",
-    "group.share.max.record.lock.duration.ms", "group.share.max.session.timeout.ms", "group.share.max.share.sessions",
-    "group.share.max.size", "group.share.min.assignment.interval.ms", "group.share.min.delivery.count.limit",
-    "group.share.min.heartbeat.interval.ms", "group.share.min.partition.max.record.locks",
-    "group.share.min.record.lock.duration.ms", "group.share.min.session.timeout.ms",
-    "group.share.partition.max.record.locks", "group.share.persister.class.name",
-    "group.share.record.lock.duration.ms", "group.share.session.timeout.ms", "group.streams.assignment.interval.ms",
-    "group.streams.heartbeat.interval.ms", "group.streams.initial.rebalance.delay.ms",
-    "group.streams.max.assignment.interval.ms", "group.streams.max.heartbeat.interval.ms",
-    "group.streams.max.session.timeout.ms", "group.streams.max.size", "group.streams.max.standby.replicas",
-    "group.streams.min.assignment.interval.ms", "group.streams.min.heartbeat.interval.ms",
-    "group.streams.min.session.timeout.ms", "group.streams.num.standby.replicas", "group.streams.session.timeout.ms",
-    "initial.broker.registration.timeout.ms", "inter.broker.listener.name", "internal.metadata.delete.delay.millis",
-    "internal.metadata.log.segment.bytes", "internal.metadata.max.batch.size.in.bytes",
-    "kafka.metrics.polling.interval.secs", "kafka.metrics.reporters", "leader.imbalance.check.interval.seconds",
-    "log.cleaner.backoff.ms", "log.cleaner.dedupe.buffer.size", "log.cleaner.enable",
-    "log.cleaner.io.buffer.load.factor", "log.cleaner.io.buffer.size", "log.cleaner.io.max.bytes.per.second",
-    "log.cleaner.threads", "log.dir.failure.timeout.ms", "log.flush.offset.checkpoint.interval.ms",
-    "log.flush.start.offset.checkpoint.interval.ms", "max.connection.creation.rate",
-    "max.connections.per.ip", "max.connections.per.ip.overrides", "max.request.partition.size.limit",
-    "metadata.log.dir", "metadata.log.max.record.bytes.between.snapshots", "metadata.log.max.snapshot.interval.ms",
-    "metadata.log.segment.bytes", "metadata.log.segment.ms", "metadata.max.idle.interval.ms",
-    "metadata.max.retention.bytes", "metadata.max.retention.ms", "metric.reporters", "metrics.num.samples",
-    "metrics.recording.level", "metrics.sample.window.ms", "num.io.threads", "num.network.threads",
-    "num.recovery.threads.per.data.dir", "num.replica.alter.log.dirs.threads", "num.replica.fetchers",
-    "offset.metadata.max.bytes", "offsets.commit.timeout.ms", "offsets.load.buffer.size",
-    "offsets.topic.compression.codec", "principal.builder.class", "producer.id.expiration.check.interval.ms",
-    "producer.purgatory.purge.interval.requests", "queued.max.request.bytes", "queued.max.requests",
-    "quota.window.num", "quota.window.size.seconds", "remote.fetch.max.wait.ms",
-    "remote.list.offsets.request.timeout.ms", "remote.log.index.file.cache.total.size.bytes",
-    "remote.log.index.file.cache.ttl.ms", "remote.log.manager.copier.thread.pool.size",
-    "remote.log.manager.copy.max.bytes.per.second", "remote.log.manager.copy.quota.window.num",
-    "remote.log.manager.copy.quota.window.size.seconds", "remote.log.manager.expiration.thread.pool.size",
-    "remote.log.manager.fetch.max.bytes.per.second", "remote.log.manager.fetch.quota.window.num",
-    "remote.log.manager.fetch.quota.window.size.seconds", "remote.log.manager.follower.thread.pool.size",
-    "remote.log.manager.task.interval.ms", "remote.log.manager.task.retry.backoff.max.ms",
-    "remote.log.manager.task.retry.backoff.ms", "remote.log.manager.task.retry.jitter",
-    "remote.log.manager.thread.pool.size", "remote.log.metadata.custom.metadata.max.bytes",
-    "remote.log.metadata.manager.class.name", "remote.log.metadata.manager.class.path",
-    "remote.log.metadata.manager.impl.prefix", "remote.log.metadata.manager.listener.name",
-    "remote.log.reader.max.pending.tasks", "remote.log.reader.threads", "remote.log.storage.manager.class.name",
-    "remote.log.storage.manager.class.path", "remote.log.storage.manager.impl.prefix",
-    "remote.log.storage.system.enable", "replica.fetch.backoff.ms", "replica.fetch.max.bytes",
-    "replica.fetch.min.bytes", "replica.fetch.response.max.bytes", "replica.fetch.wait.max.ms",
-    "replica.high.watermark.checkpoint.interval.ms", "replica.lag.time.max.ms", "replica.selector.class",
-    "replica.socket.receive.buffer.bytes", "replica.socket.timeout.ms", "replication.quota.window.num",
-    "replication.quota.window.size.seconds", "request.timeout.ms", "sasl.client.callback.handler.class",
-    "sasl.enabled.mechanisms", "sasl.jaas.config", "sasl.kerberos.kinit.cmd", "sasl.kerberos.min.time.before.relogin",
-    "sasl.kerberos.principal.to.local.rules", "sasl.kerberos.service.name", "sasl.kerberos.ticket.renew.jitter",
-    "sasl.kerberos.ticket.renew.window.factor", "sasl.login.callback.handler.class", "sasl.login.class",
-    "sasl.login.connect.timeout.ms", "sasl.login.read.timeout.ms", "sasl.login.refresh.buffer.seconds",
-    "sasl.login.refresh.min.period.seconds", "sasl.login.refresh.window.factor", "sasl.login.refresh.window.jitter",
-    "sasl.login.retry.backoff.max.ms", "sasl.login.retry.backoff.ms", "sasl.mechanism.controller.protocol",
-    "sasl.mechanism.inter.broker.protocol", "sasl.oauthbearer.assertion.algorithm",
-    "sasl.oauthbearer.assertion.claim.aud", "sasl.oauthbearer.assertion.claim.exp.seconds",
-    "sasl.oauthbearer.assertion.claim.iss", "sasl.oauthbearer.assertion.claim.jti.include",
-    "sasl.oauthbearer.assertion.claim.nbf.seconds", "sasl.oauthbearer.assertion.claim.sub",
-    "sasl.oauthbearer.assertion.file", "sasl.oauthbearer.assertion.private.key.file",
-    "sasl.oauthbearer.assertion.private.key.passphrase", "sasl.oauthbearer.assertion.template.file",
-    "sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.credentials.client.secret",
-    "sasl.oauthbearer.clock.skew.seconds", "sasl.oauthbearer.expected.audience", "sasl.oauthbearer.expected.issuer",
-    "sasl.oauthbearer.jwks.endpoint.refresh.ms", "sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms",
-    "sasl.oauthbearer.jwks.endpoint.retry.backoff.ms", "sasl.oauthbearer.jwks.endpoint.url",
-    "sasl.oauthbearer.jwt.retriever.class", "sasl.oauthbearer.jwt.validator.class", "sasl.oauthbearer.scope",
-    "sasl.oauthbearer.scope.claim.name", "sasl.oauthbearer.sub.claim.name", "sasl.oauthbearer.token.endpoint.url",
-    "sasl.server.callback.handler.class", "sasl.server.max.receive.size", "security.inter.broker.protocol",
-    "security.providers", "server.max.startup.time.ms", "share.coordinator.append.linger.ms",
-    "share.coordinator.cached.buffer.max.bytes", "share.coordinator.cold.partition.snapshot.interval.ms",
-    "share.coordinator.load.buffer.size", "share.coordinator.snapshot.update.records.per.snapshot",
-    "share.coordinator.state.topic.compression.codec", "share.coordinator.state.topic.min.isr",
-    "share.coordinator.state.topic.num.partitions", "share.coordinator.state.topic.prune.interval.ms",
-    "share.coordinator.state.topic.replication.factor", "share.coordinator.state.topic.segment.bytes",
-    "share.coordinator.threads", "share.coordinator.write.timeout.ms",
-    "share.fetch.purgatory.purge.interval.requests", "socket.connection.setup.timeout.max.ms",
-    "socket.connection.setup.timeout.ms", "socket.listen.backlog.size", "ssl.allow.dn.changes",
-    "ssl.allow.san.changes", "ssl.cipher.suites", "ssl.client.auth", "ssl.enabled.protocols",
-    "ssl.endpoint.identification.algorithm", "ssl.engine.factory.class", "ssl.key.password",
-    "ssl.keymanager.algorithm", "ssl.keystore.certificate.chain", "ssl.keystore.key", "ssl.keystore.location",
-    "ssl.keystore.password", "ssl.keystore.type", "ssl.principal.mapping.rules", "ssl.protocol", "ssl.provider",
-    "ssl.secure.random.implementation", "ssl.trustmanager.algorithm", "ssl.truststore.certificates",
-    "ssl.truststore.location", "ssl.truststore.password", "ssl.truststore.type", "telemetry.max.bytes",
-    "transaction.abort.timed.out.transaction.cleanup.interval.ms", "transaction.max.timeout.ms",
-    "transaction.partition.verification.enable", "transaction.remove.expired.transaction.cleanup.interval.ms",
-    "transaction.state.log.load.buffer.size", "transaction.state.log.min.isr", "transaction.state.log.num.partitions",
-    "transaction.state.log.replication.factor", "transaction.state.log.segment.bytes",
-    "transaction.two.phase.commit.enable", "unclean.leader.election.interval.ms", "unstable.api.versions.enable",
-    "unstable.feature.versions.enable",
+/// All that Kafka documents, by scope and name.
+pub(crate) fn all() -> &'static [(Scope, Key)] {
+    &LISTED
+}
+
+/// The broker's setting of that name: ours, or one that Kafka alone has.
+#[must_use]
+pub(crate) fn key(name: &str) -> Option<&'static Key> {
+    broker_key(name).or_else(|| kafkas(name))
+}
+
+/// The broker's setting of that name in Kafka's list.
+pub(super) fn kafkas(name: &str) -> Option<&'static Key> {
+    all().iter().find(|(scope, key)| *scope == Scope::Broker && key.name == name).map(|(_, key)| key)
+}
+
+/// Whether a name is one of a family that Kafka knows: per listener, per plug-in.
+#[must_use]
+pub(super) fn is_of_family(name: &str) -> bool {
+    FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+const FAMILIES: &[&str] = &["listener.name.", "remote.log.storage.manager.impl.", "rlmm.config.", "rsm.config."];
+
+fn listed(line: &'static str) -> Option<(Scope, Key)> {
+    let mut fields = line.split('\t');
+    let mut next = || fields.next();
+    let scope = match next()? {
+        "broker" => Scope::Broker,
+        "topic" => Scope::Topic,
+        _ => Scope::Group,
+    };
+    let (name, kind) = (next()?, kind(next()?));
+    let default = next().filter(|text| *text != "null");
+    let update = match next()? {
+        "per-broker" => Update::PerBroker,
+        "cluster-wide" => Update::ClusterWide,
+        _ => Update::ReadOnly,
+    };
+    let rule = next().map_or(Rule::Any, rule);
+    let (effect, doc) = reason(scope, name);
+    Some((scope, Key { name, kind, default, rule, update, effect, doc }))
+}
+
+fn kind(name: &str) -> Kind {
+    match name {
+        "BOOLEAN" => Kind::Boolean,
+        "INT" => Kind::Int,
+        "SHORT" => Kind::Short,
+        "LONG" => Kind::Long,
+        "DOUBLE" => Kind::Double,
+        "LIST" => Kind::List,
+        "CLASS" => Kind::Class,
+        "PASSWORD" => Kind::Password,
+        _ => Kind::Text,
+    }
+}
+
+/// `[1,...]`, `[0,...,1]` (ConfigDef.Range); other limits are not checked where nothing reads the value.
+fn rule(text: &str) -> Rule {
+    let range =
+        text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).and_then(|range| range.split_once(",..."));
+    let Some((min, max)) = range else { return Rule::Any };
+    match (min.parse(), max.trim_start_matches(',').parse()) {
+        (Ok(min), Ok(max)) => Rule::Between(min, max),
+        (Ok(min), Err(_)) => Rule::AtLeast(min),
+        _ => Rule::Any,
+    }
+}
+
+/// The longest beginning of a name that stands in [`REASONS`].
+fn reason(scope: Scope, name: &str) -> (Effect, &'static str) {
+    if scope == Scope::Group {
+        return (Effect::Idle, NO_NEW_GROUPS);
+    }
+    let of_it = REASONS.iter().filter(|(beginning, ..)| name.starts_with(beginning));
+    of_it.max_by_key(|(beginning, ..)| beginning.len()).map_or((Effect::Idle, ""), |(_, effect, why)| (*effect, *why))
+}
+
+const ALONE: &str =
+    "The shards of one host are its brokers as long as it runs: there is nobody else to watch or to ask.";
+const NO_CLASSES: &str = "It names a Java class, and what it should hold back would not be held back: leave it out.";
+const NO_NEW_GROUPS: &str =
+    "Groups of the newer kinds (consumer, share, streams) are not served: members of classic groups are.";
+const NO_POOLS: &str =
+    "A shard is one thread with connections of its own: there are no pools, and no queue between them.";
+const NO_PURGATORY: &str = "Who waits is answered when it happens or is due: there is no purgatory to sweep.";
+const NO_QUORUM: &str = "Shard 0 is the only controller: there is no quorum to keep.";
+const NO_REMOTE: &str = "There is no remote storage.";
+const NO_REPLICATION: &str = "Nothing is replicated between hosts.";
+const NO_TRANSACTIONS: &str = "Transactions are not served.";
+const ONE_FOLDER: &str = "There is one folder of logs.";
+const PLAIN: &str = "Listeners are plain text: there is no TLS and no SASL.";
+
+/// Why nothing listens to a setting, by the beginning of its name; the longest one counts.
+const REASONS: &[(&str, Effect, &str)] = &[
+    ("add.partitions.to.txn.", Effect::Idle, NO_TRANSACTIONS),
+    ("alter.config.policy.class.name", Effect::Refused, NO_CLASSES),
+    ("alter.log.dirs.", Effect::Idle, ONE_FOLDER),
+    (
+        "authorizer.class.name",
+        Effect::Refused,
+        "There are no ACLs: everybody would be let in. Leave it out, and let only those reach the listeners who may.",
+    ),
+    ("auto.leader.rebalance.enable", Effect::Idle, "A partition has one replica, which leads."),
+    ("background.threads", Effect::Idle, NO_POOLS),
+    ("broker.heartbeat.", Effect::Idle, ALONE),
+    ("broker.id", Effect::Idle, "node.id is the id."),
+    ("broker.session.", Effect::Idle, ALONE),
+    ("client.quota.callback.class", Effect::Refused, NO_CLASSES),
+    ("config.providers", Effect::Refused, "Values are taken as they stand, ${...} too: write the value itself."),
+    ("connection.failed.authentication.", Effect::Idle, PLAIN),
+    ("connections.max.reauth.ms", Effect::Idle, PLAIN),
+    ("controlled.shutdown.", Effect::Idle, ALONE),
+    ("controller.", Effect::Idle, NO_QUORUM),
+    ("controller.performance.", Effect::Idle, "The controller's events are not timed one by one."),
+    ("controller.quota.", Effect::Idle, "Changes of topics are not held back by a quota."),
+    ("cordoned.log.dirs", Effect::Idle, ONE_FOLDER),
+    ("create.topic.policy.class.name", Effect::Refused, NO_CLASSES),
+    ("delegation.token.", Effect::Idle, PLAIN),
+    ("delete.records.purgatory.", Effect::Idle, NO_PURGATORY),
+    ("early.start.listeners", Effect::Idle, "Every listener opens when its shard is ready."),
+    ("fetch.purgatory.", Effect::Idle, NO_PURGATORY),
+    ("follower.", Effect::Idle, NO_REPLICATION),
+    ("group.consumer.", Effect::Idle, NO_NEW_GROUPS),
+    ("group.coordinator.", Effect::Idle, "A coordinator is a part of its shard, and writes at the end of each turn."),
+    ("group.coordinator.rebalance.protocols", Effect::Idle, NO_NEW_GROUPS),
+    ("group.share.", Effect::Idle, NO_NEW_GROUPS),
+    ("group.streams.", Effect::Idle, NO_NEW_GROUPS),
+    ("initial.broker.registration.", Effect::Idle, ALONE),
+    ("inter.broker.", Effect::Idle, ALONE),
+    ("internal.", Effect::Idle, "It is one of Kafka's own tests."),
+    ("kafka.metrics.", Effect::Idle, "Reporters are Java classes: --metrics-listen gives the numbers."),
+    ("leader.imbalance.", Effect::Idle, "A partition has one replica, which leads."),
+    ("log.cleaner.", Effect::Idle, "Compaction has no threads and buffers of its own."),
+    ("log.dir.failure.", Effect::Idle, "A folder that fails is offline at once, and says so."),
+    ("log.flush.", Effect::Idle, "Checkpoints are written once a minute, and when a log's start moves."),
+    ("max.connection.creation.rate", Effect::Idle, "Connections are counted, not timed: max.connections."),
+    ("max.connections.per.ip", Effect::Idle, "Connections are counted for all addresses together: max.connections."),
+    ("max.request.partition.size.limit", Effect::Idle, "The least of what is allowed of a request's memory counts."),
+    ("metadata.", Effect::Idle, "The metadata log is small, and kept as this broker needs it."),
+    ("metric", Effect::Idle, "Reporters are Java classes: --metrics-listen gives the numbers."),
+    ("num.", Effect::Idle, NO_POOLS),
+    ("offsets.", Effect::Idle, "A coordinator is a part of its shard, and writes at the end of each turn."),
+    ("principal.builder.class", Effect::Idle, PLAIN),
+    (
+        "producer.id.expiration.check.",
+        Effect::Idle,
+        "Producers that were silent are forgotten when a batch is looked at.",
+    ),
+    ("producer.purgatory.", Effect::Idle, NO_PURGATORY),
+    ("queued.", Effect::Idle, NO_POOLS),
+    ("remote.", Effect::Idle, NO_REMOTE),
+    (
+        "remote.log.storage.system.enable",
+        Effect::Refused,
+        "There is no remote storage: what local retention removes would be gone. Leave it out.",
+    ),
+    ("replica.", Effect::Idle, NO_REPLICATION),
+    ("replication.", Effect::Idle, NO_REPLICATION),
+    ("request.timeout.ms", Effect::Idle, ALONE),
+    ("sasl.", Effect::Idle, PLAIN),
+    ("security.", Effect::Idle, PLAIN),
+    ("server.max.startup.time.ms", Effect::Idle, "A start ends when it has ended, or says why it failed."),
+    ("share.", Effect::Idle, NO_NEW_GROUPS),
+    ("socket.connection.setup.", Effect::Idle, ALONE),
+    ("socket.listen.backlog.size", Effect::Idle, "The kernel's largest backlog is used."),
+    ("ssl.", Effect::Idle, PLAIN),
+    ("telemetry.", Effect::Idle, "Clients are not asked for their metrics."),
+    ("transaction.", Effect::Idle, NO_TRANSACTIONS),
+    ("unclean.leader.election.interval.ms", Effect::Idle, "A partition has one replica, which leads."),
+    ("unstable.", Effect::Idle, "What is not stable in Kafka is not served."),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::broker_keys::BROKER_KEYS;
+    use crate::settings::topic_keys::{TOPIC_KEYS, topic_key};
+
+    fn of(wanted: Scope) -> impl Iterator<Item = &'static Key> {
+        all().iter().filter(move |(scope, _)| *scope == wanted).map(|(_, key)| key)
+    }
 
     #[test]
-    fn the_names_are_sorted_and_none_is_honoured() {
-        assert!(NAMES.is_sorted());
-        assert!(NAMES.iter().all(|name| super::super::broker_keys::broker_key(name).is_none()));
+    fn every_line_of_the_list_is_a_setting_and_no_name_stands_there_twice() {
+        assert_eq!(all().len(), LIST.lines().count());
+        for scope in [Scope::Broker, Scope::Topic, Scope::Group] {
+            let names: Vec<&str> = of(scope).map(|key| key.name).collect();
+            assert!(names.len() > 10 && names.is_sorted_by(|a, b| a < b), "{scope:?}: {names:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_honoured_has_a_reason() {
+        for key in of(Scope::Broker).filter(|key| broker_key(key.name).is_none()) {
+            assert!(!key.doc.is_empty(), "{}: a line of REASONS says why nothing listens to it", key.name);
+        }
+        for (beginning, ..) in REASONS {
+            assert!(
+                of(Scope::Broker).any(|key| key.name.starts_with(beginning) && broker_key(key.name).is_none()),
+                "{beginning}: nothing needs this reason"
+            );
+        }
+    }
+
+    /// Where ours are not Kafka's, the sentence says so.
+    #[test]
+    fn types_defaults_and_the_time_when_a_change_counts_are_kafkas() {
+        for key in BROKER_KEYS.iter().filter(|key| !key.doc.starts_with("Ours: ")) {
+            let kafkas = kafkas(key.name).unwrap_or_else(|| panic!("{} is no setting of Kafka's", key.name));
+            assert_eq!((kafkas.kind, kafkas.update), (key.kind, key.update), "{}", key.name);
+            if !key.doc.contains("Kafka") && !key.doc.contains("Default:") && !key.doc.contains("for now") {
+                assert_eq!(kafkas.default, key.default, "{}", key.name);
+            }
+        }
+        for topic in TOPIC_KEYS {
+            let kafkas = of(Scope::Topic).find(|key| key.name == topic.key.name);
+            let kafkas = kafkas.unwrap_or_else(|| panic!("{} is no setting of Kafka's", topic.key.name));
+            assert_eq!((kafkas.kind, kafkas.default), (topic.key.kind, topic.key.default), "{}", topic.key.name);
+        }
+        of(Scope::Topic)
+            .for_each(|key| assert!(topic_key(key.name).is_some(), "{}: of a topic, and not here", key.name));
+    }
+
+    #[test]
+    fn limits_are_read_as_kafka_writes_them() {
+        assert_eq!(rule("[1,...]"), Rule::AtLeast(1));
+        assert_eq!(rule("[0,...,1]"), Rule::Between(0, 1));
+        for other in ["[...,5]", "", "[producer, gzip]", "non-empty string"] {
+            assert_eq!(rule(other), Rule::Any, "{other}");
+        }
     }
 
     #[test]
     fn names_of_a_family_are_known() {
-        assert!(is_known_to_kafka("listener.name.internal.ssl.keystore.location"));
-        assert!(is_known_to_kafka("num.network.threads"));
-        assert!(!is_known_to_kafka("num.partition"));
+        assert!(is_of_family("listener.name.internal.ssl.keystore.location"));
+        assert!(!is_of_family("num.network.threads"));
+        assert_eq!(key("num.network.threads").map(|key| key.effect), Some(Effect::Idle));
+        assert_eq!(key("num.partitions").map(|key| key.effect), Some(Effect::Used));
+        assert_eq!(key("num.partition"), None);
     }
 }

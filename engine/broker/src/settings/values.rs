@@ -1,12 +1,14 @@
-//! The settings that were given, checked against the table; warnings about those that mean nothing here.
+//! The settings that were given, at the start and since, checked against the table; warnings about those that mean nothing
+//! here.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::SettingsError;
-use super::broker_keys::{BROKER_KEYS, broker_key};
+use super::broker_keys::BROKER_KEYS;
+use super::dynamic::Dynamic;
 use super::key::{Effect, Key};
-use super::known::{self, is_known_to_kafka};
+use super::known::{self, Scope};
 
 /// One `key=value` as it was given, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,7 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Values {
     given: BTreeMap<&'static str, String>,
+    dynamic: Dynamic,
 }
 
 impl Values {
@@ -32,7 +35,7 @@ impl Values {
         let mut warnings = Vec::new();
         let last: BTreeMap<&str, &Entry> = entries.iter().map(|entry| (entry.key.as_str(), entry)).collect();
         for (name, entry) in last {
-            match broker_key(name) {
+            match known::key(name) {
                 Some(key) => values.take(key, entry, &mut warnings)?,
                 None => warnings.push(warning_of_strange(name, &entry.source)),
             }
@@ -45,23 +48,52 @@ impl Values {
             let default = key.default.unwrap_or("none");
             SettingsError::Invalid { invalid, place: entry.source.clone(), default: default.to_owned() }
         })?;
-        if key.effect == Effect::NotYet && Some(text.as_str()) != key.default {
-            warnings.push(format!("{} ({}) is kept and shown, but nothing acts on it yet", key.name, entry.source));
+        let is_asked_for = Some(text.as_str()) != key.default;
+        match key.effect {
+            Effect::NotYet if is_asked_for => {
+                warnings.push(format!("{} ({}) is kept and shown, but nothing acts on it yet", key.name, entry.source));
+            }
+            Effect::Idle if is_asked_for => {
+                warnings.push(format!("{} ({}) has no effect here: {}", key.name, entry.source, key.doc));
+            }
+            Effect::Refused if is_asked_for => {
+                return Err(SettingsError::Unusable { key: key.name, value: text, why: key.doc.to_owned() });
+            }
+            _ => {}
         }
         self.given.insert(key.name, text);
         Ok(())
     }
 
-    /// The text that was given for a setting.
+    /// The same, with what is set while the broker runs.
+    #[must_use]
+    pub(super) fn with(&self, dynamic: Dynamic) -> Self {
+        Self { given: self.given.clone(), dynamic }
+    }
+
+    /// What was set while the broker runs.
+    #[must_use]
+    pub(crate) fn dynamic(&self) -> &Dynamic {
+        &self.dynamic
+    }
+
+    /// The text that was given for a setting at the start.
     #[must_use]
     pub(crate) fn given(&self, name: &str) -> Option<&str> {
         self.given.get(name).map(String::as_str)
     }
 
-    /// The text that holds for a setting: the given one, or its default.
+    /// What was given at the start, by name.
+    pub(super) fn all_given(&self) -> impl Iterator<Item = &str> {
+        self.given.keys().copied()
+    }
+
+    /// The text that holds for a setting: this broker's own, that for all brokers, the one given at the start, its default.
     #[must_use]
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.given(name).or_else(|| broker_key(name)?.default)
+        let Dynamic { own, cluster } = &self.dynamic;
+        let set = own.get(name).or_else(|| cluster.get(name)).map(String::as_str);
+        set.or_else(|| self.given(name)).or_else(|| known::key(name)?.default)
     }
 
     /// The value that holds for a setting, where there is one.
@@ -86,7 +118,7 @@ impl Values {
 }
 
 fn warning_of_strange(name: &str, source: &str) -> String {
-    if is_known_to_kafka(name) {
+    if known::is_of_family(name) {
         return format!("{name} ({source}) has no effect here");
     }
     match nearest(name) {
@@ -98,7 +130,8 @@ fn warning_of_strange(name: &str, source: &str) -> String {
 /// The setting whose name is fewest edits away, if they are few.
 fn nearest(name: &str) -> Option<&'static str> {
     let ours = BROKER_KEYS.iter().map(|key| key.name);
-    let candidates = ours.chain(known::NAMES.iter().copied());
+    let kafkas = known::all().iter().filter(|(scope, _)| *scope == Scope::Broker).map(|(_, key)| key.name);
+    let candidates = ours.chain(kafkas);
     let limit = (name.len() / 4).clamp(1, 4);
     let close = candidates.map(|candidate| (edit_distance(name, candidate), candidate));
     close.filter(|(distance, _)| *distance <= limit).min().map(|(_, candidate)| candidate)
@@ -144,7 +177,15 @@ mod tests {
 
     #[test]
     fn settings_that_do_nothing_are_warned_about_by_name() {
-        assert_eq!(warnings("num.network.threads", "3"), ["num.network.threads (test) has no effect here"]);
+        assert_eq!(
+            warnings("num.network.threads", "8"),
+            [
+                "num.network.threads (test) has no effect here: A shard is one thread with connections of its own: there are \
+              no pools, and no queue between them."
+            ]
+        );
+        assert_eq!(warnings("num.network.threads", "3"), Vec::<String>::new(), "the default asks for nothing");
+        assert_eq!(warnings("listener.name.a.ssl.x", "3"), ["listener.name.a.ssl.x (test) has no effect here"]);
         assert_eq!(
             warnings("num.partition", "3"),
             ["num.partition (test) is not a setting; did you mean num.partitions?"]
@@ -171,6 +212,8 @@ mod tests {
         assert!(message("auto.create.topics.enable", "yes").contains("either true or false"));
         assert!(message("process.roles", "zookeeper").contains("String must be one of: broker, controller"));
         assert!(message("ringlog.shards", "0").contains("at least 1"));
+        assert!(message("num.io.threads", "0").contains("at least 1"), "of what has no effect too");
+        assert!(message("authorizer.class.name", "a.B").starts_with("authorizer.class.name=a.B: There are no ACLs"));
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl Shard {
     /// Shard 0: flushes what the controller decided, and sends the answers that are ready.
     pub(super) fn visit_desk(&mut self) {
         let Some(desk) = &mut self.desk else { return };
+        desk.finish_moves(self.broker.wall_ms);
         if let Some(file) = desk.flush_due(self.broker.wall_ms) {
             self.front.out.push(Submission::Sync { file, token: tokens::METADATA_FLUSH });
         }
@@ -98,6 +99,15 @@ impl Shard {
         }
         // A shard looks for the newest image before it reads its mail: who gets an answer finds what it tells of.
         desk.deliver(&self.bus);
+    }
+
+    /// Tells those to whom partitions move how their logs are to be opened. Where one takes no mail, in the next turn.
+    pub(super) fn tell_handed(&mut self) {
+        for (to, key, known) in self.broker.upkeep.take_handed() {
+            if self.bus.send(to, Mail::Handed { key, known }).is_err() {
+                self.broker.upkeep.put_back((to, key, known));
+            }
+        }
     }
 
     /// Tells shard 0 when the folders here are as the image says: what was asked for there is true now.
@@ -153,6 +163,7 @@ impl Shard {
     pub(super) fn take_image(&mut self) {
         if let Some(image) = self.newest.newer(&mut self.image_seen) {
             apply_image::apply(&mut self.broker, image);
+            self.front.take_settings(&self.broker.settings);
         }
     }
 
@@ -179,6 +190,7 @@ impl Shard {
                     desk.take_starts(from, partitions);
                 }
             }
+            Mail::Handed { key, known } => self.broker.upkeep.takes_over(key, known),
             Mail::StartsKept { partitions, is_well } => retention::kept(&mut self.broker, partitions, is_well),
             Mail::DirectoryFailed { reason } => self.fail_directory(&reason),
             Mail::Stop => self.stopping = true,

@@ -3,9 +3,13 @@
 
 use ringlog_io::Nanos;
 use ringlog_wire::ErrorCode;
+use ringlog_wire::messages::alter_partition_reassignments::{
+    AlterPartitionReassignmentsRequest, ReassignablePartition, ReassignableTopic,
+};
 use ringlog_wire::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use ringlog_wire::messages::delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
 use ringlog_wire::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
+use ringlog_wire::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use ringlog_wire::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
@@ -20,17 +24,39 @@ use super::line::{Flight, Line};
 const GHOST_MS: u64 = 12_000;
 /// flush.messages.
 const FLUSH_MESSAGES: &str = "flush.messages";
-/// The type of a topic among the resources that have settings.
+/// The types of topics and brokers among the resources that have settings.
 const TOPIC_RESOURCE: i8 = 2;
+const BROKER_RESOURCE: i8 = 4;
+/// A setting that changes no promise.
+const INDEX_INTERVAL: &str = "log.index.interval.bytes";
 /// ListOffsets' time for the end of the log.
 const LATEST: i64 = -1;
 
 /// What it is about.
 #[derive(Clone, Debug)]
 enum Task {
-    Create { name: String, partitions: i32, flushed: bool },
-    Delete { name: String },
-    SetFlush { name: String, on: bool },
+    Create {
+        name: String,
+        partitions: i32,
+        flushed: bool,
+    },
+    Delete {
+        name: String,
+    },
+    SetFlush {
+        name: String,
+        on: bool,
+    },
+    /// Of all brokers, while they run.
+    SetBrokers {
+        value: String,
+    },
+    /// To the shard that is this node.
+    Move {
+        name: String,
+        partition: i32,
+        node: i32,
+    },
 }
 
 /// See the head of the file.
@@ -44,6 +70,8 @@ pub(super) struct Admin {
     is_asked: bool,
     pause_ms: u64,
     due: Nanos,
+    /// What all brokers were last set to, where that is certain.
+    set_to: Option<String>,
 }
 
 impl Admin {
@@ -57,6 +85,7 @@ impl Admin {
             is_asked: false,
             pause_ms,
             due: Nanos(0),
+            set_to: None,
         }
     }
 
@@ -76,6 +105,14 @@ impl Admin {
             (true, 0) => {
                 topic.is_changing = true;
                 Task::Delete { name }
+            }
+            (true, 4) => {
+                let node = 1 + scene.dice.below(scene.ports.len()) as i32;
+                Task::Move { name, partition: partitions - 1, node }
+            }
+            (true, 3) => {
+                self.set_to = None;
+                Task::SetBrokers { value: (64 * (1 + partitions)).to_string() }
             }
             (true, 1 | 2) => {
                 topic.flush_changes(false);
@@ -128,13 +165,54 @@ impl Admin {
                 let request = IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
                 self.line.ask(scene.now, 1, &request, &[], Some(Ask::SetFlush { name, on }))
             }
+            Some(Task::SetBrokers { value }) => {
+                let config = AlterableConfig {
+                    name: INDEX_INTERVAL.to_owned(),
+                    value: Some(value.clone()),
+                    ..Default::default()
+                };
+                let resource = AlterConfigsResource {
+                    resource_type: BROKER_RESOURCE,
+                    configs: vec![config],
+                    ..Default::default()
+                };
+                let request = IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+                self.line.ask(scene.now, 1, &request, &[], Some(Ask::SetBrokers { value }))
+            }
+            Some(Task::Move { name, partition, node }) => {
+                let replicas = Some(vec![node]);
+                let partition = ReassignablePartition { partition_index: partition, replicas, ..Default::default() };
+                let topic = ReassignableTopic { name, partitions: vec![partition], ..Default::default() };
+                let request = AlterPartitionReassignmentsRequest { topics: vec![topic], ..Default::default() };
+                self.line.ask(scene.now, 1, &request, &[], Some(Ask::Move))
+            }
             None => self.look(scene),
+        }
+    }
+
+    /// What a broker says that all of them are set to.
+    fn ask_brokers(&mut self, scene: &mut Scene) -> Result<(), Violation> {
+        let resource =
+            DescribeConfigsResource { resource_type: BROKER_RESOURCE, configuration_keys: None, ..Default::default() };
+        let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
+        self.line.ask(scene.now, 4, &request, &[], Some(Ask::Brokers))
+    }
+
+    fn brokers_told(&self, told: Option<&str>) -> Result<(), Violation> {
+        match &self.set_to {
+            Some(due) if told != Some(due) => {
+                Err(Violation(format!("all brokers were set to {due}, and one says {told:?}")))
+            }
+            _ => Ok(()),
         }
     }
 
     /// Without a task it looks: at all topics, and at the end of a partition. Now and then it moves the beginning of one.
     fn look(&mut self, scene: &mut Scene) -> Result<(), Violation> {
         scene.ask_metadata(&mut self.line)?;
+        if self.set_to.is_some() {
+            self.ask_brokers(scene)?;
+        }
         let Some((name, key)) = scene.any_partition() else { return Ok(()) };
         if scene.leaders.get(&key) != Some(&self.line.port) {
             return Ok(());
@@ -308,6 +386,37 @@ impl Client for Admin {
                     self.again(scene);
                 }
                 Ok(())
+            }
+            Ask::SetBrokers { value } => {
+                let response = flight.read::<IncrementalAlterConfigsRequest>(frame)?;
+                let one = response.responses.first().ok_or_else(missing)?;
+                if one.error_code == 0 {
+                    self.set_to = Some(value.clone());
+                    self.finished(scene);
+                } else {
+                    scene.ledger.note_error("alter", ErrorCode(one.error_code));
+                    self.again(scene);
+                }
+                Ok(())
+            }
+            Ask::Move => {
+                let response = flight.read::<AlterPartitionReassignmentsRequest>(frame)?;
+                let of_topic = response.responses.first().map_or(&[][..], |topic| &topic.partitions);
+                match of_topic.first().map_or(response.error_code, |one| one.error_code) {
+                    // It is there, is on its way, or nowhere.
+                    0 | 60 | 3 => self.finished(scene),
+                    code => {
+                        scene.ledger.note_error("move", ErrorCode(code));
+                        self.again(scene);
+                    }
+                }
+                Ok(())
+            }
+            Ask::Brokers => {
+                let response = flight.read::<DescribeConfigsRequest>(frame)?;
+                let configs = response.results.first().ok_or_else(missing)?.configs.as_slice();
+                let told = configs.iter().find(|config| config.name == INDEX_INTERVAL);
+                self.brokers_told(told.and_then(|config| config.value.as_deref()))
             }
             Ask::DeleteRecords { key, offset, era } => {
                 let response = flight.read::<DeleteRecordsRequest>(frame)?;

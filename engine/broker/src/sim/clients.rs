@@ -56,6 +56,11 @@ pub(super) enum Ask {
         name: String,
         on: bool,
     },
+    SetBrokers {
+        value: String,
+    },
+    Move,
+    Brokers,
     FindCoordinator,
     Commit {
         offset: i64,

@@ -86,7 +86,7 @@ fn alter(
     wishes: Vec<(Resource, Wish)>,
     validate_only: bool,
 ) -> (usize, Vec<(i16, String)>) {
-    let call = Call::AlterConfigs(AlterConfigs { wishes, validate_only });
+    let call = Call::AlterConfigs(AlterConfigs { wishes, validate_only, node: NodeId(1) });
     let proposal = decide(controller, call);
     let Decided::AlterConfigs(altered) = proposal.outcome else { panic!() };
     let told = altered.into_iter().map(|(_, code, message)| (code.0, message.unwrap_or_default()));
@@ -155,8 +155,24 @@ fn changes_that_make_no_sense_are_refused_in_kafkas_words() {
         ((resource(2, ".."), set_ms()), 17, "'..' is not allowed"),
         ((resource(2, ""), set_ms()), 42, "Default topic resources are not allowed."),
         ((resource(4, "1"), changes(&[("num.partitions", set("1"))])), 42, "Cannot update these configs dynamically"),
-        ((resource(4, "77"), changes(&[("num.partitions", set("1"))])), 42, "Unexpected broker id"),
+        ((resource(4, "2"), changes(&[])), 42, "Unexpected broker id, expected 1, but received 2"),
+        ((resource(4, "x"), changes(&[])), 42, "Node id must be an integer, but it is: x"),
+        ((resource(4, ""), changes(&[("log.retention.ms", set("x"))])), 42, "Not a number of type LONG"),
+        (
+            (resource(4, ""), changes(&[("log.retention.ms", append("1"))])),
+            40,
+            "Config value append is not allowed for",
+        ),
+        ((resource(4, ""), changes(&[("principal.builder.class", set("a"))])), 42, "at default cluster level"),
+        ((resource(4, "1"), changes(&[("log.retention.ms", Change::Unknown(9))])), 42, "9"),
         ((resource(9, "x"), set_ms()), 42, "Unknown resource type 9"),
+        ((resource(32, ""), set_ms()), 42, "Default group resources are not allowed."),
+        ((resource(32, "g"), set_ms()), 40, "Unknown group config name: retention.ms"),
+        (
+            (resource(32, "g"), changes(&[("consumer.session.timeout.ms", append("1"))])),
+            40,
+            "because its type is not LIST.",
+        ),
     ] {
         let mut controller = controller();
         let (records, told) = alter(&mut controller, vec![wish.clone()], false);
@@ -166,4 +182,36 @@ fn changes_that_make_no_sense_are_refused_in_kafkas_words() {
     let (records, told) = alter(&mut controller(), vec![(t(), set_ms()), (t(), set_ms())], false);
     assert_eq!(records, 0);
     assert_eq!(told, vec![(42, "Each resource must appear at most once.".to_owned()); 2]);
+}
+
+fn set_of(controller: &Controller, node: i32) -> Vec<(String, String)> {
+    let dynamic = controller.image().dynamic(NodeId(node));
+    let all = dynamic.cluster.iter().chain(dynamic.own.iter());
+    all.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+#[test]
+fn a_brokers_settings_are_its_own_or_all_brokers_and_are_counted_with_at_once() {
+    let mut controller = controller();
+    let all = || resource(4, "");
+    let wish = || changes(&[("log.retention.ms", set("7")), ("log.cleanup.policy", append("compact"))]);
+    assert_eq!(alter(&mut controller, vec![(all(), wish())], true), (0, vec![(0, String::new())]), "checked only");
+    assert_eq!(alter(&mut controller, vec![(all(), wish())], false), (2, vec![(0, String::new())]));
+    let set_for_all = [("log.cleanup.policy", "delete,compact"), ("log.retention.ms", "7")];
+    let set_for_all: Vec<(String, String)> = set_for_all.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect();
+    assert_eq!((set_of(&controller, 1), set_of(&controller, 2)), (set_for_all.clone(), set_for_all.clone()));
+    let made = create(&mut controller, vec![topic("new", 1, &[])]);
+    let Decided::CreateTopics(response) = made.outcome else { panic!() };
+    let told = response.topics[0].configs.iter().flatten().find(|config| config.name == "retention.ms").unwrap();
+    assert_eq!((told.value.as_deref(), told.config_source), (Some("7"), 3));
+
+    let own = changes(&[("log.retention.ms", set("9")), ("my.plugin", set("x"))]);
+    assert_eq!(alter(&mut controller, vec![(resource(4, "1"), own)], false).0, 2);
+    assert_eq!((set_of(&controller, 1).len(), set_of(&controller, 2)), (4, set_for_all));
+    let gone = changes(&[("log.retention.ms", Change::Delete), ("log.cleanup.policy", subtract("delete"))]);
+    assert_eq!(alter(&mut controller, vec![(all(), gone)], false), (2, vec![(0, String::new())]));
+    let exactly = Wish::Replace(vec![("log.retention.bytes".into(), Some("5".into()))]);
+    assert_eq!(alter(&mut controller, vec![(resource(4, "1"), exactly)], false), (3, vec![(0, String::new())]));
+    let left = [("log.cleanup.policy", "compact"), ("log.retention.bytes", "5")];
+    assert_eq!(set_of(&controller, 1), left.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }

@@ -1,19 +1,20 @@
-//! IncrementalAlterConfigs and AlterConfigs (ConfigAdminManager, ConfigurationControlManager): settings of topics. Those
-//! of a broker are read at its start and refused here, in the words that Kafka has for settings that are read-only.
+//! IncrementalAlterConfigs and AlterConfigs (ConfigAdminManager, ConfigurationControlManager): settings of topics and groups;
+//! those of brokers: `broker_configs`.
 
 use std::collections::BTreeMap;
 
 use ringlog_wire::ErrorCode;
 use ringlog_wire::records::metadata::ConfigRecord;
 
-use super::super::image::{Image, RESOURCE_BROKER, RESOURCE_TOPIC};
+use super::super::ids::NodeId;
+use super::super::image::{RESOURCE_BROKER, RESOURCE_GROUP, RESOURCE_TOPIC};
 use super::super::names;
 use super::create::{Refusal, warn_of_idle};
 use super::{Controller, Draft};
-use crate::settings::Settings;
 use crate::settings::key::{Kind, list_items};
 use crate::settings::topic_config::{self, Overrides};
 use crate::settings::topic_keys::topic_key;
+use crate::settings::{Settings, group_config};
 
 /// A change of one setting (AlterConfigOp.OpType).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,13 @@ pub(crate) enum Change {
     Subtract(Option<String>),
     /// An operation that Kafka does not have, by its number.
     Unknown(i8),
+}
+
+impl Change {
+    /// The number of an operation that Kafka does not have.
+    pub(super) fn unknown(&self) -> Option<i8> {
+        if let Self::Unknown(number) = self { Some(*number) } else { None }
+    }
 }
 
 /// What a resource's settings are to become.
@@ -55,6 +63,8 @@ pub(crate) struct AlterConfigs {
     pub(crate) wishes: Vec<(Resource, Wish)>,
     /// Check only.
     pub(crate) validate_only: bool,
+    /// The broker that was asked: of brokers, it speaks for itself alone.
+    pub(crate) node: NodeId,
 }
 
 /// What became of a resource: the error, `NONE` where there is none, and its words.
@@ -70,7 +80,7 @@ impl Controller {
         }
         let mut alter = |(resource, wish): (Resource, Wish)| {
             let result = match times.get(&resource) {
-                Some(1) => self.alter(&resource, &wish, target),
+                Some(1) => self.alter(&resource, &wish, request.node, target),
                 _ => invalid("Each resource must appear at most once."),
             };
             match result {
@@ -81,20 +91,24 @@ impl Controller {
         request.wishes.into_iter().map(&mut alter).collect()
     }
 
-    fn alter(&self, resource: &Resource, wish: &Wish, draft: &mut Draft) -> Result<(), Refusal> {
+    fn alter(&self, resource: &Resource, wish: &Wish, node: NodeId, draft: &mut Draft) -> Result<(), Refusal> {
         check_form(wish)?;
         match resource.kind {
-            RESOURCE_TOPIC => {}
-            RESOURCE_BROKER => return refuse_broker(&resource.name, wish, &draft.image),
-            other => return invalid(format!("Unknown resource type {other}")),
+            RESOURCE_TOPIC => self.alter_topic(resource, wish, draft),
+            RESOURCE_BROKER => self.alter_broker(&resource.name, wish, node, draft),
+            RESOURCE_GROUP => alter_group(resource, wish, draft),
+            other => invalid(format!("Unknown resource type {other}")),
         }
+    }
+
+    fn alter_topic(&self, resource: &Resource, wish: &Wish, draft: &mut Draft) -> Result<(), Refusal> {
         if resource.name.is_empty() {
             return invalid("Default topic resources are not allowed.");
         }
         names::check(&resource.name).map_err(|message| Refusal::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message))?;
         let topic = draft.image.topic(&resource.name);
         let before = topic.map(|topic| Overrides::clone(&topic.configs)).unwrap_or_default();
-        let wanted = wanted(&before, wish, &self.settings)?;
+        let wanted = wanted(&before, wish, &|name, operation| list_of(name, &before, &self.settings, operation))?;
         let given = wanted.iter().map(|(name, value)| (name.as_str(), Some(value.as_str())));
         let after = topic_config::check(given, &self.settings)
             .map_err(|invalid| Refusal::new(ErrorCode::INVALID_CONFIG, invalid.to_string()))?;
@@ -104,12 +118,34 @@ impl Controller {
         }
         let changed = after.iter().filter(|(name, value)| before.get(*name) != Some(*value));
         warn_of_idle(&resource.name, &changed.map(|(name, value)| (name.clone(), value.clone())).collect());
-        record(&resource.name, &before, &after, draft);
+        record(resource, &before, &after, draft);
         Ok(())
     }
 }
 
-fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
+/// A group need not be there.
+fn alter_group(resource: &Resource, wish: &Wish, draft: &mut Draft) -> Result<(), Refusal> {
+    if resource.name.is_empty() {
+        return invalid("Default group resources are not allowed.");
+    }
+    let before = draft.image.configs(RESOURCE_GROUP, &resource.name);
+    let is_list = |name: &str, operation| Err(no_list(name, operation));
+    let wanted = wanted(&before, wish, &is_list)?;
+    let after =
+        group_config::check(&wanted).map_err(|invalid| Refusal::new(ErrorCode::INVALID_CONFIG, invalid.to_string()))?;
+    if after != *before {
+        tracing::warn!(group = resource.name, settings = ?after.keys(), "a group's settings are kept, and nothing acts on them");
+    }
+    record(resource, &before, &after, draft);
+    Ok(())
+}
+
+fn no_list(name: &str, operation: &str) -> Refusal {
+    let message = format!("Can't {operation} to key {name} because its type is not LIST.");
+    Refusal::new(ErrorCode::INVALID_CONFIG, message)
+}
+
+pub(super) fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal::new(ErrorCode::INVALID_REQUEST, message))
 }
 
@@ -137,25 +173,11 @@ fn check_form(wish: &Wish) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn refuse_broker(name: &str, wish: &Wish, image: &Image) -> Result<(), Refusal> {
-    let is_registered = name.parse().is_ok_and(|node| image.broker(node).is_some());
-    if !name.is_empty() && !is_registered {
-        return invalid(format!(
-            "Unexpected broker id, expected a registered one or empty string, but received {name}"
-        ));
-    }
-    let keys: Vec<&str> = match wish {
-        Wish::Change(changes) => changes.iter().map(|(name, _)| name.as_str()).collect(),
-        Wish::Replace(values) => values.iter().map(|(name, _)| name.as_str()).collect(),
-    };
-    if keys.is_empty() {
-        return Ok(());
-    }
-    invalid(format!("Cannot update these configs dynamically: [{}]", keys.join(", ")))
-}
+/// The items of a setting's list as it is now, for this operation on it.
+pub(super) type ListOf<'a> = &'a dyn Fn(&str, &'static str) -> Result<Vec<String>, Refusal>;
 
-/// The settings that a topic is to have, before they are checked.
-fn wanted(before: &Overrides, wish: &Wish, settings: &Settings) -> Result<Overrides, Refusal> {
+/// The settings that a resource is to have, before they are checked.
+pub(super) fn wanted(before: &Overrides, wish: &Wish, list_of: ListOf<'_>) -> Result<Overrides, Refusal> {
     let changes = match wish {
         Wish::Replace(values) => {
             return Ok(values.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect());
@@ -168,7 +190,7 @@ fn wanted(before: &Overrides, wish: &Wish, settings: &Settings) -> Result<Overri
             Change::Set(value) => drop(after.insert(name.clone(), value.clone().unwrap_or_default())),
             Change::Delete => drop(after.remove(name)),
             Change::Append(items) => {
-                let mut list = list_of(name, before, settings, "APPEND")?;
+                let mut list = list_of(name, "APPEND")?;
                 for item in items.iter().flat_map(|items| items.split(',')) {
                     if !list.iter().any(|present| present == item) {
                         list.push(item.to_owned());
@@ -177,7 +199,7 @@ fn wanted(before: &Overrides, wish: &Wish, settings: &Settings) -> Result<Overri
                 after.insert(name.clone(), list.join(","));
             }
             Change::Subtract(items) => {
-                let mut list = list_of(name, before, settings, "SUBTRACT")?;
+                let mut list = list_of(name, "SUBTRACT")?;
                 for item in items.iter().flat_map(|items| items.split(',')) {
                     list.retain(|present| present != item);
                 }
@@ -192,21 +214,20 @@ fn wanted(before: &Overrides, wish: &Wish, settings: &Settings) -> Result<Overri
 /// The items of a list as it is now, its default's where the topic has none of its own.
 fn list_of(name: &str, before: &Overrides, settings: &Settings, operation: &str) -> Result<Vec<String>, Refusal> {
     if topic_key(name).is_none_or(|topic| topic.key.kind != Kind::List) {
-        let message = format!("Can't {operation} to key {name} because its type is not LIST.");
-        return Err(Refusal::new(ErrorCode::INVALID_CONFIG, message));
+        return Err(no_list(name, operation));
     }
     Ok(list_items(topic_config::text(before, settings, name)).map(str::to_owned).collect())
 }
 
 /// A record for each setting that changes; a null value takes the setting away.
-fn record(topic: &str, before: &Overrides, after: &Overrides, draft: &mut Draft) {
+pub(super) fn record(resource: &Resource, before: &Overrides, after: &Overrides, draft: &mut Draft) {
     let set = after.iter().filter(|(name, value)| before.get(*name) != Some(*value));
     let gone = before.keys().filter(|name| !after.contains_key(*name));
     let records = set.map(|(name, value)| (name, Some(value.clone()))).chain(gone.map(|name| (name, None)));
     for (name, value) in records {
         draft.push(ConfigRecord {
-            resource_type: RESOURCE_TOPIC,
-            resource_name: topic.to_owned(),
+            resource_type: resource.kind,
+            resource_name: resource.name.clone(),
             name: name.clone(),
             value,
             ..ConfigRecord::default()

@@ -275,7 +275,7 @@ fn refused(name: &str, refusal: Refusal) -> CreatableTopicResult {
 fn made(plan: &Plan, id: Uuid, settings: &Settings) -> CreatableTopicResult {
     let count = |len: usize| i32::try_from(len).unwrap_or(i32::MAX);
     let config = |described: describe::Described| CreatableTopicConfigs {
-        name: described.key.name.to_owned(),
+        name: described.name.into_owned(),
         value: described.value,
         read_only: described.read_only,
         config_source: described.source as i8,

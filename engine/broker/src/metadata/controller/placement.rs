@@ -88,7 +88,7 @@ pub(super) fn manual(
     Ok(partitions.into_values().collect())
 }
 
-fn check_replicas(image: &Image, replicas: &[NodeId], colocated: bool) -> Result<(), Refusal> {
+pub(super) fn check_replicas(image: &Image, replicas: &[NodeId], colocated: bool) -> Result<(), Refusal> {
     let refuse = |message: String| Err(Refusal::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message));
     if replicas.is_empty() {
         return refuse("The manual partition assignment includes an empty replica list.".to_owned());

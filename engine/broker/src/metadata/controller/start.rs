@@ -77,7 +77,9 @@ impl Controller {
         let mut image = start.image;
         image.set_version(start.end_offset - 1);
         let image = Arc::new(image);
-        let controller = Self { settings: start.settings, image, directory_id: start.directory_id, rotation };
+        let (settings, directory_id) = (start.settings, start.directory_id);
+        let mut controller = Self { settings, image: Arc::clone(&image), directory_id, rotation };
+        controller.stand_on(image);
         let proposal = controller.propose(draft, Decided::AutoCreate(Vec::new()));
         Ok((controller, proposal))
     }

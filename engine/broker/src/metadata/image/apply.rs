@@ -10,7 +10,6 @@ use ringlog_wire::records::metadata::{
 };
 
 use super::{Image, Node, NodeId, Partition, RESOURCE_TOPIC, Topic};
-use crate::settings::topic_config::Overrides;
 
 /// A record that does not fit what came before it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +65,11 @@ impl Image {
             MetadataRecord::PartitionChangeRecord(record) => self.change_partition(record)?,
             MetadataRecord::ConfigRecord(record) => self.change_config(record),
             MetadataRecord::FeatureLevelRecord(record) => self.change_feature(record),
+            MetadataRecord::ClientQuotaRecord(record) => Arc::make_mut(&mut self.quotas).apply(record),
+            MetadataRecord::UserScramCredentialRecord(record) => Arc::make_mut(&mut self.credentials).set(record),
+            MetadataRecord::RemoveUserScramCredentialRecord(record) => {
+                Arc::make_mut(&mut self.credentials).remove(record);
+            }
             MetadataRecord::ProducerIdsRecord(record) => self.next_producer_id = record.next_producer_id,
             MetadataRecord::NoOpRecord(_) => {}
             other => tracing::debug!(record = other.name(), "a metadata record of a kind that is not used here"),
@@ -118,6 +122,7 @@ impl Image {
         let missing = ReplayError::UnknownTopic { record: "RemoveTopicRecord", topic_id };
         let name = self.names.remove(&topic_id).ok_or(missing)?;
         self.topics.remove(&name);
+        self.moves.retain(|(topic, _)| *topic != topic_id);
         self.configs.remove(&(RESOURCE_TOPIC, name.to_string()));
         Ok(())
     }
@@ -136,7 +141,10 @@ impl Image {
             replicas: nodes(&record.replicas),
             isr: nodes(&record.isr),
             directories: record.directories.clone(),
+            adding: nodes(&record.adding_replicas),
+            removing: nodes(&record.removing_replicas),
         };
+        self.note_move(record.topic_id, record.partition_id, !partition.adding.is_empty());
         self.topic_mut("PartitionRecord", record.topic_id)?.partitions.insert(record.partition_id, partition);
         Ok(())
     }
@@ -162,12 +170,23 @@ impl Image {
         if let Some(directories) = &record.directories {
             partition.directories.clone_from(directories);
         }
+        if let Some(adding) = &record.adding_replicas {
+            partition.adding = nodes(adding);
+        }
+        if let Some(removing) = &record.removing_replicas {
+            partition.removing = nodes(removing);
+        }
         partition.partition_epoch += 1;
+        let moves = !partition.adding.is_empty();
+        self.note_move(record.topic_id, record.partition_id, moves);
         Ok(())
     }
 
-    fn configs(&self, kind: i8, name: &str) -> Arc<Overrides> {
-        self.configs.get(&(kind, name.to_owned())).cloned().unwrap_or_default()
+    fn note_move(&mut self, topic_id: Uuid, partition: i32, moves: bool) {
+        match moves {
+            true => self.moves.insert((topic_id, partition)),
+            false => self.moves.remove(&(topic_id, partition)),
+        };
     }
 
     fn change_config(&mut self, record: &ConfigRecord) {

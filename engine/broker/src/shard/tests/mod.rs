@@ -6,8 +6,10 @@ mod fairness;
 mod memory;
 mod retention;
 mod rig;
+mod settings;
 mod siblings;
 mod tasks;
+mod throttle;
 
 use std::path::Path;
 
