@@ -10,6 +10,7 @@ mod out;
 
 mod cli;
 pub mod client;
+pub mod emulate;
 pub mod export;
 pub mod fit;
 pub mod host;
@@ -76,6 +77,7 @@ pub fn main(args: Vec<String>) -> ExitCode {
         Some("compare") => verbs::compare::main(&args[1..]),
         Some("history") => verbs::history::main(&args[1..]),
         Some("null-broker") => yardstick::main(&args[1..]),
+        Some(emulate::check::VERB) => emulate::check::main(&args[1..]),
         Some(verb) => {
             errln!("{verb} is no verb of ringlog\n\n{VERBS}");
             ExitCode::FAILURE

@@ -1,8 +1,10 @@
-//! Places of threads: which cores there are, and putting a thread on one.
+//! Places of threads: which cores there are, and putting a thread on one; a network of a thread's own.
 
 use std::io;
 
 use core_affinity::CoreId;
+
+use crate::sys;
 
 /// The numbers of the cores that this thread may run on (its affinity mask), in order.
 #[must_use]
@@ -26,9 +28,34 @@ pub fn pin_to_core(core: usize) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, words))
 }
 
+/// Gives this thread a network of its own (unshare(2), CLONE_NEWNET): a loopback that is down, and nothing else. Threads and
+/// processes that it starts afterwards are in it too; it is gone with the last of them. Wants CAP_SYS_ADMIN.
+pub fn into_own_network() -> io::Result<()> {
+    // SAFETY: it takes an integer. Of what the thread shares with others only the network is left.
+    sys::check(unsafe { libc::unshare(libc::CLONE_NEWNET) }).map(|_| ())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_of_its_own_has_nobody_elses_interfaces() {
+        let names = || {
+            let list = std::fs::read_to_string("/proc/thread-self/net/dev").expect("interfaces");
+            list.lines()
+                .skip(2)
+                .map(|it| it.split(':').next().unwrap_or_default().trim().to_owned())
+                .collect::<Vec<_>>()
+        };
+        let before = names();
+        let seen = std::thread::spawn(move || into_own_network().map(|()| names())).join().expect("thread");
+        match seen {
+            Ok(own) => assert_eq!(own, ["lo"]),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}"),
+        }
+        assert_eq!(names(), before, "the thread that did not ask stays where it was");
+    }
 
     #[test]
     fn a_pinned_thread_sees_one_core() {

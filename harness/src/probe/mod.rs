@@ -41,6 +41,8 @@ pub(crate) use write::profile_text;
 
 /// Largest file that a step writes; there is one at a time.
 const FILE_BYTES: u64 = 2 << 30;
+/// That of a look at the disk alone.
+const DISK_ALONE_BYTES: u64 = 256 << 20;
 /// Room that must be left over: others write too.
 const ROOM_LEFT_BYTES: u64 = 256 << 20;
 /// Files that are synchronised at the same time.
@@ -217,6 +219,17 @@ impl Probe {
         found.seconds = begin.elapsed().as_secs_f64();
         Ok(found)
     }
+}
+
+/// The disk alone, so long past the page cache, and so long with fdatasync.
+pub(crate) fn disk(dir: &Path, time: Duration, sync_time: Duration) -> Result<Found, ProbeError> {
+    check_direct()?;
+    let wrong = |step| move |source| ProbeError::Io { step, source };
+    let (mut found, file_bytes) = (Found::default(), DISK_ALONE_BYTES);
+    direct(&Task { dir, time, file_bytes }, &mut found).map_err(wrong("the disk past the page cache"))?;
+    buffered::sync_alone(&Task { dir, time: sync_time, file_bytes }, &mut found)
+        .map_err(wrong("fdatasync of one file"))?;
+    Ok(found)
 }
 
 /// The facts of this machine that need no measuring.

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of the columns below.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// What a column is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ columns! {
     build: String, "", "this program";
     /// Hardware profile: cores, memory, file system.
     profile: String, "", "probed";
-    /// How the profile was had: `native`, or how it was emulated.
+    /// How the profile was had: `native`, `emulated`, or `emulated in part` and what is missing.
     fidelity: String, "", "this program";
     /// Seed of what is random in the trial: values, and the order of targets.
     seed: u64, "", "options";
@@ -385,6 +385,45 @@ columns! {
     client_records_per_cpu_s: Option<f64>, "1/s", "(records - client_start_records) / (client_cpu_ms - client_start_cpu_ms)";
     /// Records that the broker held after that program wrote, by its offsets: there is no ledger of another program's records.
     held_records: Option<u64>, "", "ListOffsets";
+
+    /// The machine that was emulated, in the words of `--emulate`: then `profile` is that machine. Empty where none was.
+    emulated: String, "", "options";
+    /// Processor time that a broker was limited to.
+    emulated_cores: Option<f64>, "cores", "options, hardware profile";
+    /// What busy threads had of it before the first broker was started.
+    achieved_cores: Option<f64>, "cores", "CPU clock of a process in such a group";
+    /// Memory that a broker was limited to, page cache included.
+    emulated_memory_gib: Option<f64>, "GiB", "options, hardware profile";
+    /// What the kernel says that the limit is.
+    achieved_memory_gib: Option<f64>, "GiB", "memory.limit_in_bytes, memory.max";
+    /// Bytes a second that a broker's disk was limited to, writing.
+    emulated_disk_write_mb_s: Option<f64>, "MB/s", "options, hardware profile";
+    /// What went past the page cache before the first broker was started.
+    achieved_disk_write_mb_s: Option<f64>, "MB/s", "1 MiB x 8 in such a group";
+    /// The same, reading.
+    emulated_disk_read_mb_s: Option<f64>, "MB/s", "options, hardware profile";
+    /// What came past the page cache.
+    achieved_disk_read_mb_s: Option<f64>, "MB/s", "1 MiB x 8 in such a group";
+    /// Operations a second that a broker's disk was limited to, writing.
+    emulated_disk_write_iops: Option<f64>, "1/s", "options, hardware profile";
+    /// What went past the page cache.
+    achieved_disk_write_iops: Option<f64>, "1/s", "4 KiB x 32 in such a group";
+    /// The same, reading.
+    emulated_disk_read_iops: Option<f64>, "1/s", "options, hardware profile";
+    /// What came past the page cache.
+    achieved_disk_read_iops: Option<f64>, "1/s", "4 KiB x 32 in such a group";
+    /// What a broker's network was limited to in each direction.
+    emulated_network_gbps: Option<f64>, "Gb/s", "options, hardware profile";
+    /// What one connection to a limited port carried.
+    achieved_network_gbps: Option<f64>, "Gb/s", "monotonic clock";
+    /// How long an fsync of a broker was to last at least: half stay below.
+    emulated_fdatasync_us_p50: Option<f64>, "us", "options, hardware profile";
+    /// How long an append of 4 KiB with fdatasync lasted.
+    achieved_fdatasync_us_p50: Option<f64>, "us", "monotonic clock";
+    /// 99 of 100, where the profile says it.
+    emulated_fdatasync_us_p99: Option<f64>, "us", "hardware profile";
+    /// 99 of 100.
+    achieved_fdatasync_us_p99: Option<f64>, "us", "monotonic clock";
 
     /// The ceiling that the share is of; empty where none counts.
     ceiling: String, "", "run";

@@ -50,6 +50,9 @@ pub struct Manifest {
     pub host: HostFacts,
     /// The file system below the broker's folder, where we started it.
     pub storage: PathFacts,
+    /// The machine that was emulated, where one was: what was asked for, and of each limit the target, what was measured, by what.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub emulated: BTreeMap<String, String>,
     /// The workloads as they ran, a table each. A row whose workload ends with `@` and a rate ran the one before the `@` at its
     /// own `rate_records_s`.
     pub workloads: BTreeMap<String, toml::Table>,

@@ -20,7 +20,7 @@ const SECOND_NS: f64 = 1e9;
 pub struct Common {
     /// Commit, branch and build of this program, the machine's name.
     pub template: Row,
-    /// What each target said of itself when it started, by its name: shards, kind of io, flush policy.
+    /// What each target said of itself when it started, by its name: shards, kind of io, flush policy; how it is emulated.
     pub targets: BTreeMap<String, Row>,
     /// Whether client and broker were given the same core.
     pub is_core_shared: bool,
@@ -29,7 +29,10 @@ pub struct Common {
 impl Common {
     fn of_target(&self, name: &str) -> Row {
         let said = self.targets.get(name).cloned().unwrap_or_default();
-        Row { shards: said.shards, io: said.io, flush: said.flush, ..self.template.clone() }
+        let template = self.template.clone();
+        // Of an emulated machine each kind of broker has its own part.
+        let fidelity = if said.fidelity.is_empty() { template.fidelity.clone() } else { said.fidelity };
+        Row { shards: said.shards, io: said.io, flush: said.flush, fidelity, ..template }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::emulate::EmulateError;
 use crate::results::ResultsError;
 use crate::target::control::ControlError;
 use crate::target::process::StartError;
@@ -22,17 +23,16 @@ pub enum SessionError {
         reason: String,
     },
     /// `--resume` names a run of something else.
-    #[error(
-        "--resume {path}: that run is of {kept} with its workloads, this one of {asked}: give the options that it was started with"
-    )]
+    #[error("--resume {path}: {what}: give the options that it was started with")]
     Resume {
         /// Its folder.
         path: PathBuf,
-        /// What it measured.
-        kept: String,
-        /// What was asked for now.
-        asked: String,
+        /// What is different.
+        what: String,
     },
+    /// A machine that is not emulated.
+    #[error(transparent)]
+    Emulate(#[from] EmulateError),
     /// A broker did not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -104,7 +104,7 @@ impl SessionError {
                 | Self::Resume { .. }
                 | Self::Events { .. }
                 | Self::Replicas { .. }
-        )
+        ) || matches!(self, Self::Emulate(error) if error.is_usage())
     }
 }
 

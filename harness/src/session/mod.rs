@@ -24,11 +24,13 @@
     reason = "makes folders and processes, reads the clock: the instrument, not the broker"
 )]
 
+pub(crate) mod emulated;
 mod error;
 mod keeper;
 pub(crate) mod options;
 pub(crate) mod origin;
 pub(crate) mod progress;
+mod resume;
 mod story;
 pub(crate) mod targets;
 
@@ -41,6 +43,7 @@ use ringlog_io::threads;
 pub use error::SessionError;
 pub use options::{PlaceOptions, TargetOptions};
 
+use crate::emulate::{Asked, Emulation};
 use crate::host::{HostFacts, PathFacts, facts, memory, metrics};
 use crate::load::signals::Stop;
 use crate::report::page;
@@ -119,22 +122,30 @@ impl Session<'_> {
     /// Measures, keeps the results, and gives what is to be printed.
     pub fn measure(mut self) -> Result<Done, SessionError> {
         let stop = Stop::watch().map_err(io("watching for signals"))?;
+        let asked = emulated::asked(self.place, &self.plan.targets)?;
         let data = DataFolder::create(&self.place.dir).map_err(io("the data folder"))?;
-        let seats = Seats::on(&threads::cores(), self.shards);
+        // Before the brokers, so that it goes after them.
+        let emulation = emulated::begin(asked.as_ref(), &data.path)?;
+        let seats = Seats::on(&threads::cores(), self.shards.or(asked.as_ref().and_then(Asked::shards)));
         let host = HostFacts::read(Path::new("/"));
         let storage = PathFacts::read(Path::new("/"), &data.path);
         errln!("{}", story::machine_line(&host, &storage, &seats, &self.plan));
         let mut warnings = std::mem::take(&mut self.extra.warnings);
         warnings.extend(story::warnings_of(&host, &seats, &self.plan));
+        warnings.extend(emulation.iter().flat_map(Emulation::warnings));
 
-        let running = start_all(&mut self.plan, &seats, &data.path, &mut warnings)?;
+        let ground = Ground { seats: &seats, dir: &data.path, partitions: 1, emulation: emulation.as_ref() };
+        let running = start_all(&mut self.plan, ground, &mut warnings)?;
         let (began, clock) = (jiff::Timestamp::now(), SystemTime::now());
         let run_id = u32::try_from(began.as_nanosecond().unsigned_abs() & 0xffff_ffff).unwrap_or(0);
         let places = running.iter().map(|(name, it)| (name.clone(), it.place.clone())).collect();
-        let common = common(&host, &storage, &seats, &running);
+        let template = story::template(&host, &storage);
+        let template = emulation.as_ref().map_or(template.clone(), |it| it.row(template));
+        let common = common(template, &seats, &running);
         let manifest = story::manifest(&self.plan, host, storage, &seats, &running, began);
         let (asked, references) = (std::mem::take(&mut self.extra.asked), std::mem::take(&mut self.extra.references));
-        let manifest = Manifest { verb: self.verb.to_owned(), warnings, asked, references, ..manifest };
+        let emulated = emulation.as_ref().map(Emulation::facts).unwrap_or_default();
+        let manifest = Manifest { verb: self.verb.to_owned(), warnings, asked, emulated, references, ..manifest };
         let Opened { folder, mut keeper, rows, manifest, since } = self.open(manifest, clock)?;
 
         let (plan, course) = (&self.plan, self.course);
@@ -173,13 +184,11 @@ impl Session<'_> {
         };
         let folder = RunFolder::open(path)?;
         let mut kept = manifest::read(&folder.path().join(manifest::FILE))?;
-        if kept.target != manifest.target || kept.workloads != manifest.workloads {
-            let path = path.clone();
-            return Err(SessionError::Resume { path, kept: kept.target, asked: manifest.target });
-        }
+        let unusual = resume::may_go_on(path, &kept, &manifest)?;
         let (keeper, rows) = Keeper::resume(&folder)?;
         errln!("{} rows are there already", rows.len());
         kept.warnings.push(format!("stopped, and gone on with at {}", manifest.began));
+        kept.warnings.extend(unusual);
         let first: Option<jiff::Timestamp> = kept.began.parse().ok();
         let now = jiff::Timestamp::try_from(began).ok();
         let since = first.zip(now).and_then(|(first, now)| Duration::try_from(now.duration_since(first)).ok());
@@ -209,15 +218,14 @@ struct Opened {
 /// there, ends the run before anything is measured.
 fn start_all(
     plan: &mut Plan,
-    seats: &Seats,
-    dir: &Path,
+    ground: Ground<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<BTreeMap<String, Running>, SessionError> {
-    may_be_operated_on(plan, dir)?;
+    may_be_operated_on(plan, ground.dir)?;
     plan.targets.iter().try_for_each(is_there)?;
     may_be_replicated(plan)?;
     let partitions = plan.cells.iter().map(|it| it.workload.partitions).max().unwrap_or(1);
-    let ground = Ground { seats, dir, partitions };
+    let ground = Ground { partitions, ..ground };
     let mut running = BTreeMap::new();
     for target in &plan.targets {
         // Targets that differ by their client alone share a broker.
@@ -279,9 +287,9 @@ fn is_there(target: &Target) -> Result<(), SessionError> {
     target.metrics.iter().try_for_each(|url| metrics::fetch(url).map(drop).map_err(SessionError::Metrics))
 }
 
-fn common(host: &HostFacts, storage: &PathFacts, seats: &Seats, running: &BTreeMap<String, Running>) -> Common {
+fn common(template: Row, seats: &Seats, running: &BTreeMap<String, Running>) -> Common {
     let said = running.iter().map(|(name, it)| (name.clone(), it.said.clone()));
-    Common { template: story::template(host, storage), targets: said.collect(), is_core_shared: seats.shared }
+    Common { template, targets: said.collect(), is_core_shared: seats.shared }
 }
 
 fn touch(dir: &Path) -> Result<(), SessionError> {

@@ -72,6 +72,17 @@ pub struct PlaceOptions {
     #[arg(long, value_name = "FOLDER")]
     pub resume: Option<PathBuf>,
 
+    /// Limit every broker that is started to a smaller machine: a hardware profile's name or file, KEY=VALUE over it, separated by
+    /// commas (aws-t3-medium-gp3-125,memory_gib=2; cores=0.5,disk_write_mb_s=40). Keys are cores, memory_gib, disk_write_mb_s,
+    /// disk_read_mb_s, disk_write_iops, disk_read_iops, network_gbps, fdatasync_us; native leaves one as it is. See
+    /// harness/docs/emulate.md.
+    #[arg(long, value_name = "PROFILE,KEY=VALUE")]
+    pub emulate: Option<String>,
+
+    /// What `ringlog probe` measured here: what is faster than that is refused. Without it, cores and memory alone are known.
+    #[arg(long, value_name = "FILE", requires = "emulate")]
+    pub emulate_host: Option<PathBuf>,
+
     /// Seed of what is random.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,

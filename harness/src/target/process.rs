@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use ringlog_io::{process, threads};
 
+use crate::emulate::{EmulateError, Within};
+
 /// How long a broker may take until it is ready.
 const READY_MAX: Duration = Duration::from_secs(30);
 /// Why one is not ready whose process is gone.
@@ -41,6 +43,9 @@ pub enum StartError {
         /// The end of its log.
         log: String,
     },
+    /// There is no place for it.
+    #[error(transparent)]
+    Emulate(#[from] EmulateError),
 }
 
 /// A running broker. Dropping it kills it.
@@ -67,6 +72,8 @@ pub struct Launch<'a> {
     pub ready: &'a str,
     /// The core that it inherits.
     pub core: Option<usize>,
+    /// What it is limited by, where a smaller machine is emulated.
+    pub within: Option<Within>,
     /// Where its standard error goes.
     pub log: PathBuf,
     /// How long it may take until it is ready.
@@ -138,7 +145,7 @@ impl<'a> Launch<'a> {
     /// This program without arguments, on any core.
     #[must_use]
     pub fn new(ready: &'a str, log: PathBuf) -> Self {
-        Self { program: None, arguments: Vec::new(), ready, core: None, log, ready_max: READY_MAX }
+        Self { program: None, arguments: Vec::new(), ready, core: None, within: None, log, ready_max: READY_MAX }
     }
 
     fn new_log(&self) -> Result<File, StartError> {
@@ -148,7 +155,7 @@ impl<'a> Launch<'a> {
 
     fn spawn(&self, output: Stdio, errors: Stdio) -> Result<Server, StartError> {
         let program = self.program.map_or_else(std::env::current_exe, |it| Ok(it.to_owned())).map_err(self.failed())?;
-        let mut command = Command::new(program);
+        let mut command = self.within.as_ref().map_or_else(|| Command::new(&program), |it| it.command(&program));
         command.args(&self.arguments).stdin(Stdio::null()).stdout(output).stderr(errors);
         let (child, starter) = spawn_on(command, self.core).map_err(self.failed())?;
         Ok(Server { child, ready: String::new(), _starter: starter })

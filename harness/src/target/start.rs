@@ -13,6 +13,7 @@ use super::process::{Launch, Server, StartError, tail};
 use super::{Place, Start, Target};
 use crate::client::properties::Properties;
 use crate::client::{Admin, ClientError};
+use crate::emulate::{Emulation, Within};
 use crate::results::columns::Row;
 use crate::yardstick::{self, Mode};
 
@@ -32,7 +33,7 @@ const LAST_LINES: usize = 3;
 const ANSWER_MAX: Duration = Duration::from_millis(500);
 
 /// What a target is started with besides its own data.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Ground<'a> {
     /// Who sits where.
     pub seats: &'a Seats,
@@ -40,6 +41,23 @@ pub struct Ground<'a> {
     pub dir: &'a Path,
     /// Most partitions of a topic of the run.
     pub partitions: u32,
+    /// The smaller machine that each broker has, where one is emulated.
+    pub(crate) emulation: Option<&'a Emulation>,
+}
+
+impl Ground<'_> {
+    /// What a broker of this name is limited by.
+    fn within(&self, name: &str) -> Result<Option<Within>, StartError> {
+        Ok(self.emulation.map(|it| it.within(name)).transpose()?)
+    }
+
+    /// A broker that runs is reached within its limits, and its rows say how far they go.
+    fn limited(&self, target: &Target, mut running: Running) -> Result<Running, StartError> {
+        let Some(emulation) = self.emulation else { return Ok(running) };
+        emulation.listens(running.place.properties.get("bootstrap.servers").unwrap_or_default())?;
+        running.said.fidelity = emulation.fidelity(&target.start, running.said.io.as_deref());
+        Ok(running)
+    }
 }
 
 /// A target that runs. Dropping the last of its copies ends what we started.
@@ -55,12 +73,13 @@ pub struct Running {
 
 /// Starts a target, or finds it.
 pub fn start(target: &Target, ground: &Ground<'_>) -> Result<Running, StartError> {
-    match &target.start {
-        Start::Ringlog { program } => start_ringlog(target, program.as_deref(), ground),
-        Start::Kafka { libs, nodes } => start_kafka(target, libs, *nodes, ground),
-        Start::Null(mode) => start_null(*mode, ground),
-        Start::Remote { client, pids } => Ok(remote(client, pids)),
-    }
+    let running = match &target.start {
+        Start::Ringlog { program } => start_ringlog(target, program.as_deref(), ground)?,
+        Start::Kafka { libs, nodes } => start_kafka(target, libs, *nodes, ground)?,
+        Start::Null(mode) => start_null(*mode, ground)?,
+        Start::Remote { client, pids } => return Ok(remote(client, pids)),
+    };
+    ground.limited(target, running)
 }
 
 /// What the log of a target that ended says last. Its folder goes with the run.
@@ -105,14 +124,14 @@ fn start_ringlog(target: &Target, program: Option<&Path>, ground: &Ground<'_>) -
     ];
     let settings: BTreeMap<String, String> = own.into_iter().chain(target.settings.clone()).collect();
     let log = log_of(&target.name, ground.dir);
-    let (core, program) = (ground.seats.broker, program.map(Path::to_owned));
+    let (core, program, within) = (ground.seats.broker, program.map(Path::to_owned), ground.within(&target.name)?);
     let launch = move |settings: &BTreeMap<String, String>| {
         let mut arguments = vec!["broker".to_owned()];
         for (key, value) in settings {
             arguments.extend(["--override".to_owned(), format!("{key}={value}")]);
         }
         let launch = Launch::new(BROKER_READY, log.clone());
-        Server::start(&Launch { program: program.as_deref(), arguments, core, ..launch })
+        Server::start(&Launch { program: program.as_deref(), arguments, core, within: within.clone(), ..launch })
     };
     let server = launch(&settings)?;
     let bootstrap = between(&server.ready, LISTENING, " ").unwrap_or_default().to_owned();
@@ -142,10 +161,10 @@ fn start_kafka(target: &Target, libs: &Path, count: u32, ground: &Ground<'_>) ->
     let begin = |(node, name): (&Node, &String)| {
         node.prepare(&node.settings(&pairs))?;
         let (arguments, core, log) = (node.command(&kafka::jvm(count)), ground.seats.broker, log_of(name, ground.dir));
-        let own = bootstrap_of(std::slice::from_ref(node));
+        let (own, within) = (bootstrap_of(std::slice::from_ref(node)), ground.within(name)?);
         let again: Again = Box::new(move || {
-            let (program, arguments) = (Some(Path::new("java")), arguments.clone());
-            let launch = Launch { program, arguments, core, ready_max, ..Launch::new("", log.clone()) };
+            let (program, arguments, within) = (Some(Path::new("java")), arguments.clone(), within.clone());
+            let launch = Launch { program, arguments, core, within, ready_max, ..Launch::new("", log.clone()) };
             Server::start_until(&launch, || answers(&own))
         });
         Ok((again()?, again))
@@ -229,10 +248,10 @@ fn start_null(mode: Mode, ground: &Ground<'_>) -> Result<Running, StartError> {
     if let Some(core) = ground.seats.null_broker {
         arguments.extend(["--core".to_owned(), core.to_string()]);
     }
-    let log = log_of(mode.target(), ground.dir);
+    let (log, within) = (log_of(mode.target(), ground.dir), ground.within(mode.target())?);
     let again: Again = Box::new(move || {
-        let arguments = arguments.clone();
-        Server::start(&Launch { arguments, ..Launch::new(yardstick::READY, log.clone()) })
+        let (arguments, within) = (arguments.clone(), within.clone());
+        Server::start(&Launch { arguments, within, ..Launch::new(yardstick::READY, log.clone()) })
     });
     let server = again()?;
     let bootstrap = format!("127.0.0.1:{}", server.ready.trim_start_matches(yardstick::READY));

@@ -59,6 +59,9 @@ fn facts(kept: &Kept) -> Vec<(String, String)> {
     ));
     facts.push(("began, ended", format!("{}, {}", second(&manifest.began), second(&manifest.ended))));
     let mut facts: Vec<(String, String)> = facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    facts.extend(
+        manifest.emulated.iter().map(|(key, said)| (format!("emulated: {}", key.replace('_', " ")), said.clone())),
+    );
     for (name, said) in &manifest.targets {
         let said: Vec<String> = said.iter().map(|(key, value)| format!("{} {value}", key.replace('_', " "))).collect();
         facts.push((name.clone(), said.join("; ")));

@@ -19,6 +19,9 @@ pub fn main(args: &[String]) -> ExitCode {
         Ok(options) => options,
         Err(code) => return code,
     };
+    if options.dry_run {
+        return verdict::tell_plan(plan::words(&options));
+    }
     let outcome = plan::measure(&options);
     verdict::tell(&options, outcome)
 }

@@ -56,6 +56,10 @@ pub struct Options {
     #[arg(long)]
     pub no_yardstick: bool,
 
+    /// Say what would be measured, for how long at least and on which machine, and end.
+    #[arg(long)]
+    pub dry_run: bool,
+
     /// Print one JSON document instead of the table.
     #[arg(long)]
     pub json: bool,

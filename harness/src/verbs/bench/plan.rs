@@ -6,7 +6,7 @@ use super::options::Options;
 use super::verdict::BenchError;
 use crate::run::{Cell, Plan};
 use crate::session::targets::{self, Ceilings};
-use crate::session::{Done, Extra, Session};
+use crate::session::{Done, Extra, Session, emulated};
 use crate::spec::{self, Kind, Workload, workload};
 use crate::target::spec::{distinct, peers};
 use crate::target::{Role, Target, client};
@@ -19,6 +19,29 @@ pub(crate) fn measure(options: &Options) -> Result<Done, BenchError> {
     let extra = Extra { name, ..Extra::default() };
     let session = Session { verb: "bench", place, shards, plan, course: &course, extra };
     Ok(session.measure()?)
+}
+
+/// What would be measured: each workload, the targets, the least time, the machine.
+pub(crate) fn words(options: &Options) -> Result<String, BenchError> {
+    let plan = plan_of(options)?;
+    let cell = |it: &Cell| {
+        let reader = it.reader.as_ref().map(|it| format!(", read back as {}", it.name)).unwrap_or_default();
+        let own = &it.workload;
+        format!("  {}: {} round(s) of {:.1} s at least{reader}", own.name, own.rounds, own.round_s())
+    };
+    let mut lines = vec!["would measure".to_owned()];
+    lines.extend(plan.cells.iter().map(cell));
+    let names: Vec<&str> = plan.targets.iter().map(|it| it.name.as_str()).collect();
+    lines.push(format!("on {} in turn, and so for {:.0} s at least", names.join(", "), least_s(&plan)));
+    lines.extend(emulated::would(&options.place, &plan.targets)?);
+    lines.push("Nothing was started (--dry-run).".to_owned());
+    Ok(lines.join("\n"))
+}
+
+/// Seconds of all least rounds on all targets, warm-ups included; readers and starts come on top.
+fn least_s(plan: &Plan) -> f64 {
+    let cells: f64 = plan.cells.iter().map(|it| it.workload.round_s() * f64::from(it.workload.rounds)).sum();
+    cells * plan.targets.len() as f64
 }
 
 fn plan_of(options: &Options) -> Result<Plan, BenchError> {

@@ -52,15 +52,29 @@ pub fn tell(options: &Options, outcome: Result<Done, BenchError>) -> ExitCode {
             }
             ExitCode::from(code(&done))
         }
-        Err(error) => {
-            errln!("ringlog bench: {error}");
-            let is_usage = match &error {
-                BenchError::Session(error) => error.is_usage(),
-                BenchError::Workload(_) | BenchError::Only(_) | BenchError::Client(_) | BenchError::OneBroker => true,
-            };
-            ExitCode::from(if is_usage { USAGE } else { FAILED })
-        }
+        Err(error) => refused(&error),
     }
+}
+
+/// Prints what would be measured and gives the exit code.
+#[must_use]
+pub(super) fn tell_plan(words: Result<String, BenchError>) -> ExitCode {
+    match words {
+        Ok(words) => {
+            outln!("{words}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => refused(&error),
+    }
+}
+
+fn refused(error: &BenchError) -> ExitCode {
+    errln!("ringlog bench: {error}");
+    let is_usage = match error {
+        BenchError::Session(error) => error.is_usage(),
+        BenchError::Workload(_) | BenchError::Only(_) | BenchError::Client(_) | BenchError::OneBroker => true,
+    };
+    ExitCode::from(if is_usage { USAGE } else { FAILED })
 }
 
 fn code(done: &Done) -> u8 {

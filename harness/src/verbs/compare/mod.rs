@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use crate::results::columns::Row;
 use crate::results::rows;
 use crate::run::End;
-use crate::session::{Extra, Session};
+use crate::session::{Extra, Session, emulated};
 use crate::verdict::gates::{self, Gate};
 use crate::verdict::rule::Levels;
 use crate::verdict::{Rules, judge, noise};
@@ -72,6 +72,7 @@ fn measure(options: &Options, gates: &[Gate], rules: Rules) -> Result<u8, Compar
     let course = Course::new(options, cells, rules);
     if options.dry_run {
         outln!("{}", course.words(&names));
+        emulated::would(&options.place, &targets)?.iter().for_each(|it| outln!("{it}"));
         return Ok(0);
     }
     let session = Session {

@@ -2,10 +2,12 @@
 //!
 //! One topic with one partition, the load's record size, batch, codec and acks; written as fast as it goes, then read back.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::plan::ask::Question;
 use crate::run::course::Rounds;
+use crate::run::spread::Spread;
 use crate::run::{Cell, Plan};
 use crate::session::targets::{self, Ceilings};
 use crate::session::{Extra, PlaceOptions, Session, TargetOptions};
@@ -54,7 +56,11 @@ pub(super) fn measure(question: &Question, targets: &TargetOptions, place: &Plac
         summary.and_then(|it| it.mb_s).ok_or_else(missing)
     };
     let (writes, reads) = (rate(WRITES)?, rate(READS)?);
-    let ratio = question.compression_ratio.mid;
+    Ok(partition(writes, reads, question.compression_ratio.mid, &done.folder))
+}
+
+/// Rates of values as rates of the wire, which has them so many times smaller.
+fn partition(writes: Spread, reads: Spread, ratio: f64, folder: &Path) -> Partition {
     let told = format!(
         "one partition takes {:.1} MB/s of values ({:.1} to {:.1} in {} rounds) and gives {:.1} ({:.1} to {:.1}){}; rows are in {}",
         writes.middle,
@@ -65,9 +71,9 @@ pub(super) fn measure(question: &Question, targets: &TargetOptions, place: &Plac
         reads.least,
         reads.greatest,
         on_the_wire(ratio),
-        done.folder.display()
+        folder.display()
     );
-    Ok(Partition { in_mb_s: writes.middle / ratio, out_mb_s: reads.middle / ratio, told })
+    Partition { in_mb_s: writes.middle / ratio, out_mb_s: reads.middle / ratio, told }
 }
 
 /// What is said beside rates of values where the wire has fewer bytes.
@@ -131,6 +137,19 @@ mod tests {
         let setting = |key: &str| writes.producer[key].as_str();
         assert_eq!(["batch.size", "linger.ms", "compression.type"].map(setting), ["65536", "20", "zstd"]);
         assert_eq!(cell.reader.map(|it| it.of), Some(Some(WRITES.to_owned())), "read back what was written");
+    }
+
+    #[test]
+    fn a_partitions_rates_are_those_of_the_wire_and_what_is_told_are_those_of_values() {
+        let rate = |of: [f64; 3]| Spread::of(of).unwrap();
+        let (writes, reads) = (rate([300.0, 330.0, 360.0]), rate([600.0, 900.0, 750.0]));
+        let packed = partition(writes, reads, 3.0, Path::new("results/x"));
+        assert_eq!((packed.in_mb_s, packed.out_mb_s), (110.0, 250.0), "a plan counts compressed bytes");
+        assert!(packed.told.contains("takes 330.0 MB/s of values (300.0 to 360.0 in 3 rounds)"), "{}", packed.told);
+        assert!(packed.told.contains("which the wire has 3 times smaller; rows are in results/x"), "{}", packed.told);
+        let plain = partition(writes, reads, 1.0, Path::new("x"));
+        assert_eq!((plain.in_mb_s, plain.out_mb_s), (330.0, 750.0));
+        assert!(!plain.told.contains("the wire"), "{}", plain.told);
     }
 
     #[test]

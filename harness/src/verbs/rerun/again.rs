@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::{Options, RerunError};
+use crate::emulate::told;
 use crate::report::kept::Kept;
 use crate::results::{Manifest, Row};
 use crate::run::course::Rounds;
 use crate::run::{Cell, Plan};
 use crate::session::targets::{self, Ceilings};
-use crate::session::{Done, Extra, Session, origin};
+use crate::session::{Done, Extra, PlaceOptions, Session, origin};
 use crate::spec::{Kind, Workload};
 use crate::target::{Start, Target};
 
@@ -21,6 +22,8 @@ pub(super) struct Again {
     cell: Cell,
     target: Target,
     shards: Option<u32>,
+    /// The machine that was emulated, where one was.
+    emulated: Option<String>,
 }
 
 /// The row of this number, counted from 1.
@@ -32,7 +35,8 @@ pub(super) fn of(kept: &Kept, number: usize, options: &Options) -> Result<Again,
     }
     let cell = cell(&kept.manifest, &row, number)?;
     let target = target(&kept.manifest, &row, number, options)?;
-    Ok(Again { cell, target, shards: options.targets.shards.or(row.shards), row })
+    let emulated = kept.manifest.emulated.get(told::ASKED).cloned();
+    Ok(Again { cell, target, shards: options.targets.shards.or(row.shards), emulated, row })
 }
 
 impl Again {
@@ -46,7 +50,9 @@ impl Again {
 
     /// Measures it, in a run of its own.
     pub(super) fn measure(self, options: &Options) -> Result<Done, RerunError> {
-        let Self { row, mut cell, target, shards } = self;
+        let Self { row, mut cell, target, shards, emulated } = self;
+        // On the row's own machine, unless another is asked for (`native` for none).
+        let place = PlaceOptions { emulate: options.place.emulate.clone().or(emulated), ..options.place.clone() };
         cell.workload.rounds = options.rounds;
         // A round's seed is the plan's and its number: the first one gets the row's.
         let plan = Plan { cells: vec![cell], targets: vec![target], seed: row.seed.wrapping_sub(1) };
@@ -55,7 +61,7 @@ impl Again {
         asked.insert("of".to_owned(), toml::Value::String(options.folder.display().to_string()));
         asked.insert("row".to_owned(), toml::Value::Integer(options.row.unwrap_or(0) as i64));
         let extra = Extra { asked, ..Extra::default() };
-        let session = Session { verb: "rerun", place: &options.place, shards, plan, course: &course, extra };
+        let session = Session { verb: "rerun", place: &place, shards, plan, course: &course, extra };
         Ok(session.measure()?)
     }
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::run::{Cell, Course as _, Plan, SoFar};
 use crate::session::targets::{self, Ceilings};
-use crate::session::{Extra, Session, SessionError};
+use crate::session::{Extra, Session, SessionError, emulated};
 use crate::spec::document::Finding;
 use crate::spec::sweep::{Sweep, omb, presets};
 use course::SweepCourse;
@@ -78,6 +78,7 @@ fn run(options: &Options) -> Result<ExitCode, SweepError> {
     let plan = Plan { cells: cells.collect(), targets, seed: options.place.seed };
     if options.dry_run {
         outln!("{}", dry_run::text(&sweep, &plan, &course));
+        emulated::would(&options.place, &plan.targets)?.iter().for_each(|it| outln!("{it}"));
         return Ok(ExitCode::SUCCESS);
     }
     errln!("{}", dry_run::order(&sweep, &plan, &course));

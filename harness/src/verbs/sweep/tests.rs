@@ -224,8 +224,15 @@ fn swept(name: &str, fault: crate::target::faulty::Fault, varied: &str) -> (Vec<
     let (lists, producer) = lists.split_once("[part.workload.producer]").unwrap();
     let sweep = Sweep::read("x", &format!("{head}[part.workload.producer]{producer}[part.vary]{lists}"), 1).unwrap();
     let dir = scratch(name);
-    let place =
-        PlaceOptions { dir: dir.join("data"), results: dir.join("results"), resume: None, seed: 1, no_touch: true };
+    let place = PlaceOptions {
+        dir: dir.join("data"),
+        results: dir.join("results"),
+        resume: None,
+        emulate: None,
+        emulate_host: None,
+        seed: 1,
+        no_touch: true,
+    };
     let mut client = crate::client::properties::Properties::new();
     client.set("bootstrap.servers", &crate::target::faulty::start(fault));
     let target = Target::new("known", Start::Remote { client, pids: Vec::new() });
