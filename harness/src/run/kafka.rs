@@ -201,6 +201,10 @@ impl Executor for KafkaExecutor {
         topic: &str,
         reading: Reading<'_>,
     ) -> Result<Consumed, RunError> {
+        // A reader would wait for it as long as for one that restarts.
+        if let Some(gone) = self.gone(trial.target) {
+            return Err(gone);
+        }
         let done = match &trial.target.client {
             Some(client) => self.read_outside(client, trial, workload, topic),
             None => self.read(trial, workload, topic, reading),
