@@ -4,8 +4,8 @@ start again, read again."""
 from functools import partial
 
 from lib import (badinput, badlimits, badstart, brokers, certificates, checks_admin, checks_clients, checks_consumer,
-                 checks_crash, checks_files, checks_groups, checks_moves, checks_perf, checks_retention, checks_security,
-                 checks_settings, peers, wire)
+                 checks_crash, checks_files, checks_groups, checks_metrics, checks_moves, checks_perf, checks_retention,
+                 checks_security, checks_settings, peers, wire)
 from lib.lanes import Part
 from lib.report import Failed, need
 from lib.tools import Tools
@@ -68,6 +68,7 @@ def parts(target, short=False, **how):
     yield Part(f"{label} retention", 15, partial(retention, target=target, label=label, **how))
     yield Part(f"{label} bad input", 20, partial(badinput.run, target=target, **how))
     if target == "ringlog":
+        yield Part(f"{label} metrics", 20, partial(checks_metrics.run, label=label, **how))
         yield Part(f"{label} bad start", 20, partial(badstart.run, label=label, **how))
         yield Part(f"{label} limits", 70, partial(badlimits.run, label=label, **how))
 

@@ -26,6 +26,8 @@ use crate::jobs::{Jobs, Purpose};
 use crate::limits::Budget;
 use crate::metadata::controller::{Call, Decided};
 use crate::metadata::image::{Image, Owner, ShardId, Topic};
+use crate::metrics::meter::Phase;
+use crate::metrics::step::Watch;
 use crate::random::Random;
 use crate::replica::{News, PartitionKey, Settled, Ticket};
 use crate::replicas::{Place, Replicas};
@@ -144,6 +146,8 @@ pub(crate) struct Broker {
     pub(crate) calls: Vec<(Caller, Call)>,
     /// What calls on replicas brought about; taken when the turn settles.
     pub(crate) news: News,
+    /// What this step does, counted.
+    pub(crate) watch: Watch,
 }
 
 /// Why a partition cannot be used here.
@@ -200,6 +204,7 @@ impl Broker {
             replies: Vec::new(),
             calls: Vec::new(),
             news: News::default(),
+            watch: Watch::new(clock.now()),
         }
     }
 
@@ -263,9 +268,12 @@ impl Broker {
     /// Writes what was staged, tells who waits for it, answers fetches: until nothing more follows from it.
     pub(crate) fn finish_turn(&mut self) {
         loop {
+            self.watch.enter(Phase::Append);
+            self.watch.did.appends += self.replicas.staged() as u32;
             for (key, roll) in self.replicas.append_staged(self.wall_ms, &mut self.news) {
                 self.jobs.run(Purpose::Beside(key), roll);
             }
+            self.watch.enter(Phase::Check);
             self.spread_news();
             self.look_at_ready();
             if !self.replicas.has_staged() && self.news.is_empty() {

@@ -61,6 +61,11 @@ impl<T> Address<T> {
         let lane = || Mutex::new(Lane { mail: VecDeque::new(), sender_waits: false });
         Self(Arc::new(Inbox { lanes: (0..shards).map(|_| lane()).collect(), bell }))
     }
+
+    /// Wakes the shard.
+    pub(crate) fn wake(&self) {
+        self.0.bell.wake();
+    }
 }
 
 /// One shard's seat at the bus.

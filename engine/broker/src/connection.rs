@@ -71,10 +71,18 @@ pub(crate) enum Receive {
     Exact(Buf, usize),
 }
 
+/// A request that was answered: its API and version by number, and when it was here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Answered {
+    pub(crate) api: i16,
+    pub(crate) version: i16,
+    pub(crate) since_ns: u64,
+}
+
 /// A reply's place in the queue.
 #[derive(Debug)]
 enum Slot {
-    Waiting { is_produce: bool },
+    Waiting { is_produce: bool, asked: Answered },
     Ready(Response),
 }
 
@@ -102,6 +110,8 @@ pub(crate) struct Connection {
     queued_bytes: usize,
     /// Bytes in memory that are being sent, or read from a file.
     pub(crate) leaving_bytes: usize,
+    /// Bytes that were copied out of the page cache, until they are counted.
+    pub(crate) copied_bytes: u64,
 }
 
 impl Connection {
@@ -121,6 +131,7 @@ impl Connection {
             output_bytes: 0,
             queued_bytes: 0,
             leaving_bytes: 0,
+            copied_bytes: 0,
         }
     }
 
@@ -160,7 +171,9 @@ impl Connection {
     /// bytes of memory has its fill.
     pub(crate) fn next(&mut self, frame_len_max: usize, answer_room: usize) -> Result<Next, Refused> {
         let Some(frame) = self.peek_frame(frame_len_max)? else { return Ok(Next::Receive) };
-        let is_produce = frame.first_chunk::<2>().is_some_and(|key| i16::from_be_bytes(*key) == ApiKey::Produce as i16);
+        let number = |at: usize| frame.get(at..at + 2).map_or(-1, |bytes| i16::from_be_bytes([bytes[0], bytes[1]]));
+        let asked = Answered { api: number(0), version: number(2), since_ns: self.last_active_ns };
+        let is_produce = asked.api == ApiKey::Produce as i16;
         if self.answer_bytes() >= answer_room || !self.may_handle(is_produce) {
             return Ok(Next::Held);
         }
@@ -168,7 +181,7 @@ impl Connection {
             Input::Chunk { at, .. } => *at += 4 + frame.len(),
             input => *input = Input::Between,
         }
-        Ok(Next::Request { frame, slot: self.reserve(is_produce) })
+        Ok(Next::Request { frame, slot: self.reserve(is_produce, asked) })
     }
 
     /// The next whole frame that is here, without its length prefix.
@@ -216,13 +229,16 @@ impl Connection {
     }
 
     /// Puts what is held into memory of our own: a receive buffer is not kept for longer than a turn.
-    pub(crate) fn keep_held(&mut self) {
-        if let Input::Chunk { chunk, at } = &mut self.input
-            && !self.holds_copy
-        {
-            *chunk = Slice::from(chunk[*at..].to_vec());
-            *at = 0;
-            self.holds_copy = true;
+    /// Gives how many bytes that were.
+    pub(crate) fn keep_held(&mut self) -> usize {
+        match &mut self.input {
+            Input::Chunk { chunk, at } if !self.holds_copy => {
+                *chunk = Slice::from(chunk[*at..].to_vec());
+                *at = 0;
+                self.holds_copy = true;
+                chunk.len()
+            }
+            _ => 0,
         }
     }
 
@@ -241,23 +257,26 @@ impl Connection {
     }
 
     /// Takes a place in the order of replies.
-    fn reserve(&mut self, is_produce: bool) -> u64 {
+    fn reserve(&mut self, is_produce: bool, asked: Answered) -> u64 {
         self.others_waiting += usize::from(!is_produce);
-        self.slots.push_back(Slot::Waiting { is_produce });
+        self.slots.push_back(Slot::Waiting { is_produce, asked });
         self.first_slot + self.slots.len() as u64 - 1
     }
 
     /// Puts the answer in its place; what is next in order moves to the output. A reply without parts (acks=0) only
-    /// leaves its place.
-    pub(crate) fn complete(&mut self, slot: u64, response: Response) {
+    /// leaves its place. Gives what was asked.
+    pub(crate) fn complete(&mut self, slot: u64, response: Response) -> Answered {
         let place = usize::try_from(slot - self.first_slot).unwrap_or(usize::MAX);
         #[cfg(feature = "plant")]
         let place =
             if ringlog_io::plant::is(ringlog_io::plant::REPLY_OUT_OF_ORDER) { self.slots.len() - 1 } else { place };
         let slot = self.slots.get_mut(place).unwrap_or_else(|| unreachable!("a reply for a reserved slot"));
         self.queued_bytes += response.memory_bytes();
-        let before = std::mem::replace(slot, Slot::Ready(response));
-        self.others_waiting -= usize::from(matches!(before, Slot::Waiting { is_produce: false }));
+        let (is_produce, asked) = match std::mem::replace(slot, Slot::Ready(response)) {
+            Slot::Waiting { is_produce, asked } => (is_produce, asked),
+            Slot::Ready(_) => (true, Answered::default()),
+        };
+        self.others_waiting -= usize::from(!is_produce);
         while let Some(Slot::Ready(_)) = self.slots.front() {
             let Some(Slot::Ready(response)) = self.slots.pop_front() else { break };
             self.first_slot += 1;
@@ -266,6 +285,7 @@ impl Connection {
                 self.output.push_back(part);
             }
         }
+        asked
     }
 
     /// So many bytes of the range at the head of the output went out, or are here.

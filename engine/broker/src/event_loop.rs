@@ -19,13 +19,16 @@ pub(crate) struct EventLoop {
     listener: Listener,
     pub(crate) shard: Shard,
     came: Came,
+    /// The clock when the last step ended: the one reading that its figures and the next wait go by.
+    ended: Nanos,
 }
 
 impl EventLoop {
     /// Begins to accept.
     pub(crate) fn new(mut driver: Box<dyn Driver>, listener: Listener, options: SocketOptions, shard: Shard) -> Self {
         driver.accept(listener, options, tokens::ACCEPT);
-        Self { driver, listener, shard, came: Came::default() }
+        let ended = driver.read();
+        Self { driver, listener, shard, came: Came::default(), ended }
     }
 
     /// Serves until the shard is told to stop. Where the driver fails, the others are told to stop too: a shard that is gone
@@ -47,12 +50,15 @@ impl EventLoop {
     /// Waits for what comes, and does what follows from it. False: the shard stopped, and took its leave of its clients.
     pub(crate) fn step(&mut self) -> io::Result<bool> {
         self.driver.wait(self.patience(), &mut self.came.events)?;
+        self.shard.step_begins(self.driver.now());
         for _ in 0..TURNS_PER_WAIT {
             self.turn();
             if !self.came.has_answers() {
                 break;
             }
         }
+        self.ended = self.driver.read();
+        self.shard.step_ended(self.ended, self.driver.counters());
         if self.shard.is_stopping() {
             self.driver.close_listener(self.listener);
             self.shard.close_clients();
@@ -75,7 +81,7 @@ impl EventLoop {
     /// How long there is nothing to do unless something comes.
     fn patience(&self) -> Option<Duration> {
         let first = self.next_deadline()?;
-        Some(Duration::from_nanos(first.0.saturating_sub(self.driver.read().0)))
+        Some(Duration::from_nanos(first.0.saturating_sub(self.ended.0)))
     }
 
     fn turn(&mut self) {

@@ -22,7 +22,8 @@ const CHECK_NS: u64 = 100_000_000;
 /// See the head of the file.
 #[derive(Debug, Default)]
 pub(crate) struct Flushes {
-    under_way: BTreeMap<u32, (PartitionKey, FlushJob)>,
+    /// Each with the time of its begin.
+    under_way: BTreeMap<u32, (PartitionKey, FlushJob, Nanos)>,
     next: u32,
     /// Partitions with unflushed records whose flush.ms is not over.
     later: BTreeSet<PartitionKey>,
@@ -55,7 +56,7 @@ impl Flushes {
         let number = self.next;
         self.next = self.next.wrapping_add(1);
         out.push(Submission::Sync { file: job.file.clone(), token: tokens::flush(number) });
-        self.under_way.insert(number, (key, job));
+        self.under_way.insert(number, (key, job, broker.now));
     }
 
     /// How many are under way.
@@ -70,7 +71,8 @@ impl Flushes {
 
     /// A flush ended.
     pub(crate) fn ended(&mut self, broker: &mut Broker, token: Token, result: io::Result<()>) {
-        if let Some((key, job)) = self.under_way.remove(&tokens::flush_of(token)) {
+        if let Some((key, job, begun)) = self.under_way.remove(&tokens::flush_of(token)) {
+            broker.watch.meter.flushes.note(broker.now.0.saturating_sub(begun.0));
             broker.replicas.end_flush(key, job, result, &mut broker.news);
         }
     }

@@ -24,9 +24,10 @@ use ringlog_io::{Buf, Buffers, Files, Nanos, Slice, Socket, Token};
 
 use self::share::Share;
 use crate::broker::ReplyTo;
-use crate::connection::Connection;
+use crate::connection::{Answered, Connection};
 use crate::holdings::{Frame, Holdings};
 use crate::limits::Budget;
+use crate::metrics::meter::Meter;
 use crate::settings::Settings;
 use crate::submission::{Submission, Submissions};
 use crate::tokens;
@@ -87,6 +88,9 @@ pub(crate) struct Front {
     frames_released: bool,
     /// Bytes that moved are being counted: who has stopped is closed.
     looks_at_holders: bool,
+    /// Requests that were answered in this step.
+    answered: Vec<Answered>,
+    meter: Arc<Meter>,
     /// What is to be asked of the kernel.
     pub(crate) out: Submissions,
 }
@@ -112,6 +116,8 @@ impl Front {
             holdings,
             frames_released: false,
             looks_at_holders: false,
+            answered: Vec::new(),
+            meter: Arc::default(),
             out: Submissions::new(),
         }
     }
@@ -119,6 +125,18 @@ impl Front {
     /// The settings as they are now.
     pub(crate) fn take_settings(&mut self, settings: &Arc<Settings>) {
         self.settings = Arc::clone(settings);
+    }
+
+    /// Counts into this meter from now on.
+    pub(crate) fn attach(&mut self, meter: Arc<Meter>) {
+        self.meter = meter;
+    }
+
+    /// The step ended: what it answered is with the kernel.
+    pub(crate) fn step_ended(&mut self, now: Nanos) {
+        for Answered { api, version, since_ns } in self.answered.drain(..) {
+            self.meter.answered(api, version, now.0.saturating_sub(since_ns));
+        }
     }
 
     /// How many connections are open.

@@ -11,8 +11,8 @@ use ringlog_wire::{ErrorCode, Uuid};
 
 use crate::broker::{Broker, Incoming, Outcome, ReplyTo};
 use crate::coordinator::group::{
-    self, Caller, Effect, GroupCoordinator, GroupRequest, GroupResponse, GroupSettings, KeyValue, LoadError, Moment,
-    Topics,
+    self, Caller, Effect, GroupCoordinator, GroupFacts, GroupRequest, GroupResponse, GroupSettings, KeyValue,
+    LoadError, Moment, Topics,
 };
 use crate::metadata::image::{Image, OFFSETS_TOPIC};
 use crate::replica::{PartitionKey, Staged, Ticket};
@@ -57,6 +57,16 @@ impl Groups {
     /// Replays whole batches of a partition that is being loaded. Gives how many of the bytes it used.
     pub(crate) fn replay(&mut self, partition: i32, bytes: &[u8]) -> Result<usize, LoadError> {
         self.coordinator.load_part(partition, bytes)
+    }
+
+    /// All groups, and how many of their offsets are left out: see [`GroupCoordinator::facts`].
+    pub(crate) fn facts(&self, offsets_max: usize) -> (Vec<GroupFacts>, usize) {
+        self.coordinator.facts(offsets_max)
+    }
+
+    /// Partitions of the offsets topic that are being replayed.
+    pub(crate) fn loading(&self) -> usize {
+        self.coordinator.loading()
     }
 
     /// When [`tick`] has something to do.

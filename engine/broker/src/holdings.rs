@@ -206,11 +206,11 @@ mod tests {
         assert!(holdings.is_short() && holdings.lacks_room());
         holdings.answers_changed(0, 15 * MIB);
         assert_eq!((holdings.answer_room(0), holdings.range_room()), (0, OUTPUT_BYTES_MIN));
-        assert_eq!(holdings.take_answers_waiting(), []);
+        assert!(holdings.take_answers_waiting().is_empty());
         holdings.answers_changed(50 * MIB, 0);
         assert!(!holdings.lacks_room());
         assert_eq!(holdings.take_answers_waiting(), [7]);
-        assert_eq!(holdings.take_answers_waiting(), []);
+        assert!(holdings.take_answers_waiting().is_empty());
     }
 
     #[test]

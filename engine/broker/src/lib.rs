@@ -15,6 +15,7 @@ mod bring_up;
 mod broker;
 mod bus;
 mod calls;
+mod check;
 mod connection;
 mod controller_desk;
 mod coordinator;
@@ -31,6 +32,7 @@ mod limits;
 mod log_starts;
 mod mail;
 mod metadata;
+mod metrics;
 mod random;
 mod replica;
 mod replicas;
@@ -62,6 +64,9 @@ use crate::bring_up::StartError;
 use crate::limits::{Budget, Means};
 use crate::settings::{Parsed, Settings};
 
+/// The help texts of `ringlog broker` and `ringlog sim`, for who makes a manual of them.
+pub const HELP_TEXTS: [(&str, &str); 2] = [("broker", settings::arguments::HELP), ("sim", sim::HELP)];
+
 const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
 pub(crate) const SIGTERM: i32 = 15;
@@ -77,6 +82,7 @@ pub(crate) fn stop_signals() -> Vec<i32> {
 pub fn main(args: Vec<String>) -> ExitCode {
     let settings = match settings::from_args(&args) {
         Ok(Parsed::Settings(settings)) => Arc::new(*settings),
+        Ok(Parsed::Check(settings)) => return check::run(&settings),
         Ok(Parsed::Help(text)) => {
             print!("{text}");
             return ExitCode::SUCCESS;
@@ -89,33 +95,39 @@ pub fn main(args: Vec<String>) -> ExitCode {
     {
         return fail(&format!("RINGLOG_PLANT={cost} is neither cpu-burnt:PERCENT nor paused:US:EVERY_US"));
     }
-    log_to_stderr();
+    log_to_stderr(settings.logs_json());
     settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     die_with_any_thread();
     if let Err(error) = ringlog_io::driver::block_signals(&stop_signals()) {
         return fail(&format!("signals could not be blocked: {error}"));
     }
-    let budget = match budget(&settings) {
-        Ok(budget) => budget,
+    let (budget, descriptors) = match budget(&settings) {
+        Ok(shared_out) => shared_out,
         Err(error) => return fail(&error),
     };
-    match start::run(settings, budget) {
+    match start::run(settings, budget, descriptors) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
 }
 
-/// Takes all descriptors that this process may have, as the JVM does, and shares out what there is.
-fn budget(settings: &Settings) -> Result<Budget, StartError> {
+/// Takes all descriptors that this process may have, as the JVM does, and shares out what there is. Gives how many those are
+/// too.
+fn budget(settings: &Settings) -> Result<(Budget, usize), StartError> {
+    let means = means(settings)?;
+    let budget = Budget::share_out(settings, &means).map_err(|error| error.to_string())?;
+    tracing::info!("{}", budget.sentence(settings, &means));
+    Ok((budget, means.descriptors))
+}
+
+/// What there is to share out.
+fn means(settings: &Settings) -> Result<Means, StartError> {
     let descriptors = process::raise_descriptors().map_err(|error| format!("descriptors: {error}"))?;
-    let means = Means {
+    Ok(Means {
         memory: process::memory().map_err(|error| format!("how much memory there is: {error}"))?,
         descriptors: usize::try_from(descriptors.limit).unwrap_or(usize::MAX),
         partitions: partition_folders(settings),
-    };
-    let budget = Budget::share_out(settings, &means).map_err(|error| error.to_string())?;
-    tracing::info!("{}", budget.sentence(settings, &means));
-    Ok(budget)
+    })
 }
 
 /// How many partitions are in the log directory, which may not be there yet.
@@ -129,11 +141,12 @@ fn fail(error: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn log_to_stderr() {
+fn log_to_stderr(as_json: bool) {
     let filter = EnvFilter::try_from_env("RINGLOG_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     // A line that finds no room (a log on the disk that is full) is lost: told on the same stream, it would be a panic.
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
-    lines.log_internal_errors(false).init();
+    let lines = lines.log_internal_errors(false);
+    if as_json { lines.json().flatten_event(true).init() } else { lines.init() }
 }
 
 /// A panic is a bug, and a shard that is gone leaves its partitions without a leader: the process ends, the log recovers,

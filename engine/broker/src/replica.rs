@@ -12,6 +12,7 @@
 //! ends in [`Replica::settle`], the one exit: what is visible is acknowledged, and what an offline log holds back is
 //! refused.
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
@@ -25,6 +26,7 @@ use ringlog_wire::batch::{Rules, Validated};
 use ringlog_wire::{ErrorCode, Uuid};
 
 use crate::acks::Acks;
+use crate::metrics::traffic::Traffic;
 use crate::vitals::ReplicaVitals;
 
 mod retention;
@@ -120,6 +122,7 @@ pub(crate) struct Replica {
     is_flushing: bool,
     /// It was told that a sync failed.
     is_failed: bool,
+    traffic: Cell<Traffic>,
 }
 
 impl Replica {
@@ -135,6 +138,7 @@ impl Replica {
             told,
             is_flushing: false,
             is_failed: false,
+            traffic: Cell::default(),
         }
     }
 
@@ -146,6 +150,18 @@ impl Replica {
     /// The log, to look at.
     pub(crate) fn log(&self) -> &Partition {
         &self.log
+    }
+
+    /// What went through it since it is here.
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.traffic.get()
+    }
+
+    /// Counts what goes through it.
+    pub(crate) fn note(&self, note: impl FnOnce(&mut Traffic)) {
+        let mut traffic = self.traffic.get();
+        note(&mut traffic);
+        self.traffic.set(traffic);
     }
 
     /// Adds what is under way here.
@@ -196,10 +212,14 @@ impl Replica {
             match result {
                 Ok(appended) => {
                     let new_bytes = if appended.duplicate { 0 } else { staged.bytes.len() };
+                    if new_bytes > 0 {
+                        self.traffic.get_mut().appended(new_bytes, staged.validated.header.record_count);
+                    }
                     self.acks.enter(staged.ticket, appended, new_bytes);
                 }
                 Err(error) => {
                     tracing::debug!(topic = %self.topic, partition = self.key.partition, %error, "append refused");
+                    self.traffic.get_mut().failed_produces += 1;
                     let result = Err(error.error_code());
                     news.settled.push(Settled { ticket: staged.ticket, log_start_offset, result });
                 }

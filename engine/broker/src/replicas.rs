@@ -2,6 +2,7 @@
 //!
 //! Produce requests of one turn that meet on a partition are staged and become one write at the turn's end.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use ringlog_storage::{
 };
 use ringlog_wire::ErrorCode;
 
+use crate::metrics::traffic::Traffic;
 use crate::replica::{News, PartitionKey, Replica, Role, Staged};
 use crate::vitals::ReplicaVitals;
 
@@ -43,6 +45,8 @@ pub(crate) struct Replicas {
     by_key: BTreeMap<PartitionKey, usize>,
     dirty: Vec<usize>,
     state: State,
+    /// What went through partitions that are gone, or was asked of some that are not here.
+    elsewhere: Cell<Traffic>,
 }
 
 /// Whether the log directory is written to.
@@ -65,6 +69,7 @@ impl Replicas {
             by_key: BTreeMap::new(),
             dirty: Vec::new(),
             state: State::Writable,
+            elsewhere: Cell::default(),
         }
     }
 
@@ -120,6 +125,7 @@ impl Replicas {
         self.dirty.retain(|dirty| *dirty != place);
         self.free.push(place);
         let mut replica = self.places[place].take()?;
+        self.note_elsewhere(|traffic| *traffic += replica.traffic());
         replica.resign(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, news);
         Some(replica.into_log().delete())
     }
@@ -185,6 +191,23 @@ impl Replicas {
         if self.at_mut(place).stage(staged) {
             self.dirty.push(place.0);
         }
+    }
+
+    /// Counts something of a partition that is not here.
+    pub(crate) fn note_elsewhere(&self, note: impl FnOnce(&mut Traffic)) {
+        let mut traffic = self.elsewhere.get();
+        note(&mut traffic);
+        self.elsewhere.set(traffic);
+    }
+
+    /// What was counted so.
+    pub(crate) fn traffic_elsewhere(&self) -> Traffic {
+        self.elsewhere.get()
+    }
+
+    /// How many partitions have something staged.
+    pub(crate) fn staged(&self) -> usize {
+        self.dirty.len()
     }
 
     /// Whether anything is staged.

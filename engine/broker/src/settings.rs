@@ -28,6 +28,7 @@ pub(crate) mod listeners;
 #[cfg(test)]
 #[path = "settings/manual_tests.rs"]
 mod manual;
+mod metrics_listen;
 pub(crate) mod properties;
 pub(crate) mod topic_config;
 pub(crate) mod topic_keys;
@@ -52,6 +53,8 @@ use crate::metadata::ids::{Here, NodeId, ShardId};
 pub(crate) enum Parsed {
     /// Run with these settings.
     Settings(Box<Settings>),
+    /// Say what these settings would do.
+    Check(Box<Settings>),
     /// Print this text.
     Help(&'static str),
 }
@@ -74,7 +77,8 @@ fn load(args: &[String], files: &dyn Files) -> Result<Parsed, SettingsError> {
     let (values, warnings) = Values::check(&entries)?;
     let mut settings = Settings::from_values(values, &host_name(files))?;
     settings.warnings = warnings;
-    Ok(Parsed::Settings(Box::new(settings)))
+    let settings = Box::new(settings);
+    Ok(if arguments.check { Parsed::Check(settings) } else { Parsed::Settings(settings) })
 }
 
 macro_rules! typed {
@@ -154,6 +158,7 @@ pub(crate) struct Settings {
     values: Values,
     typed: Typed,
     listeners: Listeners,
+    metrics_listen: Option<SocketAddr>,
     log_dir: PathBuf,
     /// What the metadata log has for this broker, readable or not.
     dynamic: Dynamic,
@@ -170,6 +175,7 @@ impl Settings {
     pub(crate) fn from_values(values: Values, host_name: &str) -> Result<Self, SettingsError> {
         let typed = Typed::read(&values)?;
         let listeners = Listeners::read(&values)?;
+        let metrics_listen = metrics_listen::read(&values)?;
         let log_dir = log_dir(&values)?;
         let topic_defaults = topic_config::broker_defaults(&values)?;
         let host_name = host_name.to_owned();
@@ -177,6 +183,7 @@ impl Settings {
             values,
             typed,
             listeners,
+            metrics_listen,
             log_dir,
             dynamic: Dynamic::default(),
             topic_defaults,
@@ -305,6 +312,18 @@ impl Settings {
             Some("epoll") => Choice::Epoll,
             _ => Choice::Auto,
         }
+    }
+
+    /// `ringlog.log.format`: whether lines of the log are JSON.
+    #[must_use]
+    pub(crate) fn logs_json(&self) -> bool {
+        self.values.text("ringlog.log.format") == Some("json")
+    }
+
+    /// `ringlog.metrics.listen`: where metrics and health are served.
+    #[must_use]
+    pub(crate) fn metrics_listen(&self) -> Option<SocketAddr> {
+        self.metrics_listen
     }
 
     /// `ringlog.memory` in bytes, where it is given.

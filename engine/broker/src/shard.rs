@@ -16,7 +16,7 @@ mod requests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ringlog_io::{Event, Nanos};
+use ringlog_io::{Counters, Event, Nanos};
 use ringlog_storage::{Checkpointed, PartitionName};
 
 use crate::broker::Broker;
@@ -29,6 +29,8 @@ use crate::handlers::delete_records;
 use crate::limits;
 use crate::mail::{Bus, Mail, Newest};
 use crate::metadata::image::ShardId;
+use crate::metrics::facts::Facts;
+use crate::metrics::meter::{Meter, Phase};
 use crate::retention;
 use crate::submission::{Came, Submissions};
 use crate::tasks;
@@ -60,6 +62,8 @@ pub(crate) struct Shard {
     /// Why the log directory is offline, and shards that are still to be told.
     failure: Option<String>,
     tell_failure: Vec<ShardId>,
+    /// The last question about what is here that was answered.
+    question: u64,
 }
 
 impl Shard {
@@ -82,13 +86,32 @@ impl Shard {
             stop_others: Vec::new(),
             failure: None,
             tell_failure: Vec::new(),
+            question: 0,
         }
+    }
+
+    /// Counts into this meter from now on, and answers who asks there.
+    pub(crate) fn attach(&mut self, meter: Arc<Meter>) {
+        self.front.attach(Arc::clone(&meter));
+        self.broker.watch.attach(meter);
+    }
+
+    /// A wait is over: turns follow.
+    pub(crate) fn step_begins(&mut self, now: Nanos) {
+        self.broker.watch.step_begins(now);
+    }
+
+    /// They are done, and what they asked for is with the kernel.
+    pub(crate) fn step_ended(&mut self, now: Nanos, counters: Counters) {
+        self.front.step_ended(now);
+        self.broker.watch.step_ended(now, counters);
     }
 
     /// Handles what came in. What it asks for is in [`Shard::submissions`].
     pub(crate) fn turn(&mut self, now: Nanos, wall_ms: i64, came: &mut Came) {
         (self.broker.now, self.broker.wall_ms) = (now, wall_ms);
         let carried_over = self.front.begin_turn(now);
+        self.broker.watch.did.events += came.events.len() as u32;
         came.events.drain(..).for_each(|event| self.handle_event(event));
         came.files_sent.drain(..).for_each(|sent| self.front.file_sent(sent, now));
         came.moved.drain(..).for_each(|moved| self.front.counted(moved, now));
@@ -96,13 +119,16 @@ impl Shard {
         carried_over.into_iter().for_each(|place| self.handle_requests(place));
         self.take_image();
         for (from, mail) in self.bus.receive() {
+            self.broker.watch.did.mail += 1;
             self.take_mail(from, mail);
         }
         while let Some(timer) = self.broker.timers.take_due(now) {
+            self.broker.watch.did.fired(timer);
             self.fire(timer);
         }
         loop {
             self.settle();
+            self.broker.watch.enter(Phase::Append);
             self.flushes.begin(&mut self.broker, &mut self.front.out);
             match self.broker.news.failed.take() {
                 Some(reason) => self.fail_directory(&reason),
@@ -111,6 +137,7 @@ impl Shard {
                 None => {}
             }
         }
+        self.broker.watch.enter(Phase::Send);
         self.tell_handed();
         self.tell_settled();
         self.tell_starts();
@@ -124,6 +151,7 @@ impl Shard {
         if self.front.is_short() && !self.broker.timers.is_set(Timer::Holders) {
             self.broker.timers.set(Timer::Holders, Some(Nanos(now.0 + limits::STALLED_LOOK_NS)));
         }
+        self.answer_question();
         #[cfg(feature = "plant")]
         ringlog_io::plant::pay();
     }
@@ -202,6 +230,15 @@ impl Shard {
             Timer::Retention => retention::work(&mut self.broker),
             Timer::Deletions => delete_records::expire(&mut self.broker),
         }
+    }
+
+    /// Tells who asks for metrics what is here.
+    fn answer_question(&mut self) {
+        let Some(question) = self.broker.watch.meter.question_after(self.question) else { return };
+        self.question = question;
+        self.broker.watch.did.facts = true;
+        let facts = Facts::of(&self.broker, self.vitals());
+        self.broker.watch.meter.answer(question, facts);
     }
 
     // --- the end -----------------------------------------------------------------------------------------------------

@@ -23,12 +23,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ringlog_io::driver::{self, DriverOptions};
-use ringlog_io::{Driver, Kind, Listener, host, threads};
+use ringlog_io::{Driver, Kind, Listener, host, notify, threads};
 
 use crate::bring_up::{self, Closed, Loaded, StartError};
 use crate::controller_desk::Desk;
 use crate::limits::{self, Budget};
 use crate::mail::Address;
+use crate::metrics::board::Board;
+use crate::metrics::server;
 use crate::settings::Settings;
 
 /// How long an address that is in use is tried again, and how often.
@@ -60,8 +62,13 @@ enum Said {
 }
 
 /// Runs the broker until a signal stops it.
-pub(crate) fn run(settings: Arc<Settings>, budget: Budget) -> Result<(), StartError> {
+pub(crate) fn run(settings: Arc<Settings>, budget: Budget, descriptors: usize) -> Result<(), StartError> {
     let shards = settings.shards();
+    let board = Arc::new(Board::new(shards));
+    let metrics = match settings.metrics_listen() {
+        Some(address) => Some(server::start(address, &settings, &board, descriptors)?),
+        None => None,
+    };
     let (said, hear) = channel();
     let (closed, all_closed) = channel();
     let mut closed_receiver = Some(all_closed);
@@ -74,6 +81,7 @@ pub(crate) fn run(settings: Arc<Settings>, budget: Budget) -> Result<(), StartEr
             shard,
             settings: Arc::clone(&settings),
             budget,
+            board: metrics.map(|_| Arc::clone(&board)),
             said: said.clone(),
             wait,
             closed: closed.clone(),
@@ -82,7 +90,7 @@ pub(crate) fn run(settings: Arc<Settings>, budget: Budget) -> Result<(), StartEr
         threads.push(spawn(context)?);
     }
     drop((said, closed));
-    let result = bring_up(&settings, &goes, &hear);
+    let result = bring_up(&settings, (&board, metrics), &goes, &hear);
     drop(goes);
     for thread in threads {
         thread.join().map_err(|_| "a shard's thread panicked".to_owned())?;
@@ -107,7 +115,12 @@ fn spawn(context: Context) -> Result<JoinHandle<()>, StartError> {
         .map_err(|error| format!("a thread could not be started: {error}"))
 }
 
-fn bring_up(settings: &Settings, goes: &[Sender<Go>], hear: &Receiver<Said>) -> Result<(), StartError> {
+fn bring_up(
+    settings: &Settings,
+    (board, metrics): (&Board, Option<SocketAddr>),
+    goes: &[Sender<Go>],
+    hear: &Receiver<Said>,
+) -> Result<(), StartError> {
     let tell = |shard: usize, go: Go| goes[shard].send(go).map_err(|_| "a shard ended during start".to_owned());
     let mut bound: Vec<Bound> = Vec::new();
     while bound.len() < goes.len() {
@@ -133,8 +146,11 @@ fn bring_up(settings: &Settings, goes: &[Sender<Go>], hear: &Receiver<Said>) -> 
             other => return Err(failure(other)),
         }
     }
-    announce(settings, &ports, &bound[0]);
-    (0..goes.len()).try_for_each(|shard| tell(shard, Go::Serve))
+    board.serves(addresses, io_name(bound[0].kind));
+    announce(settings, &ports, &bound[0], metrics);
+    (0..goes.len()).try_for_each(|shard| tell(shard, Go::Serve))?;
+    tell_supervisor(notify::READY);
+    Ok(())
 }
 
 fn failure(said: Result<Said, std::sync::mpsc::RecvError>) -> StartError {
@@ -144,25 +160,43 @@ fn failure(said: Result<Said, std::sync::mpsc::RecvError>) -> StartError {
     }
 }
 
+/// Tells systemd, where it started this process.
+fn tell_supervisor(state: &str) {
+    if let Err(error) = notify::notify(state) {
+        tracing::warn!(%error, state, "systemd could not be told (NOTIFY_SOCKET)");
+    }
+}
+
 /// The one line that says where the broker listens, how it does its I/O, and where its log is.
-fn announce(settings: &Settings, ports: &[u16], first: &Bound) {
+fn announce(settings: &Settings, ports: &[u16], first: &Bound, metrics: Option<SocketAddr>) {
     if let Some(reason) = &first.fallback_reason {
-        tracing::warn!("io_uring is not used: {reason}");
+        tracing::warn!("io_uring is not used, and epoll is: {reason}");
     }
     let host = settings.listen_host();
     let listeners: Vec<String> = ports.iter().map(|port| format!("{host}:{port}")).collect();
-    let io = match first.kind {
-        Kind::Uring => "io_uring",
-        Kind::Epoll => "epoll",
-        Kind::Sim => "simulated",
-    };
+    let io = io_name(first.kind);
+    let metrics = metrics.map(|address| format!(", metrics http://{address}/metrics")).unwrap_or_default();
     let shards = ports.len();
     let plural = if shards == 1 { "" } else { "s" };
-    println!(
-        "ringlog broker ready: listening on {} ({shards} shard{plural}), io {io}, log {}",
+    let line = format!(
+        "ringlog broker ready: listening on {} ({shards} shard{plural}), io {io}, log {}{metrics}",
         listeners.join(","),
         settings.log_dir().display()
     );
+    if settings.logs_json() {
+        tracing::info!("{line}");
+    } else {
+        println!("{line}");
+    }
+}
+
+/// How the kernel is asked, in a word.
+pub(crate) fn io_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Uring => "io_uring",
+        Kind::Epoll => "epoll",
+        Kind::Sim => "simulated",
+    }
 }
 
 /// One shard's side of the start.
@@ -170,6 +204,8 @@ struct Context {
     shard: usize,
     settings: Arc<Settings>,
     budget: Budget,
+    /// Where it is counted, if somebody asks for metrics.
+    board: Option<Arc<Board>>,
     said: Sender<Said>,
     wait: Receiver<Go>,
     closed: Sender<Closed>,
@@ -234,11 +270,20 @@ impl Context {
     ) -> Result<(), StartError> {
         let of = (&self.settings, self.budget);
         let mut event_loop = bring_up::load(of, self.shard, bound, (desk, addresses), &loaded)?;
+        if let Some(board) = &self.board {
+            event_loop.shard.attach(board.meter(self.shard));
+        }
         self.say(Said::Ready)?;
         if !matches!(self.wait.recv(), Ok(Go::Serve)) {
             return Ok(());
         }
         let served = event_loop.run().map_err(|error| format!("shard {}: {error}", self.shard));
+        if let Some(board) = &self.board {
+            board.stops();
+        }
+        if self.shard == 0 {
+            tell_supervisor(notify::STOPPING);
+        }
         let ((checkpoints, is_clean), desk) = bring_up::close(event_loop);
         // A driver that failed may not have done what it was asked to.
         drop(self.closed.send((checkpoints, is_clean && served.is_ok())));

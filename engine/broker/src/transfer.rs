@@ -59,6 +59,7 @@ pub(crate) fn step(
             Some(bytes) => {
                 room -= bytes.len();
                 connection.cut_range(bytes.len());
+                connection.copied_bytes += bytes.len() as u64;
                 parts.push(bytes);
             }
             None if parts.is_empty() => {

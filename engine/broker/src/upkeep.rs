@@ -82,6 +82,11 @@ impl Upkeep {
         self.unread.is_empty()
     }
 
+    /// How many partitions of ours could not be opened.
+    pub(crate) fn failed(&self) -> usize {
+        self.failed.len()
+    }
+
     /// What the checkpoints of the last run say of those that were not.
     pub(crate) fn unread(&self) -> impl Iterator<Item = (PartitionKey, Checkpointed)> + '_ {
         self.unread.iter().map(|(key, (_, checkpointed))| (*key, *checkpointed))

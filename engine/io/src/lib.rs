@@ -28,6 +28,7 @@ mod helper;
 pub mod host;
 pub mod job;
 mod net;
+pub mod notify;
 #[cfg(feature = "plant")]
 pub mod plant;
 pub mod process;
@@ -37,6 +38,7 @@ mod slab;
 mod sys;
 pub mod threads;
 mod uring;
+pub mod usage;
 
 pub use buf::{Buf, Buffers, Slice};
 pub use clock::SystemClock;

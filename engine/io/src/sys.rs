@@ -21,6 +21,25 @@ impl Calls {
     }
 }
 
+/// x86_64, aarch64.
+const PAGE_BYTES_DEFAULT: u64 = 4096;
+const TICKS_DEFAULT: u64 = 100;
+
+/// Bytes of a page.
+pub(crate) fn page_bytes() -> u64 {
+    sysconf(libc::_SC_PAGESIZE, PAGE_BYTES_DEFAULT)
+}
+
+/// Ticks of a second in which /proc counts (USER_HZ).
+pub(crate) fn ticks_per_second() -> u64 {
+    sysconf(libc::_SC_CLK_TCK, TICKS_DEFAULT)
+}
+
+fn sysconf(name: i32, default: u64) -> u64 {
+    // SAFETY: sysconf takes an integer and touches no memory of ours.
+    u64::try_from(unsafe { libc::sysconf(name) }).ok().filter(|value| *value > 0).unwrap_or(default)
+}
+
 /// A return value of -1 as the errno it stands for.
 pub(crate) fn check(value: i32) -> io::Result<i32> {
     if value < 0 { Err(io::Error::last_os_error()) } else { Ok(value) }

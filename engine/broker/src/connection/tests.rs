@@ -85,9 +85,10 @@ fn bytes(text: &str) -> Response {
 #[test]
 fn replies_leave_in_request_order() {
     let mut connection = Connection::new(0);
-    let (first, second, third) = (connection.reserve(true), connection.reserve(true), connection.reserve(true));
-    connection.complete(third, bytes("c"));
-    connection.complete(second, Response::default());
+    let asked = |version| Answered { api: 0, version, since_ns: 7 };
+    let [first, second, third] = [1, 2, 3].map(|version| connection.reserve(true, asked(version)));
+    assert_eq!(connection.complete(third, bytes("c")), asked(3));
+    assert_eq!(connection.complete(second, Response::default()), asked(2));
     assert!(connection.output.is_empty());
     connection.complete(first, bytes("a"));
     let mut parts = Vec::new();

@@ -88,7 +88,7 @@ impl Front {
     pub(crate) fn keep_held(&mut self) {
         for place in self.holding.drain(..) {
             if let Some(client) = self.clients[place as usize].as_mut() {
-                client.connection.keep_held();
+                self.meter.kept_bytes.add(client.connection.keep_held() as u64);
             }
         }
     }
@@ -102,7 +102,7 @@ impl Front {
             && !self.holdings.admit(&mut client.frame, frame_len)
         {
             // What is there of it does not keep a receive buffer.
-            client.connection.keep_held();
+            self.meter.kept_bytes.add(client.connection.keep_held() as u64);
             client.awaits_frame_room = true;
             return self.holdings.wait_to_receive(place);
         }

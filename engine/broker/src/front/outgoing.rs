@@ -27,7 +27,7 @@ impl Front {
                     self.muted.insert((client.muted_until, place, client.generation));
                 }
                 client.share.made(self.turn, response.memory_bytes());
-                client.connection.complete(reply_to.slot, response);
+                self.answered.push(client.connection.complete(reply_to.slot, response));
                 self.recount(place);
                 self.touched.push(place);
             }
@@ -44,6 +44,7 @@ impl Front {
         if let Some(client) = self.clients[place as usize].as_mut() {
             tracing::info!(client = %client.host, reason = %refused, "connection closed");
             client.connection.closing = true;
+            self.meter.refused.add(1);
             self.touched.push(place);
         }
     }
@@ -80,6 +81,7 @@ impl Front {
             Ok(Step::Send(parts)) => {
                 client.connection.sending = true;
                 client.connection.leaving_bytes = parts.iter().map(|part| part.len()).sum();
+                self.meter.copied_bytes.add(std::mem::take(&mut client.connection.copied_bytes));
                 self.out.push(Submission::Send { socket, parts, token });
             }
             Ok(Step::Refer(range, len)) => {
@@ -128,6 +130,7 @@ impl Front {
             Ok(sent) => {
                 client.connection.last_active_ns = now.0;
                 client.connection.cut_range(sent);
+                self.meter.referred_bytes.add(sent as u64);
                 self.touched.push(place);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -156,7 +159,9 @@ impl Front {
         client.connection.leaving_bytes = 0;
         match result {
             Ok(buf) if !buf.is_empty() => {
+                let bytes = buf.len() as u64;
                 transfer::arrived(&mut client.connection, buf);
+                self.meter.cold_bytes.add(bytes);
                 self.recount(place);
                 self.touched.push(place);
             }

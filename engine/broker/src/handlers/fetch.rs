@@ -43,10 +43,13 @@ pub(crate) struct WaitingFetch {
 struct Answer {
     data: PartitionData,
     range: Option<LogRange>,
+    /// Where the partition is; `None`: not here.
+    place: Option<Place>,
 }
 
 /// What one partition shows.
 struct Seen {
+    place: Place,
     data: PartitionData,
     range: Option<LogRange>,
     cold: Option<(PartitionKey, Lookup, Job)>,
@@ -186,8 +189,8 @@ fn look(broker: &Broker, fetch: &WaitingFetch) -> Answers {
     for target in fetch.context.targets() {
         let room = fetch.max_bytes.saturating_sub(found.bytes);
         match read(broker, &target, fetch.isolation, room, found.bytes == 0) {
-            Ok(Seen { data, range, cold }) => {
-                found.add(&target, data, range);
+            Ok(Seen { place, data, range, cold }) => {
+                found.add(&target, data, range, place);
                 found.cold.extend(cold);
             }
             Err(not_here) => found.add_refused(&target, not_here),
@@ -197,7 +200,7 @@ fn look(broker: &Broker, fetch: &WaitingFetch) -> Answers {
 }
 
 impl Answers {
-    fn add(&mut self, target: &FetchTarget<'_>, data: PartitionData, range: Option<LogRange>) {
+    fn add(&mut self, target: &FetchTarget<'_>, data: PartitionData, range: Option<LogRange>, place: Place) {
         let holds_bytes = usize::try_from(target.max_bytes).unwrap_or(0);
         self.known += 1;
         self.holds_bytes_max = self.holds_bytes_max.saturating_add(holds_bytes);
@@ -206,7 +209,7 @@ impl Answers {
             self.present_bytes += range.visible_len.min(holds_bytes);
             self.is_behind |= range.goes_on;
         }
-        self.answers.push(Answer { data, range: range.filter(|range| range.len > 0) });
+        self.answers.push(Answer { data, range: range.filter(|range| range.len > 0), place: Some(place) });
     }
 
     fn add_refused(&mut self, target: &FetchTarget<'_>, not_here: NotHere) {
@@ -214,7 +217,7 @@ impl Answers {
             self.known += 1;
             self.has_error = true;
         }
-        self.answers.push(Answer { data: refused(target, not_here), range: None });
+        self.answers.push(Answer { data: refused(target, not_here), range: None, place: None });
     }
 }
 
@@ -274,7 +277,7 @@ fn read(
         records: Records::Outside(range.as_ref().map_or(0, |range| range.len)),
         ..Default::default()
     };
-    Ok(Seen { data, range, cold: job.map(|(lookup, job)| (key, lookup, job)) })
+    Ok(Seen { place, data, range, cold: job.map(|(lookup, job)| (key, lookup, job)) })
 }
 
 fn aborted(
@@ -313,6 +316,7 @@ fn answer(broker: &mut Broker, mut fetch: WaitingFetch, found: Answers) -> Resul
     let mut body = FetchResponse { session_id: fetch.context.session_id(), ..Default::default() };
     let mut ranges = Vec::with_capacity(found.answers.len());
     for (index, answer) in found.answers.into_iter().enumerate() {
+        count(broker, &answer);
         if !fetch.context.should_include(index, &answer.data) {
             continue;
         }
@@ -329,6 +333,20 @@ fn answer(broker: &mut Broker, mut fetch: WaitingFetch, found: Answers) -> Resul
     }
     broker.sessions.finish(fetch.context);
     Response::with_records(fetch.asked, &body, ranges).map_err(Refused::Answer)
+}
+
+/// Counts a partition that was asked for.
+fn count(broker: &Broker, answer: &Answer) {
+    match answer.place {
+        Some(place) => {
+            let bytes = answer.range.as_ref().map_or(0, |range| range.len);
+            broker.replicas.at(place).note(|traffic| traffic.fetched(bytes));
+        }
+        None => broker.replicas.note_elsewhere(|traffic| {
+            traffic.fetches += 1;
+            traffic.failed_fetches += 1;
+        }),
+    }
 }
 
 /// Tells where the leader is (KIP-951), once.

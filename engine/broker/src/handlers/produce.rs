@@ -17,6 +17,7 @@ use crate::broker::{Broker, Incoming, NotHere, Outcome, ReplyTo};
 use crate::connection::Refused;
 use crate::handlers::Handler;
 use crate::metadata::image::{Topic, is_internal};
+use crate::metrics::traffic::Traffic;
 use crate::replica::{Staged, Ticket};
 use crate::response::{Asked, Response};
 use crate::throttle::Rate;
@@ -85,6 +86,7 @@ fn stage_topic(
             }
             Err(refusal) => {
                 pending.failed = true;
+                count_refused(broker, topic.as_deref().ok(), partition.index);
                 refused(broker, partition.index, &refusal, &mut pending.response)
             }
         });
@@ -95,6 +97,18 @@ fn stage_topic(
         partition_responses,
         ..Default::default()
     });
+}
+
+/// Counts a batch that was not staged.
+fn count_refused(broker: &Broker, topic: Option<&Topic>, partition: i32) {
+    let refused = |traffic: &mut Traffic| {
+        traffic.produces += 1;
+        traffic.failed_produces += 1;
+    };
+    match topic.and_then(|topic| broker.place(topic, partition).ok()) {
+        Some(place) => broker.replicas.at(place).note(refused),
+        None => broker.replicas.note_elsewhere(refused),
+    }
 }
 
 /// Why a partition's batch was not taken.
@@ -157,6 +171,7 @@ fn stage(
     if validated.header.is_transactional() {
         return Err(Refusal::from(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
     }
+    broker.replicas.at(place).note(|traffic| traffic.produces += 1);
     broker.replicas.stage(place, Staged { validated, bytes, origin: Origin::Client, ticket });
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::values::Entry;
 /// What `ringlog broker --help` prints.
 pub(crate) const HELP: &str = "\
 Usage: ringlog broker [--config FILE] [--override KEY=VALUE]... [--shards N] [--memory SIZE]
-                      [--io uring|epoll|auto]
+                      [--io uring|epoll|auto] [--metrics-listen ADDR] [--log-format FORMAT] [--check]
 
   --config FILE          settings under Apache Kafka's names (server.properties)
   --override KEY=VALUE   one setting; wins over the file; may be given again
@@ -14,9 +14,18 @@ Usage: ringlog broker [--config FILE] [--override KEY=VALUE]... [--shards N] [--
   --memory SIZE          the same as --override ringlog.memory=SIZE (512m, 2g): what the broker may take for itself;
                          half of what the cgroup or the machine has if it is not given
   --io uring|epoll|auto  the same as --override ringlog.io=...: how the kernel is asked
+  --metrics-listen ADDR  the same as --override ringlog.metrics.listen=ADDR: /metrics for Prometheus, /healthz and /readyz
+                         at a port of 127.0.0.1 (9404) or at an address (0.0.0.0:9404); see engine/docs/metrics.md
+  --log-format FORMAT    the same as --override ringlog.log.format=FORMAT: text or json; with json every line is an object on
+                         standard error, the one that says that the broker is ready too
+  --check                say what these settings would do, and start nothing
   --help                 this text
 
 Without arguments it listens on 127.0.0.1:9092 and keeps its log in ./ringlog-data.
+
+Exit codes: 0 a signal stopped it, and everything is on the disk; 1 it could not start, or had to stop. With --check: 0 it
+would start, and all that was given is honoured; 1 it would not start; 2 it would start, and something that was given has
+no effect.
 ";
 
 /// The arguments, taken apart.
@@ -28,6 +37,8 @@ pub(crate) struct Arguments {
     pub(crate) overrides: Vec<Entry>,
     /// The help was asked for.
     pub(crate) help: bool,
+    /// What the settings would do is to be said.
+    pub(crate) check: bool,
 }
 
 impl Arguments {
@@ -44,7 +55,14 @@ impl Arguments {
                 parsed.help = true;
                 continue;
             }
-            if !matches!(name, "--config" | "--override" | "--shards" | "--memory" | "--io") {
+            if arg == "--check" {
+                parsed.check = true;
+                continue;
+            }
+            if !matches!(
+                name,
+                "--config" | "--override" | "--shards" | "--memory" | "--io" | "--metrics-listen" | "--log-format"
+            ) {
                 return Err(SettingsError::Argument { argument: arg.clone(), why: "it is not an option" });
             }
             let value = attached.or_else(|| rest.next().cloned());
@@ -64,6 +82,8 @@ impl Arguments {
             "--shards" => ("ringlog.shards".to_owned(), value),
             "--memory" => ("ringlog.memory".to_owned(), value),
             "--io" => ("ringlog.io".to_owned(), value),
+            "--metrics-listen" => ("ringlog.metrics.listen".to_owned(), value),
+            "--log-format" => ("ringlog.log.format".to_owned(), value),
             _ => match value.split_once('=') {
                 Some((key, value)) => (key.trim().to_owned(), value.to_owned()),
                 None => return Err(SettingsError::Argument { argument: value, why: "KEY=VALUE is expected" }),
@@ -109,5 +129,7 @@ mod tests {
         assert!(parse("--override a").unwrap_err().to_string().contains("KEY=VALUE"));
         assert!(parse("--config").unwrap_err().to_string().contains("wants a value"));
         assert!(parse("--help").unwrap().help);
+        assert!(parse("--check=yes").unwrap_err().to_string().contains("--check=yes"));
+        assert!(parse("--check --io epoll").unwrap().check);
     }
 }

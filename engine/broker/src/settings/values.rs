@@ -77,6 +77,11 @@ impl Values {
         &self.dynamic
     }
 
+    /// All that was given at the start, by name, with its text.
+    pub(crate) fn given_pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.given.iter().map(|(name, text)| (*name, text.as_str()))
+    }
+
     /// The text that was given for a setting at the start.
     #[must_use]
     pub(crate) fn given(&self, name: &str) -> Option<&str> {

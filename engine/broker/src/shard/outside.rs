@@ -162,6 +162,7 @@ impl Shard {
 
     pub(super) fn take_image(&mut self) {
         if let Some(image) = self.newest.newer(&mut self.image_seen) {
+            self.broker.watch.did.image = true;
             apply_image::apply(&mut self.broker, image);
             self.front.take_settings(&self.broker.settings);
         }

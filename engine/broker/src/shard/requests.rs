@@ -10,6 +10,7 @@ use crate::broker::{Broker, Incoming, Outcome};
 use crate::connection::Refused;
 use crate::front::Asking;
 use crate::handlers::{self, api_versions};
+use crate::metrics::meter::Phase;
 use crate::response::Asked;
 
 impl Shard {
@@ -22,11 +23,13 @@ impl Shard {
 
     fn handle_request(&mut self, asking: Asking) {
         let reply_to = asking.reply_to;
+        self.broker.watch.enter(Phase::Check);
         match dispatch(&mut self.broker, asking) {
             Outcome::Reply(response) => self.front.deliver(reply_to, Ok(response)),
             Outcome::Refuse(refused) => self.front.deliver(reply_to, Err(refused)),
             Outcome::Later => {}
         }
+        self.broker.watch.enter(Phase::Read);
     }
 
     /// Writes what is staged, answers what can be answered, and goes on with requests that waited for that: until nothing
@@ -35,6 +38,7 @@ impl Shard {
         loop {
             self.calls.post(&mut self.broker, &self.bus);
             self.broker.finish_turn();
+            self.broker.watch.enter(Phase::Send);
             while !self.broker.replies.is_empty() {
                 for (reply_to, result) in std::mem::take(&mut self.broker.replies) {
                     self.front.deliver(reply_to, result);
@@ -72,6 +76,7 @@ fn dispatch(broker: &mut Broker, asking: Asking) -> Outcome {
     let Some(handler) = handlers::find(api, asked.api_version) else {
         return if api == ApiKey::ApiVersions { api_versions::unsupported(asked) } else { Outcome::Refuse(refused) };
     };
+    broker.watch.did.request(api);
     let incoming = Incoming { asked, client_id: header.client_id, client_host, frame, body_at, decode_bytes, reply_to };
     (handler.handle)(broker, &incoming)
 }

@@ -8,7 +8,7 @@ use ringlog_io::{Files, OsFiles};
 use super::plan::{Plan, Trouble, Wish};
 
 /// What `ringlog sim --help` prints.
-pub(super) const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Usage: ringlog sim [--seed N | --seeds A..B] [--plan FILE | [--shards N] [--events LIST]] [--go-on] [--quiet]
 
   --seed N       runs one seed and prints what happens

@@ -37,6 +37,7 @@ use std::process::ExitCode;
 
 use ringlog_io::{Clock, SystemClock};
 
+pub(crate) use self::arguments::HELP;
 use self::arguments::{Arguments, Parsed};
 use self::plan::Wish;
 use self::run::Tally;
@@ -82,7 +83,7 @@ pub fn main(args: Vec<String>) -> ExitCode {
 fn one(seed: u64, arguments: &Arguments) -> ExitCode {
     let reader: Option<Reader> = if arguments.is_quiet { None } else { Some(Box::new(|line| println!("{line}"))) };
     if !arguments.is_quiet {
-        crate::log_to_stderr();
+        crate::log_to_stderr(false);
     }
     match attempt(seed, &arguments.wish, reader) {
         Ok(tally) => {

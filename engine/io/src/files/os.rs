@@ -24,8 +24,6 @@ const PIECE_PARTS: usize = 128;
 const _: () = assert!(PIECE_PARTS <= IOV_MAX);
 /// cachestat(2), since Linux 6.5; the number is the same on every architecture.
 const SYS_CACHESTAT: libc::c_long = 451;
-/// x86_64, aarch64: pages are counted in this unit by cachestat(2).
-const PAGE_BYTES_DEFAULT: u64 = 4096;
 
 /// Whether this kernel has cachestat(2). Set once ENOSYS was met: that cannot change while the process lives.
 static CACHESTAT_MISSING: AtomicBool = AtomicBool::new(false);
@@ -54,6 +52,13 @@ impl OsFiles {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// How many of a file's bytes are in the page cache; `None` where the kernel cannot say.
+    #[must_use]
+    pub fn resident_bytes(&self, file: &File, len: u64) -> Option<u64> {
+        let os = self.os(file).ok()?;
+        Some(cached_pages(os.fd.as_raw_fd(), 0, len)?.saturating_mul(sys::page_bytes()).min(len))
     }
 
     /// The files of a driver, whose system calls are counted with it.
@@ -209,12 +214,6 @@ fn signed(value: u64) -> io::Result<i64> {
     i64::try_from(value).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))
 }
 
-/// The page size of this machine.
-fn page_bytes() -> u64 {
-    // SAFETY: sysconf takes an integer and touches no memory of ours.
-    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(PAGE_BYTES_DEFAULT)
-}
-
 /// `struct cachestat_range` of linux/mman.h.
 #[repr(C)]
 struct CachestatRange {
@@ -359,7 +358,7 @@ impl Files for OsFiles {
         if len == 0 {
             return Residency::Whole;
         }
-        let page = page_bytes();
+        let page = sys::page_bytes();
         let pages = offset.saturating_add(len).div_ceil(page) - offset / page;
         match cached_pages(os.fd.as_raw_fd(), offset, len) {
             None => Residency::Unknown,

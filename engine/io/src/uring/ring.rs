@@ -214,7 +214,7 @@ fn advice(errno: Option<i32>, disabled: &str) -> String {
         }
         Some(libc::EPERM | libc::EACCES) => {
             "a seccomp profile or security module denies it; allow io_uring_setup, io_uring_enter and io_uring_register \
-             (containers: --security-opt seccomp=<profile>)"
+             (containers: --security-opt seccomp=unconfined or =<profile>; Kubernetes: seccompProfile; systemd: SystemCallFilter=)"
                 .to_owned()
         }
         Some(libc::ENOSYS) => {

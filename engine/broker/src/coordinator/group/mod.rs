@@ -26,6 +26,7 @@ mod commit;
 mod delete;
 mod deleted_topics;
 mod describe;
+mod facts;
 mod fetch;
 mod interface;
 mod join;
@@ -53,12 +54,14 @@ pub(crate) use interface::{
 };
 
 use commit::PendingCommit;
+pub(crate) use facts::GroupFacts;
 pub(crate) use load::LoadError;
 
 use delete::{Deletion, PendingGroup, PendingOffsets};
 use deleted_topics::PendingForget;
 use member::Replaced;
 use state::Group;
+pub(crate) use state::State;
 use timers::{Timer, Timers};
 
 /// How far a partition of `__consumer_offsets` is ours.

@@ -4,6 +4,7 @@ mod disk;
 mod epochs;
 mod fairness;
 mod memory;
+mod metrics;
 mod retention;
 mod rig;
 mod settings;

@@ -1,0 +1,40 @@
+//! What the groups are, for who asks for metrics.
+
+use std::sync::Arc;
+
+use super::{GroupCoordinator, Ownership, State};
+
+/// One group.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupFacts {
+    pub(crate) group: String,
+    pub(crate) state: State,
+    pub(crate) members: usize,
+    /// Topic, partition, committed offset.
+    pub(crate) offsets: Vec<(Arc<str>, i32, i64)>,
+}
+
+impl GroupCoordinator {
+    /// All groups, with `offsets_max` committed offsets at most; and how many offsets are left out.
+    pub(crate) fn facts(&self, offsets_max: usize) -> (Vec<GroupFacts>, usize) {
+        let (mut room, mut left_out) = (offsets_max, 0);
+        let facts = self.groups.values().map(|group| {
+            let mut offsets = Vec::new();
+            for (topic, partitions) in group.offsets.all() {
+                let shown = partitions.len().min(room);
+                (room, left_out) = (room - shown, left_out + partitions.len() - shown);
+                let topic: Arc<str> = Arc::from(topic);
+                let some = partitions.iter().take(shown);
+                offsets.extend(some.map(|(partition, committed)| (Arc::clone(&topic), *partition, committed.offset)));
+            }
+            GroupFacts { group: group.id.clone(), state: group.state, members: group.members.len(), offsets }
+        });
+        let facts = facts.collect();
+        (facts, left_out)
+    }
+
+    /// Partitions of `__consumer_offsets` that are being replayed.
+    pub(crate) fn loading(&self) -> usize {
+        self.partitions.values().filter(|ownership| **ownership == Ownership::Loading).count()
+    }
+}
