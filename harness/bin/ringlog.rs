@@ -7,6 +7,6 @@ fn main() -> ExitCode {
     match args.first().map(String::as_str) {
         Some("broker") => ringlog_broker::main(args.split_off(1)),
         Some("sim") => ringlog_broker::simulate(args.split_off(1)),
-        _ => ringlog_harness::main(args),
+        _ => ringlog_harness::main(args, &ringlog_broker::HELP_TEXTS),
     }
 }

@@ -51,12 +51,14 @@ const VERBS: &str = "usage: ringlog VERB [OPTIONS]
   probe           this machine, measured, as one that plans are made for
   profile         machines that plans are made for: what is known of them, and where it comes from
   null-broker     a broker that keeps nothing: the machine's ceiling
+  completions     what bash, zsh, fish, elvish and PowerShell complete these with
+  man             all of it as a man page
 
 ringlog VERB --help says more.";
 
-/// Runs the verb named by the first argument.
+/// Runs the verb named by the first argument. `foreign` are the verbs that the binary has besides, with their help texts.
 #[must_use]
-pub fn main(args: Vec<String>) -> ExitCode {
+pub fn main(args: Vec<String>, foreign: &[verbs::Foreign<'_>]) -> ExitCode {
     match args.first().map(String::as_str) {
         Some("help" | "--help" | "-h") => {
             outln!("{VERBS}");
@@ -76,6 +78,8 @@ pub fn main(args: Vec<String>) -> ExitCode {
         Some("report") => verbs::report::main(&args[1..]),
         Some("compare") => verbs::compare::main(&args[1..]),
         Some("history") => verbs::history::main(&args[1..]),
+        Some("completions") => verbs::shell::completions(&args[1..], foreign),
+        Some("man") => verbs::shell::man(&args[1..], foreign),
         Some("null-broker") => yardstick::main(&args[1..]),
         Some(emulate::check::VERB) => emulate::check::main(&args[1..]),
         Some(verb) => {

@@ -14,9 +14,12 @@ pub(crate) mod producer_perf;
 pub(crate) mod profile;
 pub(crate) mod report;
 pub(crate) mod rerun;
+pub(crate) mod shell;
 pub mod sweep;
 
 use std::process::ExitCode;
+
+pub use shell::Foreign;
 
 /// The options of `ringlog VERB`; once help, or what is wrong with them, was printed: the exit code (0, or 2).
 pub(crate) fn options<O: clap::Parser>(verb: &str, args: &[String]) -> Result<O, ExitCode> {

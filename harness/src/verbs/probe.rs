@@ -50,6 +50,11 @@ but the machine was disturbed.";
 const QUICK: f64 = 0.125;
 const DISTURBED: u8 = 3;
 
+/// Its options, for shells and the man page.
+pub(crate) fn command() -> clap::Command {
+    <Options as clap::CommandFactory>::command()
+}
+
 /// Runs the verb with the arguments after its name.
 #[must_use]
 pub(crate) fn main(args: &[String]) -> ExitCode {

@@ -28,6 +28,11 @@ struct Options {
 const EXIT_CODES: &str =
     "Exit codes: 0 written; 1 the folder could not be read or the page not written; 2 wrong usage.";
 
+/// Its options, for shells and the man page.
+pub(crate) fn command() -> clap::Command {
+    <Options as clap::CommandFactory>::command()
+}
+
 /// Runs the verb with the arguments after its name.
 #[must_use]
 pub(crate) fn main(args: &[String]) -> ExitCode {

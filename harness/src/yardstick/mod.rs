@@ -105,6 +105,11 @@ pub struct Options {
 /// What the ready line begins with; the port follows.
 pub const READY: &str = "null broker listens on 127.0.0.1:";
 
+/// Its options, for shells and the man page.
+pub(crate) fn command() -> clap::Command {
+    <Options as clap::CommandFactory>::command()
+}
+
 /// Runs the verb. Returns only on an error.
 #[must_use]
 pub fn main(args: &[String]) -> ExitCode {

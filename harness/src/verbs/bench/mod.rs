@@ -12,6 +12,11 @@ use std::process::ExitCode;
 
 use options::Options;
 
+/// Its options, for shells and the man page.
+pub(crate) fn command() -> clap::Command {
+    <Options as clap::CommandFactory>::command()
+}
+
 /// Runs the verb with the arguments after its name.
 #[must_use]
 pub fn main(args: &[String]) -> ExitCode {

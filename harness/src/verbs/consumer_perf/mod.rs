@@ -40,6 +40,11 @@ use dates::DateFormat;
 use extras::{EXTRAS, Extras};
 use options::{Numbers, Options, Stop, Topics};
 
+/// The options, as `--help` shows them.
+pub(crate) fn help() -> String {
+    format!("{}{}", options::help(), args::help("kafka-consumer-perf-test", EXTRAS))
+}
+
 /// Runs the verb.
 pub(crate) fn main(args: &[String]) -> ExitCode {
     let (options, extras) = match parse(args) {

@@ -125,6 +125,11 @@ pub(crate) struct Numbers {
     pub(crate) reporting_interval_ms: i64,
 }
 
+/// The option table of the newest version.
+pub(crate) fn help() -> String {
+    table(&options(Compat::default()))
+}
+
 /// Reads and checks the arguments.
 pub(crate) fn parse(args: &[String]) -> Result<Options, Stop> {
     let (compat, args) = Compat::take(args).map_err(Stop::Usage)?;

@@ -36,6 +36,11 @@ const WAIT: Duration = Duration::from_millis(100);
 /// Partitions and replicas of a topic that is made.
 const NEW_TOPIC: (i32, i16) = (1, 1);
 
+/// The options, as `--help` shows them.
+pub(crate) fn help() -> String {
+    options::usage()
+}
+
 /// Runs the verb.
 pub(crate) fn main(args: &[String]) -> ExitCode {
     options::notice(args).iter().for_each(|notice| outln!("{notice}"));

@@ -62,6 +62,11 @@ struct Document<'a> {
     checked: &'a [Checked],
 }
 
+/// Its options, for shells and the man page.
+pub(crate) fn command() -> clap::Command {
+    <Options as clap::CommandFactory>::command()
+}
+
 /// Runs the verb with the arguments after its name.
 #[must_use]
 pub(crate) fn main(args: &[String]) -> ExitCode {

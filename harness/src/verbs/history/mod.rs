@@ -40,6 +40,11 @@ enum HistoryError {
     Io { path: PathBuf, source: std::io::Error },
 }
 
+/// Its options, for shells and the man page.
+pub(crate) fn command() -> clap::Command {
+    <Options as clap::CommandFactory>::command()
+}
+
 /// Runs the verb with the arguments after its name.
 #[must_use]
 pub(crate) fn main(args: &[String]) -> ExitCode {

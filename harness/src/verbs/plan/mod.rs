@@ -30,6 +30,11 @@ use options::Options;
 /// Nothing fits.
 const NOTHING_FITS: u8 = 3;
 
+/// Its options, for shells and the man page.
+pub(crate) fn command() -> clap::Command {
+    <Options as clap::CommandFactory>::command()
+}
+
 /// Runs the verb with the arguments after its name.
 #[must_use]
 pub(crate) fn main(args: &[String]) -> ExitCode {

@@ -41,6 +41,12 @@ use extras::{EXTRAS, Extras};
 use options::Options;
 use outcome::{Outcome, Shared};
 
+/// What `--help` prints.
+pub(crate) fn help() -> String {
+    let parser = options::parser(&[]);
+    format!("{}{}", parser.help(), args::help(parser.program, EXTRAS))
+}
+
 /// Runs the verb.
 pub(crate) fn main(args: &[String]) -> ExitCode {
     let parser = options::parser(args);

@@ -73,6 +73,11 @@ const EXIT_CODES: &str =
 /// Where `add` puts profiles when nothing else is said.
 const DIR: &str = "profiles/hardware";
 
+/// Its options, for shells and the man page.
+pub(crate) fn command() -> clap::Command {
+    <Options as clap::CommandFactory>::command()
+}
+
 /// Runs the verb with the arguments after its name.
 #[must_use]
 pub(crate) fn main(args: &[String]) -> ExitCode {

@@ -45,6 +45,11 @@ enum SweepError {
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
+/// Its options, for shells and the man page.
+pub(crate) fn command() -> clap::Command {
+    <Options as clap::CommandFactory>::command()
+}
+
 /// Runs the verb with the arguments after its name.
 #[must_use]
 pub fn main(args: &[String]) -> ExitCode {
