@@ -125,11 +125,13 @@ mod tests {
         let meter = Meter::default();
         let mut window = Window::default();
         assert_eq!(window.idle_share(&sights(&meter)), None);
-        (meter.busy_ns.set(100), meter.waited_ns.set(0));
+        meter.busy_ns.set(100);
+        meter.waited_ns.set(0);
         for reading in 0..2 {
             window.read(std::iter::once(&meter), Nanos(reading * EVERY_NS));
         }
-        (meter.busy_ns.set(200), meter.waited_ns.set(300));
+        meter.busy_ns.set(200);
+        meter.waited_ns.set(300);
         let idle = window.idle_share(&sights(&meter)).expect("time has passed");
         assert!((idle - 0.75).abs() < 1e-9, "{idle}");
     }

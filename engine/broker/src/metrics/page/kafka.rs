@@ -13,6 +13,9 @@ use crate::handlers::HANDLERS;
 use crate::metadata::image::{Image, NodeId, Partition, Topic};
 use crate::settings::Settings;
 
+/// A number of what went through partitions.
+type Figure = fn(&Traffic) -> u64;
+
 /// The quantiles that Kafka's histograms have.
 const QUANTILES: [(&str, f64); 6] =
     [("0.50", 0.5), ("0.75", 0.75), ("0.95", 0.95), ("0.98", 0.98), ("0.99", 0.99), ("0.999", 0.999)];
@@ -41,7 +44,7 @@ fn topics(page: &mut Page, sight: &Sight<'_>) {
     sight.facts().for_each(|(_, facts)| all += facts.traffic);
     let mut by_topic: BTreeMap<&str, Traffic> = BTreeMap::new();
     sight.partitions().for_each(|(topic, one)| *by_topic.entry(&topic.name).or_default() += one.traffic);
-    let figures: [(&'static Metric, fn(&Traffic) -> u64); 7] = [
+    let figures: [(&'static Metric, Figure); 7] = [
         (&names::BYTES_IN, |traffic| traffic.bytes_in),
         (&names::BYTES_OUT, |traffic| traffic.bytes_out),
         (&names::MESSAGES_IN, |traffic| traffic.records_in),
