@@ -61,8 +61,9 @@ def brokers(ctx, node):
     return ("--entity-type", "brokers", *(("--entity-default",) if node is None else ("--entity-name", node)))
 
 
-def described(ctx, node, *more):
-    """{name: (value, synonyms)} as kafka-configs --describe says of a broker, or of all (None)."""
+def described(ctx, node):
+    """{name: (value, synonyms)} as kafka-configs --describe says of a broker, or of all (None): what was set of them."""
+    more = () if node is None else ("--all",)
     out = ctx.tools("kafka-configs", *at(ctx), "--describe", *brokers(ctx, node), *more).out
     return {m[1]: (m[2], m[3]) for m in re.finditer(r"^\s+([\w.]+)=(\S*) sensitive=\w+ synonyms=\{(.*)\}", out, re.M)}
 
@@ -91,8 +92,9 @@ def cluster_wide(ctx):
     need(value == "1000" and synonyms == "DYNAMIC_DEFAULT_BROKER_CONFIG:message.max.bytes=1000", f"{value} {synonyms}")
     for node in nodes(ctx):
         told = described(ctx, node)
-        due = "DYNAMIC_DEFAULT_BROKER_CONFIG:message.max.bytes=1000, DEFAULT_CONFIG:message.max.bytes=1048588"
-        need(told["message.max.bytes"] == ("1000", due), f"broker {node} says {told['message.max.bytes']}")
+        value, synonyms = told["message.max.bytes"]
+        need(value == "1000" and synonyms.startswith("DYNAMIC_DEFAULT_BROKER_CONFIG:message.max.bytes=1000, "),
+             f"broker {node} says {value} {synonyms}")
         need(told["log.cleanup.policy"][0] == "compact,delete", f"broker {node} says {told['log.cleanup.policy']}")
     out = ctx.tools("kafka-configs", *at(ctx), "--describe", "--all", "--entity-type", "topics", "--entity-name", "settings-all").out
     need("max.message.bytes=1000 sensitive=false synonyms={DYNAMIC_DEFAULT_BROKER_CONFIG:message.max.bytes=1000" in out, out)
@@ -110,11 +112,12 @@ def per_broker(ctx):
     alter(ctx, *brokers(ctx, node), "--add-config", "message.max.bytes=1000,log.retention.ms=86400000")
     need(until(5, lambda: too_large(ctx, "settings-one")), "a record of 5,000 bytes is taken")
     told = described(ctx, node)
-    due = ("1000", "DYNAMIC_BROKER_CONFIG:message.max.bytes=1000, DYNAMIC_DEFAULT_BROKER_CONFIG:message.max.bytes=100000, "
-           "DEFAULT_CONFIG:message.max.bytes=1048588")
-    need(told["message.max.bytes"] == due, f"{told['message.max.bytes']}")
-    due = ("86400000", "DYNAMIC_BROKER_CONFIG:log.retention.ms=86400000, DEFAULT_CONFIG:log.retention.hours=168")
-    need(told["log.retention.ms"] == due, f"{told['log.retention.ms']}")
+    for name, due in {
+        "message.max.bytes": "DYNAMIC_BROKER_CONFIG:message.max.bytes=1000, "
+                             "DYNAMIC_DEFAULT_BROKER_CONFIG:message.max.bytes=100000, ",
+        "log.retention.ms": "DYNAMIC_BROKER_CONFIG:log.retention.ms=86400000, ",
+    }.items():
+        need(told[name][1].startswith(due), f"{name}: {told[name]}")
     alter(ctx, *brokers(ctx, node), "--delete-config", "message.max.bytes,log.retention.ms")
     alter(ctx, *brokers(ctx, None), "--delete-config", "message.max.bytes")
     need(until(5, lambda: too_large(ctx, "settings-one") is None), "the limit is still there")
@@ -130,7 +133,9 @@ def read_only(ctx):
     }.items():
         result = ctx.tools.run("kafka-configs", *at(ctx), "--alter", *brokers(ctx, node), "--add-config", change)
         need(result.code == 1 and due in result.out + result.err, f"{change}: {result.code} {result.out} {result.err}")
-    need(not set(described(ctx, node)) & {"num.partitions", "log.retention.ms"}, "something of it was kept")
+    told = described(ctx, node)
+    kept_all = [name for name in ("num.partitions", "log.retention.ms") if "DYNAMIC" in told[name][1]]
+    need(not kept_all, f"kept: {kept_all}")
     return "refused"
 
 
@@ -219,11 +224,13 @@ def fetch_quota(ctx):
 
 def scram(ctx):
     user = ("--entity-type", "users", "--entity-name", "alice")
-    alter(ctx, *user, "--add-config", "SCRAM-SHA-256=[iterations=8192,password=secret],SCRAM-SHA-512=[password=secret]")
+    # Of a user, one credential in a request: Kafka takes no more.
+    alter(ctx, *user, "--add-config", "SCRAM-SHA-256=[iterations=8192,password=secret]")
+    alter(ctx, *user, "--add-config", "SCRAM-SHA-512=[password=secret]")
     out = ctx.tools("kafka-configs", *at(ctx), "--describe", *user).out
-    due = "SCRAM credential configs for user-principal 'alice' are SCRAM-SHA-256=iterations=8192, SCRAM-SHA-512=iterations=4096"
-    need(due in out, out)
-    alter(ctx, *user, "--delete-config", "SCRAM-SHA-256,SCRAM-SHA-512")
+    need("SCRAM-SHA-256=iterations=8192" in out and "SCRAM-SHA-512=iterations=4096" in out, out)
+    alter(ctx, *user, "--delete-config", "SCRAM-SHA-256")
+    alter(ctx, *user, "--delete-config", "SCRAM-SHA-512")
     out = ctx.tools("kafka-configs", *at(ctx), "--describe", *user).out
     need("SCRAM credential" not in out, out)
     return "set, told, removed"
@@ -266,7 +273,7 @@ def producers(ctx):
     need(len(readers.kcat(ctx.broker, "settings-producers")) == len(sent), "not all is there")
     out = ctx.tools("kafka-transactions", *at(ctx), "describe-producers", "--topic", "settings-producers", "--partition", 0).out
     rows = [line.split() for line in out.splitlines()[1:] if line.strip()]
-    need(len(rows) == 1 and rows[0][2] == "0" and int(rows[0][3]) == len(sent) - 1, f"{out!r}")
+    need(len(rows) == 1 and rows[0][1] == "0" and int(rows[0][3]) == len(sent) - 1, f"{out!r}")
     return f"producer {rows[0][0]}, last sequence {rows[0][3]}"
 
 
@@ -282,11 +289,10 @@ def moves(ctx):
     sent, failed = [], []
 
     def write():
-        for _ in range(12):
-            try:
-                sent.extend(writers.librdkafka(ctx.broker, "settings-move", 500, {"enable.idempotence": True}))
-            except Exception as error:  # noqa: BLE001: it is told below
-                failed.append(error)
+        try:
+            sent.extend(writers.librdkafka(ctx.broker, "settings-move", 5000, {"enable.idempotence": True}))
+        except Exception as error:  # noqa: BLE001: it is told below
+            failed.append(error)
     writing = threading.Thread(target=write)
     writing.start()
     count = 0
