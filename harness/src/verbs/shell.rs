@@ -186,7 +186,8 @@ mod tests {
             .filter_map(|line| line.split_whitespace().next());
         let mut listed: Vec<&str> = listed.collect();
         let mut there: Vec<&str> = tree.get_subcommands().map(Command::get_name).collect();
-        (listed.sort_unstable(), there.sort_unstable());
+        listed.sort_unstable();
+        there.sort_unstable();
         assert_eq!(listed, there);
         assert!(tree.get_subcommands().all(|verb| verb.get_about().is_some_and(|about| !about.to_string().is_empty())));
     }
