@@ -309,7 +309,8 @@ mod tests {
     fn a_log_start_that_was_noted_stays_where_a_shard_said_less_before_it() {
         let name = PartitionName { topic: "t".to_owned(), partition: 0 };
         let at = |topic: u8, log_start_offset| {
-            let at = Checkpointed { topic_id: Uuid([topic; 16]), recovery_point: 0, log_start_offset };
+            let at =
+                Checkpointed { topic_id: Uuid([topic; 16]), recovery_point: 0, log_start_offset, cleaned_offset: 0 };
             BTreeMap::from([(name.clone(), at)])
         };
         for (written, said, kept) in [((1, 7), (1, 5), 7), ((1, 5), (1, 7), 7), ((1, 7), (2, 0), 0)] {

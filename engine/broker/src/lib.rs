@@ -16,6 +16,7 @@ mod broker;
 mod bus;
 mod calls;
 mod check;
+mod cleaner;
 mod connection;
 mod controller_desk;
 mod coordinator;

@@ -68,7 +68,8 @@ mod tests {
 
     fn at(topic: u8, log_start_offset: i64) -> Partitions {
         let name = PartitionName { topic: "t".to_owned(), partition: 0 };
-        let checkpointed = Checkpointed { topic_id: Uuid([topic; 16]), recovery_point: 0, log_start_offset };
+        let checkpointed =
+            Checkpointed { topic_id: Uuid([topic; 16]), recovery_point: 0, log_start_offset, cleaned_offset: 0 };
         BTreeMap::from([(name, checkpointed)])
     }
 

@@ -29,6 +29,7 @@ use crate::acks::Acks;
 use crate::metrics::traffic::Traffic;
 use crate::vitals::ReplicaVitals;
 
+mod cleaner;
 mod retention;
 
 /// Which partition: its topic's id, and its number there.

@@ -140,6 +140,18 @@ typed! {
     offset_metadata_max_bytes: i32 = "offset.metadata.max.bytes";
     /// `min.insync.replicas`, the default of topics.
     min_insync_replicas: usize = "min.insync.replicas";
+    /// `log.cleaner.backoff.ms`.
+    log_cleaner_backoff_ms: u64 = "log.cleaner.backoff.ms";
+    /// `log.cleaner.dedupe.buffer.size`, of all shards together.
+    log_cleaner_dedupe_buffer_size: usize = "log.cleaner.dedupe.buffer.size";
+    /// `log.cleaner.enable`.
+    log_cleaner_enable: bool = "log.cleaner.enable";
+    /// `log.cleaner.io.buffer.load.factor`.
+    log_cleaner_io_buffer_load_factor: f64 = "log.cleaner.io.buffer.load.factor";
+    /// `log.cleaner.io.buffer.size`, of all shards together.
+    log_cleaner_io_buffer_size: usize = "log.cleaner.io.buffer.size";
+    /// `log.cleaner.io.max.bytes.per.second`, of all shards together.
+    log_cleaner_io_max_bytes_per_second: f64 = "log.cleaner.io.max.bytes.per.second";
     /// `log.initial.task.delay.ms`.
     log_initial_task_delay_ms: u64 = "log.initial.task.delay.ms";
     /// `log.retention.check.interval.ms`.

@@ -21,6 +21,7 @@ use ringlog_storage::{Checkpointed, PartitionName};
 
 use crate::broker::Broker;
 use crate::calls::Calls;
+use crate::cleaner;
 use crate::controller_desk::Desk;
 use crate::flushes::Flushes;
 use crate::front::Front;
@@ -72,6 +73,7 @@ impl Shard {
         broker.timers.set(Timer::IdleConnections, Some(now));
         broker.timers.set(Timer::Checkpoint, Some(now));
         retention::begin(&mut broker);
+        cleaner::rest(&mut broker);
         Self {
             broker,
             front,
@@ -228,6 +230,7 @@ impl Shard {
             Timer::Holders => self.front.look_at_holders(),
             Timer::Checkpoint => self.checkpoint(),
             Timer::Retention => retention::work(&mut self.broker),
+            Timer::Cleaner => cleaner::work(&mut self.broker),
             Timer::Deletions => delete_records::expire(&mut self.broker),
         }
     }

@@ -31,6 +31,8 @@ pub(crate) enum Timer {
     Checkpoint,
     /// Old segments to be looked for, or to be removed.
     Retention,
+    /// Compacted logs to be looked at.
+    Cleaner,
     /// The first DeleteRecords whose time is over.
     Deletions,
 }

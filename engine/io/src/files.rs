@@ -96,6 +96,11 @@ pub trait Files {
     /// Appends up to `len` bytes that are in the page cache to `into`, whose spare capacity must hold them, without
     /// waiting for a disk and without filling the memory twice. As [`Files::read_resident_at`] otherwise.
     fn read_resident(&self, file: &File, into: &mut crate::buf::Buf, offset: u64, len: usize) -> io::Result<usize>;
+    /// As [`Files::read_at`], for what is read once: pages that this read brought into the cache are dropped again
+    /// (RWF_DONTCACHE; an ordinary read where that is refused). Those that others read stay.
+    fn read_once_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Takes a file's pages that are on the disk out of the page cache (POSIX_FADV_DONTNEED). A hint.
+    fn drop_cached(&self, file: &File) -> io::Result<()>;
     /// Writes all the parts, one after the other, at `offset`. On an error some of them may have been written.
     fn write_all_at(&self, file: &File, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()>;
     /// The file's length in bytes.

@@ -5,8 +5,10 @@
 //! Jobs of one driver run side by side, in no order: who needs one after the other asks for the second when the first is
 //! done.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::files::{File, Files, OpenMode};
 
@@ -30,8 +32,8 @@ pub enum Job {
         /// Which.
         dir: PathBuf,
     },
-    /// Changes small files one after the other; what fails ends it. Durable is nothing of it. Ends with the file that
-    /// [`Step::MakeNew`] made.
+    /// Changes small files one after the other; what fails ends it. Durable is nothing of it but what
+    /// [`Step::SyncDir`] says. Ends with the file that [`Step::MakeNew`] made.
     Steps {
         /// In order.
         steps: Vec<Step>,
@@ -43,7 +45,36 @@ pub enum Job {
         /// What it holds then.
         bytes: Vec<u8>,
     },
+    /// Work that knows what the files hold, where doing it takes long: its owner keeps what came of it.
+    Chore(Chore),
 }
+
+/// What [`Job::Chore`] does. It is done once, on another thread, where there is one.
+#[derive(Clone)]
+pub struct Chore(Arc<Doing>);
+
+type Doing = dyn Fn(&dyn Files) -> io::Result<()> + Send + Sync;
+
+impl Chore {
+    /// Whatever `work` does.
+    pub fn new(work: impl Fn(&dyn Files) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(work))
+    }
+}
+
+impl fmt::Debug for Chore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Chore")
+    }
+}
+
+impl PartialEq for Chore {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Chore {}
 
 /// One change of [`Job::Steps`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +123,11 @@ pub enum Step {
         /// To.
         to: PathBuf,
     },
+    /// Makes a folder's entries durable: names that later steps change are not on the disk before those of earlier ones.
+    SyncDir {
+        /// Which folder.
+        dir: PathBuf,
+    },
     /// Makes a file where it is missing.
     Make {
         /// Where.
@@ -127,6 +163,7 @@ impl Step {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             },
+            Self::SyncDir { dir } => files.sync_dir(dir)?,
             Self::Make { path } => drop(files.open(path, OpenMode::Create)?),
             Self::MakeNew { path } => return files.open(path, OpenMode::CreateNew).map(Some),
         }
@@ -156,6 +193,7 @@ impl Job {
             }
             Self::RemoveDir { dir } => files.remove_dir_all(dir).map(|()| None),
             Self::Replace { path, bytes } => files.replace(path, bytes).map(|()| None),
+            Self::Chore(Chore(work)) => work(files).map(|()| None),
         }
     }
 }

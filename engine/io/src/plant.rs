@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::cpu_time;
 
 /// A planted fault, by name.
-pub const NAMES: [&str; 20] = [
+pub const NAMES: [&str; 22] = [
     ACK_BEFORE_FLUSH,
     FOLDER_SYNC_SKIPPED,
     BUFFER_REUSED,
@@ -33,6 +33,8 @@ pub const NAMES: [&str; 20] = [
     MEMORY_UNBOUNDED,
     FLUSH_UNNOTED,
     START_FORGOTTEN,
+    NEWEST_DROPPED,
+    SWAP_LOST,
 ];
 /// A batch is acknowledged before the flush that it waits for.
 pub const ACK_BEFORE_FLUSH: &str = "ack-before-flush";
@@ -74,6 +76,10 @@ pub const MEMORY_UNBOUNDED: &str = "memory-unbounded";
 pub const FLUSH_UNNOTED: &str = "flush-unnoted";
 /// A log begins where its first segment does after a start: what was deleted of that segment is back.
 pub const START_FORGOTTEN: &str = "start-forgotten";
+/// Compaction drops the newest value of a key now and then.
+pub const NEWEST_DROPPED: &str = "newest-dropped";
+/// Old segments are set aside before the cleaned one that replaces them is known to be whole.
+pub const SWAP_LOST: &str = "swap-lost";
 
 /// The planted one: its place among the names and one; 0 is none.
 static PLANTED: AtomicUsize = AtomicUsize::new(0);

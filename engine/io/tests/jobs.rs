@@ -6,8 +6,10 @@ mod rig;
 
 use std::io::{ErrorKind, IoSlice};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use rig::{Rig, TestDir, noise, on_each};
+use ringlog_io::job::Chore;
 use ringlog_io::sim::SimFiles;
 use ringlog_io::{File, Files, Job, OpenMode, OsFiles};
 
@@ -98,4 +100,27 @@ fn the_double_does_the_same_jobs() {
     assert_eq!(sim.read(Path::new("/log/t-0/small")).expect("there"), b"x");
     Job::RemoveDir { dir: "/log/t-0".into() }.perform(&*sim).expect("removed");
     assert!(!sim.exists(Path::new("/log/t-0")));
+}
+
+#[test]
+fn a_chore_is_done_beside_the_thread_with_its_own_way_to_the_files() {
+    on_each(|rig| {
+        let dir = TestDir::new();
+        let (path, kept) = (dir.path().join("long"), Arc::new(Mutex::new(Vec::new())));
+        std::fs::write(&path, noise(300_000, 3)).expect("a file");
+        let (theirs, from) = (Arc::clone(&kept), path.clone());
+        let chore = Chore::new(move |files| {
+            let file = files.open(&from, OpenMode::Read)?;
+            let mut bytes = vec![0; 400_000];
+            let read = files.read_once_at(&file, &mut bytes, 0)?;
+            bytes.truncate(read);
+            files.drop_cached(&file)?;
+            *theirs.lock().expect("nobody panics") = bytes;
+            Ok(())
+        });
+        assert!(run(rig, Job::Chore(chore.clone())).expect("done").is_none());
+        assert_eq!(*kept.lock().expect("nobody panics"), noise(300_000, 3));
+        std::fs::remove_file(&path).expect("gone");
+        assert_eq!(run(rig, Job::Chore(chore)).expect_err("it is gone").kind(), ErrorKind::NotFound);
+    });
 }

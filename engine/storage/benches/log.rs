@@ -185,6 +185,12 @@ impl Files for NoWrites {
     fn read_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         self.0.read_at(file, buf, offset)
     }
+    fn read_once_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_once_at(file, buf, offset)
+    }
+    fn drop_cached(&self, file: &File) -> io::Result<()> {
+        self.0.drop_cached(file)
+    }
     fn read_resident_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         self.0.read_resident_at(file, buf, offset)
     }

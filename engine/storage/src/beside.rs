@@ -14,6 +14,7 @@ use std::io;
 use ringlog_io::job::Step;
 use ringlog_io::{File, Job};
 
+use crate::cleaner::swap::Swapping;
 use crate::names::{Kind, NEXT_SEGMENT, file_name};
 use crate::partition::Snapshotted;
 use crate::segment::{Active, Saved, Sealed};
@@ -34,6 +35,8 @@ pub(crate) enum Beside {
     },
     /// Files of segments that are no part of the log any more get another name.
     SettingAside,
+    /// A cleaned segment takes the place of those that it was made of.
+    Swapping(Box<Swapping>),
     /// The active segment is being sealed. The next one's file, where it was prepared.
     Rolling {
         prepared: Option<File>,
@@ -120,6 +123,7 @@ impl Partition {
                 tracing::warn!(dir = %self.folder.dir.display(), %error, "index entries are kept in memory for now");
                 self.active.postpone_save();
             }
+            (Beside::Swapping(swapping), result) => self.swapped(*swapping, result.map(drop)),
             (Beside::SettingAside, result) => self.set_aside(result.map(drop)),
             // What the failure leaves is read again when the partition comes back.
             (Beside::Rolling { .. }, _) if self.failure.is_some() => {}

@@ -123,9 +123,9 @@ impl Lookups {
 pub(crate) struct SealedAborted(RefCell<BTreeMap<i64, Rc<Vec<Aborted>>>>);
 
 impl SealedAborted {
-    /// Forgets segments that begin below an offset.
-    pub(crate) fn forget_below(&self, base_offset: i64) {
-        self.0.borrow_mut().retain(|known, _| *known >= base_offset);
+    /// Forgets segments by their base offset.
+    pub(crate) fn forget(&self, is_old: impl Fn(i64) -> bool) {
+        self.0.borrow_mut().retain(|known, _| !is_old(*known));
     }
 }
 
@@ -174,6 +174,7 @@ impl Partition {
         if let Some(sealed) = self.sealed_with(base_offset)
             && !self.holder.is_open(sealed.base_offset)
         {
+            self.wait_for_swap(sealed.base_offset)?;
             let lookup = Lookup { base_offset: sealed.base_offset, what: What::Opening };
             self.lookups.admit(lookup, || self.opening(sealed))?;
         }
@@ -196,6 +197,7 @@ impl Partition {
         if let Some(known) = self.sealed_aborted.0.borrow().get(&base_offset) {
             return Ok(Rc::clone(known));
         }
+        self.wait_for_swap(base_offset)?;
         let path = self.folder.path(&file_name(base_offset, Kind::TxnIndex));
         let lookup = Lookup { base_offset, what: What::Aborted };
         self.lookups.admit(lookup, || Job::Load { ranges: vec![(path, 0, u64::MAX)] })?;
@@ -206,6 +208,11 @@ impl Partition {
         }
         known.insert(base_offset, Rc::clone(&read));
         Ok(read)
+    }
+
+    /// What is open is the old segment or the new one as a whole; what would be opened now might be some of both.
+    fn wait_for_swap(&self, base_offset: i64) -> Result<(), Cold> {
+        if self.is_being_swapped(base_offset) { Err(Cold::Later(None)) } else { Ok(()) }
     }
 
     fn is_cached(&self, file: &File, position: u64, size: u64) -> bool {

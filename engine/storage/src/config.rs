@@ -1,5 +1,23 @@
 //! What a partition's log is told: Kafka's topic settings that decide how bytes reach the disk.
 
+/// A part of a whole, 0 to 1, in millionths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ratio(u32);
+
+impl Ratio {
+    const WHOLE: f64 = 1e6;
+
+    /// The nearest one.
+    #[must_use]
+    pub fn of(part: f64) -> Self {
+        Self((part.clamp(0.0, 1.0) * Self::WHOLE).round() as u32)
+    }
+
+    pub(crate) fn is_below(self, part: f64) -> bool {
+        f64::from(self.0) / Self::WHOLE < part
+    }
+}
+
 /// Settings of one partition's log. Names and defaults are Kafka's (`TopicConfig`, `ServerLogConfigs`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
@@ -20,8 +38,17 @@ pub struct LogConfig {
     pub flush_ms: i64,
     /// `preallocate`: blocks of a new segment are allocated when it is made.
     pub preallocate: bool,
-    /// `cleanup.policy` names `compact`: gaps between offsets are then no damage.
+    /// `cleanup.policy` names `compact`: of the records with one key the last one stays. Gaps between segments, which Kafka's
+    /// cleaner leaves, are then no damage.
     pub compact: bool,
+    /// `min.cleanable.dirty.ratio`: which part of the log must be dirty before it is cleaned.
+    pub min_cleanable_dirty_ratio: Ratio,
+    /// `min.compaction.lag.ms`: a record that is younger outdoes none, and stays.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: a record that is older is cleaned, however little of the log is dirty; `i64::MAX` is never.
+    pub max_compaction_lag_ms: i64,
+    /// `delete.retention.ms`: how long a tombstone stays after it was first cleaned.
+    pub delete_retention_ms: i64,
     /// `cleanup.policy` names `delete`: old segments go by time and by size.
     pub delete: bool,
     /// `retention.ms`: a segment goes when its largest timestamp is older than this; negative is never.
@@ -48,6 +75,10 @@ impl Default for LogConfig {
             flush_ms: i64::MAX,
             preallocate: false,
             compact: false,
+            min_cleanable_dirty_ratio: Ratio::of(0.5),
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            delete_retention_ms: 24 * 3600 * 1000,
             delete: true,
             retention_ms: 7 * 24 * 3600 * 1000,
             retention_bytes: -1,
@@ -63,6 +94,11 @@ impl LogConfig {
     #[must_use]
     pub fn acknowledges_flushed(&self) -> bool {
         self.flush_messages <= 1
+    }
+
+    /// How old the active segment may become: a compacted log's must be sealed for `max.compaction.lag.ms` to mean something.
+    pub(crate) fn segment_ms_max(&self) -> i64 {
+        if self.compact { self.segment_ms.min(self.max_compaction_lag_ms) } else { self.segment_ms }
     }
 
     /// The largest size of a segment: positions are 31 bits wide in every tool that reads the files.

@@ -14,7 +14,8 @@
 //! Invariants:
 //! - `log_start <= stable <= visible <= end`, `flushed <= end`; none goes back; under `flush.messages=1` only what is
 //!   flushed becomes visible.
-//! - Appended offsets are contiguous; an appended batch's bytes never change in place.
+//! - Appended offsets are contiguous; an appended batch's bytes never change in place. Compaction writes new segments, in
+//!   which some are missing (`cleaner.rs`).
 //! - A failed flush is final, also over a restart in the same boot; any other failure passes (`health.rs`, `suspect.rs`).
 //! - A segment's files go when the log start offset above them is on the disk, and not before (`retention.rs`).
 //! - A folder is a partition's only if its topic id is the topic's (`claim.rs`).
@@ -26,6 +27,7 @@ mod append;
 mod beside;
 mod checkpoint;
 mod claim;
+mod cleaner;
 mod cold;
 mod config;
 mod epochs;
@@ -53,8 +55,9 @@ mod types;
 mod upkeep;
 mod walk;
 
+pub use cleaner::{Cleaned, CleanerOptions, Cleaning, Next, Swap};
 pub use cold::{Lookup, Ready};
-pub use config::LogConfig;
+pub use config::{LogConfig, Ratio};
 pub use error::{AppendError, ReadError, StorageError};
 pub use flush::FlushJob;
 pub use log_dir::{LogDir, LogDirOptions, PartitionName};

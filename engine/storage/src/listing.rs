@@ -1,6 +1,7 @@
 //! What lies in a partition's folder, before anything of it is opened.
 
 use crate::StorageError;
+use crate::cleaner::swap;
 use crate::folder::{Folder, UNFINISHED};
 use crate::names::{self, DELETED, Kind, NEXT_SEGMENT};
 use crate::suspect;
@@ -21,7 +22,11 @@ impl Listing {
     /// Reads the folder; leftovers of a kill go, and indexes whose log is gone, lest a later segment of that name finds
     /// them.
     pub(crate) fn read(folder: &Folder) -> Result<Self, StorageError> {
-        let entries = folder.files.list(&folder.dir).map_err(StorageError::io("list", &folder.dir))?;
+        let list = || folder.files.list(&folder.dir).map_err(StorageError::io("list", &folder.dir));
+        let mut entries = list()?;
+        if swap::finish(folder, &entries)? {
+            entries = list()?;
+        }
         let (mut logs, mut snapshots, mut indexes) = (Vec::new(), Vec::new(), Vec::new());
         let (mut txn_indexes, mut leftovers) = (Vec::new(), Vec::new());
         for entry in entries.iter().filter(|entry| !entry.is_dir) {

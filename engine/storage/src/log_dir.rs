@@ -5,7 +5,8 @@
 //!   meta.properties                    version=1, cluster.id, node.id, directory.id
 //!   recovery-point-offset-checkpoint   <topic> <partition> <everything below is on the disk>
 //!   log-start-offset-checkpoint        <topic> <partition> <everything below was deleted>
-//!   .ringlog_topic_ids                 <topic> <id>: of which topics both files speak, names being used again
+//!   cleaner-offset-checkpoint          <topic> <partition> <everything below is compacted>
+//!   .ringlog_topic_ids                 <topic> <id>: of which topics these files speak, names being used again
 //!   .kafka_cleanshutdown               there only after a clean stop; taken away at start
 //!   .ringlog_boot                      the boot in which everything here was checked
 //! ```
@@ -28,6 +29,7 @@ const META_PROPERTIES: &str = "meta.properties";
 const META_VERSION: &str = "1";
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const LOG_START_OFFSETS: &str = "log-start-offset-checkpoint";
+const CLEANED_OFFSETS: &str = "cleaner-offset-checkpoint";
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 const BOOT_NOTE: &str = ".ringlog_boot";
 const TOPIC_IDS: &str = ".ringlog_topic_ids";
@@ -82,6 +84,7 @@ pub struct LogDir {
     boot_id: String,
     recovery_points: BTreeMap<PartitionName, i64>,
     log_start_offsets: BTreeMap<PartitionName, i64>,
+    cleaned_offsets: BTreeMap<PartitionName, i64>,
     /// `None` in a folder that only Kafka has written to.
     topic_ids: Option<BTreeMap<String, Uuid>>,
     _lock: File,
@@ -97,6 +100,7 @@ impl LogDir {
         let startup = decide_startup(&**files, path, &options.boot_id)?;
         let recovery_points = read_offsets(&**files, &path.join(RECOVERY_POINTS))?;
         let log_start_offsets = read_offsets(&**files, &path.join(LOG_START_OFFSETS))?;
+        let cleaned_offsets = read_offsets(&**files, &path.join(CLEANED_OFFSETS))?;
         Ok(Self {
             files: Rc::clone(files),
             path: path.to_path_buf(),
@@ -106,6 +110,7 @@ impl LogDir {
             boot_id: options.boot_id.clone(),
             recovery_points,
             log_start_offsets,
+            cleaned_offsets,
             topic_ids: read_topic_ids(&**files, &path.join(TOPIC_IDS))?,
             _lock: lock,
         })
@@ -203,24 +208,27 @@ impl LogDir {
         #[cfg(feature = "plant")]
         let log_start_offset =
             if ringlog_io::plant::is(ringlog_io::plant::START_FORGOTTEN) { 0 } else { log_start_offset };
-        Checkpointed { topic_id, recovery_point, log_start_offset }
+        Checkpointed { topic_id, recovery_point, log_start_offset, cleaned_offset: of(&self.cleaned_offsets) }
     }
 
     /// What writes the checkpoints durably, one job after the other: the ids last, so that an offset of a new topic never
     /// stands beside the id of the one before it and counts. All partitions of the directory, from every shard, are named
     /// in `all`.
     #[must_use]
-    pub fn checkpoint_jobs(&self, all: &BTreeMap<PartitionName, Checkpointed>) -> [Job; 3] {
+    pub fn checkpoint_jobs(&self, all: &BTreeMap<PartitionName, Checkpointed>) -> [Job; 4] {
         let recovery_points = all.iter().map(|(name, at)| (name.clone(), at.recovery_point)).collect();
         // As Kafka: only logs that lost their beginning are named.
         let cut = all.iter().filter(|(_, at)| at.log_start_offset > 0);
         let log_start_offsets = cut.map(|(name, at)| (name.clone(), at.log_start_offset)).collect();
+        let cleaned = all.iter().filter(|(_, at)| at.cleaned_offset > 0);
+        let cleaned_offsets = cleaned.map(|(name, at)| (name.clone(), at.cleaned_offset)).collect();
         let ids = all.iter().filter(|(_, at)| !at.topic_id.is_zero());
         let ids = ids.map(|(name, at)| (name.topic.clone(), at.topic_id)).collect();
         let job = |name, bytes| Job::Replace { path: self.path.join(name), bytes };
         [
             job(RECOVERY_POINTS, encode_offsets(&recovery_points)),
             job(LOG_START_OFFSETS, encode_offsets(&log_start_offsets)),
+            job(CLEANED_OFFSETS, encode_offsets(&cleaned_offsets)),
             job(TOPIC_IDS, encode_topic_ids(&ids)),
         ]
     }

@@ -32,6 +32,10 @@ impl Kind {
     }
 }
 
+/// Ending of a file of a cleaned segment that is not whole yet.
+pub(crate) const CLEANED: &str = ".cleaned";
+/// Ending of a file of a cleaned segment that is whole, and takes the place of the old ones.
+pub(crate) const SWAP: &str = ".swap";
 /// Ending of a file that is no part of the log any more, and is removed after `file.delete.delay.ms`.
 pub(crate) const DELETED: &str = ".deleted";
 /// The next segment's .log while it has no base offset yet. Kafka looks at no file of this name.
@@ -44,6 +48,12 @@ pub(crate) const PARTITION_METADATA: &str = "partition.metadata";
 /// The name of a segment's file, or of a producers' snapshot.
 pub(crate) fn file_name(base_offset: i64, kind: Kind) -> String {
     format!("{base_offset:0width$}.{suffix}", width = OFFSET_DIGITS, suffix = kind.suffix())
+}
+
+/// A segment's files. The log comes last: while it has its name, the next open finds all that belongs to it.
+pub(crate) fn files_of(base_offset: i64) -> impl Iterator<Item = String> {
+    let kinds = [Kind::Snapshot, Kind::TxnIndex, Kind::TimeIndex, Kind::Index, Kind::Log];
+    kinds.into_iter().map(move |kind| file_name(base_offset, kind))
 }
 
 /// What a name says; `None` for any other file.

@@ -110,6 +110,7 @@ impl Partition {
         partition.retired = retired;
         partition.end_offset = end_offset;
         partition.log_start_offset = partition.log_start_offset.max(checkpointed.log_start_offset.min(end_offset));
+        partition.cleaner.cleaned_offset = checkpointed.cleaned_offset.min(end_offset);
         report.producers_replayed_from = partition.restore(&listing.snapshots, first_checked, wall_ms)?;
         partition.name_topic()?;
         partition.settle(how, checkpointed, in_doubt_from.is_some())?;

@@ -16,6 +16,7 @@ use ringlog_io::Files;
 use crate::aborted::Aborted;
 use crate::append::Pending;
 use crate::beside::Beside;
+use crate::cleaner::Cleaner;
 use crate::cold::{Lookups, SealedAborted};
 use crate::epochs::Epochs;
 use crate::flush::Flush;
@@ -69,6 +70,8 @@ pub struct Partition {
     pub(crate) log_start_offset: i64,
     /// What retention took out of the log.
     pub(crate) retired: Retired,
+    /// How far it is compacted.
+    pub(crate) cleaner: Cleaner,
     /// When it was opened or made.
     pub(crate) opened_ms: i64,
     pub(crate) end_offset: i64,
@@ -141,6 +144,7 @@ impl Partition {
             beside: Beside::Nothing,
             log_start_offset: first_offset,
             retired: Retired::default(),
+            cleaner: Cleaner::default(),
             opened_ms: wall_ms,
             end_offset: active.base_offset,
             visible: Spot { offset: first_offset, base_offset: first_offset, position: 0 },
@@ -322,6 +326,7 @@ impl Partition {
             topic_id: self.topic_id,
             recovery_point: self.flushed_offset(),
             log_start_offset: self.log_start_offset,
+            cleaned_offset: self.cleaner.cleaned_offset,
         }
     }
 

@@ -115,10 +115,11 @@ impl Partition {
 
     /// Aborted transactions that overlap `from..to`, by segment and marker (`to`: a range's `upper_bound_offset`).
     pub fn aborted_transactions(&self, from: i64, to: i64) -> Result<Ready<Vec<AbortedTransaction>>, StorageError> {
-        Cold::answer(self.collect_aborted(from, to))
+        let found = self.collect_aborted(from, to);
+        Cold::answer(found.map(|found| found.into_iter().map(AbortedTransaction::from).collect()))
     }
 
-    fn collect_aborted(&self, from: i64, to: i64) -> Result<Vec<AbortedTransaction>, Cold> {
+    pub(crate) fn collect_aborted(&self, from: i64, to: i64) -> Result<Vec<Aborted>, Cold> {
         let mut found = Vec::new();
         let first = self.sealed.partition_point(|segment| segment.base_offset <= from).saturating_sub(1);
         for segment in self.sealed.iter().skip(first).filter(|segment| segment.has_aborted) {
@@ -151,10 +152,10 @@ fn whole_batches(view: &View<'_>, located: Located, len: usize) -> usize {
 }
 
 /// Adds what overlaps. Says whether no later entry can.
-fn collect(aborted: &[Aborted], from: i64, to: i64, found: &mut Vec<AbortedTransaction>) -> bool {
+fn collect(aborted: &[Aborted], from: i64, to: i64, found: &mut Vec<Aborted>) -> bool {
     for entry in aborted {
         if entry.overlaps(from, to) {
-            found.push((*entry).into());
+            found.push(*entry);
         }
         if entry.last_stable_offset >= to {
             return true;

@@ -30,7 +30,7 @@ use ringlog_wire::batch::crc_of;
 use crate::beside::Beside;
 use crate::cold::Cold;
 use crate::listing::Listing;
-use crate::names::{DELETED, Kind, file_name};
+use crate::names::{DELETED, files_of};
 use crate::{Partition, ReadError, Ready, StorageError};
 
 /// What is to be done for retention.
@@ -73,6 +73,13 @@ impl Retired {
             kept_start: log_start_offset,
             leftovers: std::mem::take(&mut listing.leftovers),
             ..Self::default()
+        }
+    }
+
+    /// Files that have their last name, and go after the delay.
+    pub(crate) fn remove_later(&mut self, delay_ms: i64, paths: Vec<PathBuf>) {
+        if !paths.is_empty() {
+            self.removals.push((delay_ms, paths));
         }
     }
 
@@ -183,16 +190,17 @@ impl Partition {
         Some((delay_ms, Job::Steps { steps }))
     }
 
-    /// `segment.ms` of the active segment, less its share of `segment.jitter.ms`. Kafka draws it; here it follows from the
+    /// How old the active segment may become, less its share of `segment.jitter.ms`. Kafka draws it; here it follows from the
     /// folder's name and the segment's, so that a seed of the simulation repeats it.
     pub(crate) fn segment_ms(&self) -> i64 {
         let config = &self.config;
-        let Ok(range @ 1..) = u64::try_from(config.segment_jitter_ms.min(config.segment_ms)) else {
-            return config.segment_ms;
+        let segment_ms = config.segment_ms_max();
+        let Ok(range @ 1..) = u64::try_from(config.segment_jitter_ms.min(segment_ms)) else {
+            return segment_ms;
         };
         let folder = self.folder.dir.file_name().unwrap_or_default();
         let drawn = crc_of(&[folder.as_encoded_bytes(), &self.active.base_offset.to_be_bytes()]);
-        config.segment_ms - i64::try_from(u64::from(drawn) % range).unwrap_or(0)
+        segment_ms - i64::try_from(u64::from(drawn) % range).unwrap_or(0)
     }
 
     // --- which segments ----------------------------------------------------------------------------------------------
@@ -246,12 +254,12 @@ impl Partition {
         })
     }
 
-    fn size_of(&self, i: usize) -> u64 {
+    pub(crate) fn size_of(&self, i: usize) -> u64 {
         self.sealed.get(i).map_or(self.active.size, |segment| segment.size)
     }
 
     /// Where a segment ends: the next one's base offset, the log's end for the active one.
-    fn end_of(&self, i: usize) -> i64 {
+    pub(crate) fn end_of(&self, i: usize) -> i64 {
         match (self.sealed.get(i + 1), i < self.sealed.len()) {
             (Some(next), _) => next.base_offset,
             (None, true) => self.active.base_offset,
@@ -273,9 +281,9 @@ impl Partition {
         let ends: Vec<i64> = (0..count).map(|i| self.end_of(i)).collect();
         let gone = self.sealed.drain(..count).map(|segment| segment.base_offset);
         self.retired.segments.extend(gone.zip(ends));
-        self.holder.close_below(base_offset);
+        self.holder.close(|known| known < base_offset);
         self.largest_ms.borrow_mut().retain(|known, _| *known >= base_offset);
-        self.sealed_aborted.forget_below(base_offset);
+        self.sealed_aborted.forget(|known| known < base_offset);
         self.flush.begins_at(base_offset);
     }
 
@@ -286,10 +294,4 @@ impl Partition {
         self.epochs.truncate_start(log_start_offset);
         self.offsets().check();
     }
-}
-
-/// A segment's files. The log comes last: while it has its name, the next open finds all that belongs to it.
-fn files_of(base_offset: i64) -> impl Iterator<Item = String> {
-    let kinds = [Kind::Snapshot, Kind::TxnIndex, Kind::TimeIndex, Kind::Index, Kind::Log];
-    kinds.into_iter().map(move |kind| file_name(base_offset, kind))
 }

@@ -71,9 +71,9 @@ impl Holder {
         let _ = OPEN.try_with(|open| open.borrow_mut().retain(|(holder, _)| *holder != self));
     }
 
-    /// Closes the segments of this partition that begin below an offset: they are no part of the log any more.
-    pub(crate) fn close_below(self, base_offset: i64) {
-        let stays = |(holder, s): &(Self, Rc<OpenSegment>)| *holder != self || s.base_offset >= base_offset;
+    /// Closes segments of this partition by their base offset: they are no part of the log any more.
+    pub(crate) fn close(self, is_old: impl Fn(i64) -> bool) {
+        let stays = |(holder, s): &(Self, Rc<OpenSegment>)| *holder != self || !is_old(s.base_offset);
         OPEN.with(|open| open.borrow_mut().retain(stays));
     }
 

@@ -4,6 +4,7 @@ use ringlog_wire::batch::{Batch, BatchHeader, Record, TimestampType};
 use ringlog_wire::compression::Scratch;
 
 use crate::cold::Cold;
+use crate::index::NO_TIMESTAMP;
 use crate::names::{Kind, file_name};
 use crate::segment::{View, log_error};
 use crate::walk::{Check, Step, Walk};
@@ -78,6 +79,17 @@ impl Partition {
         let largest_ms = self.view_ready(base_offset)?.largest_timestamp_ms();
         self.largest_ms.borrow_mut().insert(base_offset, largest_ms);
         Ok(largest_ms)
+    }
+
+    /// The largest timestamp of the first batch of a segment; -1 where it has none.
+    pub(crate) fn first_timestamp_ms(&self, base_offset: i64) -> Result<i64, Cold> {
+        let view = self.view_ready(base_offset)?;
+        self.look_at(&view, 0, LOADED_BYTES)?;
+        let mut walk = Walk::new(&*self.folder.files, view.file(), 0, view.size(), base_offset);
+        match walk.step(Check::Headers).map_err(log_error(&self.folder, base_offset))? {
+            Step::Batch(header, _) => Ok(header.max_timestamp),
+            Step::End | Step::Bad { .. } => Ok(NO_TIMESTAMP),
+        }
     }
 
     fn bases(&self) -> impl Iterator<Item = i64> + '_ {

@@ -69,6 +69,8 @@ pub struct Checkpointed {
     pub recovery_point: i64,
     /// `log-start-offset-checkpoint`: records below were deleted.
     pub log_start_offset: i64,
+    /// `cleaner-offset-checkpoint`: everything below is compacted.
+    pub cleaned_offset: i64,
 }
 
 impl Checkpointed {

@@ -106,14 +106,21 @@ fn checkpoints_are_kafkas_text() {
     let (_, files) = disk(1);
     let dir = open(&files, &options()).unwrap();
     let all = BTreeMap::from([
-        (name("b-c", 1), Checkpointed { topic_id: Uuid([1; 16]), recovery_point: 7, log_start_offset: 3 }),
-        (name("a", 0), Checkpointed { topic_id: Uuid([2; 16]), recovery_point: 9, log_start_offset: 0 }),
+        (
+            name("b-c", 1),
+            Checkpointed { topic_id: Uuid([1; 16]), recovery_point: 7, log_start_offset: 3, cleaned_offset: 5 },
+        ),
+        (
+            name("a", 0),
+            Checkpointed { topic_id: Uuid([2; 16]), recovery_point: 9, log_start_offset: 0, cleaned_offset: 0 },
+        ),
     ]);
     dir.write_checkpoints(&all).unwrap();
     drop(dir);
     let read = |name| String::from_utf8(files.read(&Path::new("/log").join(name)).unwrap()).unwrap();
     assert_eq!(read("recovery-point-offset-checkpoint"), "0\n2\na 0 9\nb-c 1 7\n");
     assert_eq!(read("log-start-offset-checkpoint"), "0\n1\nb-c 1 3\n");
+    assert_eq!(read("cleaner-offset-checkpoint"), "0\n1\nb-c 1 5\n");
     let dir = open(&files, &options()).unwrap();
     assert_eq!(dir.checkpointed(&name("b-c", 1)), all[&name("b-c", 1)]);
     assert_eq!(dir.checkpointed(&name("unknown", 0)), Checkpointed::default());
@@ -182,7 +189,7 @@ fn what_a_checkpoint_says_does_not_outlive_its_topic() {
     let (_, files) = disk(1);
     let dir = open(&files, &options()).unwrap();
     let (old, new) = (Uuid([1; 16]), Uuid([2; 16]));
-    let said = Checkpointed { topic_id: old, recovery_point: 2, log_start_offset: 0 };
+    let said = Checkpointed { topic_id: old, recovery_point: 2, log_start_offset: 0, cleaned_offset: 0 };
     dir.write_checkpoints(&BTreeMap::from([(name("t", 0), said)])).unwrap();
     drop(dir);
 
@@ -208,7 +215,7 @@ fn what_a_checkpoint_says_does_not_outlive_its_topic() {
 fn what_is_said_of_a_topic_that_was_made_after_the_last_checkpoint_does_not_count() {
     let (_, files) = disk(1);
     let dir = open(&files, &options()).unwrap();
-    let at = |id| Checkpointed { topic_id: Uuid([id; 16]), recovery_point: 7, log_start_offset: 3 };
+    let at = |id| Checkpointed { topic_id: Uuid([id; 16]), recovery_point: 7, log_start_offset: 3, cleaned_offset: 0 };
     dir.write_checkpoints(&BTreeMap::from([(name("a", 0), at(1))])).unwrap();
     // A kill between the files: the offsets speak of a topic that the ids do not know yet.
     let both = BTreeMap::from([(name("a", 0), at(1)), (name("b", 0), at(2))]);

@@ -75,7 +75,7 @@ fn offsets(files: &Rc<dyn Files>, partition: &Partition) -> Vec<i64> {
 }
 
 fn reopen(files: &Rc<dyn Files>, config: &LogConfig, how: Startup, log_start_offset: i64) -> Partition {
-    let checkpointed = Checkpointed { topic_id: TOPIC_ID, recovery_point: 0, log_start_offset };
+    let checkpointed = Checkpointed { topic_id: TOPIC_ID, recovery_point: 0, log_start_offset, cleaned_offset: 0 };
     let known = Known { topic_id: TOPIC_ID, startup: how, checkpointed };
     Partition::open_at(files, &PathBuf::from("/log/topic-0"), config.clone(), known, WALL_MS).unwrap().0
 }

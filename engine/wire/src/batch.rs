@@ -24,6 +24,7 @@
 //! | check what a client sent | [`validate`] |
 //! | read records | [`Batch::records`] |
 //! | make a batch | [`BatchBuilder`] |
+//! | take records out of one | [`Sieve`] |
 
 mod build;
 mod error;
@@ -31,6 +32,7 @@ mod header;
 mod inflated;
 mod iterate;
 mod record;
+mod sieve;
 mod validate;
 
 pub use build::{BatchBuilder, ControlType, record_len};
@@ -40,6 +42,7 @@ pub use header::{
 };
 pub use iterate::{Batch, Batches, RecordIter};
 pub use record::{Header, Headers, Record};
+pub use sieve::{Sieve, Sifted};
 pub use validate::{Origin, Rules, Validated, validate};
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //!          |- inflating                 S / 8              one batch that is checked
 //!          |- fetch sessions            S / 32
 //!          |- waiting fetches           S / 32
+//!          |- compaction                S / 64              the keys of the log that is being compacted
 //!          |- tasks                     TASKS_RUNNING, a piece of a log each
 //!          |- frames                    half of the rest, socket.request.max.bytes at least
 //!          +- answers                   the rest, OUTPUT_BYTES at least
@@ -56,6 +57,7 @@ const KEPT: Part = Part { of: 32, min: 2 * MIB, max: 64 * MIB };
 const DECODE: Part = Part { of: 16, min: 8 * MIB, max: 64 * MIB };
 const INFLATE: Part = Part { of: 8, min: 16 * MIB, max: Rules::INFLATED_LEN_MAX };
 const SESSIONS: Part = Part { of: 32, min: 2 * MIB, max: 128 * MIB };
+const CLEAN: Part = Part { of: 64, min: 2 * MIB, max: 128 * MIB };
 const WAITING: Part = Part { of: 32, min: 2 * MIB, max: 128 * MIB };
 
 /// The most that frames, and answers, of one shard are given: beyond this more of them only wait longer.
@@ -71,13 +73,16 @@ const SHARE_MIN: usize = RECEIVE_POOL_BYTES
     + INFLATE.min
     + SESSIONS.min
     + WAITING.min
+    + CLEAN.min
     + TASKS_RUNNING * TASK_READ_BYTES
     + 2 * FRAME_FIRST_BYTES
     + OUTPUT_BYTES;
 
 const _: () = assert!(SHARE_MIN <= 64 * MIB, "a shard fits into a small container");
 const _: () = assert!(TRANSFER_BYTES <= OUTPUT_BYTES);
-const _: () = assert!(KEPT.of >= 32 && DECODE.of >= 16 && INFLATE.of >= 8 && SESSIONS.of >= 32 && WAITING.of >= 32);
+const _: () = assert!(
+    KEPT.of >= 32 && DECODE.of >= 16 && INFLATE.of >= 8 && SESSIONS.of >= 32 && WAITING.of >= 32 && CLEAN.of >= 64
+);
 
 impl Part {
     fn of(&self, share: usize) -> usize {
@@ -111,6 +116,8 @@ pub(crate) struct Budget {
     pub(crate) session_bytes: usize,
     /// Fetches that wait, all together.
     pub(crate) waiting_bytes: usize,
+    /// Keys of the log that is being compacted.
+    pub(crate) clean_bytes: usize,
     /// What one task reads of a log at a time, where a batch is not larger.
     pub(crate) task_bytes: usize,
     /// Frames that are being received, all together.
@@ -146,6 +153,7 @@ impl Budget {
             inflate_bytes: INFLATE.of(share),
             session_bytes: SESSIONS.of(share),
             waiting_bytes: WAITING.of(share),
+            clean_bytes: CLEAN.of(share),
             task_bytes: TASK_READ_BYTES,
             frame_bytes: 0,
             output_bytes: 0,
@@ -166,6 +174,7 @@ impl Budget {
             + self.inflate_bytes
             + self.session_bytes
             + self.waiting_bytes
+            + self.clean_bytes
             + TASKS_RUNNING * self.task_bytes
             + self.frame_bytes
             + self.output_bytes

@@ -163,7 +163,7 @@ pub(crate) fn name() -> PartitionName {
 
 /// What the checkpoint files should say of the log.
 pub(crate) fn checkpointed(recovery_point: i64) -> Checkpointed {
-    Checkpointed { topic_id: Uuid::METADATA_TOPIC, recovery_point, log_start_offset: 0 }
+    Checkpointed { topic_id: Uuid::METADATA_TOPIC, recovery_point, log_start_offset: 0, cleaned_offset: 0 }
 }
 
 fn known(startup: Startup, checkpointed: Checkpointed) -> Known {

@@ -51,7 +51,7 @@ impl Did {
 }
 
 /// The timers by name, as [`timer_place`] counts them.
-const TIMERS: [&str; 12] = [
+const TIMERS: [&str; 13] = [
     "groups",
     "fetch",
     "flushes",
@@ -64,6 +64,7 @@ const TIMERS: [&str; 12] = [
     "checkpoint",
     "retention",
     "deletions",
+    "cleaner",
 ];
 
 fn timer_place(timer: Timer) -> usize {
@@ -80,6 +81,7 @@ fn timer_place(timer: Timer) -> usize {
         Timer::Checkpoint => 9,
         Timer::Retention => 10,
         Timer::Deletions => 11,
+        Timer::Cleaner => 12,
     }
 }
 

@@ -204,7 +204,8 @@ impl Key {
             Rule::Between(min, _) if number < min as f64 => Err(format!("Value must be at least {min}")),
             Rule::Between(_, max) if number > max as f64 => Err(format!("Value must be no more than {max}")),
             _ if number.is_nan() => Err(self.kind.not_a_number()),
-            _ => Ok(format!("{number:?}")),
+            // Java's capital letter of the exponent.
+            _ => Ok(format!("{number:?}").replace('e', "E")),
         }
     }
 

@@ -157,7 +157,7 @@ const REASONS: &[(&str, Effect, &str)] = &[
     ("internal.", Effect::Idle, "It is one of Kafka's own tests."),
     ("kafka.metrics.", Effect::Idle, "Reporters are Java classes: --metrics-listen gives the numbers."),
     ("leader.imbalance.", Effect::Idle, "A partition has one replica, which leads."),
-    ("log.cleaner.", Effect::Idle, "Compaction has no threads and buffers of its own."),
+    ("log.cleaner.", Effect::Idle, "One log of a shard is compacted at a time, beside its thread."),
     ("log.dir.failure.", Effect::Idle, "A folder that fails is offline at once, and says so."),
     ("log.flush.", Effect::Idle, "Checkpoints are written once a minute, and when a log's start moves."),
     ("max.connection.creation.rate", Effect::Idle, "Connections are counted, not timed: max.connections."),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use ringlog_storage::LogConfig;
+use ringlog_storage::{LogConfig, Ratio};
 use ringlog_wire::batch::{Rules, TimestampType};
 
 use super::key::InvalidValue;
@@ -113,6 +113,10 @@ pub(crate) fn log_config(overrides: &Overrides, settings: &Settings) -> LogConfi
         flush_ms: number(overrides, settings, "flush.ms"),
         preallocate: number(overrides, settings, "preallocate"),
         compact: has_policy(overrides, settings, "compact"),
+        min_cleanable_dirty_ratio: Ratio::of(number(overrides, settings, "min.cleanable.dirty.ratio")),
+        min_compaction_lag_ms: number(overrides, settings, "min.compaction.lag.ms"),
+        max_compaction_lag_ms: number(overrides, settings, "max.compaction.lag.ms"),
+        delete_retention_ms: number(overrides, settings, "delete.retention.ms"),
         delete: has_policy(overrides, settings, "delete"),
         retention_ms: number(overrides, settings, "retention.ms"),
         retention_bytes: number(overrides, settings, "retention.bytes"),

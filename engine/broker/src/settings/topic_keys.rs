@@ -32,7 +32,7 @@ const fn key(
 /// The table, by name.
 #[rustfmt::skip]
 pub(crate) const TOPIC_KEYS: &[TopicKey] = &[
-    key("cleanup.policy", Some("log.cleanup.policy"), List, "delete", CLEANUP_POLICIES, NotYet,
+    key("cleanup.policy", Some("log.cleanup.policy"), List, "delete", CLEANUP_POLICIES, Used,
         "What happens to old segments: delete, compact, or both."),
     key("compression.gzip.level", Some("compression.gzip.level"), Int, "-1", BetweenOrMinusOne(1, 9), NotYet,
         "Level of gzip where the broker compresses; -1 is the codec's own default."),
@@ -42,7 +42,7 @@ pub(crate) const TOPIC_KEYS: &[TopicKey] = &[
         "Codec in which batches are kept; producer keeps them as they came."),
     key("compression.zstd.level", Some("compression.zstd.level"), Int, "3", Between(-131_072, 22), NotYet,
         "Level of zstd where the broker compresses."),
-    key("delete.retention.ms", Some("log.cleaner.delete.retention.ms"), Long, "86400000", AtLeast(0), NotYet,
+    key("delete.retention.ms", Some("log.cleaner.delete.retention.ms"), Long, "86400000", AtLeast(0), Used,
         "Milliseconds that a compacted log keeps its tombstones."),
     key("file.delete.delay.ms", Some("log.segment.delete.delay.ms"), Long, "60000", AtLeast(0), Used,
         "Milliseconds between taking a file out of the log and removing it."),
@@ -60,7 +60,7 @@ pub(crate) const TOPIC_KEYS: &[TopicKey] = &[
         "Bytes kept here of a log whose old segments are in remote storage."),
     key("local.retention.ms", Some("log.local.retention.ms"), Long, "-2", AtLeast(-2), NotYet,
         "Milliseconds kept here of a log whose old segments are in remote storage."),
-    key("max.compaction.lag.ms", Some("log.cleaner.max.compaction.lag.ms"), Long, LONG_MAX, AtLeast(1), NotYet,
+    key("max.compaction.lag.ms", Some("log.cleaner.max.compaction.lag.ms"), Long, LONG_MAX, AtLeast(1), Used,
         "The longest that a record may stay uncompacted, in milliseconds."),
     key("max.message.bytes", Some("message.max.bytes"), Int, "1048588", AtLeast(0), Used,
         "The most bytes of a record batch."),
@@ -70,9 +70,9 @@ pub(crate) const TOPIC_KEYS: &[TopicKey] = &[
         "How far behind the broker's clock a record's timestamp may be, in milliseconds."),
     key("message.timestamp.type", Some("log.message.timestamp.type"), Text, "CreateTime", TIMESTAMP_TYPES, Used,
         "Whose time a record carries: the producer's (CreateTime) or the broker's (LogAppendTime)."),
-    key("min.cleanable.dirty.ratio", Some("log.cleaner.min.cleanable.ratio"), Double, "0.5", Between(0, 1), NotYet,
+    key("min.cleanable.dirty.ratio", Some("log.cleaner.min.cleanable.ratio"), Double, "0.5", Between(0, 1), Used,
         "Share of the log that must be dirty before it is compacted."),
-    key("min.compaction.lag.ms", Some("log.cleaner.min.compaction.lag.ms"), Long, "0", AtLeast(0), NotYet,
+    key("min.compaction.lag.ms", Some("log.cleaner.min.compaction.lag.ms"), Long, "0", AtLeast(0), Used,
         "The shortest that a record stays uncompacted, in milliseconds."),
     key("min.insync.replicas", Some("min.insync.replicas"), Int, "1", AtLeast(1), Used,
         "Replicas that must have a write before acks=all is answered."),

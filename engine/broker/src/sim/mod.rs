@@ -4,7 +4,7 @@
 //!   seed -> plan: settings, clients, weather, troubles
 //!            |
 //!   io::sim::World -- whose turn -->  host: N shards' loops (bring_up, event_loop), one disk
-//!            |                        clients: producers, fetchers, admin, committers, members -> ledger
+//!            |                        clients: producers, fetchers, admin, committers, members, .. -> ledger
 //!            +-- trace, hash                                                               |
 //!                                     after each turn: Shard::check       at the end: the audit
 //! ```
@@ -30,6 +30,7 @@ mod producer;
 mod run;
 #[cfg(test)]
 mod tests;
+mod upserter;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -8,6 +8,7 @@ use ringlog_io::sim::{Dice, Weather};
 use super::fetcher::Habit;
 use super::member::Nature;
 use super::producer::Manner;
+use super::upserter::Hand;
 
 const MS: u64 = 1_000_000;
 /// The setting that makes logs begin where they like.
@@ -103,6 +104,8 @@ pub(super) struct Plan {
     pub(super) committers: usize,
     /// Members of one group.
     pub(super) members: Vec<Nature>,
+    /// Clients with a compacted topic: one at most.
+    pub(super) upserters: Vec<Hand>,
     pub(super) storm_ns: u64,
     pub(super) events: Vec<Event>,
 }
@@ -114,14 +117,19 @@ impl Plan {
         }
         let dice =
             |part: u64| Dice::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ part.wrapping_mul(0x51AB_0DDC_0FFE_E001));
-        let (mut size, mut clients) = (dice(1), dice(4));
+        let (mut size, mut clients, mut compacted) = (dice(1), dice(4), dice(8));
         let shards = wish.shards.unwrap_or([1, 1, 2, 3][size.below(4)]);
         let segment_bytes = [2_048, 8_192, 65_536, 1 << 20][size.below(4)];
         let storm_ns = (2 + size.below(6) as u64) * 1_000 * MS;
         let is_tight = size.once_in(4);
         Self {
             shards,
-            settings: [settings(&mut dice(2), shards, is_tight), retention(&mut dice(7), segment_bytes)].concat(),
+            settings: [
+                settings(&mut dice(2), shards, is_tight),
+                retention(&mut dice(7), segment_bytes),
+                compaction(&mut compacted),
+            ]
+            .concat(),
             is_tight,
             segment_bytes,
             weather: weather(&mut dice(3)),
@@ -132,6 +140,7 @@ impl Plan {
             fetchers: (0..1 + clients.below(2)).map(|_| habit(&mut clients)).collect(),
             committers: clients.below(2),
             members: members(&mut dice(5)),
+            upserters: upserters(&mut compacted, segment_bytes),
             storm_ns,
             events: events(&mut dice(6), storm_ns, wish),
         }
@@ -173,6 +182,29 @@ fn retention(dice: &mut Dice, segment_bytes: usize) -> Vec<(String, String)> {
         pairs.push((RETENTION_BYTES, [0, segment_bytes, 4 * segment_bytes][dice.below(3)].to_string()));
     }
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// All brokers clean what is compacted, the groups' offsets too.
+fn compaction(dice: &mut Dice) -> Vec<(String, String)> {
+    let pairs = [
+        ("log.cleaner.backoff.ms", [50, 300, 2_000][dice.below(3)].to_string()),
+        ("log.cleaner.delete.retention.ms", [0, 300, 86_400_000][dice.below(3)].to_string()),
+        ("log.cleaner.min.cleanable.ratio", ["0.0", "0.1", "0.5"][dice.below(3)].to_owned()),
+        // The groups' offsets are few: their segments become old, not full.
+        ("log.roll.ms", [100, 1_000, 604_800_000][dice.below(3)].to_string()),
+        ("log.cleaner.io.max.bytes.per.second", ["1000000.0", "1.0E9"][dice.below(2)].to_owned()),
+    ];
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// Every other broker has a compacted topic.
+fn upserters(dice: &mut Dice, segment_bytes: usize) -> Vec<Hand> {
+    let hand = |dice: &mut Dice| Hand {
+        // Four of them fit into a segment.
+        value_len_max: [20, 300, 3_000][dice.below(3)].min(segment_bytes / 8),
+        pause_ms: [5, 20, 100][dice.below(3)],
+    };
+    (0..dice.below(2)).map(|_| hand(dice)).collect()
 }
 
 /// Every other broker has a group of two or three.

@@ -10,6 +10,7 @@
 //!   fetcher session=true polls=1 max-wait-ms=100 min-bytes=1 max-bytes=500
 //!   committer
 //!   member session-ms=1000 pause-ms=50
+//!   upserter value-len-max=300 pause-ms=20
 //!   trouble kill at-ns=1200000000 lasts-ns=300000000 number=7
 //! ```
 //! What a plan does not say is the seed's: who runs first, how long a read takes, what a client does next.
@@ -24,6 +25,7 @@ use super::fetcher::Habit;
 use super::member::Nature;
 use super::plan::{Event, Plan, Trouble};
 use super::producer::Manner;
+use super::upserter::Hand;
 
 /// The first words of lines.
 const BROKER: &str = "broker";
@@ -34,6 +36,7 @@ const PRODUCER: &str = "producer";
 const FETCHER: &str = "fetcher";
 const COMMITTER: &str = "committer";
 const MEMBER: &str = "member";
+const UPSERTER: &str = "upserter";
 const TROUBLE: &str = "trouble";
 
 struct Span<'a>(&'a Range<u64>);
@@ -84,6 +87,9 @@ impl fmt::Display for Plan {
         }
         for Nature { session_ms, pause_ms } in &self.members {
             writeln!(f, "{MEMBER} session-ms={session_ms} pause-ms={pause_ms}")?;
+        }
+        for Hand { value_len_max, pause_ms } in &self.upserters {
+            writeln!(f, "{UPSERTER} value-len-max={value_len_max} pause-ms={pause_ms}")?;
         }
         for Event { at_ns, trouble, lasts_ns, number } in &self.events {
             let name = Trouble::ALL.iter().find(|(_, one, _)| one == trouble).map_or("", |(name, _, _)| name);
@@ -152,6 +158,7 @@ impl FromStr for Plan {
             fetchers: Vec::new(),
             committers: 0,
             members: Vec::new(),
+            upserters: Vec::new(),
             storm_ns: 0,
             events: Vec::new(),
         };
@@ -216,6 +223,10 @@ impl Plan {
             COMMITTER => self.committers += 1,
             MEMBER => {
                 self.members.push(Nature { session_ms: words.take("session-ms")?, pause_ms: words.take("pause-ms")? })
+            }
+            UPSERTER => {
+                self.upserters
+                    .push(Hand { value_len_max: words.take("value-len-max")?, pause_ms: words.take("pause-ms")? });
             }
             TROUBLE => {
                 let name = trouble.unwrap_or_default();

@@ -23,6 +23,7 @@ use super::ledger::Ledger;
 use super::member::Member;
 use super::plan::{Event, Plan, Trouble, Wish};
 use super::producer::Producer;
+use super::upserter::Upserter;
 use super::{Reader, Violation};
 use crate::limits::{Budget, Means};
 use crate::settings::Settings;
@@ -48,6 +49,7 @@ const TIGHT: Budget = Budget {
     inflate_bytes: 1 << 20,
     session_bytes: 1_500,
     waiting_bytes: 3_000,
+    clean_bytes: 400,
     task_bytes: 500,
     frame_bytes: 160 << 10,
     output_bytes: 32 << 10,
@@ -454,6 +456,9 @@ fn cast(plan: &Plan) -> Vec<Box<dyn Client>> {
     }
     for nature in &plan.members {
         all.push(Box::new(Member::new(all.len(), *nature)));
+    }
+    for hand in &plan.upserters {
+        all.push(Box::new(Upserter::new(all.len(), *hand)));
     }
     all.push(Box::new(Auditor::new(all.len())));
     all

@@ -270,6 +270,29 @@ impl Files for OsFiles {
         Ok(done)
     }
 
+    fn read_once_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let (mut done, mut flags) = (0, sys::RWF_DONTCACHE);
+        while done < buf.len() {
+            match self.pread(file, &mut buf[done..], offset + done as u64, flags) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                // The file system or the kernel does not know the flag: an ordinary read gives the same bytes.
+                Err(error) if flags != 0 && error.raw_os_error() == Some(libc::EOPNOTSUPP) => flags = 0,
+                Err(error) => return Err(os_file(file)?.error("reading", error)),
+            }
+        }
+        Ok(done)
+    }
+
+    fn drop_cached(&self, file: &File) -> io::Result<()> {
+        let os = self.os(file)?;
+        // SAFETY: posix_fadvise takes integers; the descriptor is open through the call.
+        match unsafe { libc::posix_fadvise(os.fd.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) } {
+            0 => Ok(()),
+            errno => Err(os.error("dropping pages of", io::Error::from_raw_os_error(errno))),
+        }
+    }
+
     fn read_resident_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         match self.pread(file, buf, offset, libc::RWF_NOWAIT) {
             Ok(n) => Ok(n),

@@ -348,6 +348,14 @@ impl Files for SimFiles {
         Ok(len)
     }
 
+    fn read_once_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.read_at(file, buf, offset)
+    }
+
+    fn drop_cached(&self, file: &File) -> io::Result<()> {
+        self.handle(file).map(drop)
+    }
+
     fn read_resident_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         if !self.resident.get() {
             return Err(io::ErrorKind::WouldBlock.into());

@@ -237,6 +237,15 @@ impl BatchHeader {
         self.set(CONTROL_BIT, on);
     }
 
+    pub(super) fn set_delete_horizon(&mut self, delete_horizon_ms: i64) {
+        self.set(DELETE_HORIZON_BIT, true);
+        self.base_timestamp = delete_horizon_ms;
+    }
+
+    pub(super) fn clear_delete_horizon(&mut self) {
+        self.set(DELETE_HORIZON_BIT, false);
+    }
+
     fn set(&mut self, bit: i16, on: bool) {
         self.attributes = if on { self.attributes | bit } else { self.attributes & !bit };
     }

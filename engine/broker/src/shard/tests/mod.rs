@@ -1,5 +1,6 @@
 //! A shard as a value: what clients send and what they are told, turn by turn.
 
+mod cleaner;
 mod disk;
 mod epochs;
 mod fairness;

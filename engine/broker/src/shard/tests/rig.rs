@@ -369,12 +369,22 @@ impl Rig {
 
     /// The next answer that is here.
     pub(super) fn answer<R: Request>(&mut self, client: ClientId, version: i16) -> Option<R::Response> {
+        self.answer_in_frame::<R>(client, version).map(|(answer, _)| answer)
+    }
+
+    /// The same with the frame that its records lie in.
+    pub(super) fn answer_in_frame<R: Request>(
+        &mut self,
+        client: ClientId,
+        version: i16,
+    ) -> Option<(R::Response, Vec<u8>)> {
         let from = &mut self.peers[client.0].from_shard;
         let len = i32::from_be_bytes(*from.first_chunk::<4>()?) as usize;
         let frame: Vec<u8> = from.drain(..4 + len).skip(4).collect();
         let mut reader = Reader::new(&frame);
         ResponseHeader::decode(&mut reader, R::KEY, version).unwrap();
-        Some(R::Response::decode(&mut reader, version).unwrap())
+        let answer = R::Response::decode(&mut reader, version).unwrap();
+        Some((answer, frame))
     }
 
     /// Asks, and takes the answer.
@@ -435,12 +445,16 @@ pub(super) fn batch(value_bytes: usize) -> Vec<u8> {
 pub(super) const PRODUCE_VERSION: i16 = 8;
 
 pub(super) fn produce(topic: &str, partition: i32, acks: i16, value_bytes: usize) -> Vec<u8> {
-    let records = batch(value_bytes);
+    produce_batch(topic, partition, acks, &batch(value_bytes))
+}
+
+/// The same with a batch that is given.
+pub(super) fn produce_batch(topic: &str, partition: i32, acks: i16, records: &[u8]) -> Vec<u8> {
     let data =
         PartitionProduceData { index: partition, records: Records::Outside(records.len()), ..Default::default() };
     let data = TopicProduceData { name: topic.to_owned(), partition_data: vec![data], ..Default::default() };
     let request = ProduceRequest { acks, timeout_ms: 1000, topic_data: vec![data], ..Default::default() };
-    frame_with(PRODUCE_VERSION, &request, &records)
+    frame_with(PRODUCE_VERSION, &request, records)
 }
 
 /// Error and base offset of a produce answer.
