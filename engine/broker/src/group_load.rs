@@ -91,6 +91,11 @@ fn next(broker: &mut Broker, key: PartitionKey, from: Option<i64>) -> Result<Ste
     }
     let found = log.read_ready(from, broker.budget.task_bytes, true, Isolation::LogEnd);
     match found.map_err(|error| error.to_string())? {
+        // Compacted away, up to the end.
+        Ready::Now(range) if range.len == 0 => {
+            group_desk::serve(broker, key.partition);
+            Ok(Step::Served)
+        }
         Ready::Now(range) => Ok(Step::Read(range)),
         Ready::Later(Some((lookup, job))) => Ok(Step::Load(lookup, job)),
         Ready::Later(None) => Ok(Step::Wait),
@@ -101,5 +106,6 @@ fn next(broker: &mut Broker, key: PartitionKey, from: Option<i64>) -> Result<Ste
 fn take(broker: &mut Broker, key: PartitionKey, bytes: &Buf) -> Result<i64, String> {
     let used = broker.groups.replay(key.partition, bytes).map_err(|error| error.to_string())?;
     let last = Batches::new(&bytes[..used]).map_while(Result::ok).last();
-    last.map(|batch| batch.header.next_offset()).ok_or_else(|| "no whole batch where one should be".to_owned())
+    last.map(|batch| batch.header.next_offset())
+        .ok_or_else(|| format!("no whole batch in {} bytes where one should be", bytes.len()))
 }

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ringlog_storage::{Checkpointed, PartitionName, Startup};
+use ringlog_storage::{Checkpointed, PartitionName};
 
 use crate::bus;
 use crate::metadata::controller::{Call, Decided};
 use crate::metadata::image::Image;
 use crate::replica::PartitionKey;
+use crate::upkeep::Handed;
 
 /// A shard's seat at the bus.
 pub(crate) type Bus = bus::Bus<Mail>;
@@ -35,7 +36,7 @@ pub(crate) enum Mail {
     /// From shard 0: the file says so on the disk, or could not be written.
     StartsKept { partitions: BTreeMap<PartitionName, Checkpointed>, is_well: bool },
     /// To whom a partition moves: how its log is to be opened, which its shard has closed.
-    Handed { key: PartitionKey, known: (Startup, Checkpointed) },
+    Handed { key: PartitionKey, handed: Handed },
     /// A sync failed: nothing is written to the log directory any more.
     DirectoryFailed { reason: String },
     /// Finish what is under way, close the partitions, end the thread.

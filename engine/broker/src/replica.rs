@@ -20,7 +20,8 @@ use std::rc::Rc;
 use ringlog_io::plant;
 use ringlog_io::{File, Job, Slice};
 use ringlog_storage::{
-    Appended, FlushJob, LogConfig, Lookup, NewBatch, Origin, Partition, PartitionName, StorageError, Writeback,
+    Appended, FlushJob, KnownProducers, LogConfig, Lookup, NewBatch, Origin, Partition, PartitionName, StorageError,
+    Writeback,
 };
 use ringlog_wire::batch::{Rules, Validated};
 use ringlog_wire::{ErrorCode, Uuid};
@@ -314,6 +315,11 @@ impl Replica {
         }
         self.acks.fail(error, log_start_offset, &mut news.settled);
         news.disturbed.push(self.key);
+    }
+
+    /// Knows of producers what the shard knew from which this partition moved here.
+    pub(crate) fn take_over(&mut self, producers: KnownProducers) {
+        self.log.take_over(producers);
     }
 
     /// The log, to be closed or deleted, of a replica that resigned.

@@ -16,6 +16,7 @@ use ringlog_wire::ErrorCode;
 
 use crate::metrics::traffic::Traffic;
 use crate::replica::{News, PartitionKey, Replica, Role, Staged};
+use crate::upkeep::Handed;
 use crate::vitals::ReplicaVitals;
 
 /// Logs that changed from which on a stop has the whole file system written before it syncs each: what others have in memory
@@ -132,11 +133,7 @@ impl Replicas {
 
     /// Gives up a partition that moves, closed as at a stop: waits for the disk. Gives how it is to be opened, and what failed
     /// in closing it, where something did.
-    pub(crate) fn hand_over(
-        &mut self,
-        key: PartitionKey,
-        news: &mut News,
-    ) -> Option<((Startup, Checkpointed), Option<StorageError>)> {
+    pub(crate) fn hand_over(&mut self, key: PartitionKey, news: &mut News) -> Option<(Handed, Option<StorageError>)> {
         let place = self.by_key.remove(&key)?;
         self.dirty.retain(|dirty| *dirty != place);
         self.free.push(place);
@@ -144,8 +141,14 @@ impl Replicas {
         replica.resign(ErrorCode::NOT_LEADER_OR_FOLLOWER, news);
         let mut log = replica.into_log();
         match log.close_clean() {
-            Ok(checkpointed) => Some(((Startup::Clean, checkpointed), None)),
-            Err(error) => Some(((Startup::SameBoot, log.checkpointed()), Some(error))),
+            Ok(checkpointed) => {
+                let producers = Some(log.into_producers());
+                Some((Handed { known: (Startup::Clean, checkpointed), producers }, None))
+            }
+            Err(error) => {
+                let known = (Startup::SameBoot, log.checkpointed());
+                Some((Handed { known, producers: None }, Some(error)))
+            }
         }
     }
 

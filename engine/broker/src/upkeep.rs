@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ringlog_io::Nanos;
-use ringlog_storage::{Checkpointed, Startup};
+use ringlog_storage::{Checkpointed, KnownProducers, Startup};
 use ringlog_wire::ErrorCode;
 
 use crate::broker::Broker;
@@ -39,6 +39,14 @@ const RETRY_NS_MAX: u64 = 4_000_000_000;
 /// How a log is to be opened that was not opened yet in this run.
 pub(crate) type Known = (Startup, Checkpointed);
 
+/// What the shard that a partition leaves knows of its log, which it has closed.
+#[derive(Debug)]
+pub(crate) struct Handed {
+    pub(crate) known: Known,
+    /// None where closing failed: they are read from the folder.
+    pub(crate) producers: Option<KnownProducers>,
+}
+
 /// See the head of the file.
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
@@ -51,7 +59,9 @@ pub(crate) struct Upkeep {
     /// What the last run left of logs that could not be opened at start.
     unread: BTreeMap<PartitionKey, Known>,
     /// What was given up, and is to be told to whom it goes.
-    handed: Vec<(ShardId, PartitionKey, Known)>,
+    handed: Vec<(ShardId, PartitionKey, Handed)>,
+    /// Producers of logs that move here.
+    producers: BTreeMap<PartitionKey, KnownProducers>,
     /// The first in the queue is a folder in which a job is at work: it must keep its name until that has ended.
     is_held_up: bool,
 }
@@ -63,18 +73,19 @@ impl Upkeep {
     }
 
     /// Who is to be told what was given up.
-    pub(crate) fn take_handed(&mut self) -> Vec<(ShardId, PartitionKey, Known)> {
+    pub(crate) fn take_handed(&mut self) -> Vec<(ShardId, PartitionKey, Handed)> {
         std::mem::take(&mut self.handed)
     }
 
     /// They could not be told.
-    pub(crate) fn put_back(&mut self, handed: (ShardId, PartitionKey, Known)) {
+    pub(crate) fn put_back(&mut self, handed: (ShardId, PartitionKey, Handed)) {
         self.handed.push(handed);
     }
 
     /// A log that moves here is to be opened so.
-    pub(crate) fn takes_over(&mut self, key: PartitionKey, known: Known) {
-        self.unread.insert(key, known);
+    pub(crate) fn takes_over(&mut self, key: PartitionKey, handed: Handed) {
+        self.unread.insert(key, handed.known);
+        self.producers.extend(handed.producers.map(|producers| (key, producers)));
     }
 
     /// Whether every log that the last run left was opened: otherwise this run cannot vouch for them.
@@ -197,6 +208,7 @@ fn settle(broker: &mut Broker, key: PartitionKey) {
         None => {
             broker.upkeep.failed.remove(&key);
             broker.upkeep.unread.remove(&key);
+            broker.upkeep.producers.remove(&key);
             remove(broker, key);
         }
     }
@@ -239,6 +251,11 @@ fn open(broker: &mut Broker, topic: &Topic, key: PartitionKey) -> Result<(), Str
         }
         error.to_string()
     })?;
+    if let Some(producers) = broker.upkeep.producers.remove(&key)
+        && let Some(place) = broker.replicas.find(key)
+    {
+        broker.replicas.at_mut(place).take_over(producers);
+    }
     retention::clear_away(broker, key);
     if let Some(report) = report.filter(|report| !report.is_quiet()) {
         tracing::warn!(topic = %topic.name, partition = key.partition, ?report, "the log was repaired");
@@ -261,14 +278,14 @@ pub(crate) fn role(broker: &Broker, topic: &Topic, number: i32, partition: &Part
 fn hand_over(broker: &mut Broker, topic: &Topic, key: PartitionKey) {
     let to = topic.partition(key.partition).and_then(|partition| partition.adding.first().copied());
     let Some(to) = to.and_then(|node| broker.image.here().shard(node)) else { return };
-    let Some((known, failed)) = broker.replicas.hand_over(key, &mut broker.news) else { return };
+    let Some((handed, failed)) = broker.replicas.hand_over(key, &mut broker.news) else { return };
     if let Some(error) = failed {
         tracing::error!(topic = %topic.name, partition = key.partition, %error, "a log that moves could not be closed: it is checked when it is opened");
         if error.is_final() {
             broker.news.failed.get_or_insert_with(|| error.to_string());
         }
     }
-    broker.upkeep.handed.push((to, key, known));
+    broker.upkeep.handed.push((to, key, handed));
 }
 
 /// Forgets a deleted partition. Its folder gets the name of one that goes, and goes beside the thread.

@@ -62,6 +62,7 @@ pub use error::{AppendError, ReadError, StorageError};
 pub use flush::FlushJob;
 pub use log_dir::{LogDir, LogDirOptions, PartitionName};
 pub use partition::Partition;
+pub use producers::KnownProducers;
 pub use retention::Retained;
 pub use ringlog_wire::batch::Origin;
 pub use types::{

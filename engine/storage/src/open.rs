@@ -236,7 +236,9 @@ impl Recovery<'_> {
 
         let (mut base_offset, mut outcome) = (first, self.check_segment(first, recovery_point)?);
         for (i, &next_base) in rest.iter().enumerate() {
-            if outcome.cut || (outcome.next_offset != next_base && !self.config.compact) {
+            // A cleaner, Kafka's too, takes the last offsets of a segment: of what is on the disk. Behind it a gap is a loss.
+            let may_have_gaps = self.config.compact && next_base <= recovery_point.max(checkpointed.cleaned_offset);
+            if outcome.cut || (outcome.next_offset != next_base && !may_have_gaps) {
                 let reason = format!("the segment before it, {base_offset}, does not reach it");
                 self.remove_segments(&rest[i..], &reason)?;
                 break;

@@ -35,6 +35,14 @@ impl SentBatch {
     }
 }
 
+/// The producers of a log that was closed, for who opens it next in the same run: a snapshot, as Kafka's, keeps the last batch of
+/// each alone, and one of the four before it that is sent again would be out of order.
+#[derive(Debug)]
+pub struct KnownProducers {
+    pub(crate) end_offset: i64,
+    pub(crate) producers: Producers,
+}
+
 /// What is known of one producer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Producer {

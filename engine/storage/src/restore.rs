@@ -7,12 +7,26 @@ use crate::aborted::Aborted;
 use crate::epochs::Epochs;
 use crate::names::{Kind, LEADER_EPOCHS, file_name};
 use crate::partition::Snapshotted;
-use crate::producers::Producers;
+use crate::producers::{KnownProducers, Producers};
 use crate::segment::{View, log_error};
 use crate::walk::{Check, Step, Walk};
 use crate::{Partition, StorageError, snapshot};
 
 impl Partition {
+    /// The producers of a log that was closed: see [`Partition::take_over`].
+    #[must_use]
+    pub fn into_producers(mut self) -> KnownProducers {
+        KnownProducers { end_offset: self.end_offset, producers: std::mem::take(&mut self.producers) }
+    }
+
+    /// Knows of producers what the one knew who closed this log, where it ends as it did then.
+    pub fn take_over(&mut self, known: KnownProducers) {
+        if known.end_offset == self.end_offset {
+            self.producers = known.producers;
+            self.producers.visible_below(self.visible.offset);
+        }
+    }
+
     /// `first_checked`: from this offset on, files beside the log are not trusted. Gives the offset from which headers
     /// were read.
     pub(crate) fn restore(

@@ -103,9 +103,9 @@ impl Shard {
 
     /// Tells those to whom partitions move how their logs are to be opened. Where one takes no mail, in the next turn.
     pub(super) fn tell_handed(&mut self) {
-        for (to, key, known) in self.broker.upkeep.take_handed() {
-            if self.bus.send(to, Mail::Handed { key, known }).is_err() {
-                self.broker.upkeep.put_back((to, key, known));
+        for (to, key, handed) in self.broker.upkeep.take_handed() {
+            if let Err(Mail::Handed { key, handed }) = self.bus.send(to, Mail::Handed { key, handed }) {
+                self.broker.upkeep.put_back((to, key, handed));
             }
         }
     }
@@ -191,7 +191,7 @@ impl Shard {
                     desk.take_starts(from, partitions);
                 }
             }
-            Mail::Handed { key, known } => self.broker.upkeep.takes_over(key, known),
+            Mail::Handed { key, handed } => self.broker.upkeep.takes_over(key, handed),
             Mail::StartsKept { partitions, is_well } => retention::kept(&mut self.broker, partitions, is_well),
             Mail::DirectoryFailed { reason } => self.fail_directory(&reason),
             Mail::Stop => self.stopping = true,
