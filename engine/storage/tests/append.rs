@@ -151,6 +151,37 @@ fn reads_end_at_batches_and_honour_the_first_batch_rule() {
 }
 
 #[test]
+fn a_log_that_is_handed_over_in_a_run_knows_the_five_and_one_that_is_only_opened_the_last() {
+    let (_, files, dir, mut partition) = create(&LogConfig::default());
+    for sequence in 0..6 {
+        append(&mut partition, &producer_batch(7, 0, sequence, 1, false)).unwrap();
+    }
+    partition.close_clean().unwrap();
+    let producers = partition.into_producers();
+    let (mut opened, _) = support::open(&files, &dir, &LogConfig::default(), Startup::Clean);
+    let forgotten = append(&mut opened, &producer_batch(7, 0, 2, 1, false)).unwrap_err();
+    assert!(matches!(forgotten, AppendError::OutOfOrderSequence { last_sequence: 5, .. }), "a snapshot keeps one");
+    opened.take_over(producers);
+    for sequence in 1..6 {
+        let again = append(&mut opened, &producer_batch(7, 0, sequence, 1, false)).unwrap();
+        assert_eq!((again.base_offset, again.duplicate), (i64::from(sequence), true));
+    }
+    assert_eq!(append(&mut opened, &producer_batch(7, 0, 6, 1, false)).unwrap().base_offset, 6);
+}
+
+#[test]
+fn producers_of_a_log_that_ended_elsewhere_are_not_taken_over() {
+    let (_, files, dir, mut partition) = create(&LogConfig::default());
+    append(&mut partition, &producer_batch(7, 0, 0, 1, false)).unwrap();
+    partition.close_clean().unwrap();
+    let producers = partition.into_producers();
+    let (mut opened, _) = support::open(&files, &dir, &LogConfig::default(), Startup::Clean);
+    append(&mut opened, &producer_batch(7, 0, 1, 1, false)).unwrap();
+    opened.take_over(producers);
+    assert!(append(&mut opened, &producer_batch(7, 0, 1, 1, false)).unwrap().duplicate, "what it knows itself stays");
+}
+
+#[test]
 fn a_resent_batch_is_answered_with_its_first_offset() {
     let (_, files, _, mut partition) = create(&LogConfig::default());
     for i in 0..6 {

@@ -495,6 +495,36 @@ fn a_log_that_was_compacted_is_whole_to_an_open_that_knows_nothing_of_it() {
     assert_eq!((report.cuts, seen(&files, &partition, Isolation::ReadUncommitted)), (Vec::new(), left));
 }
 
+/// A power cut took what a first segment held, which was not flushed; the second one's file was written back by the kernel. That the
+/// topic is compacted does not make it whole: a cleaner only touches what is on the disk.
+#[test]
+fn a_segment_that_a_power_cut_emptied_ends_a_compacted_log() {
+    let (_, files, mut partition) = created(&config(), 1);
+    fill(&mut partition, 8, |i| i, 200);
+    let first = Path::new(DIR).join("00000000000000000000.log");
+    drop(partition);
+    support::put(&files, &first, &[]);
+    let (partition, report) = support::open(&files, Path::new(DIR), &config(), Startup::NewBoot);
+    assert_eq!(partition.end_offset(), 0, "nothing follows a loss");
+    assert!(report.cuts.iter().any(|cut| cut.reason.contains("does not reach it")), "{:?}", report.cuts);
+}
+
+/// Kafka's cleaner, unlike ours, leaves gaps between segments: where its checkpoint says so they are no loss.
+#[test]
+fn below_what_was_cleaned_a_segment_may_end_early() {
+    let (_, files, mut partition) = created(&config(), 1);
+    fill(&mut partition, 8, |i| i, 200);
+    let end_offset = partition.end_offset();
+    drop(partition);
+    support::put(&files, &Path::new(DIR).join("00000000000000000000.log"), &[]);
+    let checkpointed = Checkpointed { cleaned_offset: end_offset, ..Checkpointed::default() };
+    let known = Known { topic_id: TOPIC_ID, startup: Startup::NewBoot, checkpointed };
+    let (partition, report) = Partition::open_at(&files, Path::new(DIR), config(), known, WALL_MS).unwrap();
+    assert_eq!((partition.end_offset(), report.cuts.len()), (end_offset, 0));
+    let read = partition.read(0, 1 << 20, true, Isolation::ReadUncommitted).unwrap();
+    assert!(read.len > 0, "the next segment's records are found from the offsets that are gone");
+}
+
 // --- random lives ----------------------------------------------------------------------------------------------------
 
 #[derive(Clone, Debug)]
