@@ -399,6 +399,31 @@ fn a_log_that_changed_meanwhile_and_a_damaged_one_are_left_as_they_are() {
     assert!(!names(&files).iter().any(|name| name.ends_with(".cleaned")), "{:?}", names(&files));
 }
 
+/// Between two pieces of a cleaning the partition came back from a failure: opening it removed what was written so far.
+#[test]
+fn a_cleaning_whose_file_was_removed_meanwhile_fails_and_leaves_no_hole() {
+    let (_, files, mut partition) = created(&config(), 1);
+    fill(&mut partition, 14, |i| i % 3, 200);
+    flush(&files, &mut partition);
+    let before = seen(&files, &partition, Isolation::ReadUncommitted);
+    let cleaning = look(&files, &partition, |it| it.clean_begin(options(), WALL_MS)).unwrap();
+    let cleaned = || names(&files).into_iter().find(|name| name.ends_with(".log.cleaned"));
+    let path = loop {
+        cleaning.step().perform(&*files).unwrap();
+        if let Some(path) = cleaned().map(|name| Path::new(DIR).join(name))
+            && !files.read(&path).unwrap().is_empty()
+        {
+            break path;
+        }
+    };
+    files.remove_file(&path).unwrap();
+    while cleaning.next().0 == Next::Step {
+        cleaning.step().perform(&*files).unwrap();
+    }
+    assert!(matches!(cleaning.next().0, Next::Failed { is_final: false, .. }), "{:?}", cleaning.next());
+    assert_eq!(seen(&files, &partition, Isolation::ReadUncommitted), before);
+}
+
 #[test]
 fn a_swap_that_fails_takes_the_partition_offline_and_it_comes_back_with_one_or_the_other() {
     for nth in 1..30 {

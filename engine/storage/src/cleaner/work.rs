@@ -10,7 +10,7 @@
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ringlog_io::{File, Files, OpenMode};
 use ringlog_wire::batch::{Batch, BatchError, Batches, Rules};
@@ -233,13 +233,8 @@ impl Work {
     fn rewrite(&mut self, files: &dyn Files, mut rewriting: Rewriting) -> Result<Phase, Failure> {
         let range = self.groups[rewriting.group].clone();
         let is_first = rewriting.at.source == range.start && rewriting.at.position == 0;
-        if is_first {
-            remove_cleaned(files, &self.plan.dir)?;
-        }
-        let file = files.open(&self.cleaned_path(range.start, Kind::Log), OpenMode::Create)?;
-        if is_first {
-            files.truncate(&file, 0)?;
-        }
+        let path = self.cleaned_path(range.start, Kind::Log);
+        let file = if is_first { self.new_log(files, &path)? } else { log_so_far(files, &path, rewriting.written)? };
         let Some(source) = self.next_source(&mut rewriting.at, range.end) else {
             return self.finish_group(files, &file, rewriting);
         };
@@ -270,6 +265,13 @@ impl Work {
             self.moved += out.len() as u64;
         }
         Ok(Phase::Rewrite(rewriting))
+    }
+
+    fn new_log(&self, files: &dyn Files, path: &Path) -> io::Result<File> {
+        remove_cleaned(files, &self.plan.dir)?;
+        let file = files.open(path, OpenMode::Create)?;
+        files.truncate(&file, 0)?;
+        Ok(file)
     }
 
     /// All of it is on the disk, and found there by its names, before the swap begins. The list of aborted transactions is there
@@ -345,8 +347,20 @@ impl Work {
     }
 }
 
+/// What the pieces before wrote. Between two of them the partition may have been opened again, which removes it: a file that is made
+/// anew would have a hole where they were.
+fn log_so_far(files: &dyn Files, path: &Path, written: u64) -> io::Result<File> {
+    let file = files.open(path, OpenMode::Write)?;
+    let len = files.len(&file)?;
+    if len != written {
+        let message = format!("{}: {len} bytes where {written} were written", path.display());
+        return Err(io::Error::other(message));
+    }
+    Ok(file)
+}
+
 /// What another cleaning left behind.
-fn remove_cleaned(files: &dyn Files, dir: &std::path::Path) -> io::Result<()> {
+fn remove_cleaned(files: &dyn Files, dir: &Path) -> io::Result<()> {
     let entries = files.list(dir)?;
     let mut left = entries.iter().filter(|entry| entry.name.ends_with(CLEANED));
     left.try_for_each(|entry| files.remove_file(&dir.join(&entry.name)))
