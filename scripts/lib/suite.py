@@ -3,9 +3,9 @@ start again, read again."""
 
 from functools import partial
 
-from lib import (badinput, badlimits, badstart, brokers, certificates, checks_admin, checks_clients, checks_consumer,
-                 checks_crash, checks_files, checks_groups, checks_metrics, checks_moves, checks_perf, checks_retention,
-                 checks_security, checks_settings, peers, wire)
+from lib import (badinput, badlimits, badstart, brokers, certificates, checks_admin, checks_clients, checks_compaction,
+                 checks_consumer, checks_crash, checks_files, checks_groups, checks_metrics, checks_moves, checks_perf,
+                 checks_retention, checks_security, checks_settings, peers, wire)
 from lib.lanes import Part
 from lib.report import Failed, need
 from lib.tools import Tools
@@ -66,6 +66,7 @@ def parts(target, short=False, **how):
         return
     yield Part(f"{label} crash", 30 if target == "kafka" else 10, partial(crash, target=target, label=label, **how))
     yield Part(f"{label} retention", 15, partial(retention, target=target, label=label, **how))
+    yield Part(f"{label} compaction", 30, partial(compaction, target=target, label=label, **how))
     yield Part(f"{label} bad input", 20, partial(badinput.run, target=target, **how))
     if target == "ringlog":
         yield Part(f"{label} metrics", 20, partial(checks_metrics.run, label=label, **how))
@@ -92,8 +93,17 @@ def crash(report, target, label, **how):
 
 
 def retention(report, target, label, **how):
+    apart(report, checks_retention, target, label, **how)
+
+
+def compaction(report, target, label, **how):
+    apart(report, checks_compaction, target, label, **how)
+
+
+def apart(report, checks, target, label, **how):
+    """Checks that bring a broker of their own."""
     with Clients() as clients:
-        checks_retention.run(report, lambda broker, folder: Context(report, clients, broker, folder, label), target, **how)
+        checks.run(report, lambda broker, folder: Context(report, clients, broker, folder, label), target, **how)
 
 
 def run_on(ctx):
