@@ -62,7 +62,8 @@ fn the_broker_is_well_under_every_plan_that_was_kept() {
     }
 }
 
-const KEPT: [(&str, &str); 5] = [
+const KEPT: [(&str, &str); 6] = [
+    ("cut-in-a-swap", include_str!("kept/cut-in-a-swap.plan")),
     ("long-polls", include_str!("kept/long-polls.plan")),
     ("late-member", include_str!("kept/late-member.plan")),
     ("killed-in-a-sync", include_str!("kept/killed-in-a-sync.plan")),
