@@ -1,9 +1,10 @@
 //! The thread that answers HTTP: a driver of its own, so that no shard ever waits for who watches it.
 //!
 //! ```text
-//!   Reading --the head is here--> Asking --all shards answered, or ANSWER_NS--> Leaving --the peer ends, LEAVE_NS--> closed
+//!   Reading --the head is here--> Asking --all shards answered, or ANSWER_NS--> Leaving --the peer ends, *--> closed
 //!      |  HEAD_NS, CONNECTIONS_MAX, HEAD_BYTES_MAX                                 ^
 //!      +-- refused ----------------------------------------------------------------+
+//!   * SEND_NS for what it does not take, LEAVE_NS where it took all and stays
 //! ```
 //! A question to the shards answers all who wait. While the broker starts or stops nobody is asked: what is known is told.
 
@@ -28,10 +29,11 @@ use crate::settings::Settings;
 
 /// Connections beyond this are closed at once.
 const CONNECTIONS_MAX: usize = 64;
-/// How long a head may take, an answer of the shards, and a peer that was answered and neither reads nor ends.
+/// How long a head may take, an answer of the shards, a peer that does not take its answer, and one that has it and does not end.
 const HEAD_NS: u64 = 5_000_000_000;
 const ANSWER_NS: u64 = 2_000_000_000;
-const LEAVE_NS: u64 = 10_000_000_000;
+const SEND_NS: u64 = 10_000_000_000;
+const LEAVE_NS: u64 = 2_000_000_000;
 /// A step of a shard that lasts longer is a shard that is stuck: /healthz says so.
 pub(crate) const STUCK_NS: u64 = 10_000_000_000;
 /// Shards are asked so often at most.
@@ -336,7 +338,7 @@ impl Server {
     }
 
     fn answer(&mut self, token: Token, answer: Answer, is_head: bool) {
-        let deadline = self.after(LEAVE_NS);
+        let deadline = self.after(SEND_NS);
         let Some(peer) = self.peers.get_mut(&token) else { return };
         (peer.state, peer.deadline) = (State::Leaving, deadline);
         self.driver.send(peer.socket, vec![Slice::from(answer.into_bytes(is_head))], token);
@@ -344,8 +346,12 @@ impl Server {
 
     /// The answer is in the socket: the peer reads it and ends, as it was told to.
     fn sent(&mut self, token: Token, is_well: bool) {
-        match self.peers.get(&token) {
-            Some(peer) if is_well => self.driver.recv(peer.socket, token),
+        let deadline = self.after(LEAVE_NS);
+        match self.peers.get_mut(&token) {
+            Some(peer) if is_well => {
+                peer.deadline = deadline;
+                self.driver.recv(peer.socket, token);
+            }
             _ => self.close(token),
         }
     }
