@@ -3,7 +3,7 @@ stop, a kill and by Kafka's own tools. On a broker of its own that looks for log
 
 import re
 
-from lib import brokers, peers, readers, wire, writers
+from lib import peers, readers, wire, writers
 from lib.checks_files import dump
 from lib.checks_groups import until
 from lib.checks_retention import logs
@@ -15,21 +15,6 @@ SETTINGS = {"log.cleaner.backoff.ms": 200, "log.cleaner.min.cleanable.ratio": 0.
 SEGMENT_BYTES = 1 << 20
 KEYS = 50
 INVALID_RECORD = 87
-
-
-def run(report, context, target, shards=1, **how):
-    """`context` makes what the checks share, of a broker and its folder."""
-    with brokers.scratch() as folder:
-        broker = brokers.new(target, folder / "broker", shards=shards, overrides=SETTINGS, **how)
-        ctx = context(broker, folder)
-        if not report.wants_any(ctx.label):
-            return
-        names = ("keeps the last of each key", "keeps them compressed", "takes tombstones away", "with deletion",
-                 "refuses a record without a key", "is there after a stop and a kill", "leaves files that Kafka reads")
-        with broker:
-            functions = (keeps_last, keeps_compressed, tombstones, with_deletion, refuses, stays, dumps)
-            for name, function in zip(names, functions):
-                ctx.check(f"compaction {name}", function, ctx)
 
 
 def upsert(ctx, topic, count, codec="none", size=600, value_of=None):
@@ -168,3 +153,15 @@ def dumps(ctx):
             need("isvalid: false" not in out, f"{name}{kind}: {out[-300:]}")
             checked += len(paths)
     return f"{checked} files"
+
+
+# Run by suite.apart, in this order, on one broker that has SETTINGS.
+CHECKS = {
+    "compaction keeps the last of each key": keeps_last,
+    "compaction keeps them compressed": keeps_compressed,
+    "compaction takes tombstones away": tombstones,
+    "compaction with deletion": with_deletion,
+    "compaction refuses a record without a key": refuses,
+    "compaction is there after a stop and a kill": stays,
+    "compaction leaves files that Kafka reads": dumps,
+}

@@ -4,7 +4,7 @@ its own that looks for old segments all the time."""
 import json
 import re
 
-from lib import brokers, ledger, peers, readers, writers
+from lib import ledger, peers, readers, writers
 from lib.checks_admin import at, get_offsets
 from lib.checks_groups import until
 from lib.ledger import Sent
@@ -12,21 +12,6 @@ from lib.report import need
 
 SETTINGS = {"log.initial.task.delay.ms": 0, "log.retention.check.interval.ms": 200}
 SEGMENT_BYTES = 1 << 20
-
-
-def run(report, context, target, shards=1, **how):
-    """`context` makes what the checks share, of a broker and its folder."""
-    with brokers.scratch() as folder:
-        broker = brokers.new(target, folder / "broker", shards=shards, overrides=SETTINGS, **how)
-        ctx = context(broker, folder)
-        if not report.wants_any(ctx.label):
-            return
-        names = ("deletes up to an offset and to the end", "by time, the active segment too", "by size",
-                 "log dirs say what lies on the disk", "what is gone stays gone")
-        with broker:
-            functions = (delete_records, by_time, by_size, log_dirs, stays_gone)
-            for name, function in zip(names, functions):
-                ctx.check(f"retention {name}", function, ctx)
 
 
 def delete(ctx, *offsets):
@@ -148,3 +133,13 @@ def started(ctx, starts):
     said = get_offsets(ctx, "gone", -2)
     need(said == starts, f"earliest is {said}, {starts} was due")
     same(ctx, "gone", ctx.due_gone)
+
+
+# Run by suite.apart, in this order, on one broker that has SETTINGS.
+CHECKS = {
+    "retention deletes up to an offset and to the end": delete_records,
+    "retention by time, the active segment too": by_time,
+    "retention by size": by_size,
+    "retention log dirs say what lies on the disk": log_dirs,
+    "retention what is gone stays gone": stays_gone,
+}

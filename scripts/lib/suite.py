@@ -92,18 +92,24 @@ def crash(report, target, label, **how):
         checks_crash.run(report, clients, target, label, **how)
 
 
-def retention(report, target, label, **how):
-    apart(report, checks_retention, target, label, **how)
+def retention(report, **how):
+    apart(report, checks_retention, **how)
 
 
-def compaction(report, target, label, **how):
-    apart(report, checks_compaction, target, label, **how)
+def compaction(report, **how):
+    apart(report, checks_compaction, **how)
 
 
 def apart(report, checks, target, label, **how):
-    """Checks that bring a broker of their own."""
-    with Clients() as clients:
-        checks.run(report, lambda broker, folder: Context(report, clients, broker, folder, label), target, **how)
+    """A module's checks, on a broker of their own that has its settings."""
+    if not report.wants_any(label):
+        return
+    with Clients() as clients, brokers.scratch() as folder:
+        broker = brokers.new(target, folder / "broker", overrides=checks.SETTINGS, **how)
+        ctx = Context(report, clients, broker, folder, label)
+        with broker:
+            for name, function in checks.CHECKS.items():
+                ctx.check(name, function, ctx)
 
 
 def run_on(ctx):

@@ -165,7 +165,8 @@ impl From<ErrorCode> for NotHere {
 }
 
 impl Broker {
-    /// A shard's state with no partitions yet; of the settings, those that were set while it ran count. The clock gives the time of the first turn, and the seeds.
+    /// A shard's state with no partitions yet; of the settings, those that were set while it ran count. The clock gives the
+    /// time of the first turn, and the seeds.
     pub(crate) fn new(
         shard: ShardId,
         (settings, budget): (Arc<Settings>, Budget),

@@ -193,9 +193,8 @@ impl Meter {
 
 #[cfg(test)]
 mod tests {
-    use ringlog_wire::records::metadata::{ClientQuotaRecord, EntityData};
-
     use super::*;
+    use crate::metadata::quotas::{entity_of, record};
 
     const MS: u64 = 1_000_000;
 
@@ -205,14 +204,7 @@ mod tests {
     fn quotas(all: &[(Parts<'_>, f64)]) -> Arc<Quotas> {
         let mut quotas = Quotas::default();
         for (entity, value) in all {
-            let part = |(kind, name): &(&str, Option<&str>)| EntityData {
-                entity_type: (*kind).to_owned(),
-                entity_name: name.map(str::to_owned),
-                ..Default::default()
-            };
-            let entity = entity.iter().map(part).collect();
-            let key = "producer_byte_rate".to_owned();
-            quotas.apply(&ClientQuotaRecord { entity, key, value: *value, ..Default::default() });
+            quotas.apply(&record(&entity_of(entity), "producer_byte_rate", Some(*value)));
         }
         Arc::new(quotas)
     }

@@ -6,7 +6,7 @@ use ringlog_wire::ErrorCode;
 use ringlog_wire::messages::describe_client_quotas::{
     DescribeClientQuotasRequest, DescribeClientQuotasResponse, EntityData, EntryData, ValueData,
 };
-use ringlog_wire::records::metadata::ClientQuotaRecord;
+use ringlog_wire::records::metadata::{self, ClientQuotaRecord};
 
 /// Types of an entity's parts.
 pub(crate) const USER: &str = "user";
@@ -68,6 +68,28 @@ impl Quotas {
         let entries = self.of.iter().filter(|(entity, _)| filter.lets_through(entity)).map(told).collect();
         DescribeClientQuotasResponse { error_message: None, entries: Some(entries), ..Default::default() }
     }
+}
+
+/// What gives an entity this quota; `None` takes it away.
+pub(crate) fn record(entity: &Entity, key: &str, value: Option<f64>) -> ClientQuotaRecord {
+    let part = |(kind, name): (&String, &Option<String>)| metadata::EntityData {
+        entity_type: kind.clone(),
+        entity_name: name.clone(),
+        ..Default::default()
+    };
+    ClientQuotaRecord {
+        entity: entity.iter().map(part).collect(),
+        key: key.to_owned(),
+        value: value.unwrap_or_default(),
+        remove: value.is_none(),
+        ..Default::default()
+    }
+}
+
+/// An entity of these parts.
+#[cfg(test)]
+pub(crate) fn entity_of(parts: &[(&str, Option<&str>)]) -> Entity {
+    parts.iter().map(|(kind, name)| ((*kind).to_owned(), name.map(str::to_owned))).collect()
 }
 
 fn told((entity, quotas): (&Entity, &BTreeMap<String, f64>)) -> EntryData {
@@ -149,23 +171,11 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use ringlog_wire::messages::describe_client_quotas::ComponentData;
-    use ringlog_wire::records::metadata;
 
     use super::*;
 
     fn record(entity: &[(&str, Option<&str>)], key: &str, value: Option<f64>) -> ClientQuotaRecord {
-        let part = |(kind, name): &(&str, Option<&str>)| metadata::EntityData {
-            entity_type: (*kind).to_owned(),
-            entity_name: name.map(str::to_owned),
-            ..Default::default()
-        };
-        ClientQuotaRecord {
-            entity: entity.iter().map(part).collect(),
-            key: key.to_owned(),
-            value: value.unwrap_or_default(),
-            remove: value.is_none(),
-            ..Default::default()
-        }
+        super::record(&entity_of(entity), key, value)
     }
 
     fn quotas() -> Quotas {

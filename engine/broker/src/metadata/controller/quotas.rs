@@ -8,9 +8,8 @@ use ringlog_wire::ErrorCode;
 use ringlog_wire::messages::alter_client_quotas::{
     AlterClientQuotasRequest, AlterClientQuotasResponse, EntityData, EntryResult, OpData,
 };
-use ringlog_wire::records::metadata::{self, ClientQuotaRecord};
 
-use super::super::quotas::{CLIENT_ID, Entity, IP, USER};
+use super::super::quotas::{CLIENT_ID, Entity, IP, USER, record};
 use super::Draft;
 use super::create::Refusal;
 
@@ -90,21 +89,6 @@ fn alter(entity: &Entity, ops: &[OpData], draft: &mut Draft) -> Result<(), Refus
     }
     records.into_iter().for_each(|record| draft.push(record));
     Ok(())
-}
-
-fn record(entity: &Entity, key: &str, value: Option<f64>) -> ClientQuotaRecord {
-    let part = |(kind, name): (&String, &Option<String>)| metadata::EntityData {
-        entity_type: kind.clone(),
-        entity_name: name.clone(),
-        ..Default::default()
-    };
-    ClientQuotaRecord {
-        entity: entity.iter().map(part).collect(),
-        key: key.to_owned(),
-        value: value.unwrap_or_default(),
-        remove: value.is_none(),
-        ..Default::default()
-    }
 }
 
 /// The quotas that an entity of these parts can have.
