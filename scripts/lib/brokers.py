@@ -50,6 +50,7 @@ COMMON = {
     "auto.create.topics.enable": "true",
     "group.initial.rebalance.delay.ms": 0,
     "offsets.topic.replication.factor": 1,
+    "metadata.log.max.record.bytes.between.snapshots": 2000,
 }
 
 

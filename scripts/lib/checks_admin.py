@@ -15,6 +15,7 @@ VERSIONS = {
     "CreateTopics": (19, 2, 7), "DeleteTopics": (20, 1, 6), "DeleteRecords": (21, 0, 2), "InitProducerId": (22, 0, 5),
     "OffsetForLeaderEpoch": (23, 2, 4), "DescribeConfigs": (32, 1, 4), "AlterConfigs": (33, 0, 2),
     "AlterReplicaLogDirs": (34, 1, 2), "DescribeLogDirs": (35, 1, 5), "CreatePartitions": (37, 0, 3), "DeleteGroups": (42, 0, 2),
+    "DescribeAcls": (29, 1, 3), "CreateAcls": (30, 1, 3), "DeleteAcls": (31, 1, 3),
     "ElectLeaders": (43, 0, 2), "IncrementalAlterConfigs": (44, 0, 1), "AlterPartitionReassignments": (45, 0, 1),
     "ListPartitionReassignments": (46, 0, 0), "OffsetDelete": (47, 0, 0), "DescribeClientQuotas": (48, 0, 1),
     "AlterClientQuotas": (49, 0, 1), "DescribeUserScramCredentials": (50, 0, 0), "AlterUserScramCredentials": (51, 0, 0),

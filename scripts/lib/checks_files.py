@@ -1,8 +1,8 @@
-"""kafka-dump-log on the broker's own files after a clean stop: logs, indexes, metadata log, committed offsets."""
+"""kafka-dump-log on the broker's own files after a clean stop: logs, indexes, metadata log and its snapshots, committed offsets."""
 
 import re
 
-from lib import ledger
+from lib import checks_snapshots, ledger
 from lib.ledger import Read
 from lib.report import need
 
@@ -22,6 +22,7 @@ def run(ctx):
     ctx.check("files segments", segments, ctx, "w-perf-segments")
     ctx.check("files dump-log indexes", indexes, ctx, "w-perf-tiny-batches")
     ctx.check("files dump-log metadata decoder", metadata_log, ctx)
+    ctx.check("files dump-log metadata snapshot", checks_snapshots.newest, ctx, dump)
     ctx.check("files dump-log offsets decoder", offsets_log, ctx)
 
 

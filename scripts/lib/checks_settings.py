@@ -23,6 +23,9 @@ def run(ctx):
     check("settings kept for later", keep, ctx)
     check("quotas of a producer", produce_quota, ctx)
     check("quotas of a consumer", fetch_quota, ctx)
+    check("quotas of time", request_quota, ctx)
+    check("quotas of changes of topics", mutation_quota, ctx)
+    check("quotas of connections", connection_quota, ctx)
     check("scram credentials", scram, ctx)
     check("quorum described", quorum, ctx)
     check("features described, and not lowered", features, ctx)
@@ -220,6 +223,71 @@ def fetch_quota(ctx):
     need(held and all(took >= wait / 1000 - 0.2 for wait, took in held), f"(throttle, topics), seconds: {times}")
     alter(ctx, "--entity-type", "clients", "--entity-name", "raw", "--delete-config", "consumer_byte_rate")
     return f"told to wait {[wait for wait, _ in held]} ms"
+
+
+def request_quota(ctx):
+    """A client whose requests take more of a broker's threads than its share is told so, and is not read for so long."""
+    alter(ctx, "--entity-type", "clients", "--entity-name", "raw", "--add-config", "request_percentage=0.01")
+    time.sleep(0.5)
+    with wire.Connection(ctx.broker.port, timeout_s=30) as connection:
+        waits = []
+        while len(waits) < 500 and not any(waits):
+            waits.append(connection.ask(wire.metadata(None)).take("i"))
+        asked = time.monotonic()
+        connection.ask(wire.metadata(None))
+        took = time.monotonic() - asked
+    need(0 < waits[-1] <= 1_000, f"{len(waits)} throttle times, the last {waits[-5:]}")
+    need(took >= waits[-1] / 1000 - 0.2, f"the next answer came after {took:.2f} s, due after {waits[-1]} ms")
+    alter(ctx, "--entity-type", "clients", "--entity-name", "raw", "--delete-config", "request_percentage")
+    return f"the {len(waits)}th of its requests waits {waits[-1]} ms"
+
+
+def mutation_quota(ctx):
+    """Eleven seconds of the rate are there at once, and may be overdrawn once: then a newer request is refused, an older one waits."""
+    alter(ctx, "--entity-type", "clients", "--entity-name", "raw", "--add-config", "controller_mutation_rate=1")
+    time.sleep(0.5)
+
+    def create(topic, partitions, is_newer=True):
+        """Error and throttle time."""
+        with wire.Connection(ctx.broker.port, timeout_s=30) as connection:
+            if is_newer:
+                cursor = connection.ask(wire.create_topic_v6(topic, partitions))
+                _, wait, _, name = cursor.take("bibb")
+                cursor.bytes(name - 1)
+            else:
+                cursor = connection.ask(wire.create_topic(topic, partitions))
+                wait, _, _ = cursor.take("i"), cursor.take("i"), cursor.string()
+            return cursor.take("h"), wait
+    made, refused = create("settings-mutations", 14), create("settings-refused", 1)
+    need(made == (0, 0), f"the first: error and throttle time {made}")
+    need(refused[0] == 89 and 1_000 < refused[1] <= 4_000, f"the second: error and throttle time {refused}")
+    served = create("settings-waits", 2, is_newer=False)
+    need(served[0] == 0 and refused[1] < served[1] <= 6_000, f"an older request: error and throttle time {served}")
+    alter(ctx, "--entity-type", "clients", "--entity-name", "raw", "--delete-config", "controller_mutation_rate")
+    time.sleep(0.5)
+    freed = create("settings-refused", 1)
+    need(freed == (0, 0), f"without a quota: error and throttle time {freed}")
+    return f"refused with {refused[1]} ms, older ones wait {served[1]} ms"
+
+
+def connection_quota(ctx):
+    """Above its address's rate a connection is closed, and nobody answers on it."""
+    address = ("--entity-type", "ips", "--entity-name", "127.0.0.1")
+    alter(ctx, *address, "--add-config", "connection_creation_rate=3")
+    time.sleep(0.5)
+    answered = turned_away = 0
+    for _ in range(60):
+        try:
+            with wire.Connection(ctx.broker.port, timeout_s=5) as connection:
+                connection.ask(wire.metadata([]))
+                answered += 1
+        except (wire.Closed, ConnectionError):
+            turned_away += 1
+    # Ten seconds of the rate, and what the tool had taken of it; a window goes by while the others wait to be turned away.
+    need(15 <= answered < 50 and turned_away > 5, f"{answered} answered, {turned_away} turned away")
+    time.sleep(5)  # some are let in again
+    alter(ctx, *address, "--delete-config", "connection_creation_rate")
+    return f"{answered} answered, {turned_away} turned away"
 
 
 def scram(ctx):

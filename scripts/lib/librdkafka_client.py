@@ -3,6 +3,7 @@
 librdkafka_client.py produce CONFIG.json TOPIC < records.jsonl    prints {"delivered": n, "failed": [...]}
 librdkafka_client.py consume CONFIG.json TOPIC                    all partitions to their ends: records as JSON lines
 librdkafka_client.py group CONFIG.json TOPIC COUNT                COUNT records as a group member, then commits
+librdkafka_client.py member CONFIG.json TOPIC                     a group member until SIGTERM: records, and {"assigned": [[topic, partition]]}
 Bytes stand in JSON as latin-1 text.
 """
 
@@ -91,12 +92,33 @@ def group(config, topic, count):
     consumer.close()
 
 
+def member(config, topic):
+    import signal
+    ends = []
+    signal.signal(signal.SIGTERM, lambda *_: ends.append(True))
+    consumer = ck.Consumer(config)
+    consumer.subscribe([topic])
+    before = None
+    while not ends:
+        message = consumer.poll(0.1)
+        assigned = sorted((one.topic, one.partition) for one in consumer.assignment())
+        if assigned != before:
+            before = assigned
+            print(json.dumps({"assigned": assigned}), flush=True)
+        if message is not None and not message.error():
+            show(message)
+            sys.stdout.flush()
+    consumer.close()
+
+
 def main():
     verb, config, topic = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
     if verb == "produce":
         produce(config, topic)
     elif verb == "consume":
         consume(config, topic)
+    elif verb == "member":
+        member(config, topic)
     else:
         group(config, topic, int(sys.argv[4]))
 

@@ -6,6 +6,7 @@ kcat and librdkafka from Debian, a current librdkafka (confluent-kafka) from the
       venv/                                                   confluent-kafka
       readers/                                                apache-otava, junitparser, pygal: what reads our exports
       exporters/                                              Kafka's JMX exporter, node exporter
+      suites/                                                 clients' own tests, and what they were built to
       run/                                                    brokers that `scripts/peers kafka start` started
 """
 
@@ -176,32 +177,28 @@ def kcat():
     return program("kcat", "kcat")
 
 
-def librdkafka_python():
-    """The Python that has confluent-kafka, which carries a current librdkafka."""
-    venv = ROOT / "venv"
-    python = venv / "bin" / "python3"
-    if not (venv / "complete").exists():
-        ROOT.mkdir(parents=True, exist_ok=True)
+def venv(name, *packages):
+    """The Python of an environment in .peers that has these packages of the Python index."""
+    folder = ROOT / name
+    python = folder / "bin" / "python3"
+    if not (folder / "complete").exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
         if subprocess.run([sys.executable, "-c", "import ensurepip"], capture_output=True).returncode != 0:
             install("python3-venv")
-        run([sys.executable, "-m", "venv", "--clear", str(venv)])
-        run([str(python), "-m", "pip", "install", "-q", "confluent-kafka"])
-        (venv / "complete").write_text("")
+        run([sys.executable, "-m", "venv", "--clear", str(folder)])
+        run([str(python), "-m", "pip", "install", "-q", *packages])
+        (folder / "complete").write_text("")
     return python
+
+
+def librdkafka_python():
+    """The Python that has confluent-kafka, which carries a current librdkafka."""
+    return venv("venv", "confluent-kafka")
 
 
 def readers_python():
     """The Python that has the programs which read our exports: Apache Otava, junitparser, pygal (OpenMessaging's charts)."""
-    venv = ROOT / "readers"
-    python = venv / "bin" / "python3"
-    if not (venv / "complete").exists():
-        ROOT.mkdir(parents=True, exist_ok=True)
-        if subprocess.run([sys.executable, "-c", "import ensurepip"], capture_output=True).returncode != 0:
-            install("python3-venv")
-        run([sys.executable, "-m", "venv", "--clear", str(venv)])
-        run([str(python), "-m", "pip", "install", "-q", "apache-otava", "junitparser", "pygal"])
-        (venv / "complete").write_text("")
-    return python
+    return venv("readers", "apache-otava", "junitparser", "pygal")
 
 
 def exporters():

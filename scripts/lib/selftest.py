@@ -4,7 +4,7 @@ import os
 from functools import partial
 
 from lib import (badinput, brokers, checks_admin, checks_crash, checks_files, checks_perf, checks_security,
-                 consumer_selftest, ledger, proxy, readers, secure, suite, wire, writers)
+                 checks_snapshots, consumer_selftest, ledger, proxy, readers, secure, suite, wire, writers)
 from lib.lanes import Part
 from lib.report import Failed, need
 
@@ -36,6 +36,7 @@ def on_a_broker(report, target, **how):
                 in_writers(ctx)
                 in_perf(ctx)
                 in_files(ctx)
+                in_snapshots(ctx)
         finally:
             broker.kill()
 
@@ -160,6 +161,24 @@ def in_files(ctx):
     log.write_bytes(whole)
     index.write_bytes((5).to_bytes(4, "big") + (17).to_bytes(4, "big"))
     caught(ctx.report, "an index entry that points nowhere, kafka-dump-log", checks_files.dump, ctx, "--files", index)
+
+
+def in_snapshots(ctx):
+    """A record that a snapshot of the metadata log leaves out, another value of it, a byte changed."""
+    folder = ctx.broker.log_dir / "__cluster_metadata-0"
+    ctx.check("nothing, snapshot", checks_snapshots.newest, ctx, checks_files.dump)
+    newest = max(folder.glob("*-*.checkpoint"))
+    whole = newest.read_bytes()
+    records = checks_snapshots.shape(checks_files.dump(ctx, "--cluster-metadata-decoder", "--files", newest))
+    place, (offset, kind, data) = next(
+        (place, record) for place, record in enumerate(records) if record[1] == "PARTITION_RECORD")
+    changed = (offset, kind, {**data, "leaderEpoch": data["leaderEpoch"] + 1})
+    for name, spoilt in (("that leaves out a record", [*records[:place], *records[place + 1:]]),
+                         ("with another leader epoch", [*records[:place], changed, *records[place + 1:]])):
+        caught(ctx.report, f"a snapshot {name}", checks_snapshots.compare, spoilt, records)
+    newest.write_bytes(whole[:300] + bytes([whole[300] ^ 1]) + whole[301:])
+    caught(ctx.report, "a byte of a snapshot flipped, kafka-dump-log", checks_snapshots.newest, ctx, checks_files.dump)
+    newest.write_bytes(whole)
 
 
 def dump(ctx, folder):

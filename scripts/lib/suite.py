@@ -4,8 +4,8 @@ start again, read again."""
 from functools import partial
 
 from lib import (badinput, badlimits, badstart, brokers, certificates, checks_admin, checks_clients, checks_compaction,
-                 checks_consumer, checks_crash, checks_files, checks_groups, checks_metrics, checks_moves, checks_perf,
-                 checks_retention, checks_security, checks_settings, peers, wire)
+                 checks_consumer, checks_crash, checks_files, checks_groups, checks_log, checks_metrics, checks_moves,
+                 checks_perf, checks_protocol, checks_retention, checks_security, checks_settings, peers, wire)
 from lib.lanes import Part
 from lib.report import Failed, need
 from lib.tools import Tools
@@ -67,6 +67,8 @@ def parts(target, short=False, **how):
     yield Part(f"{label} crash", 30 if target == "kafka" else 10, partial(crash, target=target, label=label, **how))
     yield Part(f"{label} retention", 15, partial(retention, target=target, label=label, **how))
     yield Part(f"{label} compaction", 30, partial(compaction, target=target, label=label, **how))
+    yield Part(f"{label} protocol", 40, partial(protocol, target=target, label=label, **how))
+    yield Part(f"{label} log", 30, partial(log, target=target, label=label, **how))
     yield Part(f"{label} bad input", 20, partial(badinput.run, target=target, **how))
     if target == "ringlog":
         yield Part(f"{label} metrics", 20, partial(checks_metrics.run, label=label, **how))
@@ -98,6 +100,14 @@ def retention(report, **how):
 
 def compaction(report, **how):
     apart(report, checks_compaction, **how)
+
+
+def log(report, **how):
+    apart(report, checks_log, **how)
+
+
+def protocol(report, **how):
+    apart(report, checks_protocol, **how)
 
 
 def apart(report, checks, target, label, **how):

@@ -1,6 +1,6 @@
 """Kafka frames by hand: the few requests that the checks send raw, and record batches, right or wrong on purpose.
 
-Only non-flexible versions are built (strings with an int16 length, arrays with an int32 count), because what matters
+Only non-flexible versions are built, but for one (strings with an int16 length, arrays with an int32 count), because what matters
 here is to reach a broker with exactly these bytes. Nothing of the project's own codec is used.
 """
 
@@ -10,6 +10,7 @@ import struct
 import time
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, CREATE_TOPICS, INIT_PRODUCER_ID = 0, 1, 2, 3, 18, 19, 22
+OFFSET_COMMIT, OFFSET_FETCH, FIND_COORDINATOR, DELETE_TOPICS = 8, 9, 10, 20
 
 CRC_TABLE = []
 for _byte in range(256):
@@ -121,6 +122,38 @@ def create_topic(topic, partitions, replicas=1, configs=(), correlation=1):
     return request(CREATE_TOPICS, 2, array([one]) + struct.pack(">ib", 10000, 0), correlation)
 
 
+def create_topic_v6(topic, partitions):
+    """The first version that a broker may refuse for a quota; flexible. Names of less than 127 bytes."""
+    head = struct.pack(">hhi", CREATE_TOPICS, 6, 1) + string("raw") + b"\0"
+    name = bytes([len(topic) + 1]) + topic.encode()
+    return head + b"\2" + name + struct.pack(">ih", partitions, 1) + b"\1\1\0" + struct.pack(">ib", 15_000, 0) + b"\0"
+
+
+def delete_topic(topic, correlation=1):
+    return request(DELETE_TOPICS, 1, array([string(topic)]) + struct.pack(">i", 10000), correlation)
+
+
+def init_producer_id(correlation=1):
+    """Of a producer that is idempotent and has no transactions."""
+    return request(INIT_PRODUCER_ID, 0, string(None) + struct.pack(">i", 60000), correlation)
+
+
+def find_coordinator(group, correlation=1):
+    return request(FIND_COORDINATOR, 0, string(group), correlation)
+
+
+def offset_commit(group, topic, partition, offset, correlation=1):
+    """As a consumer does that is no member of its group."""
+    part = struct.pack(">iq", partition, offset) + string("")
+    head = string(group) + struct.pack(">i", -1) + string("") + struct.pack(">q", -1)
+    return request(OFFSET_COMMIT, 2, head + array([string(topic) + array([part])]), correlation)
+
+
+def offset_fetch(group, topic, partition, correlation=1):
+    asked = array([string(topic) + array([struct.pack(">i", partition)])])
+    return request(OFFSET_FETCH, 1, string(group) + asked, correlation)
+
+
 class Cursor:
     """Reads a response from the front."""
 
@@ -139,6 +172,10 @@ class Cursor:
 
     def string(self):
         return self.bytes(self.take("h")).decode()
+
+    def nullable(self):
+        length = self.take("h")
+        return None if length < 0 else self.bytes(length).decode()
 
 
 class Closed(Exception):
@@ -195,6 +232,14 @@ def produce_error(cursor):
     return cursor.take("h"), cursor.take("q")
 
 
+def produce_answer(cursor):
+    """(error code, base offset, log append time, log start, {index: reason}, reason) of the one partition of a v8 answer."""
+    cursor.take("i"), cursor.string(), cursor.take("i"), cursor.take("i")
+    code, offset, appended, start = cursor.take("hqqq")
+    records = {cursor.take("i"): cursor.nullable() for _ in range(cursor.take("i"))}
+    return code, offset, appended, start, records, cursor.nullable()
+
+
 def fetch_answer(cursor):
     """(error code, high watermark, record bytes) of the one partition of a Fetch v4 answer."""
     cursor.take("i"), cursor.take("i"), cursor.string(), cursor.take("i")
@@ -202,6 +247,19 @@ def fetch_answer(cursor):
     aborted = cursor.take("i")
     cursor.bytes(16 * max(aborted, 0))
     return code, high, cursor.bytes(cursor.take("i"))
+
+
+def commit_error(cursor):
+    """The error code of the one partition of an OffsetCommit v2 answer."""
+    cursor.take("i"), cursor.string(), cursor.take("i"), cursor.take("i")
+    return cursor.take("h")
+
+
+def committed(cursor):
+    """(error code, offset) of the one partition of an OffsetFetch v1 answer."""
+    cursor.take("i"), cursor.string(), cursor.take("i"), cursor.take("i")
+    offset, _ = cursor.take("q"), cursor.string()
+    return cursor.take("h"), offset
 
 
 def brokers_and_topics(cursor):

@@ -11,12 +11,13 @@ use ringlog_wire::ErrorCode;
 use crate::broker::Broker;
 use crate::group_desk;
 use crate::metadata::image::{Image, OFFSETS_TOPIC, Owner, Topic};
+use crate::openings;
 use crate::replica::PartitionKey;
 use crate::settings::topic_config;
 use crate::upkeep;
 
-/// At start: opens every partition that the image gives to this shard. One that cannot be opened is tried again later, and
-/// the others are served.
+/// At start: every partition that the image gives to this shard is to be opened. One that cannot be opened is tried again later,
+/// and the others are served.
 pub(crate) fn load(broker: &mut Broker, startup: Startup, checkpointed: &BTreeMap<PartitionName, Checkpointed>) {
     let image = Arc::clone(&broker.image);
     broker.replicas.set_provisional(image.is_provisional());
@@ -25,10 +26,11 @@ pub(crate) fn load(broker: &mut Broker, startup: Startup, checkpointed: &BTreeMa
             if image.owner(topic, number, broker.shard) == Owner::Local {
                 let name = PartitionName { topic: topic.name.to_string(), partition: number };
                 let known = (startup, checkpointed.get(&name).copied().unwrap_or_default());
-                upkeep::open_at_start(broker, key(topic, number), known);
+                openings::found(broker, topic, key(topic, number), known);
             }
         }
     }
+    openings::check_logs(broker);
 }
 
 /// Takes a newer image.
@@ -58,6 +60,7 @@ fn take_settings(broker: &mut Broker, image: &Image) -> bool {
     if is_other {
         tracing::info!(cluster = ?dynamic.cluster.keys(), own = ?dynamic.own.keys(), "settings were changed while the broker runs");
         broker.settings = Arc::new(broker.settings.with(dynamic));
+        broker.groups.take_settings(&broker.settings);
     }
     is_other
 }
@@ -81,9 +84,14 @@ fn key(topic: &Topic, partition: i32) -> PartitionKey {
 fn let_go(broker: &mut Broker, topic: &Topic, number: i32) {
     resign(broker, topic, number, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
     let key = key(topic, number);
-    if broker.replicas.find(key).is_some() {
+    if is_here(broker, key) {
         upkeep::enqueue(broker, key);
     }
+}
+
+/// Whether its folder is this shard's, its log opened or not.
+fn is_here(broker: &Broker, key: PartitionKey) -> bool {
+    broker.replicas.find(key).is_some() || broker.upkeep.has_unread(key)
 }
 
 /// A topic that is new or another one than before.
@@ -92,9 +100,12 @@ fn change(broker: &mut Broker, image: &Image, topic: &Topic) {
     for (number, partition) in &topic.partitions {
         let key = key(topic, *number);
         if image.owner(topic, *number, broker.shard) != Owner::Local {
-            resign(broker, topic, *number, ErrorCode::NOT_LEADER_OR_FOLLOWER);
-            if !partition.adding.is_empty() && broker.replicas.find(key).is_some() {
+            let moves = !partition.adding.is_empty() && is_here(broker, key);
+            if moves {
+                leave(broker, topic, *number);
                 upkeep::enqueue(broker, key);
+            } else {
+                resign(broker, topic, *number, ErrorCode::NOT_LEADER_OR_FOLLOWER);
             }
         } else if let Some(place) = broker.replicas.find(key) {
             let role = upkeep::role(broker, topic, *number, partition);
@@ -117,11 +128,23 @@ fn expect(broker: &mut Broker, key: PartitionKey) {
     upkeep::enqueue(broker, key);
 }
 
+/// A partition that moves to another shard: what is written goes along, so who waits for the disk alone is not refused.
+fn leave(broker: &mut Broker, topic: &Topic, number: i32) {
+    if let Some(place) = broker.replicas.find(key(topic, number)) {
+        broker.replicas.at_mut(place).leave(ErrorCode::NOT_LEADER_OR_FOLLOWER, &mut broker.news);
+    }
+    unload(broker, topic, number);
+}
+
 /// A partition that this shard does not lead any more: who waits for it learns that now, its groups too.
 fn resign(broker: &mut Broker, topic: &Topic, number: i32, error: ErrorCode) {
     if let Some(place) = broker.replicas.find(key(topic, number)) {
         broker.replicas.at_mut(place).resign(error, &mut broker.news);
     }
+    unload(broker, topic, number);
+}
+
+fn unload(broker: &mut Broker, topic: &Topic, number: i32) {
     if &*topic.name == OFFSETS_TOPIC {
         group_desk::unload(broker, number);
     }

@@ -3,7 +3,7 @@
 //! ```text
 //!   every shard   bind        its port, its address on the bus
 //!   shard 0       lead        the folder's lock, the metadata log, the first image
-//!   every shard   load        its partitions                        (recovery)
+//!   every shard   load        what partitions it has: opened while it serves (recovery)
 //!   every shard   EventLoop::run or step
 //!   every shard   close       its partitions
 //!   shard 0       note_stop   how the broker stopped
@@ -30,6 +30,7 @@ use crate::mail::{Address, Bus, Newest};
 use crate::metadata::image::{Image, ShardId};
 use crate::settings::Settings;
 use crate::shard::Shard;
+use crate::writeback::Dirty;
 
 /// What went wrong, in words for the operator.
 pub(crate) type StartError = String;
@@ -50,6 +51,8 @@ pub(crate) struct Loaded {
     image: Arc<Image>,
     startup: Startup,
     checkpointed: Arc<BTreeMap<PartitionName, Checkpointed>>,
+    /// What all shards count together.
+    dirty: Arc<Dirty>,
 }
 
 /// The partitions that a shard closed, for the checkpoints, and whether every one was closed.
@@ -74,6 +77,11 @@ pub(crate) fn bind(
     Ok(Bound { driver, listener, port, address })
 }
 
+/// What a start says that finds no note of a stop, and the page cache of the run before gone.
+const POWER_WAS_CUT: &str = "the machine went down while this broker ran: what was acknowledged without a flush (a topic \
+    without flush.messages and flush.ms) may be gone from the end of each partition; every log is checked from what is \
+    known to be on the disk";
+
 /// Shard 0: the folder's lock, the metadata log, the first image.
 pub(crate) fn lead(
     settings: &Arc<Settings>,
@@ -97,14 +105,22 @@ pub(crate) fn lead(
         checkpointed.insert(name, one);
     }
     let startup = dir.startup();
+    if startup == Startup::NewBoot && !checkpointed.is_empty() {
+        tracing::warn!(log_dir = %dir.path().display(), partitions = checkpointed.len(), "{POWER_WAS_CUT}");
+    }
     let desk = Desk::open(&files, dir, settings, ports, driver)?;
-    let loaded =
-        Loaded { newest: desk.newest(), image: desk.newest().latest(), startup, checkpointed: Arc::new(checkpointed) };
+    let loaded = Loaded {
+        newest: desk.newest(),
+        image: desk.newest().latest(),
+        startup,
+        checkpointed: Arc::new(checkpointed),
+        dirty: Arc::default(),
+    };
     driver.signals(&crate::stop_signals()).map_err(|error| format!("signals could not be taken: {error}"))?;
     Ok((desk, loaded))
 }
 
-/// Opens the shard's partitions. The loop that it gives has not begun to serve.
+/// Looks up the shard's partitions. The loop that it gives has not begun to serve.
 pub(crate) fn load(
     (settings, budget): (&Arc<Settings>, Budget),
     shard: usize,
@@ -116,6 +132,7 @@ pub(crate) fn load(
     let files = driver.files();
     let image = Arc::clone(&loaded.image);
     let mut broker = Broker::new(ShardId(shard), (Arc::clone(settings), budget), Rc::clone(&files), &*driver, image);
+    broker.writebacks.share(Arc::clone(&loaded.dirty));
     let front = Front::new(Arc::clone(&broker.settings), files, driver.buffers(), budget);
     apply_image::load(&mut broker, loaded.startup, &loaded.checkpointed);
     let shard = Shard::new(broker, front, Bus::new(ShardId(shard), addresses), desk, Arc::clone(&loaded.newest));

@@ -24,6 +24,7 @@ use crate::handlers::list_offsets::{self, WaitingLookup};
 use crate::handlers::produce::PendingProduce;
 use crate::jobs::{Jobs, Purpose};
 use crate::limits::Budget;
+use crate::lists::give_back;
 use crate::metadata::controller::{Call, Decided};
 use crate::metadata::image::{Image, Owner, ShardId, Topic};
 use crate::metrics::meter::Phase;
@@ -39,6 +40,7 @@ use crate::throttle::Throttle;
 use crate::timers::{Timer, Timers};
 use crate::upkeep::Upkeep;
 use crate::waiting::Waiting;
+use crate::writeback::Writebacks;
 
 /// Where an answer goes: a connection's place, its generation, and the slot in its order of replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,6 +124,7 @@ pub(crate) struct Broker {
     pub(crate) image: Arc<Image>,
     pub(crate) replicas: Replicas,
     pub(crate) jobs: Jobs,
+    pub(crate) writebacks: Writebacks,
     pub(crate) upkeep: Upkeep,
     pub(crate) tasks: Tasks,
     pub(crate) retention: Retention,
@@ -179,6 +182,7 @@ impl Broker {
             shard,
             replicas: Replicas::new(files, settings.log_dir().to_path_buf()),
             jobs: Jobs::default(),
+            writebacks: Writebacks::new(budget.dirty_bytes),
             upkeep: Upkeep::default(),
             tasks: Tasks::default(),
             retention: Retention::default(),
@@ -223,7 +227,10 @@ impl Broker {
         match self.image.owner(topic, partition, self.shard) {
             Owner::Local => {
                 let key = PartitionKey { topic_id: topic.id, partition };
-                self.replicas.find(key).ok_or_else(|| self.upkeep.error(key).into())
+                self.replicas.find(key).ok_or_else(|| match self.replicas.has_failed() {
+                    true => ErrorCode::KAFKA_STORAGE_ERROR.into(),
+                    false => self.upkeep.error(key).into(),
+                })
             }
             Owner::Sibling(_) | Owner::Remote(_) => Err(NotHere {
                 error: ErrorCode::NOT_LEADER_OR_FOLLOWER,
@@ -274,6 +281,9 @@ impl Broker {
             for (key, roll) in self.replicas.append_staged(self.wall_ms, &mut self.news) {
                 self.jobs.run(Purpose::Beside(key), roll);
             }
+            for (key, bytes, job) in self.replicas.begin_recompressions(self.budget.recompress_bytes()) {
+                self.jobs.run(Purpose::Recompression(key, bytes), job);
+            }
             self.watch.enter(Phase::Check);
             self.spread_news();
             self.look_at_ready();
@@ -281,6 +291,12 @@ impl Broker {
                 return;
             }
         }
+    }
+
+    /// Whether there is memory for another produce: those that are compressed anew may hold it, or logs that the disk does not
+    /// have. Else it waits.
+    pub(crate) fn takes_produces(&self) -> bool {
+        self.writebacks.has_room() && !self.replicas.recompressions().is_full(self.budget.held_up_bytes())
     }
 
     /// Whether everything that was staged or answered is on its way.
@@ -297,7 +313,8 @@ impl Broker {
             self.fetches.disturb(key);
             self.lookups.disturb(key);
         }
-        for Settled { ticket, log_start_offset, result } in std::mem::take(&mut self.news.settled) {
+        let mut settled = std::mem::take(&mut self.news.settled);
+        for Settled { ticket, log_start_offset, result } in settled.drain(..) {
             match ticket {
                 Ticket::Produce { request, topic, partition } => {
                     crate::handlers::produce::settle(self, request, (topic, partition), log_start_offset, result);
@@ -307,6 +324,7 @@ impl Broker {
                 }
             }
         }
+        give_back(&mut self.news.settled, settled);
     }
 
     fn look_at_ready(&mut self) {

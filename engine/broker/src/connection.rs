@@ -168,13 +168,20 @@ impl Connection {
     }
 
     /// What there is to do next: handle a request, let it wait, or receive. A connection whose answers take `answer_room`
-    /// bytes of memory has its fill.
-    pub(crate) fn next(&mut self, frame_len_max: usize, answer_room: usize) -> Result<Next, Refused> {
+    /// bytes of memory has its fill; a produce waits where the shard takes none.
+    pub(crate) fn next(
+        &mut self,
+        frame_len_max: usize,
+        answer_room: usize,
+        takes_produces: bool,
+        admits: impl FnOnce(&Slice) -> bool,
+    ) -> Result<Next, Refused> {
         let Some(frame) = self.peek_frame(frame_len_max)? else { return Ok(Next::Receive) };
         let number = |at: usize| frame.get(at..at + 2).map_or(-1, |bytes| i16::from_be_bytes([bytes[0], bytes[1]]));
         let asked = Answered { api: number(0), version: number(2), since_ns: self.last_active_ns };
         let is_produce = asked.api == ApiKey::Produce as i16;
-        if self.answer_bytes() >= answer_room || !self.may_handle(is_produce) {
+        let is_wanted = takes_produces || !is_produce;
+        if self.answer_bytes() >= answer_room || !is_wanted || !self.may_handle(is_produce) || !admits(&frame) {
             return Ok(Next::Held);
         }
         match &mut self.input {
@@ -321,6 +328,11 @@ impl Connection {
     /// Whether nothing waits to be sent.
     pub(crate) fn is_drained(&self) -> bool {
         self.output.is_empty() && !self.sending && !self.transferring
+    }
+
+    /// Whether something follows when what is being sent has left.
+    pub(crate) fn awaits_sent(&self) -> bool {
+        !self.output.is_empty() || self.closing || !self.receiving
     }
 
     /// Whether it is our turn to say something, and nothing that we said is still on its way.

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ringlog_io::{Driver, File, Files, Job};
+use ringlog_io::{Driver, File, Files, Job, Nanos};
 use ringlog_storage::{Checkpointed, LogDir, PartitionName, StorageError};
 use ringlog_wire::Uuid;
 
@@ -21,8 +21,8 @@ use crate::log_starts::Starts;
 use crate::mail::{Bus, Mail, Newest};
 use crate::metadata::changes::{Answer, Changes};
 use crate::metadata::controller::Call;
-use crate::metadata::image::{Image, ShardId};
-use crate::metadata::log;
+use crate::metadata::image::{Image, ShardId, Topic};
+use crate::metadata::log::{self, MetadataLog};
 use crate::random::Random;
 use crate::settings::Settings;
 
@@ -203,7 +203,7 @@ impl Desk {
 
     /// The next checkpoint file to be replaced, where one is due and none is under way. Before the first of them stands the
     /// note that every log was checked.
-    pub(crate) fn checkpoint_due(&mut self) -> Option<Job> {
+    pub(crate) fn checkpoint_due(&mut self, wall_ms: i64) -> Option<Job> {
         // Before this start is written, the next one must do all that this one did.
         let is_idle = self.writing.is_empty() && !self.is_writing;
         if is_idle && self.checkpoints.len() == self.shards() && !self.is_beginning() {
@@ -212,10 +212,13 @@ impl Desk {
                 self.is_recovered = true;
             }
             let mut all: BTreeMap<_, _> = std::mem::take(&mut self.checkpoints).into_values().flatten().collect();
-            all.insert(log::name(), log::checkpointed(self.changes.flushed_offset()));
+            self.changes.log().trim(wall_ms);
+            all.insert(log::name(), self.changes.log().checkpoint());
             self.write_down(all);
-        } else if is_idle && !self.written.is_empty() && self.starts.are_asked() {
-            self.write_down(self.written.clone());
+        } else if is_idle && !self.written.is_empty() && (self.starts.are_asked() || self.changes.log().start_due()) {
+            let mut all = self.written.clone();
+            all.insert(log::name(), self.changes.log().checkpoint());
+            self.write_down(all);
         }
         if self.is_writing { None } else { self.writing.pop_front().inspect(|_| self.is_writing = true) }
     }
@@ -262,7 +265,20 @@ impl Desk {
         }
         if self.writing.is_empty() {
             self.starts.written(is_well);
+            if let Some(at) = self.written.get(&log::name()).filter(|_| is_well) {
+                self.changes.log().start_kept(at.log_start_offset);
+            }
         }
+    }
+
+    /// See [`Changes::snapshot_due`].
+    pub(crate) fn snapshot_due(&mut self, now: Nanos, wall_ms: i64) -> (Option<Job>, Option<Nanos>) {
+        self.changes.snapshot_due(now, wall_ms)
+    }
+
+    /// The metadata log, for what goes on beside the changes.
+    pub(crate) fn log(&mut self) -> &mut MetadataLog {
+        self.changes.log()
     }
 
     /// Closes the metadata log, and notes in the log directory how the broker stopped. `all` is what the shards closed.
@@ -290,14 +306,11 @@ fn is_of(image: &Image, name: &PartitionName, topic_id: Uuid) -> bool {
     image.topic(&name.topic).is_some_and(|topic| topic.id == topic_id)
 }
 
-/// Takes folders out of the way that belong to no topic of the image. Gives what removes those of deleted ones.
+/// Takes folders out of the way whose topics the image does not have. Gives what removes those of deleted ones.
 fn sweep(dir: &LogDir, image: &Image) -> Result<Vec<Job>, StorageError> {
     dir.sweep(|name| {
-        if *name == log::name() {
-            return Some(Uuid::METADATA_TOPIC);
-        }
-        let topic = image.topic(&name.topic).filter(|topic| topic.partitions.contains_key(&name.partition));
-        topic.map(|topic| topic.id)
+        let is_there = |topic: &Arc<Topic>| topic.partitions.contains_key(&name.partition);
+        *name == log::name() || image.topic(&name.topic).is_some_and(is_there)
     })
 }
 

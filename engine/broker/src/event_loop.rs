@@ -53,7 +53,7 @@ impl EventLoop {
         self.shard.step_begins(self.driver.now());
         for _ in 0..TURNS_PER_WAIT {
             self.turn();
-            if !self.came.has_answers() {
+            if !self.is_due() {
                 break;
             }
         }
@@ -75,7 +75,11 @@ impl EventLoop {
 
     /// When a step is due, whatever comes.
     pub(crate) fn next_deadline(&self) -> Option<Nanos> {
-        if self.came.has_answers() { Some(self.driver.now()) } else { self.shard.next_deadline() }
+        if self.is_due() { Some(self.driver.now()) } else { self.shard.next_deadline() }
+    }
+
+    fn is_due(&self) -> bool {
+        self.shard.awaits(&self.came)
     }
 
     /// How long there is nothing to do unless something comes.

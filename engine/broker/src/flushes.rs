@@ -11,6 +11,7 @@ use ringlog_storage::FlushJob;
 
 use crate::broker::Broker;
 use crate::jobs;
+use crate::lists::give_back;
 use crate::replica::PartitionKey;
 use crate::submission::{Submission, Submissions};
 use crate::timers::Timer;
@@ -34,9 +35,10 @@ impl Flushes {
     pub(crate) fn begin(&mut self, broker: &mut Broker, out: &mut Submissions) {
         let mut changed = std::mem::take(&mut broker.news.changed);
         changed.dedup();
-        for key in changed {
+        for key in changed.drain(..) {
             self.begin_one(broker, key, out);
         }
+        give_back(&mut broker.news.changed, changed);
         if !self.later.is_empty() && !broker.timers.is_set(Timer::Flushes) {
             broker.timers.set(Timer::Flushes, Some(Nanos(broker.now.0 + CHECK_NS)));
         }

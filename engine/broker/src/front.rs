@@ -14,7 +14,7 @@ mod outgoing;
 mod patience;
 mod share;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -74,8 +74,12 @@ pub(crate) struct Front {
     now: Nanos,
     /// Connections that are held back, by the time until then: place and generation.
     muted: BTreeSet<(Nanos, u32, u32)>,
+    /// Sockets that are no connections, by the time at which they are closed and a number.
+    turned_away: BTreeMap<(Nanos, u32), Socket>,
     /// Connections that had their share of the turn and have requests left.
     next_turn: Vec<u32>,
+    /// Connections whose produce waits until the shard has the memory for it.
+    awaiting_produce: Vec<u32>,
     /// Connections with something to send, or whose requests may go on.
     touched: Vec<u32>,
     /// Connections that hold a request back.
@@ -109,7 +113,9 @@ impl Front {
             turn: 0,
             now: Nanos(0),
             muted: BTreeSet::new(),
+            turned_away: BTreeMap::new(),
             next_turn: Vec::new(),
+            awaiting_produce: Vec::new(),
             touched: Vec::new(),
             holding: Vec::new(),
             closed: Vec::new(),
@@ -146,10 +152,17 @@ impl Front {
 
     /// A turn begins. Gives the connections that had their share of the last one and have requests left, and those that are
     /// held back no more.
-    pub(crate) fn begin_turn(&mut self, now: Nanos) -> Vec<u32> {
+    pub(crate) fn begin_turn(&mut self, now: Nanos, takes_produces: bool) -> Vec<u32> {
         self.turn += 1;
         self.now = now;
         let mut places = std::mem::take(&mut self.next_turn);
+        if takes_produces {
+            places.append(&mut self.awaiting_produce);
+        }
+        while let Some(entry) = self.turned_away.first_entry().filter(|entry| entry.key().0 <= now) {
+            let socket = entry.remove();
+            self.out.push(Submission::Close { socket });
+        }
         while let Some((_, place, generation)) = self.muted.first().copied().filter(|(until, ..)| *until <= now) {
             self.muted.pop_first();
             let client = self.clients[place as usize].as_mut().filter(|client| client.generation == generation);
@@ -163,20 +176,24 @@ impl Front {
         places
     }
 
-    /// When the first connection is held back no more.
+    /// When the first connection is held back no more, or the first socket that was turned away is closed.
     pub(crate) fn next_unmuted(&self) -> Option<Nanos> {
-        self.muted.first().map(|(until, ..)| *until)
+        let muted = self.muted.first().map(|(until, ..)| *until);
+        let turned_away = self.turned_away.keys().next().map(|(until, _)| *until);
+        muted.into_iter().chain(turned_away).min()
     }
 
-    /// Whether requests are left for the next turn, whatever else comes.
-    pub(crate) fn goes_on(&self) -> bool {
-        !self.next_turn.is_empty()
+    /// Whether requests are left for the next turn, whatever else comes: `takes_produces` is [`Broker::takes_produces`].
+    ///
+    /// [`Broker::takes_produces`]: crate::broker::Broker::takes_produces
+    pub(crate) fn goes_on(&self, takes_produces: bool) -> bool {
+        !self.next_turn.is_empty() || (takes_produces && !self.awaiting_produce.is_empty())
     }
 
     // --- arriving and leaving ----------------------------------------------------------------------------------------
 
     /// A connection arrived, or could not be accepted.
-    pub(crate) fn accepted(&mut self, result: io::Result<(Socket, SocketAddr)>, now: Nanos) {
+    pub(crate) fn accepted(&mut self, result: io::Result<(Socket, SocketAddr)>, wait_ms: u32, now: Nanos) {
         let (socket, peer) = match result {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -184,12 +201,18 @@ impl Front {
                 return;
             }
         };
-        let open = self.len();
+        let open = self.len() + self.turned_away.len();
         // What it may be was shared out at the start: a limit that is raised while the broker runs gives no more than that.
         let limit = self.budget.connections.min(self.settings.max_connections());
         if open >= limit {
             tracing::warn!(%peer, limit, "a connection over the limit was closed (max.connections, descriptors or memory: see the start)");
             self.out.push(Submission::Close { socket });
+            return;
+        }
+        if wait_ms > 0 {
+            tracing::debug!(%peer, wait_ms, "a connection above its address's connection_creation_rate is closed");
+            self.turned_away.insert((Nanos(now.0 + u64::from(wait_ms) * 1_000_000), self.next_generation), socket);
+            self.next_generation = self.next_generation.wrapping_add(1);
             return;
         }
         let place = self.free.pop().unwrap_or_else(|| {
@@ -254,6 +277,8 @@ impl Front {
 
     /// Closes every connection.
     pub(crate) fn close_all(&mut self) {
+        let turned_away = std::mem::take(&mut self.turned_away);
+        self.out.extend(turned_away.into_values().map(|socket| Submission::Close { socket }));
         for place in 0..self.clients.len() as u32 {
             self.close(place);
         }

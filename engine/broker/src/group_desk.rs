@@ -11,10 +11,10 @@ use ringlog_wire::{ErrorCode, Uuid};
 
 use crate::broker::{Broker, Incoming, Outcome, ReplyTo};
 use crate::coordinator::group::{
-    self, Caller, Effect, GroupCoordinator, GroupFacts, GroupRequest, GroupResponse, GroupSettings, KeyValue,
-    LoadError, Moment, Topics,
+    self, Assignor, Caller, ConsumerSettings, Effect, GroupCoordinator, GroupFacts, GroupRequest, GroupResponse,
+    GroupSettings, KeyValue, LoadError, Moment, Topics,
 };
-use crate::metadata::image::{Image, OFFSETS_TOPIC};
+use crate::metadata::image::{Image, NodeId, OFFSETS_TOPIC, RESOURCE_GROUP};
 use crate::replica::{PartitionKey, Staged, Ticket};
 use crate::replicas::Place;
 use crate::response::Asked;
@@ -40,8 +40,21 @@ impl Groups {
             initial_rebalance_delay_ms: settings.group_initial_rebalance_delay_ms(),
             group_size_max: settings.group_max_size(),
             offset_metadata_len_max: usize::try_from(settings.offset_metadata_max_bytes()).unwrap_or(0),
+            consumer: ConsumerSettings {
+                session_timeout_ms: settings.group_consumer_session_timeout_ms(),
+                heartbeat_interval_ms: settings.group_consumer_heartbeat_interval_ms(),
+                assignment_interval_ms: settings.group_consumer_assignment_interval_ms(),
+                regex_refresh_interval_ms: settings.group_consumer_regex_refresh_interval_ms(),
+                group_size_max: settings.group_consumer_max_size(),
+                assignors: settings.group_consumer_assignors().into_iter().filter_map(Assignor::named).collect(),
+            },
         };
         Self { coordinator: GroupCoordinator::new(settings), waiting: BTreeMap::new(), next: 0 }
+    }
+
+    /// What may be set while the broker runs.
+    pub(crate) fn take_settings(&mut self, settings: &Settings) {
+        self.coordinator.set_assignment_interval_ms(settings.group_consumer_assignment_interval_ms());
     }
 
     /// Whether the groups of a partition of the offsets topic are served here.
@@ -87,6 +100,26 @@ impl Topics for Image {
     fn partition_count(&self, name: &str) -> Option<i32> {
         self.topic(name).and_then(|topic| i32::try_from(topic.partitions.len()).ok())
     }
+
+    fn topic_names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.topics().map(|topic| &*topic.name))
+    }
+
+    fn racks(&self, name: &str, partition: i32) -> Vec<String> {
+        let replicas = self.topic(name).and_then(|topic| topic.partition(partition)).map(|found| &found.replicas);
+        let rack = |node: &NodeId| self.broker(node.0).and_then(|broker| broker.rack.clone());
+        let mut racks: Vec<String> = replicas.into_iter().flatten().filter_map(rack).collect();
+        racks.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));
+        racks
+    }
+
+    fn version(&self) -> i64 {
+        Image::version(self)
+    }
+
+    fn group_setting(&self, group: &str, name: &str) -> Option<String> {
+        self.configs(RESOURCE_GROUP, group).get(name).cloned()
+    }
 }
 
 fn moment(broker: &Broker) -> Moment {
@@ -114,15 +147,16 @@ pub(crate) fn handle(broker: &mut Broker, incoming: &Incoming, request: GroupReq
 /// Fires the timers whose time has come.
 pub(crate) fn tick(broker: &mut Broker) {
     if broker.groups.next_deadline().is_some_and(|deadline| deadline <= broker.now) {
-        let effects = broker.groups.coordinator.tick(moment(broker));
+        let (at, image) = (moment(broker), Arc::clone(&broker.image));
+        let effects = broker.groups.coordinator.tick(&*image, at);
         act(broker, effects);
     }
 }
 
 /// A batch of the coordinator reached the log, or did not.
 pub(crate) fn settled(broker: &mut Broker, ticket: u64, result: Result<i64, ErrorCode>) {
-    let at = moment(broker);
-    let effects = broker.groups.coordinator.appended(group::Ticket(ticket), result, at);
+    let (at, image) = (moment(broker), Arc::clone(&broker.image));
+    let effects = broker.groups.coordinator.appended(group::Ticket(ticket), result, &*image, at);
     act(broker, effects);
 }
 
@@ -155,6 +189,8 @@ fn reply(broker: &mut Broker, to: ReplyTo, asked: Asked, response: GroupResponse
         GroupResponse::List(body) => broker.reply(to, asked, &body),
         GroupResponse::Delete(body) => broker.reply(to, asked, &body),
         GroupResponse::OffsetDelete(body) => broker.reply(to, asked, &body),
+        GroupResponse::ConsumerHeartbeat(body) => broker.reply(to, asked, &body),
+        GroupResponse::ConsumerDescribe(body) => broker.reply(to, asked, &body),
     }
 }
 

@@ -93,6 +93,11 @@ impl Holdings {
         self.output_bytes_max - self.output_bytes_max / SHARE_OF_RESERVE
     }
 
+    /// Whether somebody waits for answers to leave.
+    pub(crate) fn awaits_room(&self) -> bool {
+        !self.answers_waiting.is_empty()
+    }
+
     /// Whether somebody waits for room, and nothing is free.
     pub(crate) fn is_short(&self) -> bool {
         self.free() == 0 && !self.answers_waiting.is_empty()

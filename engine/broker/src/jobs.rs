@@ -2,15 +2,19 @@
 //!
 //! | job | asked for by | when it has ended |
 //! |---|---|---|
-//! | write-back of a log | a partition that grew | nothing follows: the kernel's throttling is farther off |
+//! | a piece of write-back | `writeback`, at the end of a turn | the log has less that the disk lacks |
 //! | the next segment | a partition whose segment is nearly full | the partition rolls into it |
 //! | what a lookup needs | a fetch, or a time, of what is not in the page cache | who reads there looks again |
 //! | index entries, producers | a partition that grew, a checkpoint | the next may be asked for |
+//! | compressing batches anew | a batch whose topic keeps another codec | it and those behind it are written |
 //! | a roll | a batch whose segment is full | it and those behind it are written |
 //! | old segments' last name | a log whose start is noted | they are removed some time later |
 //! | removing old segments | the same | nothing follows: the next open removes what was left |
 //! | removing a folder | a partition that was deleted | nothing follows: a start removes what was left |
+//! | a check of a log | a start, for each log that the last run left | it is opened, and who waits for it goes on |
 //! | what a task asked for | a task (`tasks`) | the task goes on |
+//! | a snapshot of the metadata log | shard 0's desk | the log may begin later |
+//! | its old segments' last name | the same | they are removed some time later |
 //! | `quorum-state` | shard 0's desk, while a start waits for room | the rest of what a start writes |
 //! | the checkpoint files | shard 0's desk | the desk asks for the next file |
 
@@ -27,19 +31,28 @@ use crate::retention;
 use crate::submission::{Submission, Submissions};
 use crate::tokens;
 use crate::upkeep;
+use crate::writeback::Piece;
 
 /// What a job is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    Writeback(PartitionKey),
+    Writeback(Piece),
     NextSegment(PartitionKey),
     Lookup(PartitionKey, Lookup),
     /// Small files of a partition: saved, or its segment rolled.
     Beside(PartitionKey),
+    /// Batches of a partition are compressed anew; so many bytes of memory are its own.
+    Recompression(PartitionKey, usize),
     Removal,
+    /// A log that was not opened yet is checked.
+    Check(PartitionKey),
     Checkpoint,
     /// The task of this number.
     Task(u32),
+    /// A snapshot of the metadata log.
+    Snapshot,
+    /// Files of the metadata log's old segments.
+    MetadataLog,
     /// The first of what a start writes that found no room.
     Vote,
 }
@@ -66,9 +79,9 @@ impl Jobs {
     }
 
     /// Asks for a write-back at the end of the turn.
-    pub(crate) fn write_back(&mut self, key: PartitionKey, due: Writeback) {
-        let token = self.begin(Purpose::Writeback(key));
-        self.asked.push(Submission::StartWriteback { file: due.file, offset: due.offset, len: due.len, token });
+    pub(crate) fn write_back(&mut self, piece: Piece, due: Writeback) {
+        let token = self.begin(Purpose::Writeback(piece));
+        self.asked.push(Submission::WriteBack { file: due.file, offset: due.offset, len: due.len, token });
     }
 
     /// Asks for a range of a file at the end of the turn, for a task.
@@ -112,10 +125,8 @@ impl Jobs {
 
 /// Does, and asks for, what the next appends of a partition that grew should not have to wait for.
 pub(crate) fn keep_up(broker: &mut Broker, key: PartitionKey, place: Place) {
-    let KeepUp { writeback, next_segment, save } = broker.replicas.at_mut(place).keep_up(broker.wall_ms);
-    if let Some(due) = writeback {
-        broker.jobs.write_back(key, due);
-    }
+    let KeepUp { unwritten_bytes, next_segment, save } = broker.replicas.at_mut(place).keep_up(broker.wall_ms);
+    broker.writebacks.saw(key, unwritten_bytes, broker.now);
     if let Some(job) = next_segment {
         broker.jobs.run(Purpose::NextSegment(key), job);
     }

@@ -30,11 +30,14 @@ mod handlers;
 mod holdings;
 mod jobs;
 mod limits;
+mod lists;
 mod log_starts;
 mod mail;
 mod metadata;
 mod metrics;
+mod openings;
 mod random;
+mod recompressions;
 mod replica;
 mod replicas;
 mod response;
@@ -49,9 +52,11 @@ mod throttle;
 mod timers;
 mod tokens;
 mod transfer;
+mod unread;
 mod upkeep;
 mod vitals;
 mod waiting;
+mod writeback;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -91,12 +96,15 @@ pub fn main(args: Vec<String>) -> ExitCode {
         Err(error) => return fail(&error),
     };
     #[cfg(feature = "plant")]
-    if let Ok(cost) = std::env::var("RINGLOG_PLANT")
-        && !ringlog_io::plant::plant_cost(&cost)
+    if let Ok(name) = std::env::var("RINGLOG_PLANT")
+        && !ringlog_io::plant::plant(&name)
+        && !ringlog_io::plant::plant_cost(&name)
     {
-        return fail(&format!("RINGLOG_PLANT={cost} is neither cpu-burnt:PERCENT nor paused:US:EVERY_US"));
+        let faults = ringlog_io::plant::NAMES.join(", ");
+        return fail(&format!("RINGLOG_PLANT={name} is none of cpu-burnt:PERCENT, paused:US:EVERY_US, {faults}"));
     }
     log_to_stderr(settings.logs_json());
+    ringlog_io::process::give_back_what_is_freed();
     settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     die_with_any_thread();
     if let Err(error) = ringlog_io::driver::block_signals(&stop_signals()) {
@@ -128,6 +136,7 @@ fn means(settings: &Settings) -> Result<Means, StartError> {
         memory: process::memory().map_err(|error| format!("how much memory there is: {error}"))?,
         descriptors: usize::try_from(descriptors.limit).unwrap_or(usize::MAX),
         partitions: partition_folders(settings),
+        dirty_background_bytes: process::dirty_background_bytes(),
     })
 }
 

@@ -73,5 +73,8 @@ pub(crate) const TASK_READ_BYTES: usize = 256 << 10;
 /// The longest that a fetch waits, whatever `max_wait_ms` it names: it is then answered without records, and asks again.
 pub(crate) const FETCH_WAIT_MS_MAX: u64 = 5 * 60 * 1_000;
 
+/// How long a fetch waits for the disk at least, whatever it says: a load is done by then, or the disk is not well.
+pub(crate) const DISK_WAIT_MS: u64 = 1_000;
+
 const _: () = assert!(RECEIVE_BUFFER_BYTES <= FRAME_FIRST_BYTES);
 const _: () = assert!(REQUESTS_IN_FLIGHT * CONNECTIONS <= 1 << 20);

@@ -5,6 +5,7 @@
 //!     Watch: steps, phases, stalls --> Meter (counters) <------- Window: the last five minutes
 //!     Replica: Traffic                   | ask, answer           Residency: the page cache
 //!     Facts of now ----------------------+----> Board ---------> Server: HTTP --> page (names, text)
+//!                                                '-- watchdog: a thread that looks whether shards wait for a disk
 //! ```
 //! Invariants: a shard never waits for who watches it; a counter has one writer; nothing is counted for a record; what is
 //! shown is bounded ([`facts`], [`residency`]); a page has no name that [`names`] does not explain.
@@ -21,4 +22,5 @@ pub(crate) mod step;
 mod text;
 mod times;
 pub(crate) mod traffic;
+pub(crate) mod watchdog;
 pub(crate) mod window;

@@ -2,17 +2,18 @@
 //!
 //! ```text
 //!   stage --> staged --write--> acks --visible--> Settled: Ok
-//!               |                |
-//!               +--- refused ----+---- fail ----> Settled: Err
+//!     |         ^  |             |
+//!   hold --job--+  +-- refused --+---- fail ----> Settled: Err
 //! ```
-//! A batch whose segment is full stays staged until the roll, a job, has ended.
+//! A batch whose segment is full stays staged until the roll, a job, has ended. One that its topic keeps in another codec is
+//! held, and those that come behind it, until a job has compressed it ([`recompress`]).
 //!
 //! Invariant: a batch that entered by [`Replica::stage`] leaves once, as [`Settled`], in the [`News`] of the call that
 //! decided it. Every call that may change what the log says (an append, a flush, settings, the end of its leadership)
 //! ends in [`Replica::settle`], the one exit: what is visible is acknowledged, and what an offline log holds back is
 //! refused.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 
@@ -31,6 +32,7 @@ use crate::metrics::traffic::Traffic;
 use crate::vitals::ReplicaVitals;
 
 mod cleaner;
+pub(crate) mod recompress;
 mod retention;
 
 /// Which partition: its topic's id, and its number there.
@@ -58,7 +60,7 @@ impl Staged {
 
 /// What is to be done beside the thread for a partition that grew.
 pub(crate) struct KeepUp {
-    pub(crate) writeback: Option<Writeback>,
+    pub(crate) unwritten_bytes: u64,
     pub(crate) next_segment: Option<Job>,
     pub(crate) save: Option<Job>,
 }
@@ -117,6 +119,8 @@ pub(crate) struct Replica {
     pub(crate) key: PartitionKey,
     pub(crate) role: Role,
     log: Partition,
+    /// What is held up before it is staged.
+    anew: recompress::Queue,
     staged: Vec<Staged>,
     acks: Acks,
     /// Up to where readers were told that they see.
@@ -124,6 +128,8 @@ pub(crate) struct Replica {
     is_flushing: bool,
     /// It was told that a sync failed.
     is_failed: bool,
+    /// Why it could not be read, when that was told last.
+    unreadable: RefCell<String>,
     traffic: Cell<Traffic>,
 }
 
@@ -135,11 +141,13 @@ impl Replica {
             key,
             role,
             log,
+            anew: recompress::Queue::default(),
             staged: Vec::new(),
             acks: Acks::default(),
             told,
             is_flushing: false,
             is_failed: false,
+            unreadable: RefCell::default(),
             traffic: Cell::default(),
         }
     }
@@ -152,6 +160,15 @@ impl Replica {
     /// The log, to look at.
     pub(crate) fn log(&self) -> &Partition {
         &self.log
+    }
+
+    /// Whether this reason for not being read is another than the last: readers try again and again.
+    pub(crate) fn is_news(&self, reason: &str) -> bool {
+        let is_other = *self.unreadable.borrow() != reason;
+        if is_other {
+            reason.clone_into(&mut self.unreadable.borrow_mut());
+        }
+        is_other
     }
 
     /// What went through it since it is here.
@@ -171,6 +188,7 @@ impl Replica {
         // A roll is under way, or waits for what is written beside to end.
         let staged = if self.log.is_busy() { &mut vitals.behind_rolls } else { &mut vitals.staged };
         *staged += self.staged.len();
+        vitals.recompressed += self.held_up();
         vitals.unflushed += self.acks.len();
         let offsets = [self.log.log_start_offset(), self.log.high_watermark(), self.log.end_offset()];
         if !offsets.is_sorted() {
@@ -273,9 +291,23 @@ impl Replica {
             tracing::debug!(topic = %self.topic, partition = self.key.partition, %error, "not kept up");
         }
         KeepUp {
-            writeback: self.log.writeback_due(),
+            unwritten_bytes: self.log.unwritten_bytes(),
             next_segment: self.log.next_segment_due(),
             save: self.log.save_due(),
+        }
+    }
+
+    /// A piece of the log that should go to the disk now.
+    pub(crate) fn writeback_begin(&mut self, len_max: u64, takes_tail: bool) -> Option<Writeback> {
+        self.log.writeback_begin(len_max, takes_tail)
+    }
+
+    /// It is there. Where pages of it were lost, that is a failed sync.
+    pub(crate) fn writeback_done(&mut self, result: io::Result<()>, news: &mut News) {
+        let is_well = result.is_ok();
+        self.log.writeback_done(result);
+        if !is_well {
+            self.settle(news);
         }
     }
 
@@ -307,14 +339,31 @@ impl Replica {
         }
     }
 
-    /// Gives up the log: what waits for it is refused with this error, and its readers look again.
-    pub(crate) fn resign(&mut self, error: ErrorCode, news: &mut News) {
+    /// Closes the log of a partition that moves, as at a stop: waits for the disk. What was written goes along, so who waited for
+    /// that alone is acknowledged: refused, it would be sent to the next leader, and be there twice. What is only staged is
+    /// refused.
+    pub(crate) fn close(&mut self, news: &mut News) -> Result<ringlog_storage::Checkpointed, StorageError> {
+        let closed = self.log.close_clean();
+        self.acks.advance(self.log.high_watermark(), self.log.log_start_offset(), &mut news.settled);
+        self.resign(ErrorCode::NOT_LEADER_OR_FOLLOWER, news);
+        closed
+    }
+
+    /// Another shard leads from now on: what is not written is refused, and readers look again. Who waits for the disk hears of it
+    /// when the flush has ended, or when the log is closed ([`Replica::close`]).
+    pub(crate) fn leave(&mut self, error: ErrorCode, news: &mut News) {
         let log_start_offset = self.log.log_start_offset();
         for staged in self.staged.drain(..) {
             news.settled.push(Settled { ticket: staged.ticket, log_start_offset, result: Err(error) });
         }
-        self.acks.fail(error, log_start_offset, &mut news.settled);
+        self.refuse_held(error, log_start_offset, news);
         news.disturbed.push(self.key);
+    }
+
+    /// Gives up the log: what waits for it is refused with this error, and its readers look again.
+    pub(crate) fn resign(&mut self, error: ErrorCode, news: &mut News) {
+        self.leave(error, news);
+        self.acks.fail(error, self.log.log_start_offset(), &mut news.settled);
     }
 
     /// Knows of producers what the shard knew from which this partition moved here.
@@ -324,7 +373,10 @@ impl Replica {
 
     /// The log, to be closed or deleted, of a replica that resigned.
     pub(crate) fn into_log(self) -> Partition {
-        debug_assert!(self.staged.is_empty() && self.acks.is_empty(), "nobody waits for a replica that goes");
+        debug_assert!(
+            self.staged.is_empty() && self.held_up() == 0 && self.acks.is_empty(),
+            "nobody waits for a replica that goes"
+        );
         self.log
     }
 
@@ -353,11 +405,14 @@ impl Replica {
     }
 }
 
-/// A planted fault: something else was written into the buffer.
+/// Planted: something else was written into the buffer, or it was copied for nothing.
 #[cfg(feature = "plant")]
 fn reuse_buffer(staged: Staged) -> Staged {
+    if !plant::is(plant::BUFFER_REUSED) {
+        return if plant::is(plant::BATCH_COPIED) { staged.kept() } else { staged };
+    }
     let mut bytes = staged.bytes.to_vec();
-    if let Some(last) = bytes.last_mut().filter(|_| plant::is(plant::BUFFER_REUSED)) {
+    if let Some(last) = bytes.last_mut() {
         *last = last.wrapping_add(1);
     }
     Staged { bytes: Slice::from(bytes), ..staged }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ringlog_io::{File, Files, Job};
 use ringlog_storage::{
@@ -14,7 +15,9 @@ use ringlog_storage::{
 };
 use ringlog_wire::ErrorCode;
 
+use crate::lists::give_back;
 use crate::metrics::traffic::Traffic;
+use crate::recompressions::Recompressions;
 use crate::replica::{News, PartitionKey, Replica, Role, Staged};
 use crate::upkeep::Handed;
 use crate::vitals::ReplicaVitals;
@@ -45,6 +48,7 @@ pub(crate) struct Replicas {
     free: Vec<usize>,
     by_key: BTreeMap<PartitionKey, usize>,
     dirty: Vec<usize>,
+    recompressions: Recompressions,
     state: State,
     /// What went through partitions that are gone, or was asked of some that are not here.
     elsewhere: Cell<Traffic>,
@@ -69,6 +73,7 @@ impl Replicas {
             free: Vec::new(),
             by_key: BTreeMap::new(),
             dirty: Vec::new(),
+            recompressions: Recompressions::default(),
             state: State::Writable,
             elsewhere: Cell::default(),
         }
@@ -93,7 +98,7 @@ impl Replicas {
     }
 
     /// The folder of a partition: `<topic>-<partition>`.
-    fn folder(&self, topic: &str, partition: i32) -> PathBuf {
+    pub(crate) fn folder(&self, topic: &str, partition: i32) -> PathBuf {
         self.log_dir.join(format!("{topic}-{partition}"))
     }
 
@@ -131,6 +136,11 @@ impl Replicas {
         Some(replica.into_log().delete())
     }
 
+    /// The same for a partition that was deleted before its log was opened.
+    pub(crate) fn remove_unopened(&self, topic: &str, key: PartitionKey) -> Result<Option<Job>, StorageError> {
+        Partition::delete_unopened(&self.files, &self.folder(topic, key.partition), key.topic_id)
+    }
+
     /// Gives up a partition that moves, closed as at a stop: waits for the disk. Gives how it is to be opened, and what failed
     /// in closing it, where something did.
     pub(crate) fn hand_over(&mut self, key: PartitionKey, news: &mut News) -> Option<(Handed, Option<StorageError>)> {
@@ -138,16 +148,17 @@ impl Replicas {
         self.dirty.retain(|dirty| *dirty != place);
         self.free.push(place);
         let mut replica = self.places[place].take()?;
-        replica.resign(ErrorCode::NOT_LEADER_OR_FOLLOWER, news);
-        let mut log = replica.into_log();
-        match log.close_clean() {
+        let closed = replica.close(news);
+        let topic = Arc::from(&*replica.topic);
+        let log = replica.into_log();
+        match closed {
             Ok(checkpointed) => {
                 let producers = Some(log.into_producers());
-                Some((Handed { known: (Startup::Clean, checkpointed), producers }, None))
+                Some((Handed { topic, known: (Startup::Clean, checkpointed), producers }, None))
             }
             Err(error) => {
                 let known = (Startup::SameBoot, log.checkpointed());
-                Some((Handed { known, producers: None }, Some(error)))
+                Some((Handed { topic, known, producers: None }, Some(error)))
             }
         }
     }
@@ -189,11 +200,56 @@ impl Replicas {
         self.places[place.0].as_mut().unwrap_or_else(|| unreachable!("a place is kept for a turn only"))
     }
 
-    /// Stages a checked batch for the write at the end of the turn.
+    /// Stages a checked batch for the write at the end of the turn, or holds it until it is compressed as its topic wants it.
     pub(crate) fn stage(&mut self, place: Place, staged: Staged) {
-        if self.at_mut(place).stage(staged) {
+        let replica = self.at_mut(place);
+        if replica.holds_up(&staged) {
+            self.hold(place, staged);
+        } else if replica.stage(staged) {
             self.dirty.push(place.0);
         }
+    }
+
+    fn hold(&mut self, place: Place, staged: Staged) {
+        let held_bytes = Rc::clone(&self.recompressions.held_bytes);
+        let replica = self.at_mut(place);
+        if replica.hold(staged, &held_bytes) {
+            let key = replica.key;
+            self.recompressions.wait(key);
+        }
+    }
+
+    /// The jobs that compress batches anew and fit into so many bytes; what each takes of them.
+    pub(crate) fn begin_recompressions(&mut self, bytes_max: usize) -> Vec<(PartitionKey, usize, Job)> {
+        let mut jobs = Vec::new();
+        while let Some(key) = self.recompressions.first() {
+            let place = self.find(key);
+            match place.and_then(|place| Some((place, self.at(place).recompression_due()?))) {
+                None => self.recompressions.skip(),
+                Some((_, bytes)) if !self.recompressions.admit(bytes, bytes_max) => break,
+                Some((place, bytes)) => jobs.push((key, bytes, self.at_mut(place).begin_recompression())),
+            }
+        }
+        jobs
+    }
+
+    /// One of them ended: what was held is staged.
+    pub(crate) fn end_recompression(&mut self, key: PartitionKey, bytes: usize, news: &mut News) {
+        self.recompressions.ended(bytes);
+        let Some(place) = self.find(key) else { return };
+        let replica = self.at_mut(place);
+        let is_staged = replica.end_recompression(news);
+        if replica.recompression_due().is_some() {
+            self.recompressions.wait(key);
+        }
+        if is_staged && !self.dirty.contains(&place.0) {
+            self.dirty.push(place.0);
+        }
+    }
+
+    /// What is held and opened for that.
+    pub(crate) fn recompressions(&self) -> &Recompressions {
+        &self.recompressions
     }
 
     /// Counts something of a partition that is not here.
@@ -221,7 +277,8 @@ impl Replicas {
     /// Writes what is staged. Gives the rolls that some of it waits for.
     pub(crate) fn append_staged(&mut self, wall_ms: i64, news: &mut News) -> Vec<(PartitionKey, Job)> {
         let mut rolls = Vec::new();
-        for place in std::mem::take(&mut self.dirty) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for place in dirty.drain(..) {
             if self.state != State::Writable {
                 self.at_mut(Place(place)).refuse(None, news);
                 continue;
@@ -229,6 +286,7 @@ impl Replicas {
             let replica = self.at_mut(Place(place));
             rolls.extend(replica.append_staged(wall_ms, news).map(|job| (replica.key, job)));
         }
+        give_back(&mut self.dirty, dirty);
         rolls
     }
 

@@ -15,6 +15,8 @@ pub(crate) struct Asked {
     pub(crate) api: ApiKey,
     pub(crate) api_version: i16,
     pub(crate) correlation_id: i32,
+    /// How long its client is held back for the time that its requests took, whatever else holds it back.
+    pub(crate) wait_ms: u32,
 }
 
 /// One piece of an answer.
@@ -63,6 +65,16 @@ impl Response {
         Self::with_records(asked, body, Vec::new())
     }
 
+    /// One whose connection is not read for a while.
+    pub(crate) fn held_back(asked: Asked, body: &impl Message, throttle_ms: i32) -> Result<Self, EncodeError> {
+        Ok(Self::of(asked, body)?.at_least_held_back(u32::try_from(throttle_ms).unwrap_or(0)))
+    }
+
+    /// The same, held back so long at least.
+    pub(crate) fn at_least_held_back(self, throttle_ms: u32) -> Self {
+        Self { throttle_ms: self.throttle_ms.max(throttle_ms), ..self }
+    }
+
     /// An answer whose n-th `Records::Outside` is the n-th of `ranges`; `None` is an empty one.
     pub(crate) fn with_records(
         asked: Asked,
@@ -73,13 +85,17 @@ impl Response {
         writer.raw(&[0; 4]);
         ResponseHeader::new(asked.correlation_id).encode(&mut writer, asked.api, asked.api_version)?;
         body.encode(&mut writer, asked.api_version)?;
-        let Writer { mut bytes, cuts, .. } = writer;
+        let Writer { mut bytes, cuts, throttle_at, .. } = writer;
+        if let Some(told) = throttle_at.and_then(|at| bytes.get_mut(at..)?.first_chunk_mut::<4>()) {
+            let wait_ms = i32::try_from(asked.wait_ms).unwrap_or(i32::MAX);
+            *told = i32::from_be_bytes(*told).max(wait_ms).to_be_bytes();
+        }
         assert_eq!(cuts.len(), ranges.len(), "a range for each record field");
         let len = bytes.len() - 4 + ranges.iter().flatten().map(|range| range.len).sum::<usize>();
         let prefix =
             i32::try_from(len).map_err(|_| EncodeError::TooLong { what: "response", len, max: i32::MAX as usize })?;
         bytes[..4].copy_from_slice(&prefix.to_be_bytes());
-        Ok(Self { parts: interleave(bytes, &cuts, ranges), throttle_ms: 0 })
+        Ok(Self { parts: interleave(bytes, &cuts, ranges), throttle_ms: asked.wait_ms })
     }
 }
 

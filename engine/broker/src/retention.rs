@@ -157,9 +157,14 @@ pub(crate) fn clear_away(broker: &mut Broker, key: PartitionKey) {
         broker.jobs.run(Purpose::Beside(key), job);
     }
     while let Some((delay_ms, job)) = broker.replicas.at_mut(place).removal() {
-        let at = after(broker, u64::try_from(delay_ms).unwrap_or(0));
-        broker.retention.removals.insert((at, broker.retention.next_removal), job);
-        broker.retention.next_removal += 1;
-        set_timer(broker);
+        remove_later(broker, delay_ms, job);
     }
+}
+
+/// Runs a job that removes files, so many milliseconds later.
+pub(crate) fn remove_later(broker: &mut Broker, delay_ms: i64, job: Job) {
+    let at = after(broker, u64::try_from(delay_ms).unwrap_or(0));
+    broker.retention.removals.insert((at, broker.retention.next_removal), job);
+    broker.retention.next_removal += 1;
+    set_timer(broker);
 }

@@ -136,6 +136,16 @@ typed! {
     group_initial_rebalance_delay_ms: i32 = "group.initial.rebalance.delay.ms";
     /// `group.max.size`.
     group_max_size: usize = "group.max.size";
+    /// `group.consumer.assignment.interval.ms`.
+    group_consumer_assignment_interval_ms: i32 = "group.consumer.assignment.interval.ms";
+    /// `group.consumer.heartbeat.interval.ms`.
+    group_consumer_heartbeat_interval_ms: i32 = "group.consumer.heartbeat.interval.ms";
+    /// `group.consumer.max.size`.
+    group_consumer_max_size: usize = "group.consumer.max.size";
+    /// `group.consumer.regex.refresh.interval.ms`.
+    group_consumer_regex_refresh_interval_ms: i32 = "group.consumer.regex.refresh.interval.ms";
+    /// `group.consumer.session.timeout.ms`.
+    group_consumer_session_timeout_ms: i32 = "group.consumer.session.timeout.ms";
     /// `offset.metadata.max.bytes`.
     offset_metadata_max_bytes: i32 = "offset.metadata.max.bytes";
     /// `min.insync.replicas`, the default of topics.
@@ -156,6 +166,22 @@ typed! {
     log_initial_task_delay_ms: u64 = "log.initial.task.delay.ms";
     /// `log.retention.check.interval.ms`.
     log_retention_check_interval_ms: u64 = "log.retention.check.interval.ms";
+    /// `metadata.log.max.record.bytes.between.snapshots`.
+    metadata_log_max_record_bytes_between_snapshots: u64 = "metadata.log.max.record.bytes.between.snapshots";
+    /// `metadata.log.max.snapshot.interval.ms`; 0 is never.
+    metadata_log_max_snapshot_interval_ms: u64 = "metadata.log.max.snapshot.interval.ms";
+    /// `metadata.log.segment.bytes`.
+    metadata_log_segment_bytes: u32 = "metadata.log.segment.bytes";
+    /// `metadata.log.segment.ms`.
+    metadata_log_segment_ms: i64 = "metadata.log.segment.ms";
+    /// `metadata.max.retention.bytes`; negative is no limit.
+    metadata_max_retention_bytes: i64 = "metadata.max.retention.bytes";
+    /// `metadata.max.retention.ms`; negative is never.
+    metadata_max_retention_ms: i64 = "metadata.max.retention.ms";
+    /// `controller.quota.window.num`.
+    controller_quota_window_num: usize = "controller.quota.window.num";
+    /// `controller.quota.window.size.seconds`.
+    controller_quota_window_size_seconds: u64 = "controller.quota.window.size.seconds";
     /// `quota.window.num`.
     quota_window_num: usize = "quota.window.num";
     /// `quota.window.size.seconds`.
@@ -257,6 +283,12 @@ impl Settings {
         Self::of_pairs(pairs).unwrap()
     }
 
+    /// `group.consumer.assignors`.
+    #[must_use]
+    pub(crate) fn group_consumer_assignors(&self) -> Vec<&str> {
+        list_items(self.values.text("group.consumer.assignors").unwrap_or_default()).collect()
+    }
+
     /// What one value cannot know: sums that must fit, roles that must be there.
     fn check_together(&self) -> Result<(), SettingsError> {
         let shards = self.shards();
@@ -281,6 +313,9 @@ impl Settings {
         let roles: Vec<&str> = list_items(self.values.text("process.roles").unwrap_or_default()).collect();
         if !(roles.contains(&"broker") && roles.contains(&"controller")) {
             return refuse("process.roles", "shard 0 is the controller, for now: say broker,controller".to_owned());
+        }
+        if let Some((key, why)) = group_config::beyond_limits(&self.values)? {
+            return refuse(key, why);
         }
         for key in ["default.replication.factor", "offsets.topic.replication.factor"] {
             if self.values.get::<i64>(key)? > 1 && !self.allow_colocated_replicas() {
@@ -342,6 +377,12 @@ impl Settings {
     #[must_use]
     pub(crate) fn memory(&self) -> Option<u64> {
         key::size(self.values.text("ringlog.memory")?)
+    }
+
+    /// `ringlog.writeback.bytes`, where it is given.
+    #[must_use]
+    pub(crate) fn writeback_bytes(&self) -> Option<u64> {
+        key::size(self.values.text("ringlog.writeback.bytes")?)
     }
 
     /// `ringlog.transfer`: whether ranges of the log go to `peer` by reference.

@@ -26,18 +26,18 @@ use crate::controller_desk::Desk;
 use crate::flushes::Flushes;
 use crate::front::Front;
 use crate::group_desk;
-use crate::handlers::delete_records;
 use crate::limits;
 use crate::mail::{Bus, Mail, Newest};
 use crate::metadata::image::ShardId;
 use crate::metrics::facts::Facts;
 use crate::metrics::meter::{Meter, Phase};
 use crate::retention;
-use crate::submission::{Came, Submissions};
+use crate::submission::{Came, Sent, Submissions};
 use crate::tasks;
 use crate::timers::Timer;
 use crate::upkeep;
 use crate::vitals::{Held, Vitals};
+use crate::writeback;
 
 /// Kafka's log.flush.offset.checkpoint.interval.ms.
 const CHECKPOINT_INTERVAL_NS: u64 = 60_000_000_000;
@@ -106,15 +106,17 @@ impl Shard {
     /// They are done, and what they asked for is with the kernel.
     pub(crate) fn step_ended(&mut self, now: Nanos, counters: Counters) {
         self.front.step_ended(now);
-        self.broker.watch.step_ended(now, counters);
+        let busy_ns = self.broker.watch.step_ended(now, counters);
+        self.broker.throttle.step_ended(busy_ns, now);
     }
 
     /// Handles what came in. What it asks for is in [`Shard::submissions`].
     pub(crate) fn turn(&mut self, now: Nanos, wall_ms: i64, came: &mut Came) {
         (self.broker.now, self.broker.wall_ms) = (now, wall_ms);
-        let carried_over = self.front.begin_turn(now);
+        let carried_over = self.front.begin_turn(now, self.broker.takes_produces());
         self.broker.watch.did.events += came.events.len() as u32;
         came.events.drain(..).for_each(|event| self.handle_event(event));
+        came.sent.drain(..).for_each(|Sent { token, bytes, at }| self.front.sent(token, Ok(bytes), at));
         came.files_sent.drain(..).for_each(|sent| self.front.file_sent(sent, now));
         came.moved.drain(..).for_each(|moved| self.front.counted(moved, now));
         self.front.close_stalled(now);
@@ -128,6 +130,7 @@ impl Shard {
             self.broker.watch.did.fired(timer);
             self.fire(timer);
         }
+        self.broker.upkeep.take_let_go().for_each(|place| self.handle_requests(place));
         loop {
             self.settle();
             self.broker.watch.enter(Phase::Append);
@@ -147,6 +150,7 @@ impl Shard {
         self.tell_stop();
         self.front.keep_held();
         self.visit_desk();
+        writeback::begin(&mut self.broker);
         self.front.out.append(&mut self.broker.jobs.take_asked());
         self.broker.timers.set(Timer::Groups, self.broker.groups.next_deadline());
         group_desk::set_sweep_timer(&mut self.broker);
@@ -158,6 +162,11 @@ impl Shard {
         ringlog_io::plant::pay();
     }
 
+    /// Whether something follows from answers that came at once: a turn is due without a wait.
+    pub(crate) fn awaits(&self, came: &Came) -> bool {
+        came.has_answers() || came.sent.iter().any(|sent| self.front.awaits(sent.token))
+    }
+
     /// What the last turn asks of the kernel.
     pub(crate) fn submissions(&mut self) -> &mut Submissions {
         &mut self.front.out
@@ -165,7 +174,7 @@ impl Shard {
 
     /// When a turn is due, whatever comes.
     pub(crate) fn next_deadline(&self) -> Option<Nanos> {
-        if self.front.goes_on() {
+        if self.front.goes_on(self.broker.takes_produces()) {
             return Some(self.broker.now);
         }
         [self.broker.timers.next_deadline(), self.front.next_unmuted()].into_iter().flatten().min()
@@ -193,7 +202,11 @@ impl Shard {
     fn handle_event(&mut self, event: Event) {
         let now = self.broker.now;
         match event {
-            Event::Accepted { result, .. } => self.front.accepted(result, now),
+            Event::Accepted { result, .. } => {
+                let throttle = &mut self.broker.throttle;
+                let wait_ms = result.as_ref().map_or(0, |(_, peer)| throttle.connect(peer.ip(), now));
+                self.front.accepted(result, wait_ms, now);
+            }
             Event::Received { token, result } => {
                 let place = self.front.received(token, result, now);
                 place.into_iter().for_each(|place| self.handle_requests(place));
@@ -226,12 +239,13 @@ impl Shard {
                 self.broker.timers.set(Timer::IdleConnections, Some(next));
             }
             // The desk is visited in every turn.
-            Timer::Beginning => {}
+            Timer::Beginning | Timer::Snapshot => {}
+            // What is due is begun at the end of every turn.
+            Timer::Writeback => {}
             Timer::Holders => self.front.look_at_holders(),
             Timer::Checkpoint => self.checkpoint(),
             Timer::Retention => retention::work(&mut self.broker),
             Timer::Cleaner => cleaner::work(&mut self.broker),
-            Timer::Deletions => delete_records::expire(&mut self.broker),
         }
     }
 
@@ -256,7 +270,7 @@ impl Shard {
     pub(crate) fn close_partitions(&mut self) -> (BTreeMap<PartitionName, Checkpointed>, bool) {
         let (checkpoints, clean) = self.broker.replicas.close(&mut self.broker.news);
         self.broker.spread_news();
-        (self.with_unread(checkpoints), clean && self.broker.upkeep.has_read_all())
+        (self.with_unread(checkpoints), clean && self.broker.upkeep.are_as_closed())
     }
 
     /// What is under way here, for who checks that it ends.
@@ -265,16 +279,25 @@ impl Shard {
         let (output, frames) = self.front.held_bytes();
         let (sessions, waiting) = (self.broker.sessions.held_bytes(), self.broker.fetches.memory_bytes());
         Vitals {
-            held: Held { sessions, waiting, output, frames },
+            held: Held {
+                sessions,
+                waiting,
+                output,
+                frames,
+                recompressed: self.broker.replicas.recompressions().bytes(),
+            },
             connections: self.front.len(),
             produces: self.broker.produces.len(),
             fetches,
             watches,
             calls: self.calls.len(),
             flushes: self.flushes.len(),
+            writebacks: self.broker.writebacks.under_way(),
+            unwritten: self.broker.writebacks.unwritten_of_all(),
             deletions: self.broker.deletions.len(),
             tasks: self.broker.tasks.len(),
             tasks_running: self.broker.tasks.running(),
+            openings: self.broker.upkeep.unopened(),
             replicas: self.broker.replicas.vitals(),
         }
     }

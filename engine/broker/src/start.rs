@@ -7,7 +7,7 @@
 //!    |<-- Bound ------|<------------------------------|
 //!    |-- ports ------>| lock, metadata log, image     |
 //!    |<-- Loaded -----|                               |
-//!    |-- image ------>| own partitions                | own partitions        (recovery, in parallel)
+//!    |-- image ------>| own partitions                | own partitions        (opened while they serve)
 //!    |<-- Ready ------|<------------------------------|
 //!    | one line: where, how                           |
 //!    |-- Serve ------>| run                           | run
@@ -30,7 +30,7 @@ use crate::controller_desk::Desk;
 use crate::limits::{self, Budget};
 use crate::mail::Address;
 use crate::metrics::board::Board;
-use crate::metrics::server;
+use crate::metrics::{server, watchdog};
 use crate::settings::Settings;
 
 /// How long an address that is in use is tried again, and how often.
@@ -66,7 +66,10 @@ pub(crate) fn run(settings: Arc<Settings>, budget: Budget, descriptors: usize) -
     let shards = settings.shards();
     let board = Arc::new(Board::new(shards));
     let metrics = match settings.metrics_listen() {
-        Some(address) => Some(server::start(address, &settings, &board, descriptors)?),
+        Some(address) => {
+            watchdog::start(&board)?;
+            Some(server::start(address, &settings, &board, descriptors)?)
+        }
         None => None,
     };
     let (said, hear) = channel();

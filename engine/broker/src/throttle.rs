@@ -1,5 +1,6 @@
-//! Clients are held back: rates of bytes that they produce and fetch from this shard, against the quotas of the metadata
-//! image (ClientQuotaManager). A shard is a broker: each has its own rates, as brokers of Kafka have.
+//! Clients are held back: rates of bytes that they produce and fetch from this shard, of its thread's time that their requests
+//! take, and of connections that an address opens to it, against the quotas of the metadata image (ClientQuotaManager, ConnectionQuotas). A shard is a broker: each has its own
+//! rates, as brokers of Kafka have.
 //!
 //! ```text
 //!   answer of a produce, a fetch -- charge --> the payer's meter --above the quota--> milliseconds
@@ -7,21 +8,37 @@
 //! ```
 //! Who pays is decided by the nearest quota: of user and client id, of the user, of the client id; each time one's own before
 //! the default. Listeners are plain text, so that every user is [`ANONYMOUS`]. Clients of one payer share its meter.
+//!
+//! A request's time is not measured by itself: each step's is shared out among the requests that were handled in it, when it has
+//! ended. So a request is told what those before it took. 100 % is all of the shard's thread, and nobody is held back for longer
+//! than a window at a time (ClientRequestQuotaManager).
+//!
+//! A connection above its address's rate (KIP-612) is closed when the time is over that it should have come later, and nothing
+//! of it is read: its client would be back at once otherwise.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ringlog_io::Nanos;
 
-use crate::metadata::quotas::{CLIENT_ID, Entity, Quotas, USER};
+use crate::metadata::quotas::{CLIENT_ID, Entity, IP, Quotas, USER};
 use crate::settings::Settings;
 
 /// KafkaPrincipal.ANONYMOUS.
 pub(crate) const ANONYMOUS: &str = "ANONYMOUS";
 
 /// Meters and clients that are remembered; names of clients come from outside.
-const REMEMBERED: usize = 4096;
+pub(crate) const REMEMBERED: usize = 4096;
 const NS_PER_SECOND: u64 = 1_000_000_000;
+const NS_PER_MS: u64 = 1_000_000;
+
+/// The quota of time.
+const REQUEST_PERCENTAGE: &str = "request_percentage";
+/// Nanoseconds to percent of a second.
+const PERCENT_OF_NS: f64 = 100.0 / NS_PER_SECOND as f64;
+/// The quota of addresses.
+const CONNECTION_RATE: &str = "connection_creation_rate";
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +47,10 @@ pub(crate) enum Rate {
     Produce,
     /// Bytes of records in answers to fetches.
     Fetch,
+    /// Time of the shard's thread, in percent of it.
+    Request,
+    /// Connections of an address.
+    Connect,
 }
 
 impl Rate {
@@ -37,13 +58,15 @@ impl Rate {
         match self {
             Self::Produce => "producer_byte_rate",
             Self::Fetch => "consumer_byte_rate",
+            Self::Request => REQUEST_PERCENTAGE,
+            Self::Connect => CONNECTION_RATE,
         }
     }
 }
 
-/// Whose meter counts: the user's, the client id's, or that of both.
+/// Whose meter counts: the user's, the client id's, or that of both; an address's stands where a client id would.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Payer {
+pub(crate) struct Payer {
     of_user: bool,
     client_id: Option<String>,
 }
@@ -55,6 +78,9 @@ pub(crate) struct Throttle {
     windows: Windows,
     payers: BTreeMap<(Rate, String), Option<(Payer, f64)>>,
     meters: BTreeMap<(Rate, Payer), Meter>,
+    /// Whether anybody's requests are timed, and who pays for each that was handled in this step.
+    times_requests: bool,
+    handled: Vec<Option<Payer>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,17 +89,25 @@ struct Windows {
     len_ns: u64,
 }
 
+impl Windows {
+    fn at_most_one(self, wait_ms: u32) -> u32 {
+        u64::from(wait_ms).min(self.len_ns / NS_PER_MS) as u32
+    }
+}
+
 impl Throttle {
     pub(crate) fn new(settings: &Settings, quotas: Arc<Quotas>) -> Self {
         let len_ns = settings.quota_window_size_seconds().saturating_mul(NS_PER_SECOND);
         let windows = Windows { count: settings.quota_window_num(), len_ns };
-        Self { quotas, windows, payers: BTreeMap::new(), meters: BTreeMap::new() }
+        let times_requests = quotas.has_any(REQUEST_PERCENTAGE);
+        Self { quotas, windows, payers: BTreeMap::new(), meters: BTreeMap::new(), times_requests, handled: Vec::new() }
     }
 
     /// Takes the quotas of a newer image.
     pub(crate) fn take_quotas(&mut self, quotas: &Arc<Quotas>) {
         if !Arc::ptr_eq(quotas, &self.quotas) {
             self.payers.clear();
+            self.times_requests = quotas.has_any(REQUEST_PERCENTAGE);
             self.quotas = Arc::clone(quotas);
         }
     }
@@ -85,7 +119,54 @@ impl Throttle {
 
     /// Counts bytes of a client. Gives the milliseconds for which it is held back.
     pub(crate) fn charge(&mut self, rate: Rate, client_id: &str, bytes: usize, now: Nanos) -> u32 {
-        let Some((payer, quota)) = self.payer(rate, client_id) else { return 0 };
+        match self.payer(rate, client_id) {
+            Some((payer, quota)) => self.count(rate, payer, quota, bytes as f64, now),
+            None => 0,
+        }
+    }
+
+    /// A request is handled in this step. Gives the milliseconds for which its client is held back for those before it.
+    pub(crate) fn requested(&mut self, client_id: Option<&str>, now: Nanos) -> u32 {
+        if !self.times_requests {
+            return 0;
+        }
+        let found = self.payer(Rate::Request, client_id.unwrap_or_default());
+        self.handled.push(found.as_ref().map(|(payer, _)| payer.clone()));
+        let Some((payer, quota)) = found else { return 0 };
+        let Some(meter) = self.meters.get_mut(&(Rate::Request, payer)) else { return 0 };
+        meter.forget(self.windows, now);
+        self.windows.at_most_one(meter.excess_ms(quota, self.windows, now))
+    }
+
+    /// The step took so long: each request that was handled in it has its share.
+    pub(crate) fn step_ended(&mut self, busy_ns: u64, now: Nanos) {
+        let percent = busy_ns as f64 * PERCENT_OF_NS / self.handled.len().max(1) as f64;
+        for payer in std::mem::take(&mut self.handled).into_iter().flatten() {
+            self.count(Rate::Request, payer, f64::MAX, percent, now);
+        }
+    }
+
+    /// Counts a connection of an address. Gives the milliseconds after which it is closed, at most a window; 0: it is served,
+    /// and only those count.
+    pub(crate) fn connect(&mut self, address: IpAddr, now: Nanos) -> u32 {
+        if self.quotas.is_empty() {
+            return 0;
+        }
+        let name = address.to_string();
+        let of = |name: Option<String>| Entity::from([(IP.to_owned(), name)]);
+        let quota = [Some(name.clone()), None].into_iter().find_map(|it| self.quotas.get(&of(it), CONNECTION_RATE));
+        let Some(quota) = quota else { return 0 };
+        let payer = Payer { of_user: false, client_id: Some(name) };
+        let wait_ms = self.count(Rate::Connect, payer.clone(), quota, 1.0, now);
+        if wait_ms > 0
+            && let Some(meter) = self.meters.get_mut(&(Rate::Connect, payer))
+        {
+            meter.add(-1.0, self.windows, now);
+        }
+        self.windows.at_most_one(wait_ms)
+    }
+
+    fn count(&mut self, rate: Rate, payer: Payer, quota: f64, amount: f64, now: Nanos) -> u32 {
         if self.meters.len() >= REMEMBERED {
             let windows = self.windows;
             self.meters.retain(|_, meter| !meter.is_silent(windows, now));
@@ -94,7 +175,7 @@ impl Throttle {
             return 0;
         }
         let meter = self.meters.entry((rate, payer)).or_default();
-        meter.add(bytes as f64, self.windows, now);
+        meter.add(amount, self.windows, now);
         meter.excess_ms(quota, self.windows, now)
     }
 
@@ -131,7 +212,7 @@ impl Throttle {
 }
 
 /// The quota that holds for a client, and who pays (DefaultQuotaCallback.quotaLimit).
-fn nearest(quotas: &Quotas, quota: &str, client_id: &str) -> Option<(Payer, f64)> {
+pub(crate) fn nearest(quotas: &Quotas, quota: &str, client_id: &str) -> Option<(Payer, f64)> {
     let (user, own, default) = (Some(ANONYMOUS.to_owned()), Some(client_id.to_owned()), None);
     let entity = |user: Option<&Option<String>>, client: Option<&Option<String>>| -> Entity {
         let user = user.map(|name| (USER.to_owned(), name.clone()));
@@ -192,91 +273,5 @@ impl Meter {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::metadata::quotas::{entity_of, record};
-
-    const MS: u64 = 1_000_000;
-
-    /// An entity's parts.
-    type Parts<'a> = &'a [(&'a str, Option<&'a str>)];
-
-    fn quotas(all: &[(Parts<'_>, f64)]) -> Arc<Quotas> {
-        let mut quotas = Quotas::default();
-        for (entity, value) in all {
-            quotas.apply(&record(&entity_of(entity), "producer_byte_rate", Some(*value)));
-        }
-        Arc::new(quotas)
-    }
-
-    fn throttle(all: &[(Parts<'_>, f64)]) -> Throttle {
-        Throttle::new(&Settings::of(&[]), quotas(all))
-    }
-
-    #[test]
-    fn the_nearest_quota_counts() {
-        let mut all: Vec<(Parts<'_>, f64)> = vec![
-            (&[("user", Some(ANONYMOUS)), ("client-id", Some("c"))], 1.0),
-            (&[("user", Some(ANONYMOUS)), ("client-id", None)], 2.0),
-            (&[("user", Some(ANONYMOUS))], 3.0),
-            (&[("user", None), ("client-id", Some("c"))], 4.0),
-            (&[("user", None), ("client-id", None)], 5.0),
-            (&[("user", None)], 6.0),
-            (&[("client-id", Some("c"))], 7.0),
-            (&[("client-id", None)], 8.0),
-        ];
-        while !all.is_empty() {
-            let (payer, value) = nearest(&quotas(&all), "producer_byte_rate", "c").unwrap();
-            assert_eq!(value, all[0].1);
-            assert_eq!(payer.of_user, value < 7.0);
-            assert_eq!(payer.client_id.is_none(), value == 3.0 || value == 6.0);
-            all.remove(0);
-        }
-        let of_clients: &[(Parts<'_>, f64)] = &[(&[("client-id", None)], 8.0)];
-        assert_eq!(nearest(&quotas(of_clients), "producer_byte_rate", ""), None, "a client without a name");
-        assert_eq!(nearest(&quotas(of_clients), "consumer_byte_rate", "c"), None);
-    }
-
-    /// 1,000 bytes a second over ten seconds: what is above 10,000 bytes is waited for.
-    #[test]
-    fn a_client_waits_until_its_rate_is_its_quota() {
-        let mut throttle = throttle(&[(&[("client-id", Some("c"))], 1000.0)]);
-        let charge =
-            |throttle: &mut Throttle, bytes, ms: u64| throttle.charge(Rate::Produce, "c", bytes, Nanos(ms * MS));
-        assert_eq!(charge(&mut throttle, 10_000, 5), 0, "all of ten seconds at once");
-        assert_eq!(charge(&mut throttle, 2_000, 5), 2_000);
-        assert_eq!(charge(&mut throttle, 0, 1_005), 2_000, "windows that were not there count as empty ones");
-        assert_eq!(charge(&mut throttle, 0, 10_505), 1_500);
-        assert_eq!(charge(&mut throttle, 0, 11_005), 0, "forgotten");
-        assert_eq!(throttle.charge(Rate::Produce, "other", 1 << 30, Nanos(0)), 0);
-        assert_eq!(throttle.charge(Rate::Fetch, "c", 1 << 30, Nanos(0)), 0);
-    }
-
-    #[test]
-    fn what_left_empty_is_taken_back() {
-        let mut throttle = throttle(&[(&[("user", None)], 1000.0)]);
-        assert!(throttle.charge(Rate::Produce, "c", 50_000, Nanos(0)) > 0);
-        throttle.take_back(Rate::Produce, "c", 50_000, Nanos(0));
-        assert_eq!(throttle.charge(Rate::Produce, "d", 10_000, Nanos(0)), 0);
-        assert_eq!(throttle.bytes_max(Rate::Produce, "c"), 10_000);
-        assert_eq!(throttle.bytes_max(Rate::Fetch, "c"), usize::MAX);
-    }
-
-    #[test]
-    fn the_names_of_clients_fill_no_memory() {
-        let mut throttle = throttle(&[(&[("client-id", None)], 1000.0)]);
-        for client in 0..3 * REMEMBERED as u64 {
-            throttle.charge(Rate::Produce, &client.to_string(), 1, Nanos(client * 20 * MS));
-        }
-        assert!(throttle.meters.len() <= REMEMBERED && throttle.payers.len() <= REMEMBERED);
-    }
-
-    #[test]
-    fn quotas_of_a_newer_image_count_at_once() {
-        let mut throttle = throttle(&[(&[("client-id", None)], 1000.0)]);
-        assert!(throttle.charge(Rate::Produce, "c", 50_000, Nanos(0)) > 0);
-        throttle.take_quotas(&quotas(&[]));
-        assert!(throttle.is_idle());
-        assert_eq!(throttle.charge(Rate::Produce, "c", 50_000, Nanos(0)), 0);
-    }
-}
+#[path = "throttle_tests.rs"]
+mod tests;

@@ -29,12 +29,14 @@ pub(crate) enum Timer {
     Sweep,
     /// The checkpoint of all partitions.
     Checkpoint,
+    /// A snapshot of the metadata log.
+    Snapshot,
     /// Old segments to be looked for, or to be removed.
     Retention,
     /// Compacted logs to be looked at.
     Cleaner,
-    /// The first DeleteRecords whose time is over.
-    Deletions,
+    /// A log has waited for the disk, or others may have made room.
+    Writeback,
 }
 
 /// The queue.

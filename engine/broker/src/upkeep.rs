@@ -10,6 +10,8 @@
 //! In the queue stand names only: what is to be done is decided when it is done, against the image of that turn. What came
 //! first is done first, so that a topic that is made again finds the folder of the one before it gone. A failure is tried
 //! again until it succeeds, at once where the last try of another did.
+//!
+//! What the last run left is opened behind the start, each log when a job has checked it ([`crate::unread`]).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -24,11 +26,13 @@ use crate::broker::Broker;
 use crate::group_load;
 use crate::jobs::Purpose;
 use crate::metadata::image::{OFFSETS_TOPIC, Owner, Partition, ShardId, Topic};
+use crate::openings;
 use crate::replica::{PartitionKey, Role};
 use crate::replicas::Opening;
 use crate::retention;
 use crate::settings::topic_config;
 use crate::timers::Timer;
+use crate::unread::{Known, Unread};
 
 /// Partitions of one turn: each makes or removes a folder with its files, a millisecond or two.
 const SLICE: usize = 4;
@@ -36,12 +40,10 @@ const SLICE: usize = 4;
 const RETRY_NS_MIN: u64 = 250_000_000;
 const RETRY_NS_MAX: u64 = 4_000_000_000;
 
-/// How a log is to be opened that was not opened yet in this run.
-pub(crate) type Known = (Startup, Checkpointed);
-
 /// What the shard that a partition leaves knows of its log, which it has closed.
 #[derive(Debug)]
 pub(crate) struct Handed {
+    pub(crate) topic: Arc<str>,
     pub(crate) known: Known,
     /// None where closing failed: they are read from the folder.
     pub(crate) producers: Option<KnownProducers>,
@@ -56,8 +58,8 @@ pub(crate) struct Upkeep {
     /// The last of them that was tried again.
     last_retry: Option<PartitionKey>,
     retry_ns: u64,
-    /// What the last run left of logs that could not be opened at start.
-    unread: BTreeMap<PartitionKey, Known>,
+    /// What was not opened yet of what the last run left, or another shard.
+    pub(crate) unread: Unread,
     /// What was given up, and is to be told to whom it goes.
     handed: Vec<(ShardId, PartitionKey, Handed)>,
     /// Producers of logs that move here.
@@ -82,15 +84,24 @@ impl Upkeep {
         self.handed.push(handed);
     }
 
-    /// A log that moves here is to be opened so.
-    pub(crate) fn takes_over(&mut self, key: PartitionKey, handed: Handed) {
-        self.unread.insert(key, handed.known);
-        self.producers.extend(handed.producers.map(|producers| (key, producers)));
-    }
-
     /// Whether every log that the last run left was opened: otherwise this run cannot vouch for them.
     pub(crate) fn has_read_all(&self) -> bool {
         self.unread.is_empty()
+    }
+
+    /// Whether all that were not opened are as a clean stop left them.
+    pub(crate) fn are_as_closed(&mut self) -> bool {
+        self.unread.are_as_closed()
+    }
+
+    /// What the shard that gives up a log knows of its producers.
+    pub(crate) fn knows_producers(&mut self, key: PartitionKey, producers: Option<KnownProducers>) {
+        self.producers.extend(producers.map(|producers| (key, producers)));
+    }
+
+    /// Whether it could not be opened.
+    pub(crate) fn has_failed(&self, key: PartitionKey) -> bool {
+        self.failed.contains_key(&key)
     }
 
     /// How many partitions of ours could not be opened.
@@ -98,9 +109,24 @@ impl Upkeep {
         self.failed.len()
     }
 
+    /// How many logs of ours are still to be opened.
+    pub(crate) fn unopened(&self) -> usize {
+        self.unread.len()
+    }
+
     /// What the checkpoints of the last run say of those that were not.
     pub(crate) fn unread(&self) -> impl Iterator<Item = (PartitionKey, Checkpointed)> + '_ {
-        self.unread.iter().map(|(key, (_, checkpointed))| (*key, *checkpointed))
+        self.unread.checkpointed()
+    }
+
+    /// Whether a log is here that was not opened.
+    pub(crate) fn has_unread(&self, key: PartitionKey) -> bool {
+        self.unread.has(key)
+    }
+
+    /// Connections whose next request waited for a log.
+    pub(crate) fn take_let_go(&mut self) -> impl Iterator<Item = u32> + use<> {
+        self.unread.take_let_go().into_iter()
     }
 
     /// Why a partition of ours has no log.
@@ -108,7 +134,7 @@ impl Upkeep {
         if self.failed.contains_key(&key) { ErrorCode::KAFKA_STORAGE_ERROR } else { ErrorCode::LEADER_NOT_AVAILABLE }
     }
 
-    fn note(&mut self, key: PartitionKey, name: &str, result: Result<(), String>) {
+    pub(crate) fn note(&mut self, key: PartitionKey, name: &str, result: Result<(), String>) {
         match result {
             Ok(()) => {
                 if self.failed.remove(&key).is_some() {
@@ -141,13 +167,6 @@ pub(crate) fn enqueue(broker: &mut Broker, key: PartitionKey) {
     set_timer(broker);
 }
 
-/// At start nobody is served yet: opens it here and now.
-pub(crate) fn open_at_start(broker: &mut Broker, key: PartitionKey, known: Known) {
-    broker.upkeep.unread.insert(key, known);
-    settle(broker, key);
-    set_timer(broker);
-}
-
 /// The time of [`Timer::Upkeep`] has come: the next slice.
 pub(crate) fn work(broker: &mut Broker) {
     if broker.upkeep.queue.is_empty() {
@@ -162,15 +181,21 @@ pub(crate) fn work(broker: &mut Broker) {
         }
         settle(broker, key);
     }
+    openings::check_logs(broker);
     set_timer(broker);
 }
 
-/// Whether a partition is to be removed or given up, and a job is at work in its folder.
-fn is_busy(broker: &Broker, key: PartitionKey) -> bool {
+/// Whether a partition is to be removed or given up.
+pub(crate) fn is_leaving(broker: &Broker, key: PartitionKey) -> bool {
     let topic = broker.image.topic_by_id(key.topic_id);
-    let is_kept = |topic: &Arc<Topic>| broker.image.owner(topic, key.partition, broker.shard) == Owner::Local;
-    !topic.is_some_and(is_kept)
-        && broker.replicas.find(key).is_some_and(|place| broker.replicas.at(place).log().is_busy())
+    !topic.is_some_and(|topic| broker.image.owner(topic, key.partition, broker.shard) == Owner::Local)
+}
+
+/// Whether it is, and a job is at work in its folder.
+fn is_busy(broker: &Broker, key: PartitionKey) -> bool {
+    let is_at_work = |place| broker.replicas.at(place).log().is_busy();
+    is_leaving(broker, key)
+        && (broker.upkeep.unread.is_being_checked(key) || broker.replicas.find(key).is_some_and(is_at_work))
 }
 
 /// A job that was at work in a folder has ended.
@@ -180,7 +205,7 @@ pub(crate) fn went_quiet(broker: &mut Broker) {
     }
 }
 
-fn set_timer(broker: &mut Broker) {
+pub(crate) fn set_timer(broker: &mut Broker) {
     let upkeep = &broker.upkeep;
     let wait_ns = match (upkeep.queue.is_empty(), upkeep.failed.is_empty()) {
         _ if upkeep.is_held_up => None,
@@ -193,7 +218,7 @@ fn set_timer(broker: &mut Broker) {
 }
 
 /// Makes a partition's folder what the image says.
-fn settle(broker: &mut Broker, key: PartitionKey) {
+pub(crate) fn settle(broker: &mut Broker, key: PartitionKey) {
     let image = Arc::clone(&broker.image);
     match image.topic_by_id(key.topic_id) {
         Some(topic) if image.owner(topic, key.partition, broker.shard) == Owner::Local => {
@@ -207,18 +232,20 @@ fn settle(broker: &mut Broker, key: PartitionKey) {
         }
         None => {
             broker.upkeep.failed.remove(&key);
-            broker.upkeep.unread.remove(&key);
             broker.upkeep.producers.remove(&key);
             remove(broker, key);
         }
     }
 }
 
-/// `None`: it is served when its groups are loaded, see [`loaded`].
+/// `None`: it is served when it was checked ([`openings::checked`]), or when its groups are loaded ([`loaded`]).
 fn serve(broker: &mut Broker, topic: &Topic, key: PartitionKey) -> Result<Option<()>, String> {
     if broker.replicas.find(key).is_none() {
+        if broker.upkeep.unread.needs_check(key) {
+            return Ok(None);
+        }
         open(broker, topic, key)?;
-        broker.upkeep.unread.remove(&key);
+        broker.upkeep.unread.remove(key);
     }
     if &*topic.name == OFFSETS_TOPIC && !broker.groups.leads(key.partition) {
         group_load::begin(broker, key);
@@ -235,7 +262,7 @@ pub(crate) fn loaded(broker: &mut Broker, key: PartitionKey, result: Result<(), 
 
 fn open(broker: &mut Broker, topic: &Topic, key: PartitionKey) -> Result<(), String> {
     let (how, checkpointed) =
-        broker.upkeep.unread.get(&key).copied().unwrap_or((Startup::SameBoot, Default::default()));
+        broker.upkeep.unread.get(key).map_or((Startup::SameBoot, Default::default()), |log| log.known);
     let partition = topic.partition(key.partition).ok_or("the topic has no such partition")?;
     let opening = Opening {
         topic: Rc::from(&*topic.name),
@@ -278,6 +305,11 @@ pub(crate) fn role(broker: &Broker, topic: &Topic, number: i32, partition: &Part
 fn hand_over(broker: &mut Broker, topic: &Topic, key: PartitionKey) {
     let to = topic.partition(key.partition).and_then(|partition| partition.adding.first().copied());
     let Some(to) = to.and_then(|node| broker.image.here().shard(node)) else { return };
+    if let Some(log) = broker.upkeep.unread.remove(key) {
+        let producers = broker.upkeep.producers.remove(&key);
+        return broker.upkeep.handed.push((to, key, Handed { topic: log.topic, known: log.known, producers }));
+    }
+    broker.writebacks.forget(key);
     let Some((handed, failed)) = broker.replicas.hand_over(key, &mut broker.news) else { return };
     if let Some(error) = failed {
         tracing::error!(topic = %topic.name, partition = key.partition, %error, "a log that moves could not be closed: it is checked when it is opened");
@@ -290,14 +322,21 @@ fn hand_over(broker: &mut Broker, topic: &Topic, key: PartitionKey) {
 
 /// Forgets a deleted partition. Its folder gets the name of one that goes, and goes beside the thread.
 fn remove(broker: &mut Broker, key: PartitionKey) {
-    let Some(place) = broker.replicas.find(key) else { return };
-    let topic = Rc::clone(&broker.replicas.at(place).topic);
-    match broker.replicas.remove(key, &mut broker.news) {
-        Some(Ok(job)) => broker.jobs.run(Purpose::Removal, job),
-        Some(Err(error)) => {
+    let (topic, removed) = if let Some(log) = broker.upkeep.unread.remove(key) {
+        let removed = broker.replicas.remove_unopened(&log.topic, key);
+        (log.topic, removed)
+    } else if let Some(place) = broker.replicas.find(key) {
+        let topic = Arc::from(&*broker.replicas.at(place).topic);
+        broker.writebacks.forget(key);
+        (topic, broker.replicas.remove(key, &mut broker.news).transpose())
+    } else {
+        return;
+    };
+    match removed {
+        Ok(job) => job.into_iter().for_each(|job| broker.jobs.run(Purpose::Removal, job)),
+        Err(error) => {
             tracing::error!(%topic, partition = key.partition, %error, "a deleted partition's folder was left behind");
         }
-        None => {}
     }
 }
 

@@ -13,6 +13,7 @@ use crate::limits::{Budget, Means};
 use crate::metadata::controller::{Call, Controller};
 use crate::metadata::fixtures::{self, topic};
 use crate::metadata::image::{Image, ShardId};
+use crate::openings::checked;
 use crate::settings::Settings;
 use crate::submission::Submission;
 use crate::tasks;
@@ -39,7 +40,11 @@ impl Clock for Stopped {
 
 fn shard(settings: Settings, files: Rc<dyn Files>, image: Arc<Image>) -> Broker {
     let memory = Memory { bytes: 1 << 30, source: MemorySource::Machine };
-    let budget = Budget::share_out(&settings, &Means { memory, descriptors: 20_000, partitions: 0 }).unwrap();
+    let budget = Budget::share_out(
+        &settings,
+        &Means { memory, descriptors: 20_000, partitions: 0, dirty_background_bytes: None },
+    )
+    .unwrap();
     Broker::new(ShardId(0), (Arc::new(settings), budget), files, &Stopped, image)
 }
 
@@ -96,11 +101,30 @@ impl Rig {
 
     /// What goes on beside the shard's thread.
     fn do_jobs(&mut self) {
-        for asked in self.broker.jobs.take_asked() {
-            if let Submission::Run { job, token } = asked {
-                self.broker.jobs.ended(token, job.perform(&*self.sim)).unwrap();
+        loop {
+            let asked = self.broker.jobs.take_asked();
+            if asked.is_empty() {
+                break;
+            }
+            for asked in asked {
+                let Submission::Run { job, token } = asked else { continue };
+                let ended = self.broker.jobs.ended(token, job.perform(&*self.sim)).unwrap();
+                if let Purpose::Check(key) = ended.purpose {
+                    checked(&mut self.broker, key);
+                }
             }
         }
+    }
+
+    /// Another run on what this one leaves.
+    fn start_again(&mut self) {
+        let image = Arc::clone(&self.broker.image);
+        let files: Rc<dyn Files> = self.sim.clone();
+        self.broker = shard(Settings::of(&[("log.dirs", "/log")]), files, image);
+    }
+
+    fn key(&self, name: &str, partition: i32) -> PartitionKey {
+        PartitionKey { topic_id: self.broker.image.topic(name).unwrap().id, partition }
     }
 
     fn wait_for_retry(&mut self) {
@@ -217,16 +241,105 @@ fn one_partition_that_cannot_be_opened_does_not_stop_the_start() {
     let mut rig = Rig::new();
     rig.create("t", 3);
     rig.run();
-    let image = Arc::clone(&rig.broker.image);
-    drop(rig.broker);
-    let files: Rc<dyn Files> = rig.sim.clone();
-    rig.broker = shard(Settings::of(&[("log.dirs", "/log")]), files, image);
+    rig.start_again();
     rig.sim.fail(Fault::nth(Op::List, 1, EMFILE));
     apply_image::load(&mut rig.broker, Startup::NewBoot, &BTreeMap::new());
+    rig.do_jobs();
     let errors = [0, 1, 2].map(|partition| rig.error("t", partition));
     assert_eq!(errors, [ErrorCode::KAFKA_STORAGE_ERROR, ErrorCode::NONE, ErrorCode::NONE]);
     assert!(!rig.broker.upkeep.has_read_all(), "this run cannot say that all logs were checked");
     rig.wait_for_retry();
     assert_eq!(rig.error("t", 0), ErrorCode::NONE);
     assert!(rig.broker.upkeep.has_read_all());
+}
+
+/// On the old code every log was opened before the first request was answered.
+#[test]
+fn a_log_that_is_asked_for_is_opened_before_those_that_nobody_asked_for() {
+    let mut rig = Rig::new();
+    rig.create("t", 40);
+    rig.run();
+    rig.start_again();
+    apply_image::load(&mut rig.broker, Startup::Clean, &BTreeMap::new());
+    assert_eq!(rig.error("t", 0), ErrorCode::LEADER_NOT_AVAILABLE, "nothing is opened before the shard serves");
+    let last = rig.key("t", 39);
+    rig.broker.upkeep.unread.ask_for(last);
+    rig.broker.upkeep.unread.wait_for(last, 7);
+    let (mut opened, mut asked) = (Vec::new(), rig.broker.jobs.take_asked());
+    while opened.last() != Some(&39) {
+        let Submission::Run { job, token } = asked.remove(0) else { panic!("not a job") };
+        let ended = rig.broker.jobs.ended(token, job.perform(&*rig.sim)).unwrap();
+        let Purpose::Check(key) = ended.purpose else { panic!("{:?}", ended.purpose) };
+        checked(&mut rig.broker, key);
+        opened.push(key.partition);
+        asked.append(&mut rig.broker.jobs.take_asked());
+    }
+    assert!(opened.len() <= crate::unread::CHECKS + 1, "{opened:?}");
+    assert_eq!(rig.broker.upkeep.take_let_go().collect::<Vec<_>>(), [7]);
+    assert_eq!(rig.error("t", 39), ErrorCode::NONE);
+}
+
+#[test]
+fn a_topic_that_is_deleted_before_it_is_opened_leaves_no_folder() {
+    for asks in [false, true] {
+        let mut rig = Rig::new();
+        rig.create("t", 12);
+        rig.run();
+        rig.start_again();
+        apply_image::load(&mut rig.broker, Startup::SameBoot, &BTreeMap::new());
+        rig.delete("t");
+        if asks {
+            // Some folders are being checked at that moment: they keep their names until that has ended.
+            rig.broker.now.0 += 1;
+            work(&mut rig.broker);
+            assert_eq!(rig.folders(), 12);
+        }
+        rig.do_jobs();
+        rig.run();
+        rig.run();
+        assert_eq!(rig.folders(), 0);
+        assert!(rig.broker.upkeep.has_read_all() && rig.broker.upkeep.is_settled());
+    }
+}
+
+#[test]
+fn a_topic_that_is_made_again_before_it_was_opened_gets_folders_of_its_own() {
+    let mut rig = Rig::new();
+    rig.create("t", 12);
+    rig.run();
+    rig.start_again();
+    apply_image::load(&mut rig.broker, Startup::SameBoot, &BTreeMap::new());
+    rig.delete("t");
+    rig.create("t", 12);
+    rig.do_jobs();
+    rig.run();
+    rig.run();
+    for partition in 0..12 {
+        let place = rig.broker.replicas.find(rig.key("t", partition)).unwrap();
+        assert_eq!(rig.broker.replicas.at(place).log().topic_id(), rig.key("t", partition).topic_id);
+    }
+    assert_eq!(rig.folders(), 12, "none was set aside");
+}
+
+#[test]
+fn a_stop_before_all_is_opened_is_as_clean_as_the_one_before() {
+    for (how, checks_end, is_clean) in [
+        (Startup::Clean, true, true),
+        (Startup::Clean, false, true),
+        (Startup::SameBoot, true, false),
+        (Startup::NewBoot, true, false),
+    ] {
+        let mut rig = Rig::new();
+        rig.create("t", 12);
+        rig.run();
+        rig.broker.replicas.close(&mut rig.broker.news);
+        rig.start_again();
+        apply_image::load(&mut rig.broker, how, &BTreeMap::new());
+        // The driver is let go: jobs that are under way end, and nobody hears of it.
+        for asked in rig.broker.jobs.take_asked().into_iter().filter(|_| checks_end) {
+            let Submission::Run { job, .. } = asked else { panic!("{asked:?}") };
+            job.perform(&*rig.sim).unwrap();
+        }
+        assert_eq!(rig.broker.upkeep.are_as_closed(), is_clean, "{how:?}, checks end: {checks_end}");
+    }
 }

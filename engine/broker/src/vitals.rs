@@ -14,11 +14,17 @@ pub(crate) struct Vitals {
     /// Calls to the controller without an answer.
     pub(crate) calls: usize,
     pub(crate) flushes: usize,
+    /// Pieces of logs on their way to the disk.
+    pub(crate) writebacks: usize,
+    /// Bytes of all shards' logs that the disk may not have.
+    pub(crate) unwritten: u64,
     /// DeleteRecords without an answer.
     pub(crate) deletions: usize,
     /// Tasks, those that wait to run included.
     pub(crate) tasks: usize,
     pub(crate) tasks_running: usize,
+    /// Logs of the last run that are not opened yet.
+    pub(crate) openings: usize,
     pub(crate) held: Held,
     pub(crate) replicas: ReplicaVitals,
 }
@@ -31,6 +37,8 @@ pub(crate) struct Held {
     /// Answers beyond what is each connection's own.
     pub(crate) output: usize,
     pub(crate) frames: usize,
+    /// Batches that wait to be compressed anew, and what jobs open of them.
+    pub(crate) recompressed: usize,
 }
 
 /// The partitions' part of it, summed.
@@ -40,6 +48,8 @@ pub(crate) struct ReplicaVitals {
     pub(crate) staged: usize,
     /// Batches that wait for a segment to be rolled.
     pub(crate) behind_rolls: usize,
+    /// Batches that are being compressed anew, or come behind one.
+    pub(crate) recompressed: usize,
     /// Batches that wait for a flush.
     pub(crate) unflushed: usize,
     /// A partition whose offsets are out of order, in words.

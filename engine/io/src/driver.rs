@@ -137,7 +137,7 @@ pub enum Event {
         /// The kernel's verdict; an error is final, never tried again.
         result: io::Result<()>,
     },
-    /// A job ended ([`Driver::run`], [`Driver::start_writeback`]).
+    /// A job ended ([`Driver::run`], [`Driver::write_back`]).
     JobDone {
         /// The token given with it.
         token: Token,
@@ -232,6 +232,9 @@ pub trait Driver: Clock {
     fn recv_exact(&mut self, socket: Socket, buf: Buf, target_len: usize, token: Token);
     /// Sends all the parts, in order. At most one send is under way on a socket. Ends in [`Event::Sent`].
     fn send(&mut self, socket: Socket, parts: Vec<Slice>, token: Token);
+    /// Sends all the parts as [`Driver::send`] does, and gives the socket what it takes now. Where that is all, it is answered
+    /// here, by the number of bytes, and no event follows: one that only says so would end the next wait.
+    fn send_now(&mut self, socket: Socket, parts: Vec<Slice>, token: Token) -> Option<usize>;
     /// Sends bytes of a file by reference, now, as many as the socket takes (sendfile(2); `WouldBlock` when it takes none).
     /// A range that is not in the page cache blocks the thread: probe with [`Files::residency`] first.
     fn send_file(&mut self, socket: Socket, file: &File, offset: u64, len: usize) -> io::Result<usize>;
@@ -247,9 +250,10 @@ pub trait Driver: Clock {
     fn read_file(&mut self, file: &File, offset: u64, len: usize, cache: Cache, token: Token);
     /// fdatasync(2) without blocking the thread. Ends in [`Event::Synced`].
     fn sync(&mut self, file: &File, token: Token);
-    /// Starts write-back of a range without blocking the thread: sync_file_range(2) waits for room in the device's queue, 60
-    /// ms for 256 MiB. No promise of durability. Ends in [`Event::JobDone`].
-    fn start_writeback(&mut self, file: &File, offset: u64, len: u64, token: Token);
+    /// Has a range written to the disk, without blocking the thread: it ends in [`Event::JobDone`] when the disk has the bytes
+    /// (sync_file_range(2), written and waited for). No promise of durability: nothing makes them findable, no cache of the
+    /// disk is flushed. An error of it is not told again by a later sync.
+    fn write_back(&mut self, file: &File, offset: u64, len: u64, token: Token);
     /// Does a job without blocking the thread. Ends in [`Event::JobDone`]. Jobs run side by side, in no order; those that
     /// wait when the driver is dropped are not done.
     fn run(&mut self, job: Job, token: Token);

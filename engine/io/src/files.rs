@@ -7,6 +7,10 @@ use std::ops::Deref;
 use std::path::Path;
 use std::rc::Rc;
 
+/// One call of [`Files::write_all_at`] becomes several writes, which end at multiples of this in the file: pages of one do not
+/// reach into the next (`engine/docs/decisions/append-path.md`).
+pub const WRITE_EDGE_BYTES: u64 = 64 << 10;
+
 /// An open file. Clones share the descriptor; the last one closes it.
 #[derive(Clone, Debug)]
 pub struct File(pub(crate) Rc<FileInner>);
@@ -86,6 +90,8 @@ impl Deref for Map {
 
 /// The file system as one thread sees it. Errors name the path where there is one.
 pub trait Files {
+    /// The same files, for who needs them for longer than the call in which it has them.
+    fn shared(&self) -> Rc<dyn Files>;
     /// Opens a file.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<File>;
     /// Reads at `offset` until `buf` is full or the file ends; gives the number of bytes read.
@@ -99,8 +105,9 @@ pub trait Files {
     /// As [`Files::read_at`], for what is read once: pages that this read brought into the cache are dropped again
     /// (RWF_DONTCACHE; an ordinary read where that is refused). Those that others read stay.
     fn read_once_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Takes a file's pages that are on the disk out of the page cache (POSIX_FADV_DONTNEED). A hint.
-    fn drop_cached(&self, file: &File) -> io::Result<()>;
+    /// Takes pages of a range that are clean out of the page cache (POSIX_FADV_DONTNEED); a length of 0 reaches to the end of
+    /// the file. A hint.
+    fn drop_cached(&self, file: &File, offset: u64, len: u64) -> io::Result<()>;
     /// Writes all the parts, one after the other, at `offset`. On an error some of them may have been written.
     fn write_all_at(&self, file: &File, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()>;
     /// The file's length in bytes.

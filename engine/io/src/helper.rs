@@ -158,7 +158,7 @@ fn perform(work: &mut Work) -> io::Result<Option<OsFile>> {
     match work {
         // SAFETY: fdatasync takes an integer.
         Work::Sync(fd) => check(unsafe { libc::fdatasync(*fd) }).map(|_| None),
-        Work::Writeback { fd, offset, len } => os::start_writeback(*fd, *offset, *len).map(|()| None),
+        Work::Writeback { fd, offset, len } => os::sync_range(*fd, *offset, *len, os::WRITE_BACK).map(|()| None),
         Work::Read { fd, bytes, offset, len, cache } => read(*fd, bytes, *offset, *len, *cache).map(|()| None),
         Work::Job(job) => job.perform(&OsFiles::new()).map(|opened| opened.and_then(into_os)),
     }

@@ -1,5 +1,6 @@
-//! Faults that are planted on purpose, to see whether the simulation finds them: only with the cargo feature `plant`, nothing
-//! of it is in an ordinary build. One at a time, for the whole process.
+//! Faults that are planted on purpose, to see whether the simulation finds them, or `scripts/powercut` in a real broker
+//! (`RINGLOG_PLANT=NAME`): only with the cargo feature `plant`, nothing of it is in an ordinary build. One at a time, for the
+//! whole process.
 //!
 //! Beside them costs: what makes a real broker dearer or slower by a known amount, to see whether `ringlog compare` finds it.
 //! `RINGLOG_PLANT=cpu-burnt:10` burns a tenth more processor time than each shard used, `RINGLOG_PLANT=paused:300:20000` stops
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::cpu_time;
 
 /// A planted fault, by name.
-pub const NAMES: [&str; 22] = [
+pub const NAMES: [&str; 25] = [
     ACK_BEFORE_FLUSH,
     FOLDER_SYNC_SKIPPED,
     BUFFER_REUSED,
@@ -35,6 +36,9 @@ pub const NAMES: [&str; 22] = [
     START_FORGOTTEN,
     NEWEST_DROPPED,
     SWAP_LOST,
+    SNAPSHOT_UNSYNCED,
+    BATCH_COPIED,
+    WRITEBACK_INLINE,
 ];
 /// A batch is acknowledged before the flush that it waits for.
 pub const ACK_BEFORE_FLUSH: &str = "ack-before-flush";
@@ -80,6 +84,13 @@ pub const START_FORGOTTEN: &str = "start-forgotten";
 pub const NEWEST_DROPPED: &str = "newest-dropped";
 /// Old segments are set aside before the cleaned one that replaces them is known to be whole.
 pub const SWAP_LOST: &str = "swap-lost";
+/// A snapshot of the metadata log gets its name before it is on the disk.
+pub const SNAPSHOT_UNSYNCED: &str = "snapshot-unsynced";
+
+/// A batch is copied once more before it is written: what `scripts/counts` must find.
+pub const BATCH_COPIED: &str = "batch-copied";
+/// A shard's thread waits for the disk itself: what `scripts/shard-waits` must find.
+pub const WRITEBACK_INLINE: &str = "writeback-inline";
 
 /// The planted one: its place among the names and one; 0 is none.
 static PLANTED: AtomicUsize = AtomicUsize::new(0);

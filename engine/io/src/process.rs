@@ -43,6 +43,24 @@ pub fn raise_descriptors() -> io::Result<Descriptors> {
     Ok(Descriptors { before, limit: limits.rlim_max })
 }
 
+/// Blocks of this size and above are taken from the system one by one, and go back to it when they are freed.
+const MMAP_BYTES: i32 = 1 << 20;
+/// What may lie free at the end of a thread's heap before it goes back.
+const TRIM_BYTES: i32 = 256 << 10;
+
+/// Has freed memory go back to the system (mallopt(3)). glibc raises both bounds by itself, up to 32 and 64 MiB, when a large
+/// block is freed, and each thread has a heap of its own: what one busy moment of a helper thread took would then stay.
+/// `engine/docs/decisions/memory-and-start.md` has the numbers.
+pub fn give_back_what_is_freed() {
+    #[cfg(target_env = "gnu")]
+    for (what, bytes) in [(libc::M_MMAP_THRESHOLD, MMAP_BYTES), (libc::M_TRIM_THRESHOLD, TRIM_BYTES)] {
+        // SAFETY: mallopt takes two integers; no thread but this one runs yet, and it would be no harm if one did.
+        if unsafe { libc::mallopt(what, bytes) } != 1 {
+            tracing::warn!(what, bytes, "mallopt is refused: freed memory may stay with the process");
+        }
+    }
+}
+
 /// How many descriptors this process has open.
 pub fn open_descriptors() -> io::Result<usize> {
     // The one that reads the folder is among them, and closed again.
@@ -92,6 +110,15 @@ pub struct Memory {
     pub bytes: u64,
     /// Who says so.
     pub source: MemorySource,
+}
+
+/// From how many bytes of unwritten pages on the kernel writes them by itself: half of what makes it stop who writes, as it
+/// reckons now (vm.dirty_background_ratio and vm.dirty_background_bytes). `None` where it does not say.
+#[must_use]
+pub fn dirty_background_bytes() -> Option<u64> {
+    let vmstat = fs::read_to_string("/proc/vmstat").ok()?;
+    let pages = vmstat.lines().find_map(|line| line.strip_prefix("nr_dirty_background_threshold "))?;
+    Some(pages.trim().parse::<u64>().ok()?.saturating_mul(sys::page_bytes()))
 }
 
 /// The least of the limits of this process's cgroups and the machine's memory.

@@ -1,7 +1,12 @@
 //! What is still to be sent of a list of parts.
 
+use std::io;
+use std::os::fd::RawFd;
+
 use crate::buf::Slice;
-use crate::driver::Token;
+use crate::driver::{Counters, Token};
+use crate::net;
+use crate::sys::Calls;
 
 /// Parts that one sendmsg(2) takes (IOV_MAX).
 const PARTS_MAX: usize = 1024;
@@ -49,6 +54,36 @@ impl SendList {
             vectors.push(libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() });
             inside = 0;
         }
+    }
+
+    /// Gives the socket what it takes now: whether that was everything. `vectors` is room to work in.
+    pub(crate) fn give(
+        &mut self,
+        fd: RawFd,
+        vectors: &mut Vec<libc::iovec>,
+        calls: &Calls,
+        counters: &mut Counters,
+    ) -> io::Result<bool> {
+        while !self.is_done() {
+            calls.count();
+            let sent = match self.single() {
+                Some(bytes) => net::send(fd, bytes),
+                None => {
+                    self.fill(vectors);
+                    // SAFETY: the vectors were just made from the parts that this list holds.
+                    unsafe { net::send_vectors(fd, vectors) }
+                }
+            };
+            match sent {
+                Ok(sent) => {
+                    counters.sent_bytes += sent as u64;
+                    self.advance(sent);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 
     /// Takes out a copy of what is unsent, at most `len_max` bytes. For the double.

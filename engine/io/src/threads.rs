@@ -1,4 +1,5 @@
-//! Places of threads: which cores there are, and putting a thread on one; a network of a thread's own.
+//! Places of threads: which cores there are, and putting a thread on one; a network of a thread's own; whether a thread waits
+//! for a disk.
 
 use std::io;
 
@@ -35,9 +36,61 @@ pub fn into_own_network() -> io::Result<()> {
     sys::check(unsafe { libc::unshare(libc::CLONE_NEWNET) }).map(|_| ())
 }
 
+/// A thread of this process, as the kernel numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadId(libc::pid_t);
+
+/// What a thread does now (proc(5), the third field of `stat`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThreadState {
+    /// D: it waits in the kernel and nothing but what it waits for ends that, a disk as a rule.
+    Blocked,
+    /// It runs, waits for a core, or for what may be long in coming.
+    Other,
+}
+
+impl ThreadId {
+    /// The thread that asks.
+    #[must_use]
+    pub fn this() -> Self {
+        // SAFETY: gettid takes nothing and cannot fail.
+        Self(unsafe { libc::gettid() })
+    }
+
+    /// What it does; `None` where it ended.
+    #[must_use]
+    pub fn state(self) -> Option<ThreadState> {
+        let stat = self.read("stat")?;
+        // Its name, in brackets, may hold anything.
+        let (_, behind_name) = stat.rsplit_once(')')?;
+        Some(if behind_name.trim_start().starts_with('D') { ThreadState::Blocked } else { ThreadState::Other })
+    }
+
+    /// The kernel's function that it waits in, where the kernel tells.
+    #[must_use]
+    pub fn waits_in(self) -> Option<String> {
+        self.read("wchan")
+    }
+
+    fn read(self, name: &str) -> Option<String> {
+        std::fs::read_to_string(format!("/proc/self/task/{}/{name}", self.0)).ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_that_runs_does_not_wait_for_a_disk_and_one_that_ended_is_nobody() {
+        let ended = std::thread::spawn(|| {
+            let this = ThreadId::this();
+            assert_eq!(this.state(), Some(ThreadState::Other));
+            this
+        });
+        let ended = ended.join().expect("thread");
+        assert_eq!((ended.state(), ended.waits_in()), (None, None));
+    }
 
     #[test]
     fn a_network_of_its_own_has_nobody_elses_interfaces() {

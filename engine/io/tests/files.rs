@@ -144,6 +144,28 @@ fn maps_show_the_bytes_and_empty_files_map_too() {
     });
 }
 
+/// Where the kernel can say (not on tmpfs, whose pages are nowhere else).
+#[test]
+fn clean_pages_of_a_range_are_dropped_and_the_others_stay() {
+    const HALF: u64 = 256 << 10;
+    let dir = TestDir::new();
+    let files = OsFiles::new();
+    let path = dir.path().join("a");
+    let bytes = noise(2 * HALF as usize - 100, 1);
+    write(&files, &path, &bytes);
+    let file = files.open(&path, OpenMode::Write).expect("open");
+    files.drop_cached(&file, HALF, HALF).expect("dirty pages");
+    assert_eq!(files.read(&path).expect("dirty pages stay"), bytes);
+    files.sync(&file).expect("sync");
+    files.drop_cached(&file, HALF, HALF).expect("clean pages");
+    if files.residency(&file, HALF, HALF - 100) == Residency::Partial {
+        assert_eq!(files.residency(&file, 0, HALF), Residency::Whole);
+        let dropped = files.read_resident_at(&file, &mut [0; 100], 2 * HALF - 200);
+        assert_eq!(dropped.expect_err("its last page too").kind(), ErrorKind::WouldBlock);
+    }
+    assert_eq!(files.read(&path).expect("read again"), bytes);
+}
+
 #[test]
 fn what_was_just_written_is_resident() {
     on_both(|files, dir| {

@@ -64,15 +64,15 @@ fn small_files_are_replaced_and_many_jobs_end_each_in_its_event() {
 }
 
 #[test]
-fn write_back_is_started_beside_the_thread() {
+fn a_range_is_written_back_beside_the_thread() {
     on_each(|rig| {
         let dir = TestDir::new();
         let file = OsFiles::new().open(&dir.path().join("log"), OpenMode::CreateNew).expect("open");
         OsFiles::new().write_all_at(&file, &[IoSlice::new(&noise(1 << 20, 1))], 0).expect("written");
-        rig.driver.start_writeback(&file, 0, 1 << 20, 3);
-        rig.driver.start_writeback(&file, 4096, u64::from(u32::MAX) + 1, 4);
+        rig.driver.write_back(&file, 0, 1 << 20, 3);
+        rig.driver.write_back(&file, 4096, u64::from(u32::MAX) + 1, 4);
         drop(file);
-        assert!(rig.job_done(3).expect("started").is_none());
+        assert!(rig.job_done(3).expect("written").is_none());
         assert!(rig.job_done(4).expect("a range beyond the end").is_none());
     });
 }
@@ -114,7 +114,7 @@ fn a_chore_is_done_beside_the_thread_with_its_own_way_to_the_files() {
             let mut bytes = vec![0; 400_000];
             let read = files.read_once_at(&file, &mut bytes, 0)?;
             bytes.truncate(read);
-            files.drop_cached(&file)?;
+            files.drop_cached(&file, 0, 0)?;
             *theirs.lock().expect("nobody panics") = bytes;
             Ok(())
         });

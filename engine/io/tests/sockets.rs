@@ -145,6 +145,45 @@ fn a_slow_reader_holds_the_sender_and_gets_everything() {
 }
 
 #[test]
+fn what_the_socket_takes_at_once_has_no_event() {
+    on_each(|rig| {
+        let (near, far) = rig.pair();
+        for len in [0, 1, 70_000] {
+            let (first, second) = (noise(len, 3), noise(100, 4));
+            let parts = vec![Slice::from(first.clone()), Slice::from(second.clone())];
+            // The first send of a connection may come before the driver knows that it can.
+            let at_once = rig.driver.send_now(near, parts, 5);
+            assert_eq!(at_once.unwrap_or_else(|| rig.sent(5).expect("sent")), len + 100);
+            assert!(at_once.is_some() || len == 0, "{:?}", rig.driver.kind());
+            let room = rig.driver.buffer(len + 100);
+            rig.driver.recv_exact(far, room, len + 100, 6);
+            assert_eq!(rig.filled(6).expect("filled")[..], [first, second].concat()[..]);
+        }
+        rig.turn(Duration::from_millis(1));
+        assert!(rig.events.is_empty(), "{:?}", rig.events);
+        rig.driver.close(near);
+        assert_eq!(rig.driver.send_now(near, vec![Slice::from(vec![1])], 7), None);
+        rig.sent(7).expect_err("closed");
+    });
+}
+
+#[test]
+fn what_the_socket_does_not_take_at_once_goes_on_and_ends_in_one_event() {
+    on_each(|rig| {
+        let (near, far) = rig.pair();
+        let bytes = noise(8 << 20, 5);
+        let parts = bytes.chunks(1 << 20).map(|part| Slice::from(part.to_vec())).collect();
+        assert_eq!(rig.driver.send_now(near, parts, 5), None);
+        let room = rig.driver.buffer(bytes.len());
+        rig.driver.recv_exact(far, room, bytes.len(), 6);
+        assert!(rig.filled(6).expect("filled")[..] == bytes[..]);
+        assert_eq!(rig.sent(5).expect("sent"), bytes.len());
+        rig.turn(Duration::from_millis(1));
+        assert!(rig.events.is_empty(), "{:?}", rig.events);
+    });
+}
+
+#[test]
 fn a_closed_peer_is_an_empty_buffer() {
     on_each(|rig| {
         let (near, far) = rig.pair();
@@ -406,6 +445,31 @@ fn three_receive_buffers_serve_fifty_connections() {
         }
         for (i, bytes) in open.iter().enumerate() {
             assert!(*bytes == noise(3000, i as u64), "connection {i}");
+        }
+    });
+}
+
+#[test]
+fn receives_one_after_the_other_go_into_the_same_few_buffers_and_many_at_once_find_as_many_as_there_are() {
+    let options = DriverOptions { receive_buffers: 64, receive_buffer_bytes: 4096, ..DriverOptions::default() };
+    on_each_with(&options, |rig| {
+        let pairs: Vec<_> = (0..50).map(|_| rig.pair()).collect();
+        for burst in [false, true, false] {
+            let mut places = std::collections::BTreeSet::new();
+            for round in 0..100 {
+                let senders = if burst { &pairs[..] } else { &pairs[round % 50..][..1] };
+                for (at, &(near, far)) in senders.iter().enumerate() {
+                    rig.driver.recv(far, at as u64);
+                    rig.send_all(near, noise(100 + at, round as u64));
+                }
+                let held: Vec<Buf> = (0..senders.len()).map(|at| rig.received(at as u64).expect("received")).collect();
+                for (at, buf) in held.iter().enumerate() {
+                    assert!(buf[..] == noise(100 + at, round as u64)[..], "{at}");
+                }
+                places.extend(held.iter().filter(|_| round >= 50).map(|buf| buf.as_ptr()));
+            }
+            let (least, most) = if burst { (50, 64) } else { (1, 8) };
+            assert!((least..=most).contains(&places.len()), "{:?}, {burst}: {}", rig.driver.kind(), places.len());
         }
     });
 }

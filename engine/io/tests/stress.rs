@@ -74,7 +74,12 @@ impl Walk {
                 state.sending = true;
                 let parts = (0..dice.below(5)).map(|_| Slice::from(vec![1; dice.below(200_000) as usize])).collect();
                 let token = self.token(number, 's');
-                rig.driver.send(socket, parts, token);
+                if dice.below(2) == 0 {
+                    rig.driver.send(socket, parts, token);
+                } else if rig.driver.send_now(socket, parts, token).is_some() {
+                    self.under_way.remove(&token);
+                    self.ends.get_mut(&number).unwrap().1.sending = false;
+                }
             }
             16..=18 if !state.waiting => {
                 state.waiting = true;

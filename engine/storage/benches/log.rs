@@ -1,4 +1,4 @@
-//! What a partition costs: `cargo bench -p ringlog-storage --bench log`.
+//! What a partition costs: `cargo bench -p ringlog-storage --bench log`. `cargo test` runs each once, over short logs.
 //!
 //! `append/files` and `write/files` move the same bytes into the page cache, with and without a partition around them;
 //! `append/own` is the partition alone, over files whose writes do nothing.
@@ -18,6 +18,11 @@ use ringlog_wire::batch::{BatchBuilder, Rules, Validated, validate};
 use ringlog_wire::compression::Scratch;
 
 const NOW: i64 = 1_700_000_000_000;
+/// The bytes of a log, or a part of them where each bench runs once.
+fn log_bytes(bytes: u64) -> u64 {
+    if std::env::args().any(|argument| argument == "--bench") { bytes } else { bytes >> 8 }
+}
+
 /// A log is begun again when it holds this much, so that a run does not fill the disk.
 const LOG_BYTES_MAX: u64 = 256 << 20;
 const SHAPES: [(&str, usize, usize); 3] = [("1 KiB", 1, 900), ("16 KiB", 16, 1000), ("1 MiB", 1000, 1024)];
@@ -132,7 +137,7 @@ fn filled(files: &Rc<dyn Files>, records: usize, value_len: usize, bytes: u64) -
 fn reading(c: &mut Criterion) {
     let files: Rc<dyn Files> = Rc::new(OsFiles::new());
     for (name, records, value_len) in SHAPES {
-        let mut partition = filled(&files, records, value_len, 64 << 20);
+        let mut partition = filled(&files, records, value_len, log_bytes(64 << 20));
         let end = partition.end_offset();
         let mut offset = 0;
         c.bench_function(&format!("read/any offset/{name}"), |b| {
@@ -154,7 +159,7 @@ fn recovering(c: &mut Criterion) {
     let mut group = c.benchmark_group("open 256 MiB");
     group.sample_size(10);
     for (name, records, value_len) in SHAPES {
-        drop(filled(&files, records, value_len, 256 << 20));
+        drop(filled(&files, records, value_len, log_bytes(256 << 20)));
         for how in [Startup::NewBoot, Startup::SameBoot, Startup::Clean] {
             group.bench_function(BenchmarkId::new(format!("{how:?}"), name), |b| {
                 b.iter(|| Partition::open(&files, &folder("append-0"), LogConfig::default(), how, NOW).unwrap().1);
@@ -176,6 +181,9 @@ criterion_main!(log);
 struct NoWrites(OsFiles);
 
 impl Files for NoWrites {
+    fn shared(&self) -> Rc<dyn Files> {
+        Rc::new(Self(OsFiles::new()))
+    }
     fn write_all_at(&self, _: &File, _: &[IoSlice<'_>], _: u64) -> io::Result<()> {
         Ok(())
     }
@@ -188,8 +196,8 @@ impl Files for NoWrites {
     fn read_once_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         self.0.read_once_at(file, buf, offset)
     }
-    fn drop_cached(&self, file: &File) -> io::Result<()> {
-        self.0.drop_cached(file)
+    fn drop_cached(&self, file: &File, offset: u64, len: u64) -> io::Result<()> {
+        self.0.drop_cached(file, offset, len)
     }
     fn read_resident_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         self.0.read_resident_at(file, buf, offset)

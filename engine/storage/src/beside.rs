@@ -151,6 +151,7 @@ impl Partition {
         self.aborted.clear();
         self.recent.clear();
         self.flush.rolled();
+        self.unwritten.sealed(full.base_offset, full.size);
     }
 
     /// Does here and now what a job would do, waiting for the disk: for logs that have no shard's thread to hold up.

@@ -37,19 +37,43 @@ impl Partition {
         known: Known,
         wall_ms: i64,
     ) -> Result<(Self, Option<RecoveryReport>), StorageError> {
-        let folder = Folder::new(files, dir);
-        if files.exists(dir) {
-            match check_claim(&folder, known.topic_id) {
-                Ok(found) if found.is_zero() && doubts_nameless(&known) => drop(set_aside(&**files, dir, found)?),
-                Ok(_) => {
-                    let (partition, report) = Self::open_at(files, dir, config, known, wall_ms)?;
-                    return Ok((partition, Some(report)));
-                }
-                Err(StorageError::OtherTopic { found, .. }) => drop(set_aside(&**files, dir, found)?),
-                Err(error) => return Err(error),
-            }
+        match Self::open_claimed_by(files, dir, config.clone(), known, wall_ms)? {
+            Some((partition, report)) => Ok((partition, Some(report))),
+            None => Ok((Self::create(files, dir, known.topic_id, config, wall_ms)?, None)),
         }
-        Ok((Self::create(files, dir, known.topic_id, config, wall_ms)?, None))
+    }
+
+    /// The same, where there is a folder to open.
+    pub(crate) fn open_claimed_by(
+        files: &Rc<dyn Files>,
+        dir: &Path,
+        config: LogConfig,
+        known: Known,
+        wall_ms: i64,
+    ) -> Result<Option<(Self, RecoveryReport)>, StorageError> {
+        if !files.exists(dir) {
+            return Ok(None);
+        }
+        match check_claim(&Folder::new(files, dir), known.topic_id) {
+            Ok(found) if found.is_zero() && doubts_nameless(&known) => set_aside(&**files, dir, found).map(|_| None),
+            Ok(_) => Self::open_at(files, dir, config, known, wall_ms).map(Some),
+            Err(StorageError::OtherTopic { found, .. }) => set_aside(&**files, dir, found).map(|_| None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives the folder of a topic that was deleted the name of one that goes, where it was not opened and is that topic's. The
+    /// job removes it, as that of [`Partition::delete`].
+    pub fn delete_unopened(files: &Rc<dyn Files>, dir: &Path, topic_id: Uuid) -> Result<Option<Job>, StorageError> {
+        let folder = Folder::new(files, dir);
+        let is_its = files.exists(dir) && {
+            let found = read_topic_id(&folder)?;
+            found.is_zero() || found == topic_id
+        };
+        if !is_its {
+            return Ok(None);
+        }
+        Ok(Some(Job::RemoveDir { dir: renamed(&**files, dir, topic_id, DELETE_SUFFIX)? }))
     }
 
     /// Closes the log and gives its folder the name of one that goes, so that nothing looks like a partition any more. The

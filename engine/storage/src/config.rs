@@ -59,8 +59,6 @@ pub struct LogConfig {
     pub file_delete_delay_ms: i64,
     /// `producer.id.expiration.ms`: a producer that was silent for this long is forgotten.
     pub producer_id_expiration_ms: i64,
-    /// Ours: bytes written since the last write-back after which [`crate::Partition::writeback_due`] gives a range.
-    pub writeback_bytes: u64,
 }
 
 impl Default for LogConfig {
@@ -84,7 +82,6 @@ impl Default for LogConfig {
             retention_bytes: -1,
             file_delete_delay_ms: 60_000,
             producer_id_expiration_ms: 24 * 3600 * 1000,
-            writeback_bytes: 256 << 20,
         }
     }
 }

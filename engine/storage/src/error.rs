@@ -223,6 +223,7 @@ impl ReadError {
     pub fn error_code(&self) -> ErrorCode {
         match self {
             Self::OffsetOutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
+            Self::Storage(StorageError::Corrupt { .. }) => ErrorCode::CORRUPT_MESSAGE,
             Self::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,
         }
     }

@@ -54,8 +54,6 @@ pub(crate) struct Flush {
     small_files: Vec<String>,
     /// Wall time of the first append that no job covers.
     waiting_since_ms: Option<i64>,
-    /// Where write-back of the active segment was started up to.
-    written_back: u64,
 }
 
 impl Flush {
@@ -70,7 +68,6 @@ impl Flush {
             entries_synced: 0,
             small_files: Vec::new(),
             waiting_since_ms: None,
-            written_back: flushed.position,
         }
     }
 
@@ -124,16 +121,6 @@ impl Flush {
     /// The active segment is a new file.
     pub(crate) fn rolled(&mut self) {
         self.entries_made += 1;
-        self.written_back = 0;
-    }
-
-    /// Where write-back of the active segment was started up to.
-    pub(crate) fn written_back(&self) -> u64 {
-        self.written_back
-    }
-
-    pub(crate) fn wrote_back(&mut self, position: u64) {
-        self.written_back = position;
     }
 
     pub(crate) fn appended(&mut self, wall_ms: i64) {
@@ -287,6 +274,9 @@ impl Partition {
             (Ok(()), Covers::Log(spot)) => {
                 if spot.offset > self.flush.flushed.offset {
                     self.flush.flushed = spot;
+                }
+                if spot.base_offset == self.active.base_offset {
+                    self.unwritten.synced(spot.position);
                 }
                 // A log that is flushed by settings is so all the time, and keeps its note.
                 if !self.config.flushes() && self.flush.flushed.offset >= self.active.base_offset {

@@ -25,6 +25,7 @@
 mod aborted;
 mod append;
 mod beside;
+mod check;
 mod checkpoint;
 mod claim;
 mod cleaner;
@@ -54,7 +55,9 @@ mod timestamps;
 mod types;
 mod upkeep;
 mod walk;
+mod writeback;
 
+pub use check::{Checked, LogCheck};
 pub use cleaner::{Cleaned, CleanerOptions, Cleaning, Next, Swap};
 pub use cold::{Lookup, Ready};
 pub use config::{LogConfig, Ratio};
@@ -69,4 +72,4 @@ pub use types::{
     AbortedTransaction, ActiveProducer, Appended, Checkpointed, Cut, EpochEnd, Isolation, Known, LogRange, NewBatch,
     Offsets, RecoveryReport, Startup, TimestampOffset,
 };
-pub use upkeep::Writeback;
+pub use writeback::Writeback;

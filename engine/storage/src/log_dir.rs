@@ -159,17 +159,18 @@ impl LogDir {
         Ok(entries.into_iter().filter(|entry| entry.is_dir).map(|entry| entry.name).collect())
     }
 
-    /// Takes every partition folder out of the way whose topic is not there any more, or is another one of its name:
-    /// `topic_id` says which topic a partition belongs to now. Call it at start, when that is known. The jobs remove the
-    /// folders of topics that were deleted.
-    pub fn sweep(&self, topic_id: impl Fn(&PartitionName) -> Option<Uuid>) -> Result<Vec<Job>, StorageError> {
+    /// Takes every partition folder out of the way whose topic is not there any more. Call it at start, when that is known. The
+    /// jobs remove the folders of topics that were deleted. Whether a folder is that of the topic which has its name now is
+    /// seen when it is opened: a start reads nothing of a thousand partitions.
+    pub fn sweep(&self, is_known: impl Fn(&PartitionName) -> bool) -> Result<Vec<Job>, StorageError> {
         let mut jobs = Vec::new();
         for folder in self.folders()? {
             let dir = self.path.join(&folder);
             if folder.ends_with(DELETE_SUFFIX) {
                 jobs.push(Job::RemoveDir { dir });
             } else if let Some(name) = PartitionName::parse(&folder)
-                && let Err(error) = self.sweep_one(&dir, topic_id(&name))
+                && !is_known(&name)
+                && let Err(error) = self.sweep_one(&dir)
             {
                 // Nothing is served from it all the same: opening compares.
                 tracing::error!(dir = %dir.display(), %error, "a folder that is nobody's could not be set aside");
@@ -178,12 +179,9 @@ impl LogDir {
         Ok(jobs)
     }
 
-    fn sweep_one(&self, dir: &Path, topic_id: Option<Uuid>) -> Result<(), StorageError> {
+    fn sweep_one(&self, dir: &Path) -> Result<(), StorageError> {
         let found = claim::read_topic_id(&Folder::new(&self.files, dir))?;
-        let is_current = topic_id.is_some_and(|topic_id| found.is_zero() || found == topic_id);
-        #[cfg(feature = "plant")]
-        let is_current = is_current || ringlog_io::plant::is(ringlog_io::plant::STALE_FOLDER_OPENED);
-        if is_current { Ok(()) } else { claim::set_aside(&*self.files, dir, found).map(drop) }
+        claim::set_aside(&*self.files, dir, found).map(drop)
     }
 
     /// The folder of a partition.

@@ -28,6 +28,7 @@ use crate::partition::Spot;
 use crate::retention::Retired;
 use crate::segment::{Active, Saved, Sealed, build_index, log_error, replace_indexes};
 use crate::walk::{Check, Step, Walk};
+use crate::writeback::Unwritten;
 use crate::{
     Checkpointed, Cut, Known, LogConfig, Partition, RecoveryReport, Startup, StorageError, checkpoint, suspect,
 };
@@ -136,6 +137,8 @@ impl Partition {
             _ => self.place_before(checkpointed.recovery_point.min(end.offset)),
         };
         self.flush = Flush::at(flushed);
+        // What an earlier run left in memory is the kernel's.
+        self.unwritten = Unwritten::from(end.position);
         if how == Startup::Clean && !self.folder.is_changed() {
             self.flush.closed_clean();
         } else {

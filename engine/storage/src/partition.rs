@@ -28,6 +28,7 @@ use crate::retention::Retired;
 use crate::sealed_files::Holder;
 use crate::segment::{Active, Sealed, View, open_sealed};
 use crate::upkeep::NextSegment;
+use crate::writeback::Unwritten;
 use crate::{ActiveProducer, Checkpointed, EpochEnd, LogConfig, Offsets, StorageError, checkpoint};
 use ringlog_wire::Uuid;
 
@@ -86,6 +87,7 @@ pub struct Partition {
     /// The largest timestamps of sealed segments that were asked for, by base offset.
     pub(crate) largest_ms: RefCell<BTreeMap<i64, i64>>,
     pub(crate) flush: Flush,
+    pub(crate) unwritten: Unwritten,
     pub(crate) failure: Option<Failure>,
     /// When it came back from a failure the last time.
     pub(crate) back_at_ms: i64,
@@ -155,6 +157,7 @@ impl Partition {
             sealed_aborted: SealedAborted::default(),
             largest_ms: RefCell::default(),
             flush: Flush::at(end),
+            unwritten: Unwritten::from(end.position),
             failure: None,
             back_at_ms: i64::MIN,
             is_ailing: false,

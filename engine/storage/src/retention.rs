@@ -130,6 +130,19 @@ impl Partition {
         Ok(moves)
     }
 
+    /// As [`Partition::delete_before`]. Where nothing of the active segment is left, the next one is begun here and now: for a
+    /// log that has no shard's thread to hold up, as [`Partition::append`]. A roll that fails takes the log offline until it
+    /// comes back.
+    pub fn begin_before(&mut self, offset: i64, wall_ms: i64) -> Result<bool, ReadError> {
+        let moves = self.delete_before(offset)?;
+        let is_used_up = self.active.size > 0 && self.end_offset == self.log_start_offset;
+        if is_used_up && !self.is_busy() && self.failure.is_none() {
+            let job = self.roll();
+            self.perform(&job, wall_ms);
+        }
+        Ok(moves)
+    }
+
     /// The checkpoint says on the disk that the log begins here, or later.
     pub fn start_kept(&mut self, log_start_offset: i64) {
         self.retired.kept_start = self.retired.kept_start.max(log_start_offset);

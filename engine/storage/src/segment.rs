@@ -303,7 +303,13 @@ pub(crate) fn replace_indexes(folder: &Folder, base_offset: i64, index: &IndexBu
 
 /// Wraps an error of reading a segment's log.
 pub(crate) fn log_error(folder: &Folder, base_offset: i64) -> impl FnOnce(std::io::Error) -> StorageError + '_ {
-    move |error| StorageError::io("read", &folder.path(&file_name(base_offset, Kind::Log)))(error)
+    move |error| {
+        let path = folder.path(&file_name(base_offset, Kind::Log));
+        match error.kind() {
+            std::io::ErrorKind::InvalidData => StorageError::corrupt(&path, error.to_string()),
+            _ => StorageError::io("read", &path)(error),
+        }
+    }
 }
 
 /// A segment as readers see it.
@@ -368,7 +374,7 @@ impl View<'_> {
                 window_len = files.read_at(self.file(), &mut window[..wanted], position)?;
             }
             let at = (position - window_start) as usize;
-            let header = parse_header(&window[at.min(window_len)..window_len])?;
+            let header = parse_header(&window[at.min(window_len)..window_len], position, self.size())?;
             if header.last_offset() >= offset {
                 return Ok(Some(Located { position, len: header.total_len() }));
             }
@@ -386,6 +392,12 @@ pub(crate) struct Located {
     pub(crate) len: usize,
 }
 
-fn parse_header(bytes: &[u8]) -> std::io::Result<BatchHeader> {
-    BatchHeader::parse(bytes).map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+/// The header of a batch that ends within the segment.
+fn parse_header(bytes: &[u8], position: u64, size: u64) -> std::io::Result<BatchHeader> {
+    let reason = match BatchHeader::parse(bytes) {
+        Ok(header) if header.total_len() as u64 <= size - position => return Ok(header),
+        Ok(header) => format!("a batch of {} bytes where {} are left", header.total_len(), size - position),
+        Err(error) => error.to_string(),
+    };
+    Err(std::io::Error::new(std::io::ErrorKind::InvalidData, format!("at {position}: {reason}")))
 }

@@ -7,9 +7,9 @@
 //! ```text
 //!   first fdatasync of a run --> `flush-begun`: a kill while one is under way takes its verdict with it
 //!   fdatasync fails          --> offline, `flush-failed.<what was flushed before>`
-//!   next open                --> every byte from there on, or from the recovery point on, is written again (its pages are
-//!                                dirty again) and synced, then checked as after a power cut; the notes go when all of it
-//!                                is on the disk
+//!   next open                --> every byte from there on, or from the recovery point on, is read, dropped from the page
+//!                                cache, written again (into new pages) and synced, then checked as after a power cut; the
+//!                                notes go when all of it is on the disk
 //! ```
 //!
 //! Invariant: no fdatasync of a partition is under way without a note in its folder, but on a disk that is too full for one.
@@ -31,7 +31,7 @@ use crate::{Startup, StorageError};
 const FAILED: &str = "flush-failed.";
 /// The name of the note that flushes are under way, at times.
 const BEGUN: &str = "flush-begun";
-/// Read and written at once.
+/// Read and written at once; pieces begin at multiples of it, so that no page of the cache lies in two.
 const PIECE_BYTES: usize = 1 << 20;
 
 /// Notes that a flush failed: an empty folder whose name says what was flushed before. It takes no descriptor, and the
@@ -123,21 +123,29 @@ fn flushed_bytes(folder: &Folder, base_offset: i64, flushed_offset: i64) -> Resu
     }
 }
 
-/// The same bytes once more, and an fdatasync that has something to write; a file that is missing is fine. In place: a disk
-/// that is full has room for it.
+/// The same bytes once more, in new pages, and an fdatasync that has something to write; a file that is missing is fine. In
+/// place: a disk that is full has room for it.
+///
+/// New pages, because ext4 remembers with a page where its block is, but not that the extent still counts as unwritten: a
+/// page whose write failed and that is written again reaches its block, and the next boot reads zeros all the same.
 fn write_in_place(folder: &Folder, name: &str, from: u64) -> Result<(), StorageError> {
     let (files, path) = (&folder.files, &folder.path(name));
     let file = match files.open(path, OpenMode::Write) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened.map_err(StorageError::io("open", path))?,
     };
+    // Dirty pages cannot be dropped. The verdict is of the run before, and of pages that are written again.
+    if let Err(error) = files.sync(&file) {
+        tracing::debug!(%error, name, "before it is written again");
+    }
     let mut piece = vec![0; PIECE_BYTES];
-    let mut position = from;
+    let mut position = from - from % PIECE_BYTES as u64;
     loop {
         let len = files.read_at(&file, &mut piece, position).map_err(StorageError::io("read", path))?;
         if len == 0 {
             break;
         }
+        files.drop_cached(&file, position, PIECE_BYTES as u64).map_err(StorageError::io("drop pages of", path))?;
         let parts = [IoSlice::new(&piece[..len])];
         files.write_all_at(&file, &parts, position).map_err(StorageError::io("write", path))?;
         position += len as u64;

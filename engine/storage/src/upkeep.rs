@@ -1,9 +1,8 @@
-//! What an append should not have to wait for: the next segment, blocks ahead of the log, write-back, forgotten producers.
+//! What an append should not have to wait for: the next segment, blocks ahead of the log, forgotten producers.
 //!
 //! ```text
 //!   maintain                    here and now: short
 //!   next_segment_due --> Job --> next_segment_made        beside the thread: a file of a gigabyte may want all its blocks
-//!   writeback_due --> Writeback                           beside the thread: it waits for the device's queue
 //! ```
 
 use std::io;
@@ -19,17 +18,6 @@ const PREPARE_ROOM_BYTES: u64 = 64 << 20;
 const PREPARE_ROOM_PART: u64 = 8;
 /// Time between two looks for silent producers (`producer.id.expiration.check.interval.ms`).
 const EXPIRE_INTERVAL_MS: i64 = 10 * 60 * 1000;
-
-/// Dirty bytes whose write-back is due (`ringlog_io::Driver::start_writeback`).
-#[derive(Clone, Debug)]
-pub struct Writeback {
-    /// Which file.
-    pub file: File,
-    /// First byte.
-    pub offset: u64,
-    /// How many.
-    pub len: u64,
-}
 
 /// The segment after the active one, before it has a name.
 #[derive(Debug)]
@@ -100,16 +88,5 @@ impl Partition {
                 NextSegment::None
             }
         };
-    }
-
-    /// A range whose write-back should start now, so that the kernel never has to throttle us.
-    pub fn writeback_due(&mut self) -> Option<Writeback> {
-        let from = self.flush.written_back();
-        let size = self.active.size;
-        if size.saturating_sub(from) < self.config.writeback_bytes {
-            return None;
-        }
-        self.flush.wrote_back(size);
-        Some(Writeback { file: self.active.file.clone(), offset: from, len: size - from })
     }
 }

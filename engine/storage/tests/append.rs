@@ -3,17 +3,18 @@
 
 mod support;
 
+use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use ringlog_io::sim::SimFiles;
-use ringlog_io::{Files, Job};
+use ringlog_io::{Files, Job, OpenMode};
 use ringlog_storage::{
     AbortedTransaction, AppendError, Isolation, LogConfig, LogRange, Origin, Partition, ReadError, Ready, Startup,
     StorageError,
 };
-use ringlog_wire::Uuid;
 use ringlog_wire::batch::BatchBuilder;
+use ringlog_wire::{ErrorCode, Uuid};
 use support::{
     WALL_MS, append, append_all, append_as, batch, checkpoint, disk, flush, look, maintain, open, producer_batch,
     read_bytes, read_records,
@@ -363,20 +364,77 @@ fn the_next_segment_is_made_before_it_is_needed() {
 }
 
 #[test]
-fn write_back_is_asked_for_in_pieces() {
-    let (_, files, _, mut partition) = create(&LogConfig { writeback_bytes: 1000, ..LogConfig::default() });
-    assert!(partition.writeback_due().is_none());
-    let mut covered = 0;
-    for _ in 0..50 {
-        append(&mut partition, &batch(1, &[&[b'x'; 100]])).unwrap();
-        if let Some(due) = partition.writeback_due() {
-            assert_eq!(due.offset, covered);
-            assert!(due.len >= 1000);
-            covered += due.len;
-            files.start_writeback(&due.file, due.offset, due.len).unwrap();
-        }
+fn write_back_goes_in_pieces_over_every_segment_and_leaves_the_tail() {
+    let segments = LogConfig { segment_bytes: 300_000, ..LogConfig::default() };
+    let (_, _, _, mut partition) = create(&segments);
+    assert!(partition.writeback_begin(1, true).is_none(), "nothing is there");
+    let grow = |partition: &mut Partition| append(partition, &batch(1, &[&[b'x'; 10_000]])).unwrap();
+    grow(&mut partition);
+    let tail = partition.unwritten_bytes();
+    assert!(
+        tail > 10_000 && partition.writeback_begin(1 << 20, false).is_none(),
+        "the next append writes its pages again"
+    );
+    while partition.segment_count() < 3 {
+        grow(&mut partition);
     }
-    assert!(covered > 6000);
+    let mut unwritten = partition.unwritten_bytes();
+    assert_eq!(unwritten, partition.size_bytes());
+    let mut pieces = Vec::new();
+    while let Some(due) = partition.writeback_begin(100_000, false) {
+        assert!(partition.writeback_begin(100_000, false).is_none(), "one at a time");
+        assert_eq!(partition.unwritten_bytes(), unwritten, "until it is there");
+        partition.writeback_done(Ok(()));
+        unwritten -= due.len;
+        assert_eq!(partition.unwritten_bytes(), unwritten);
+        pieces.push((due.offset, due.len));
+    }
+    let sealed = [(0, 65_536), (65_536, 65_536), (131_072, 65_536), (196_608, 65_536)];
+    assert_eq!(pieces[..4], sealed, "the oldest first");
+    assert!(pieces[4].0 == 262_144 && pieces[4].1 < 65_536, "the end of a sealed one is no tail: {pieces:?}");
+    assert_eq!(pieces[5..9], sealed);
+    assert!(unwritten > 0 && unwritten < 65_536);
+    let due = partition.writeback_begin(1, true).expect("the tail");
+    assert_eq!(due.len, unwritten);
+    partition.writeback_done(Ok(()));
+    assert_eq!(partition.unwritten_bytes(), 0);
+}
+
+#[test]
+fn what_a_sync_covers_needs_no_write_back() {
+    let (_, files, _, mut partition) = create(&LogConfig { flush_messages: 10, ..LogConfig::default() });
+    for _ in 0..10 {
+        append(&mut partition, &batch(1, &[b"a"])).unwrap();
+    }
+    assert!(partition.unwritten_bytes() > 0);
+    while let Some(job) = partition.flush_begin() {
+        let result = files.sync(&job.file);
+        partition.flush_done(job, result);
+    }
+    assert_eq!(partition.unwritten_bytes(), 0);
+    partition.set_config(LogConfig { flush_messages: 1, ..LogConfig::default() });
+    append(&mut partition, &batch(1, &[b"a"])).unwrap();
+    assert_eq!(partition.unwritten_bytes(), 0, "who waits for its sync holds its producer");
+}
+
+#[test]
+fn pages_that_write_back_lost_are_a_failed_sync() {
+    let begun = || {
+        let (_, _, _, mut partition) = create(&LogConfig::default());
+        append(&mut partition, &batch(1, &[b"a"])).unwrap();
+        partition.writeback_begin(1, true).expect("a piece");
+        partition
+    };
+    let mut partition = begun();
+    partition.writeback_done(Err(std::io::ErrorKind::WouldBlock.into()));
+    append(&mut partition, &batch(1, &[b"a"])).expect("nothing was asked of the disk");
+    for errno in [5, 28] {
+        let mut partition = begun();
+        partition.writeback_done(Err(std::io::Error::from_raw_os_error(errno)));
+        assert!(partition.final_failure().is_some(), "errno {errno}");
+        assert!(append(&mut partition, &batch(1, &[b"a"])).is_err());
+        assert_eq!(partition.unwritten_bytes(), 0);
+    }
 }
 
 #[test]
@@ -545,4 +603,33 @@ fn a_clean_stop_of_what_did_not_change_writes_and_syncs_nothing() {
     sim.power_on();
     let (partition, report) = open(&files, &dir, &LogConfig::default(), Startup::Clean);
     assert!(partition.end_offset() == 2 && report.is_quiet(), "{report:?}");
+}
+
+/// What lies before it is read, what lies in a later segment too; from there on the reader is told, and so is the log.
+#[test]
+fn a_batch_in_the_middle_whose_header_is_damaged_is_named_and_never_sent() {
+    let config = LogConfig { segment_bytes: 2000, ..LogConfig::default() };
+    for (at, damage, words) in
+        [(8, &[0x7f, 0xff, 0xff, 0xff][..], "where"), (8, &[0; 4], "below 49"), (16, &[0], "format (magic) 0")]
+    {
+        let (_, files, dir, mut partition) = create(&config);
+        let batch = batch(5, &[&[b'x'; 200]]);
+        for _ in 0..20 {
+            append(&mut partition, &batch).unwrap();
+        }
+        let path = |base: i64| dir.join(format!("{base:020}.log"));
+        let base = (1..20).find(|base| files.exists(&path(*base))).unwrap();
+        // The third batch of the second segment.
+        let log = files.open(&path(base), OpenMode::Write).unwrap();
+        files.write_all_at(&log, &[IoSlice::new(damage)], 2 * batch.len() as u64 + at).unwrap();
+        let read = |offset| partition.read(offset, 1, true, Isolation::ReadUncommitted).map(|range| range.len);
+        assert_eq!(
+            (read(base).unwrap(), read(base + 1).unwrap(), read(19).unwrap()),
+            (batch.len(), batch.len(), batch.len())
+        );
+        let error = read(base + 2).unwrap_err();
+        assert_eq!(error.error_code(), ErrorCode::CORRUPT_MESSAGE);
+        let said = error.to_string();
+        assert!(said.contains(&format!("{base:020}.log: at {}", 2 * batch.len())) && said.contains(words), "{said}");
+    }
 }

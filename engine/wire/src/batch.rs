@@ -25,22 +25,25 @@
 //! | read records | [`Batch::records`] |
 //! | make a batch | [`BatchBuilder`] |
 //! | take records out of one | [`Sieve`] |
+//! | compress one anew | [`recompress`] |
 
 mod build;
 mod error;
 mod header;
 mod inflated;
 mod iterate;
+mod recompress;
 mod record;
 mod sieve;
 mod validate;
 
 pub use build::{BatchBuilder, ControlType, record_len};
-pub use error::{BatchError, RecordFault};
+pub use error::{BatchError, RecordFault, RecordRefusal, RefusedRecords};
 pub use header::{
     BatchHeader, HEADER_LEN, LENGTH_OVERHEAD, MAGIC, NO_PRODUCER_ID, NO_TIMESTAMP, TimestampType, crc_of,
 };
 pub use iterate::{Batch, Batches, RecordIter};
+pub use recompress::{Recompression, recompress};
 pub use record::{Header, Headers, Record};
 pub use sieve::{Sieve, Sifted};
 pub use validate::{Origin, Rules, Validated, validate};

@@ -280,6 +280,8 @@ pub struct Writer {
     pub cuts: Vec<usize>,
     /// How many bytes belong at each cut.
     pub cut_lens: Vec<usize>,
+    /// Where in `bytes` the message says how long its client is held back (`throttle_time_ms`, an int32), if it does.
+    pub throttle_at: Option<usize>,
 }
 
 impl Writer {
@@ -298,6 +300,14 @@ impl Writer {
         self.bytes.len() + self.cut_lens.iter().sum::<usize>()
     }
 
+    /// A field was written, from `from` on; nothing of it where the version has none.
+    #[inline(always)]
+    pub(crate) fn wrote(&mut self, field: &str, from: usize) {
+        if field == "throttle_time_ms" && self.bytes.len() == from + 4 {
+            self.throttle_at = Some(from);
+        }
+    }
+
     /// Leaves room for `len` bytes of record data at the present end.
     pub(crate) fn cut(&mut self, len: usize) {
         self.cuts.push(self.bytes.len());
@@ -309,6 +319,7 @@ impl Writer {
         self.bytes.clear();
         self.cuts.clear();
         self.cut_lens.clear();
+        self.throttle_at = None;
     }
 
     /// Raw bytes, no length.

@@ -59,13 +59,15 @@ pub trait Request: Message {
 pub(crate) struct At {
     pub(crate) version: i16,
     pub(crate) flexible: bool,
+    /// It is the value of a tagged field itself, not something inside of it.
+    pub(crate) tagged: bool,
 }
 
 impl At {
     /// `version` of message `M`, if the schema has it.
     pub(crate) fn of<M: Message>(version: i16) -> Option<At> {
         let (min, max) = M::VERSIONS;
-        (min <= version && version <= max).then(|| At { version, flexible: M::is_flexible(version) })
+        (min <= version && version <= max).then(|| At { version, flexible: M::is_flexible(version), tagged: false })
     }
 
     #[inline]
@@ -240,14 +242,19 @@ impl<T: Nullable> Wire for Option<T> {
     }
 }
 
-/// A nullable struct: a byte says whether it is there (`-1` is null).
+/// A nullable struct: a byte says whether it is there (`-1` is null; in a tagged field `0` is).
 pub(crate) fn get_nullable_struct<T: Wire>(r: &mut Reader<'_>, at: At) -> Result<Option<T>, DecodeError> {
-    if r.i8()? < 0 { Ok(None) } else { T::get(r, at).map(Some) }
+    let sign = r.i8()?;
+    if sign < 0 || at.tagged && sign == 0 { Ok(None) } else { T::get(r, at).map(Some) }
 }
 
 /// See [`get_nullable_struct`].
 pub(crate) fn put_nullable_struct<T: Wire>(value: Option<&T>, w: &mut Writer, at: At) -> Result<(), EncodeError> {
-    w.raw(&[if value.is_some() { 1 } else { 0xff }]);
+    w.raw(&[match value {
+        Some(_) => 1,
+        None if at.tagged => 0,
+        None => 0xff,
+    }]);
     value.map_or(Ok(()), |value| value.put(w, at))
 }
 
@@ -289,7 +296,7 @@ macro_rules! field {
     (@get_tagged $m:ident $r:ident $at:ident $number:ident $name:ident $range:tt $null:tt []) => {};
     (@get_tagged $m:ident $r:ident $at:ident $number:ident $name:ident $range:tt [$($null:tt)*] [$tag:literal]) => {
         if $number == $tag && $at.within(versions_of!($range)) {
-            $m.$name = Wire::get($r, $at)?;
+            $m.$name = Wire::get($r, At { tagged: true, ..$at })?;
             field!(@null_check_get $m $at $name [$($null)*]);
             return Ok(true);
         }
@@ -327,7 +334,7 @@ macro_rules! field {
         if field!(@is_tagged $m $d $at $name $range [$tag]) {
             field!(@null_check_put $m $at $name [$($null)*]);
             $unknown = $w.unknown_below($unknown, $tag)?;
-            $w.tagged_field($tag, |w| $m.$name.put(w, $at))?;
+            $w.tagged_field($tag, |w| $m.$name.put(w, At { tagged: true, ..$at }))?;
         }
     };
 }
@@ -387,6 +394,7 @@ macro_rules! messages {
                 );
 
                 fn get(r: &mut Reader<'_>, at: At) -> Result<Self, DecodeError> {
+                    let at = At { tagged: false, ..at };
                     let mut m = Self::default();
                     $( field!(@get m r at $field [$($range)+] [$($($null)+)?] [$($tag)?]); )*
                     if at.flexible {
@@ -401,7 +409,12 @@ macro_rules! messages {
                 }
 
                 fn put(&self, w: &mut Writer, at: At) -> Result<(), EncodeError> {
-                    $( field!(@put self w at $field [$($range)+] [$($($null)+)?] [$($tag)?]); )*
+                    let at = At { tagged: false, ..at };
+                    $(
+                        let from = w.bytes.len();
+                        field!(@put self w at $field [$($range)+] [$($($null)+)?] [$($tag)?]);
+                        w.wrote(stringify!($field), from);
+                    )*
                     if at.flexible {
                         let default = Self::default();
                         let count = 0usize

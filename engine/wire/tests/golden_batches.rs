@@ -12,6 +12,7 @@ use ringlog_wire::compression::Scratch;
 use ringlog_wire::header::RequestHeader;
 use ringlog_wire::messages::fetch::FetchResponse;
 use ringlog_wire::messages::produce::ProduceRequest;
+use ringlog_wire::records::consumer_group::*;
 use ringlog_wire::records::group::{self, GroupKey, GroupMetadataValue, OffsetCommitValue};
 use ringlog_wire::records::metadata::MetadataRecord;
 use ringlog_wire::{ApiKey, Message, Reader, header};
@@ -110,9 +111,13 @@ fn every_metadata_record_comes_back_byte_for_byte() {
     }
 }
 
+fn again<M: ringlog_wire::Message>(value: &[u8], version: i16) -> Vec<u8> {
+    group::encode_value(&group::decode_value::<M>(value).unwrap(), version).unwrap()
+}
+
 #[test]
 fn every_group_record_comes_back_byte_for_byte() {
-    let (mut offsets, mut groups) = (0, 0);
+    let (mut offsets, mut groups, mut consumers) = (0, 0, 0);
     for (control, key, value) in ["__consumer_offsets-12", "__consumer_offsets-34"].into_iter().flat_map(golden_log) {
         if control {
             continue;
@@ -125,14 +130,33 @@ fn every_group_record_comes_back_byte_for_byte() {
         }
         let Some(value) = value else { continue };
         let version = i16::from_be_bytes(*value.first_chunk().unwrap());
-        let again = if matches!(key, GroupKey::Offset(_)) {
-            offsets += 1;
-            group::encode_value(&group::decode_value::<OffsetCommitValue>(&value).unwrap(), version)
-        } else {
-            groups += 1;
-            group::encode_value(&group::decode_value::<GroupMetadataValue>(&value).unwrap(), version)
+        let again = match &key {
+            GroupKey::Offset(_) => {
+                offsets += 1;
+                again::<OffsetCommitValue>(&value, version)
+            }
+            GroupKey::Consumer(key) => {
+                consumers += 1;
+                match key {
+                    ConsumerGroupKey::Group(_) => again::<ConsumerGroupMetadataValue>(&value, version),
+                    ConsumerGroupKey::Member(_) => again::<ConsumerGroupMemberMetadataValue>(&value, version),
+                    ConsumerGroupKey::Target(_) => again::<ConsumerGroupTargetAssignmentMetadataValue>(&value, version),
+                    ConsumerGroupKey::TargetMember(_) => {
+                        again::<ConsumerGroupTargetAssignmentMemberValue>(&value, version)
+                    }
+                    ConsumerGroupKey::Current(_) => again::<ConsumerGroupCurrentMemberAssignmentValue>(&value, version),
+                    ConsumerGroupKey::RegularExpression(_) => {
+                        again::<ConsumerGroupRegularExpressionValue>(&value, version)
+                    }
+                    ConsumerGroupKey::PartitionMetadata(_) => panic!("Kafka 4.3 does not write it"),
+                }
+            }
+            _ => {
+                groups += 1;
+                again::<GroupMetadataValue>(&value, version)
+            }
         };
-        assert_eq!(again.unwrap(), value);
+        assert_eq!(again, value, "{key:?}");
     }
-    assert!(offsets > 0 && groups > 0, "{offsets} offsets, {groups} groups");
+    assert!(offsets > 0 && groups > 0 && consumers > 0, "{offsets} offsets, {groups} and {consumers} of groups");
 }

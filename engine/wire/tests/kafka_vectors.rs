@@ -11,7 +11,7 @@ mod debug;
 use std::collections::BTreeSet;
 
 use ringlog_wire::messages::consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
-use ringlog_wire::records::{group, metadata};
+use ringlog_wire::records::{consumer_group, group, metadata};
 use ringlog_wire::{Message, Reader, for_each_api};
 use serde_json::Value;
 
@@ -99,6 +99,12 @@ fn check_any(vector: &Vector) -> usize {
         };
     }
     records! {
+        consumer_group: ConsumerGroupMetadataKey ConsumerGroupPartitionMetadataKey
+            ConsumerGroupTargetAssignmentMetadataKey ConsumerGroupMemberMetadataKey
+            ConsumerGroupTargetAssignmentMemberKey ConsumerGroupCurrentMemberAssignmentKey
+            ConsumerGroupRegularExpressionKey ConsumerGroupMetadataValue ConsumerGroupMemberMetadataValue
+            ConsumerGroupTargetAssignmentMetadataValue ConsumerGroupTargetAssignmentMemberValue
+            ConsumerGroupCurrentMemberAssignmentValue ConsumerGroupRegularExpressionValue;
         group: OffsetCommitKey OffsetCommitValue GroupMetadataKey GroupMetadataValue;
         metadata: RegisterBrokerRecord UnregisterBrokerRecord TopicRecord PartitionRecord ConfigRecord
             PartitionChangeRecord FenceBrokerRecord UnfenceBrokerRecord RemoveTopicRecord DelegationTokenRecord

@@ -34,7 +34,7 @@ fn feed(stream: &[u8], mut piece: impl FnMut() -> usize) -> Vec<Vec<u8>> {
                 }
             }
         }
-        while let Next::Request { frame, slot } = connection.next(LIMIT, usize::MAX).unwrap() {
+        while let Next::Request { frame, slot } = connection.next(LIMIT, usize::MAX, true, |_| true).unwrap() {
             frames.push(frame.to_vec());
             connection.complete(slot, Response::default());
         }
@@ -65,7 +65,10 @@ fn a_length_that_is_negative_zero_or_over_the_limit_is_refused() {
     for len in [-1, 0, i32::MIN, i32::MAX, LIMIT as i32 + 1] {
         let mut connection = Connection::new(0);
         connection.received(Buf::from(len.to_be_bytes().to_vec()));
-        assert!(matches!(connection.next(LIMIT, usize::MAX), Err(Refused::FrameLength { .. })), "{len}");
+        assert!(
+            matches!(connection.next(LIMIT, usize::MAX, true, |_| true), Err(Refused::FrameLength { .. })),
+            "{len}"
+        );
     }
 }
 
@@ -73,7 +76,7 @@ fn a_length_that_is_negative_zero_or_over_the_limit_is_refused() {
 fn a_claimed_length_allocates_no_more_than_twice_what_arrived() {
     let mut connection = Connection::new(0);
     connection.received(Buf::from((LIMIT as i32).to_be_bytes().to_vec()));
-    assert!(matches!(connection.next(LIMIT, usize::MAX).unwrap(), Next::Receive));
+    assert!(matches!(connection.next(LIMIT, usize::MAX, true, |_| true).unwrap(), Next::Receive));
     let Receive::Exact(_, target) = connection.receive_next(|len| Buf::from(Vec::with_capacity(len))) else { panic!() };
     assert_eq!(target, limits::FRAME_FIRST_BYTES);
 }
@@ -106,7 +109,7 @@ fn requests(keys: &[i16]) -> Vec<u8> {
 
 /// How many requests are handed out before one has to wait, or none is here; and their slots.
 fn hand_out(connection: &mut Connection) -> Vec<u64> {
-    let next = || match connection.next(LIMIT, usize::MAX).unwrap() {
+    let next = || match connection.next(LIMIT, usize::MAX, true, |_| true).unwrap() {
         Next::Request { slot, .. } => Some(slot),
         Next::Held | Next::Receive => None,
     };

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use ringlog_io::{Buf, Nanos, Token};
+use ringlog_io::{Buf, Nanos, Slice, Token};
 
 use super::{Asking, Front};
 use crate::broker::ReplyTo;
@@ -47,9 +47,14 @@ impl Front {
         None
     }
 
-    /// The next request of a connection that may be handled. `None`: it waits for those before it, for room, or for the next
-    /// turn; or is not here yet.
-    pub(crate) fn next_request(&mut self, place: u32) -> Option<Asking> {
+    /// The next request of a connection that may be handled. `None`: it waits for those before it, for room, for the next turn,
+    /// or for what `admits` says, whose owner asks again; or is not here yet.
+    pub(crate) fn next_request(
+        &mut self,
+        place: u32,
+        takes_produces: bool,
+        admits: impl FnOnce(&Slice) -> bool,
+    ) -> Option<Asking> {
         let frame_len_max = self.settings.socket_request_max_bytes();
         let client = self.clients[place as usize].as_mut()?;
         if client.connection.closing {
@@ -61,7 +66,7 @@ impl Front {
         }
         let has_share = client.share.is_left(self.turn);
         let answer_room = if has_share { self.holdings.answer_room(client.connection.answer_bytes()) } else { 0 };
-        match client.connection.next(frame_len_max, answer_room) {
+        match client.connection.next(frame_len_max, answer_room, takes_produces, admits) {
             Ok(Next::Request { frame, slot }) => {
                 client.share.asked(self.turn);
                 let held = std::mem::take(&mut client.frame);
@@ -75,6 +80,8 @@ impl Front {
                     self.next_turn.push(place);
                 } else if client.connection.answer_bytes() >= answer_room {
                     self.holdings.wait_to_answer(place);
+                } else if !takes_produces {
+                    self.awaiting_produce.push(place);
                 }
                 self.holding.push(place);
             }

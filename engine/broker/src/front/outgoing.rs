@@ -7,6 +7,7 @@ use ringlog_io::{Buf, Nanos, Token};
 use super::Front;
 use crate::broker::ReplyTo;
 use crate::connection::Refused;
+use crate::lists::give_back;
 use crate::response::Response;
 use crate::submission::{FileSent, Submission};
 use crate::tokens;
@@ -69,6 +70,11 @@ impl Front {
         touched
     }
 
+    /// They went on.
+    pub(crate) fn resumed(&mut self, resumed: Vec<u32>) {
+        give_back(&mut self.touched, resumed);
+    }
+
     fn send(&mut self, place: u32) {
         let Some(client) = self.clients[place as usize].as_mut() else { return };
         if client.connection.sending || client.connection.transferring {
@@ -119,6 +125,15 @@ impl Front {
         }
         self.recount(place);
         self.touched.push(place);
+    }
+
+    /// Whether something follows when what leaves on this connection is sent: more of it, its end, requests that are held, or
+    /// room that others wait for. The event can wait for the next turn where nothing does.
+    pub(crate) fn awaits(&self, token: Token) -> bool {
+        let (place, generation) = tokens::client_of(token);
+        let client = self.clients.get(place as usize).and_then(Option::as_ref);
+        let client = client.filter(|client| client.generation == generation);
+        client.is_some_and(|client| client.connection.awaits_sent() || self.holdings.awaits_room())
     }
 
     /// A range was sent by reference, as far as the socket took it.

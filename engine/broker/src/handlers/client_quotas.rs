@@ -1,6 +1,6 @@
-//! DescribeClientQuotas: v0-1, from the image; AlterClientQuotas: v0-1, which the controller decides. Rates of bytes hold
-//! clients back ([`crate::throttle`]); request_percentage, controller_mutation_rate and connection_creation_rate are kept and
-//! told, and hold nobody back: who sets them is told so in the log.
+//! DescribeClientQuotas: v0-1, from the image; AlterClientQuotas: v0-1, which the controller decides. Rates of bytes,
+//! of time and of connections hold clients back at each shard ([`crate::throttle`]), changes of topics at the controller
+//! ([`crate::metadata::controller::mutations`]).
 
 use ringlog_wire::messages::alter_client_quotas::{AlterClientQuotasRequest, AlterClientQuotasResponse};
 use ringlog_wire::messages::describe_client_quotas::DescribeClientQuotasRequest;

@@ -12,6 +12,9 @@ use crate::response::{Asked, Response};
 
 pub(crate) const HANDLER: Handler = Handler::new(ApiKey::CreatePartitions, (0, 3), handle);
 
+/// From here on a client that has no quota left is refused; before, it is served and waits (KIP-599).
+const STRICT_FROM: i16 = 3;
+
 fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
     let request: CreatePartitionsRequest = match incoming.decode() {
         Ok(request) => request,
@@ -19,13 +22,14 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
     };
     let names = request.topics.iter().map(|topic| topic.name.clone()).collect();
     let caller = Caller::Request { reply_to: incoming.reply_to, asked: incoming.asked, names, answer };
-    broker.calls.push((caller, Call::CreatePartitions(request)));
+    let call = Call::CreatePartitions(request);
+    broker.calls.push((caller, call.by(incoming.client_id.as_deref(), incoming.asked.api_version >= STRICT_FROM)));
     Outcome::Later
 }
 
 fn answer(asked: Asked, names: Vec<String>, decided: Decided) -> Result<Response, EncodeError> {
     match decided {
-        Decided::CreatePartitions(body) => Response::of(asked, &body),
+        Decided::CreatePartitions(body) => Response::held_back(asked, &body, body.throttle_time_ms),
         decided => Response::of(asked, &failed(names, &decided.refusal())),
     }
 }

@@ -10,6 +10,9 @@ use crate::response::{Asked, Response};
 
 pub(crate) const HANDLER: Handler = Handler::new(ApiKey::CreateTopics, (2, 7), handle);
 
+/// From here on a client that has no quota left is refused; before, it is served and waits (KIP-599).
+const STRICT_FROM: i16 = 6;
+
 fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
     let request: CreateTopicsRequest = match incoming.decode() {
         Ok(request) => request,
@@ -17,13 +20,14 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
     };
     let names = request.topics.iter().map(|topic| topic.name.clone()).collect();
     let caller = Caller::Request { reply_to: incoming.reply_to, asked: incoming.asked, names, answer };
-    broker.calls.push((caller, Call::CreateTopics(request)));
+    let call = Call::CreateTopics(request);
+    broker.calls.push((caller, call.by(incoming.client_id.as_deref(), incoming.asked.api_version >= STRICT_FROM)));
     Outcome::Later
 }
 
 fn answer(asked: Asked, names: Vec<String>, decided: Decided) -> Result<Response, EncodeError> {
     match decided {
-        Decided::CreateTopics(body) => Response::of(asked, &body),
+        Decided::CreateTopics(body) => Response::held_back(asked, &body, body.throttle_time_ms),
         decided => Response::of(asked, &failed(names, &decided.refusal())),
     }
 }

@@ -1,7 +1,8 @@
 //! DeleteRecords: v0-2. The log start offset moves forward, to the high watermark at most (-1 asks for that); readers find
 //! what is below out of range, and segments that lie below wholly go. The answer waits until the checkpoint file says so on
 //! the disk: what was deleted stays deleted, whatever happens (Kafka answers before, and a crash within the minute brings the
-//! records back).
+//! records back). `timeout_ms` is how long followers may take, and nobody follows: with a timeout of 0, too, the answer is what
+//! became of the deletion.
 //!
 //! | partition (ReplicaManager.deleteRecordsOnLocalLog, Partition.deleteRecordsOnLeader) | answer |
 //! |---|---|
@@ -10,9 +11,8 @@
 //! | of a topic that is compacted and keeps everything | POLICY_VIOLATION |
 //! | an offset above the high watermark, or below -1 | OFFSET_OUT_OF_RANGE |
 //! | an offset below the log start | the log start, as it is |
-//! | its start could not be noted | KAFKA_STORAGE_ERROR, or REQUEST_TIMED_OUT after `timeout_ms` |
+//! | its start could not be noted | KAFKA_STORAGE_ERROR |
 
-use ringlog_io::Nanos;
 use ringlog_wire::messages::delete_records::{
     DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse,
     DeleteRecordsTopicResult,
@@ -25,13 +25,11 @@ use crate::metadata::image::is_internal;
 use crate::replica::PartitionKey;
 use crate::response::{Asked, Response};
 use crate::retention;
-use crate::timers::Timer;
 
 pub(crate) const HANDLER: Handler = Handler::new(ApiKey::DeleteRecords, (0, 2), handle);
 
 /// Asks for the high watermark (`DeleteRecordsRequest.HIGH_WATERMARK`).
 const HIGH_WATERMARK: i64 = -1;
-const NS_PER_MS: u64 = 1_000_000;
 
 /// Requests whose log starts are not in the checkpoint file yet. A connection has one of them at a time.
 #[derive(Debug, Default)]
@@ -43,7 +41,6 @@ pub(crate) struct Deletions {
 struct Deletion {
     reply_to: ReplyTo,
     asked: Asked,
-    deadline: Nanos,
     answer: DeleteRecordsResponse,
     /// Which log starts it waits for: partition, offset, and the places of its answer.
     missing: Vec<(PartitionKey, i64, (usize, usize))>,
@@ -82,11 +79,8 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
     if missing.is_empty() {
         return Response::of(incoming.asked, &answer).into();
     }
-    let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
-    let deadline = Nanos(broker.now.0.saturating_add(timeout_ms.saturating_mul(NS_PER_MS)));
     let (reply_to, asked) = (incoming.reply_to, incoming.asked);
-    broker.deletions.waiting.push(Deletion { reply_to, asked, deadline, answer, missing });
-    set_timer(broker);
+    broker.deletions.waiting.push(Deletion { reply_to, asked, answer, missing });
     Outcome::Later
 }
 
@@ -128,17 +122,6 @@ pub(crate) fn kept(broker: &mut Broker, key: PartitionKey, log_start_offset: i64
     answer_ready(broker);
 }
 
-/// The time of [`Timer::Deletions`] has come.
-pub(crate) fn expire(broker: &mut Broker) {
-    let now = broker.now;
-    for deletion in broker.deletions.waiting.iter_mut().filter(|deletion| deletion.deadline <= now) {
-        for (_, _, place) in std::mem::take(&mut deletion.missing) {
-            refuse(&mut deletion.answer, place, ErrorCode::REQUEST_TIMED_OUT);
-        }
-    }
-    answer_ready(broker);
-}
-
 fn refuse(answer: &mut DeleteRecordsResponse, (topic, partition): (usize, usize), error: ErrorCode) {
     let result = &mut answer.topics[topic].partitions[partition];
     *result = answered(result.partition_index, -1, error);
@@ -148,10 +131,4 @@ fn answer_ready(broker: &mut Broker) {
     let ready: Vec<Deletion> =
         broker.deletions.waiting.extract_if(.., |deletion| deletion.missing.is_empty()).collect();
     ready.iter().for_each(|deletion| broker.reply(deletion.reply_to, deletion.asked, &deletion.answer));
-    set_timer(broker);
-}
-
-fn set_timer(broker: &mut Broker) {
-    let first = broker.deletions.waiting.iter().map(|deletion| deletion.deadline).min();
-    broker.timers.set(Timer::Deletions, first);
 }

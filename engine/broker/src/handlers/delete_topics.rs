@@ -12,6 +12,9 @@ use crate::response::{Asked, Response};
 
 pub(crate) const HANDLER: Handler = Handler::new(ApiKey::DeleteTopics, (1, 6), handle);
 
+/// From here on a client that has no quota left is refused; before, it is served and waits (KIP-599).
+const STRICT_FROM: i16 = 5;
+
 fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
     let request: DeleteTopicsRequest = match incoming.decode() {
         Ok(request) => request,
@@ -19,13 +22,14 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
     };
     let names: Vec<String> = request.topic_names.iter().cloned().chain(request.topics.iter().map(to_name)).collect();
     let caller = Caller::Request { reply_to: incoming.reply_to, asked: incoming.asked, names, answer };
-    broker.calls.push((caller, Call::DeleteTopics(request, incoming.asked.api_version)));
+    let call = Call::DeleteTopics(request, incoming.asked.api_version);
+    broker.calls.push((caller, call.by(incoming.client_id.as_deref(), incoming.asked.api_version >= STRICT_FROM)));
     Outcome::Later
 }
 
 fn answer(asked: Asked, names: Vec<String>, decided: Decided) -> Result<Response, EncodeError> {
     match decided {
-        Decided::DeleteTopics(body) => Response::of(asked, &body),
+        Decided::DeleteTopics(body) => Response::held_back(asked, &body, body.throttle_time_ms),
         decided => Response::of(asked, &failed(&names, &decided.refusal())),
     }
 }

@@ -62,7 +62,7 @@ fn describe(
             Err(_) => invalid(format!("Broker id must be an integer, but it is: {name}")),
         },
         RESOURCE_GROUP if name.is_empty() => invalid("Group name must not be empty".to_owned()),
-        RESOURCE_GROUP => Ok(describe::group(&image.configs(RESOURCE_GROUP, name))),
+        RESOURCE_GROUP => Ok(describe::group(&image.configs(RESOURCE_GROUP, name), settings)),
         other => invalid(format!("Unsupported resource type: {other}")),
     }
 }

@@ -35,7 +35,8 @@ fn request(resource_type: i8, name: &str) -> DescribeConfigsRequest {
 fn ask(settings: &[(&str, &str)], request: &DescribeConfigsRequest) -> DescribeConfigsResult {
     let (mut controller, _) = start(Settings::of(settings), None);
     create(&mut controller, vec![topic("t1", 1, &[]), topic("own", 1, &[("retention.ms", "5")])]);
-    answer(request, NodeId(1), controller.image(), &Settings::of(settings)).results.remove(0)
+    let settings = Settings::of(settings).with(controller.image().dynamic(NodeId(1)));
+    answer(request, NodeId(1), controller.image(), &settings).results.remove(0)
 }
 
 fn find<'a>(result: &'a DescribeConfigsResult, name: &str) -> &'a DescribeConfigsResourceResult {
@@ -53,12 +54,7 @@ fn a_topics_defaults_are_told_as_kafka_tells_them() {
     let ours = ask(&[], &request(RESOURCE_TOPIC, "t1")).configs;
     assert_eq!(ours.len(), 33);
     for (ours, kafkas) in ours.iter().zip(&kafkas) {
-        if ours.name == "min.insync.replicas" {
-            // That broker had it as a dynamic default, which KIP-966 makes it; here it is a plain default.
-            assert_eq!((ours.value.as_deref(), ours.config_source), (Some("1"), 5));
-        } else {
-            assert_eq!(ours, kafkas);
-        }
+        assert_eq!(ours, kafkas);
     }
 }
 
@@ -92,7 +88,9 @@ fn a_broker_tells_its_own_settings_and_no_others() {
         other.error_message.as_deref(),
         Some("Unexpected broker id, expected 1 or empty string, but received 2")
     );
-    assert_eq!(ask(&[], &request(RESOURCE_BROKER, "")).configs, []);
+    let all = ask(&[], &request(RESOURCE_BROKER, "")).configs;
+    let told: Vec<_> = all.iter().map(|one| (one.name.as_str(), one.value.as_deref(), one.config_source)).collect();
+    assert_eq!(told, [("min.insync.replicas", Some("1"), 3)]);
     let other = ask(&[], &request(RESOURCE_BROKER, "x"));
     assert_eq!(other.error_message.as_deref(), Some("Broker id must be an integer, but it is: x"));
 }

@@ -2,7 +2,8 @@
 //!
 //! Limits, as Kafka's ReplicaManager reads them: at most `max_bytes` (and fetch.max.bytes) in all and
 //! `partition_max_bytes` of one partition, but the first batch of the first partition that has one always goes out whole,
-//! however large. Sessions (KIP-227) are in `fetch_session`. Versions: 12 current leader, 13 topic ids, 16 endpoints.
+//! however large. What lies on the disk is waited for, also by a fetch that waits for nothing else ([`limits::DISK_WAIT_MS`]):
+//! Kafka reads it before it answers, and a client that never waits would learn nothing. Sessions (KIP-227) are in `fetch_session`. Versions: 12 current leader, 13 topic ids, 16 endpoints.
 
 use ringlog_io::{Job, Nanos};
 use ringlog_storage::{Isolation, LogRange, Lookup, ReadError, Ready};
@@ -35,6 +36,8 @@ pub(crate) struct WaitingFetch {
     isolation: Isolation,
     min_bytes: usize,
     max_bytes: usize,
+    /// Until when it waits for the disk, whatever its own time.
+    disk_deadline: Nanos,
     /// Who pays, where anybody has a quota.
     payer: Option<String>,
 }
@@ -52,6 +55,7 @@ struct Seen {
     place: Place,
     data: PartitionData,
     range: Option<LogRange>,
+    is_loading: bool,
     cold: Option<(PartitionKey, Lookup, Job)>,
 }
 
@@ -69,7 +73,9 @@ struct Answers {
     has_error: bool,
     /// A partition has more in a later segment: its range grows no more.
     is_behind: bool,
-    /// What has to be read from the disk before these partitions can be looked at.
+    /// Some can be looked at when something was read from the disk, for this fetch or another.
+    is_loading: bool,
+    /// What has to be read for that.
     cold: Vec<(PartitionKey, Lookup, Job)>,
 }
 
@@ -87,10 +93,10 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
         }
     };
     let answers = look_and_ask(broker, &fetch);
-    if max_wait_ms == 0 || answers.are_enough(&fetch) || !has_room(broker, &fetch) {
+    let deadline = Nanos(broker.now.0 + max_wait_ms * 1_000_000);
+    if answers.are_due(&fetch, deadline, broker.now) || !has_room(broker, &fetch) {
         return respond(broker, fetch, answers).map_or_else(Outcome::Refuse, Outcome::Reply);
     }
-    let deadline = Nanos(broker.now.0 + max_wait_ms * 1_000_000);
     wait(broker, incoming.reply_to, fetch, &answers, deadline);
     Outcome::Later
 }
@@ -107,6 +113,7 @@ fn begin(broker: &mut Broker, incoming: &Incoming, request: &FetchRequest) -> Re
         isolation: if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
         min_bytes: usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes),
         max_bytes,
+        disk_deadline: Nanos(broker.now.0 + limits::DISK_WAIT_MS * 1_000_000),
         payer,
     })
 }
@@ -128,6 +135,18 @@ impl WaitingFetch {
 }
 
 impl Answers {
+    /// Whether the fetch is answered now: its time is over or there is enough, and nothing of it waits for the disk.
+    fn are_due(&self, fetch: &WaitingFetch, deadline: Nanos, now: Nanos) -> bool {
+        if self.wait_for_disk() {
+            return now >= deadline.max(fetch.disk_deadline);
+        }
+        now >= deadline || self.are_enough(fetch)
+    }
+
+    fn wait_for_disk(&self) -> bool {
+        self.is_loading && self.bytes == 0 && !self.has_error
+    }
+
     /// Whether there is no reason to wait. As in Kafka, what a limit cuts off counts as present, an older segment is
     /// answered at once, and a topic that does not exist is only a reason where nothing else is asked for: its client is
     /// told at the pace of its waits. (`ReplicaManager.fetchMessages`, `DelayedFetch.tryComplete`, `KafkaApis`.)
@@ -143,10 +162,12 @@ impl Answers {
 
 /// Lets the fetch wait on every partition it reads.
 fn wait(broker: &mut Broker, id: ReplyTo, fetch: WaitingFetch, answers: &Answers, deadline: Nanos) {
-    let missing_bytes = answers.missing_bytes(&fetch);
+    let waits_for_disk = answers.wait_for_disk();
+    let missing_bytes = answers.missing_bytes(&fetch).max(usize::from(waits_for_disk));
+    let end = if waits_for_disk { deadline.max(fetch.disk_deadline) } else { deadline };
     let watches =
         fetch.context.targets().filter_map(|target| locate(broker, &target).ok().map(|(key, _)| key)).collect();
-    broker.timers.set(Timer::Fetch(id), Some(deadline));
+    broker.timers.set(Timer::Fetch(id), Some(end));
     broker.fetches.insert(id, Wait { memory_bytes: fetch.memory_bytes(), fetch, deadline, missing_bytes, watches });
 }
 
@@ -154,7 +175,7 @@ fn wait(broker: &mut Broker, id: ReplyTo, fetch: WaitingFetch, answers: &Answers
 pub(crate) fn look_again(broker: &mut Broker, id: ReplyTo, waited: Wait<WaitingFetch>) {
     let Wait { fetch, deadline, .. } = waited;
     let answers = look_and_ask(broker, &fetch);
-    if answers.are_enough(&fetch) || deadline <= broker.now {
+    if answers.are_due(&fetch, deadline, broker.now) {
         let result = respond(broker, fetch, answers);
         broker.replies.push((id, result));
     } else {
@@ -189,7 +210,8 @@ fn look(broker: &Broker, fetch: &WaitingFetch) -> Answers {
     for target in fetch.context.targets() {
         let room = fetch.max_bytes.saturating_sub(found.bytes);
         match read(broker, &target, fetch.isolation, room, found.bytes == 0) {
-            Ok(Seen { place, data, range, cold }) => {
+            Ok(Seen { place, data, range, is_loading, cold }) => {
+                found.is_loading |= is_loading;
                 found.add(&target, data, range, place);
                 found.cold.extend(cold);
             }
@@ -246,15 +268,16 @@ fn read(
 ) -> Result<Seen, NotHere> {
     let (key, place) = locate(broker, target)?;
     broker.check_epoch(place, target.current_leader_epoch)?;
-    let log = broker.replicas.at(place).log();
+    let replica = broker.replicas.at(place);
+    let log = replica.log();
     let max_bytes = room.min(usize::try_from(target.max_bytes).unwrap_or(0));
     let found = log.read_ready(target.fetch_offset, max_bytes, whole_first_batch, isolation);
-    let found = found.map_err(|error| match error {
-        ReadError::OffsetOutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
-        error => {
-            tracing::error!(topic = target.topic, partition = target.partition, %error, "read failed");
-            ErrorCode::KAFKA_STORAGE_ERROR
+    let found = found.map_err(|error| {
+        if !matches!(error, ReadError::OffsetOutOfRange { .. }) && replica.is_news(&error.to_string()) {
+            let (topic, partition, offset) = (target.topic, target.partition, target.fetch_offset);
+            tracing::error!(topic, partition, offset, %error, "cannot be read from here; what is before is served");
         }
+        error.error_code()
     })?;
     let found = match (found, isolation) {
         (Ready::Now(range), Isolation::ReadCommitted) => {
@@ -266,6 +289,7 @@ fn read(
         Ready::Now(found) => (Some(found), None),
         Ready::Later(job) => (None, job),
     };
+    let is_loading = found.is_none();
     let (range, aborted_transactions) = found.unzip();
     let data = PartitionData {
         partition_index: target.partition,
@@ -277,7 +301,7 @@ fn read(
         records: Records::Outside(range.as_ref().map_or(0, |range| range.len)),
         ..Default::default()
     };
-    Ok(Seen { place, data, range, cold: job.map(|(lookup, job)| (key, lookup, job)) })
+    Ok(Seen { place, data, range, is_loading, cold: job.map(|(lookup, job)| (key, lookup, job)) })
 }
 
 fn aborted(
@@ -297,7 +321,7 @@ fn aborted(
 /// Answers, or holds a client back that had its share: then the answer is empty, and its session as it was (KIP-219).
 fn respond(broker: &mut Broker, fetch: WaitingFetch, found: Answers) -> Result<Response, Refused> {
     let Some(client) = fetch.payer.as_deref() else { return answer(broker, fetch, found) };
-    let throttle_ms = broker.throttle.charge(Rate::Fetch, client, found.bytes, broker.now);
+    let throttle_ms = broker.throttle.charge(Rate::Fetch, client, found.bytes, broker.now).max(fetch.asked.wait_ms);
     if throttle_ms == 0 {
         return answer(broker, fetch, found);
     }
@@ -309,7 +333,7 @@ fn respond(broker: &mut Broker, fetch: WaitingFetch, found: Answers) -> Result<R
     };
     broker.sessions.finish(fetch.context);
     let response = Response::of(fetch.asked, &body).map_err(Refused::Answer)?;
-    Ok(Response { throttle_ms, ..response })
+    Ok(response.at_least_held_back(throttle_ms))
 }
 
 fn answer(broker: &mut Broker, mut fetch: WaitingFetch, found: Answers) -> Result<Response, Refused> {

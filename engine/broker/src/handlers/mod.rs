@@ -1,9 +1,12 @@
 //! One file per API, and the one list that says which exist: ApiVersions announces what stands here.
 
+pub(crate) mod acls;
 pub(crate) mod alter_configs;
 pub(crate) mod alter_replica_log_dirs;
 pub(crate) mod api_versions;
 pub(crate) mod client_quotas;
+pub(crate) mod consumer_group_describe;
+pub(crate) mod consumer_group_heartbeat;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
 pub(crate) mod delete_groups;
@@ -27,6 +30,7 @@ pub(crate) mod list_config_resources;
 pub(crate) mod list_groups;
 pub(crate) mod list_offsets;
 pub(crate) mod metadata;
+pub(crate) mod named;
 pub(crate) mod offset_commit;
 pub(crate) mod offset_delete;
 pub(crate) mod offset_fetch;
@@ -84,6 +88,9 @@ pub(crate) const HANDLERS: &[Handler] = &[
     delete_records::HANDLER,
     init_producer_id::HANDLER,
     offset_for_leader_epoch::HANDLER,
+    reads::DESCRIBE_ACLS,
+    reads::CREATE_ACLS,
+    reads::DELETE_ACLS,
     reads::DESCRIBE_CONFIGS,
     alter_configs::ALTER,
     alter_replica_log_dirs::HANDLER,
@@ -104,6 +111,8 @@ pub(crate) const HANDLERS: &[Handler] = &[
     reads::UPDATE_FEATURES,
     reads::DESCRIBE_CLUSTER,
     describe_producers::HANDLER,
+    consumer_group_heartbeat::HANDLER,
+    consumer_group_describe::HANDLER,
     reads::LIST_CONFIG_RESOURCES,
     reads::DESCRIBE_TOPIC_PARTITIONS,
 ];

@@ -1,12 +1,12 @@
 //! Produce: v3-13 (announced from 0). One record batch per partition, checked, staged, and written at the end of the turn
-//! with what else came for its partition.
+//! with what else came for its partition; after a job, where the topic keeps another codec.
 //!
 //! Versions: 7 zstd; 10 current leader on NOT_LEADER_OR_FOLLOWER (KIP-951); 13 topic ids. acks=0 has no answer; where it
 //! fails the connection is closed, so that the client looks for the leader again (Kafka's KafkaApis).
 
 use ringlog_io::Slice;
 use ringlog_storage::{Appended, Origin};
-use ringlog_wire::batch::{self, BatchError, Rules};
+use ringlog_wire::batch::{self, BatchError, RefusedRecords, Rules};
 use ringlog_wire::messages::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData, PartitionProduceResponse,
     ProduceRequest, ProduceResponse, TopicProduceData, TopicProduceResponse,
@@ -32,9 +32,12 @@ pub(crate) struct PendingProduce {
     acks: i16,
     missing: usize,
     failed: bool,
+    /// How many records may still be named that are not taken: a request takes less room than what could be said of it.
+    nameable: usize,
     response: ProduceResponse,
-    /// Who pays for how many bytes, where anybody has a quota.
-    charge: Option<(String, usize)>,
+    /// How many bytes it is, and who pays for them, where anybody has a quota.
+    bytes: usize,
+    payer: Option<String>,
 }
 
 fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
@@ -49,8 +52,10 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
         acks: request.acks,
         missing: 0,
         failed: false,
+        nameable: RefusedRecords::NAMED_MAX,
         response: ProduceResponse::default(),
-        charge: charge(broker, incoming),
+        bytes: incoming.frame.len(),
+        payer: payer(broker, incoming),
     };
     for (index, topic) in request.topic_data.iter().enumerate() {
         stage_topic(broker, incoming, &request, topic, (number, index), &mut pending);
@@ -87,7 +92,7 @@ fn stage_topic(
             Err(refusal) => {
                 pending.failed = true;
                 count_refused(broker, topic.as_deref().ok(), partition.index);
-                refused(broker, partition.index, &refusal, &mut pending.response)
+                refused(broker, partition.index, refusal, pending)
             }
         });
     }
@@ -116,13 +121,15 @@ fn count_refused(broker: &Broker, topic: Option<&Topic>, partition: i32) {
 struct Refusal {
     not_here: NotHere,
     message: Option<String>,
-    /// The record to blame, where Kafka names one.
-    record: Option<i32>,
+    /// The records to blame, where Kafka names them.
+    records: Vec<BatchIndexAndErrorMessage>,
+    /// Where the log begins, where Kafka says it in a refusal.
+    log_start_offset: Option<i64>,
 }
 
 impl From<NotHere> for Refusal {
     fn from(not_here: NotHere) -> Self {
-        Self { not_here, message: None, record: None }
+        Self { not_here, message: None, records: Vec::new(), log_start_offset: None }
     }
 }
 
@@ -132,9 +139,22 @@ impl From<ErrorCode> for Refusal {
     }
 }
 
-impl From<BatchError> for Refusal {
-    fn from(error: BatchError) -> Self {
-        Self { not_here: error.code().into(), message: Some(error.to_string()), record: error.record_index() }
+impl Refusal {
+    /// Of a batch that did not pass. As in Kafka the log's start stands beside it, but where the batch is too large or damaged.
+    fn of(error: &BatchError, log_start_offset: i64) -> Self {
+        let named = error.refused_records().iter().map(|(batch_index, refusal)| BatchIndexAndErrorMessage {
+            batch_index: *batch_index,
+            batch_index_error_message: Some(refusal.to_string()),
+            ..Default::default()
+        });
+        let code = error.code();
+        let is_plain = matches!(code, ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::CORRUPT_MESSAGE);
+        Self {
+            not_here: code.into(),
+            message: Some(error.to_string()),
+            records: named.collect(),
+            log_start_offset: (!is_plain).then_some(log_start_offset),
+        }
     }
 }
 
@@ -164,10 +184,13 @@ fn stage(
     let rules_of_topic = &replica.role.rules;
     let rules = Rules {
         zstd_allowed: incoming.asked.api_version >= 7,
-        inflated_len_max: rules_of_topic.inflated_len_max.min(broker.budget.inflate_bytes),
+        inflated_len_max: rules_of_topic
+            .inflated_len_max
+            .min(broker.budget.inflated_len_max(rules_of_topic.compression.is_some())),
         ..*rules_of_topic
     };
-    let validated = batch::validate(&bytes, &rules, broker.wall_ms, &mut broker.scratch)?;
+    let validated = batch::validate(&bytes, &rules, broker.wall_ms, &mut broker.scratch)
+        .map_err(|error| Refusal::of(&error, replica.log().log_start_offset()))?;
     if validated.header.is_transactional() {
         return Err(Refusal::from(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
     }
@@ -176,25 +199,21 @@ fn stage(
     Ok(())
 }
 
-fn refused(broker: &Broker, index: i32, refusal: &Refusal, response: &mut ProduceResponse) -> PartitionProduceResponse {
+fn refused(broker: &Broker, index: i32, refusal: Refusal, pending: &mut PendingProduce) -> PartitionProduceResponse {
     let current_leader = refusal.not_here.leader.map_or_else(LeaderIdAndEpoch::default, |(leader_id, leader_epoch)| {
-        name_leader(broker, leader_id, response);
+        name_leader(broker, leader_id, &mut pending.response);
         LeaderIdAndEpoch { leader_id, leader_epoch, ..Default::default() }
     });
+    let mut record_errors = refusal.records;
+    record_errors.truncate(pending.nameable);
+    pending.nameable -= record_errors.len();
     PartitionProduceResponse {
         index,
         error_code: refusal.not_here.error.0,
         base_offset: -1,
-        record_errors: refusal
-            .record
-            .map(|batch_index| BatchIndexAndErrorMessage {
-                batch_index,
-                batch_index_error_message: refusal.message.clone(),
-                ..Default::default()
-            })
-            .into_iter()
-            .collect(),
-        error_message: refusal.message.clone(),
+        log_start_offset: refusal.log_start_offset.unwrap_or(-1),
+        record_errors,
+        error_message: refusal.message,
         current_leader,
         ..Default::default()
     }
@@ -247,22 +266,26 @@ pub(crate) fn settle(
     }
 }
 
-fn charge(broker: &Broker, incoming: &Incoming) -> Option<(String, usize)> {
-    let client_id = || incoming.client_id.clone().unwrap_or_default();
-    (!broker.throttle.is_idle()).then(|| (client_id(), incoming.frame.len()))
+fn payer(broker: &Broker, incoming: &Incoming) -> Option<String> {
+    (!broker.throttle.is_idle()).then(|| incoming.client_id.clone().unwrap_or_default())
+}
+
+/// How long its connection is held back: for its quota, or for the disk.
+fn throttle_ms(broker: &mut Broker, pending: &PendingProduce) -> u32 {
+    let (bytes, now) = (pending.bytes, broker.now);
+    let of_quota = pending.payer.as_ref().map_or(0, |payer| broker.throttle.charge(Rate::Produce, payer, bytes, now));
+    of_quota.max(broker.writebacks.charge(bytes, now))
 }
 
 fn finish(broker: &mut Broker, mut pending: PendingProduce) -> Result<Response, Refused> {
-    let now = broker.now;
-    let charge = pending.charge.take();
-    let throttle_ms = charge.map_or(0, |(client, bytes)| broker.throttle.charge(Rate::Produce, &client, bytes, now));
+    let throttle_ms = throttle_ms(broker, &pending).max(pending.asked.wait_ms);
     pending.response.throttle_time_ms = i32::try_from(throttle_ms).unwrap_or(i32::MAX);
     let response = match (pending.acks, pending.failed) {
         (0, true) => return Err(Refused::UnacknowledgedProduce(first_error(&pending.response))),
         (0, false) => Response::default(),
         _ => Response::of(pending.asked, &pending.response).map_err(Refused::Answer)?,
     };
-    Ok(Response { throttle_ms, ..response })
+    Ok(response.at_least_held_back(throttle_ms))
 }
 
 fn first_error(response: &ProduceResponse) -> &'static str {

@@ -1,8 +1,11 @@
 //! Metadata v0-13, DescribeCluster v0-2, DescribeConfigs v1-4, DescribeTopicPartitions v0, DescribeQuorum v0-2,
-//! ListConfigResources v0-1, ListPartitionReassignments v0, and what changes nothing on one host (ElectLeaders v0-2,
-//! UpdateFeatures v0-2): questions that the image and the settings answer at once. What they answer stands in the file of each
+//! ListConfigResources v0-1, ListPartitionReassignments v0, what changes nothing on one host (ElectLeaders v0-2,
+//! UpdateFeatures v0-2), and what there is none of (DescribeAcls, CreateAcls, DeleteAcls v1-3): questions that the image and the settings answer at once. What they answer stands in the file of each
 //! API.
 
+use ringlog_wire::messages::create_acls::CreateAclsRequest;
+use ringlog_wire::messages::delete_acls::DeleteAclsRequest;
+use ringlog_wire::messages::describe_acls::DescribeAclsRequest;
 use ringlog_wire::messages::describe_cluster::DescribeClusterRequest;
 use ringlog_wire::messages::describe_configs::DescribeConfigsRequest;
 use ringlog_wire::messages::describe_quorum::DescribeQuorumRequest;
@@ -15,14 +18,17 @@ use ringlog_wire::messages::update_features::UpdateFeaturesRequest;
 use ringlog_wire::{ApiKey, Message, Request};
 
 use super::{
-    Handler, describe_cluster, describe_configs, describe_quorum, describe_topic_partitions, each_once, elect_leaders,
-    list_config_resources, metadata, partition_reassignments, update_features,
+    Handler, acls, describe_cluster, describe_configs, describe_quorum, describe_topic_partitions, each_once,
+    elect_leaders, list_config_resources, metadata, partition_reassignments, update_features,
 };
 use crate::broker::{Broker, Caller, Incoming, Outcome};
 use crate::metadata::controller::Call;
 use crate::response::Response;
 
 pub(super) const METADATA: Handler = Handler::new(ApiKey::Metadata, (0, 13), answer_metadata);
+pub(super) const DESCRIBE_ACLS: Handler = Handler::new(ApiKey::DescribeAcls, (1, 3), describe_acls);
+pub(super) const CREATE_ACLS: Handler = Handler::new(ApiKey::CreateAcls, (1, 3), create_acls);
+pub(super) const DELETE_ACLS: Handler = Handler::new(ApiKey::DeleteAcls, (1, 3), delete_acls);
 pub(super) const DESCRIBE_CLUSTER: Handler = Handler::new(ApiKey::DescribeCluster, (0, 2), answer_cluster);
 pub(super) const DESCRIBE_CONFIGS: Handler = Handler::new(ApiKey::DescribeConfigs, (1, 4), answer_configs);
 pub(super) const DESCRIBE_TOPIC_PARTITIONS: Handler =
@@ -50,6 +56,18 @@ fn answer_metadata(broker: &mut Broker, incoming: &Incoming) -> Outcome {
         }
         answer.response
     })
+}
+
+fn describe_acls(_: &mut Broker, incoming: &Incoming) -> Outcome {
+    read(incoming, |request: DescribeAclsRequest| acls::describe(&request))
+}
+
+fn create_acls(_: &mut Broker, incoming: &Incoming) -> Outcome {
+    read(incoming, |request: CreateAclsRequest| acls::create(&request))
+}
+
+fn delete_acls(_: &mut Broker, incoming: &Incoming) -> Outcome {
+    read(incoming, |request: DeleteAclsRequest| acls::delete(&request))
 }
 
 fn answer_cluster(broker: &mut Broker, incoming: &Incoming) -> Outcome {

@@ -62,6 +62,9 @@ fn refuse(update: &FeatureUpdateKey, version: i16, image: &Image) -> Option<Stri
         }
         Some(_) if level < now && upgrade_type == UPGRADE => NOT_ASKED_FOR.to_owned(),
         Some(_) if level > now && upgrade_type != UPGRADE => "Can't downgrade to a newer version.".to_owned(),
+        Some(_) if level < now && name != "metadata.version" => {
+            "This release keeps its own level: its next start would raise it again.".to_owned()
+        }
         Some(_) if level < now => {
             let why = "Refusing to perform the requested downgrade because it might delete metadata information.";
             return Some(format!("Invalid metadata.version {level}. {why}"));

@@ -8,7 +8,8 @@
 //!          |- connections               S / 8 at most, CONNECTION_BYTES each
 //!          |- buffers kept for frames,  S / 32
 //!          |- decoding, answering       S / 16, twice      a frame's elements, and the answer that is made of them
-//!          |- inflating                 S / 8              one batch that is checked
+//!          |- inflating                 S / 8              one batch that is checked; or a quarter for batches that wait to
+//!          |                                               be compressed anew, the rest for what jobs open and make of them
 //!          |- fetch sessions            S / 32
 //!          |- waiting fetches           S / 32
 //!          |- compaction                S / 64              the keys of the log that is being compacted
@@ -19,6 +20,8 @@
 //!     |- BASE_DESCRIPTORS, SHARD_DESCRIPTORS each
 //!     |- partitions                     one each; half of what there is, where that is more
 //!     +- connections                    the rest, CONNECTIONS of a shard at most
+//!   page cache: ringlog.writeback.bytes, of all shards together
+//!     '- what is written to logs and not on the disk: a 16th of the memory, at most what makes the kernel write by itself
 //! ```
 //! Not in it is what clients have stored: topics, groups, the state of producers. Nor is what the kernel holds in sockets.
 
@@ -59,6 +62,8 @@ const INFLATE: Part = Part { of: 8, min: 16 * MIB, max: Rules::INFLATED_LEN_MAX 
 const SESSIONS: Part = Part { of: 32, min: 2 * MIB, max: 128 * MIB };
 const CLEAN: Part = Part { of: 64, min: 2 * MIB, max: 128 * MIB };
 const WAITING: Part = Part { of: 32, min: 2 * MIB, max: 128 * MIB };
+/// Of the memory that there is, page cache included.
+const UNWRITTEN: Part = Part { of: 16, min: 16 * MIB, max: 2 << 30 };
 
 /// The most that frames, and answers, of one shard are given: beyond this more of them only wait longer.
 const FRAMES_MAX: usize = 1 << 30;
@@ -99,6 +104,8 @@ pub(crate) struct Means {
     pub(crate) descriptors: usize,
     /// Partitions whose folders are there.
     pub(crate) partitions: usize,
+    /// From how many bytes of unwritten pages on the kernel writes them by itself, where it says so.
+    pub(crate) dirty_background_bytes: Option<u64>,
 }
 
 /// See the head of the file. Of one shard.
@@ -124,6 +131,8 @@ pub(crate) struct Budget {
     pub(crate) frame_bytes: usize,
     /// Answers that are queued or being sent, all together.
     pub(crate) output_bytes: usize,
+    /// What is in logs and not on the disk, of all shards together; in the page cache, so in no shard's share.
+    pub(crate) dirty_bytes: u64,
 }
 
 impl Budget {
@@ -134,6 +143,7 @@ impl Budget {
         let share = bytes.bytes.saturating_sub(BASE_BYTES) / settings.shards();
         let request_bytes_max = settings.socket_request_max_bytes();
         Self::of_share(share, connections, request_bytes_max)
+            .map(|budget| Self { dirty_bytes: Unwritten::of(settings, means).bytes, ..budget })
             .ok_or_else(|| too_little(settings, &bytes, request_bytes_max, connections))
     }
 
@@ -141,7 +151,8 @@ impl Budget {
     #[cfg(test)]
     pub(crate) fn ample(settings: &Settings) -> Self {
         let memory = Memory { bytes: 16 << 30, source: MemorySource::Cgroup(std::path::PathBuf::new()) };
-        Self::share_out(settings, &Means { memory, descriptors: 100_000, partitions: 1 }).unwrap()
+        Self::share_out(settings, &Means { memory, descriptors: 100_000, partitions: 1, dirty_background_bytes: None })
+            .unwrap()
     }
 
     fn of_share(share: usize, connections: usize, request_bytes_max: usize) -> Option<Self> {
@@ -157,12 +168,28 @@ impl Budget {
             task_bytes: TASK_READ_BYTES,
             frame_bytes: 0,
             output_bytes: 0,
+            dirty_bytes: 0,
         };
         let rest = share.checked_sub(budget.shard_bytes())?;
         budget.frame_bytes =
             (rest / 2).max(frame_bytes_min(request_bytes_max)).min(FRAMES_MAX.max(frame_bytes_min(request_bytes_max)));
         budget.output_bytes = rest.checked_sub(budget.frame_bytes)?.min(OUTPUT_MAX);
         (budget.output_bytes >= OUTPUT_BYTES).then_some(budget)
+    }
+
+    /// Batches that may wait to be compressed anew.
+    pub(crate) fn held_up_bytes(&self) -> usize {
+        self.inflate_bytes / 4
+    }
+
+    /// What jobs may open and make of such batches, all together.
+    pub(crate) fn recompress_bytes(&self) -> usize {
+        self.inflate_bytes - self.held_up_bytes()
+    }
+
+    /// What one batch may open to: where it is compressed anew there must be room for what is made of it too.
+    pub(crate) fn inflated_len_max(&self, is_recompressed: bool) -> usize {
+        if is_recompressed { self.recompress_bytes() / 2 } else { self.inflate_bytes }
     }
 
     /// The sum of a shard's parts.
@@ -185,9 +212,11 @@ impl Budget {
         let allowed = Allowed::of(settings, means);
         let total = BASE_BYTES + settings.shards() * self.shard_bytes();
         format!(
-            "at most {} of memory ({}): a shard has {} for requests, {} for answers, {} for a request's elements, {} for \
-             a compressed batch, {} for fetch sessions, {} for waiting fetches; {} of {} descriptors for connections ({} a \
-             shard), {} partitions are there",
+            "logs may have {} that the disk has not ({}); at most {} of memory ({}): a shard has {} for requests, {} for \
+             answers, {} for a request's elements, {} for a compressed batch, {} for fetch sessions, {} for waiting fetches; \
+             {} of {} descriptors for connections ({} a shard), {} partitions are there",
+            Size(usize::try_from(self.dirty_bytes).unwrap_or(usize::MAX)),
+            Unwritten::of(settings, means).whose,
             Size(total),
             allowed.whose,
             Size(self.frame_bytes),
@@ -201,6 +230,32 @@ impl Budget {
             self.connections,
             means.partitions,
         )
+    }
+}
+
+/// What logs may have that the disk has not.
+struct Unwritten {
+    bytes: u64,
+    whose: String,
+}
+
+impl Unwritten {
+    fn of(settings: &Settings, means: &Means) -> Self {
+        let size = |bytes: u64| Size(usize::try_from(bytes).unwrap_or(usize::MAX));
+        if let Some(given) = settings.writeback_bytes() {
+            return Self { bytes: given, whose: "ringlog.writeback.bytes".to_owned() };
+        }
+        let memory = means.memory.bytes;
+        let of_memory = (memory / UNWRITTEN.of as u64).clamp(UNWRITTEN.min as u64, UNWRITTEN.max as u64);
+        let of_kernel = means.dirty_background_bytes.map(|bytes| bytes.max(UNWRITTEN.min as u64));
+        match of_kernel.filter(|bytes| *bytes < of_memory) {
+            Some(bytes) => {
+                Self { bytes, whose: format!("the {} from which on the kernel writes by itself", size(bytes)) }
+            }
+            None => {
+                Self { bytes: of_memory, whose: format!("a 16th of the {} of memory, 16 MiB to 2 GiB", size(memory)) }
+            }
+        }
     }
 }
 
@@ -288,7 +343,8 @@ mod tests {
 
     fn means(mib: usize, descriptors: usize, partitions: usize) -> Means {
         let source = MemorySource::Cgroup(PathBuf::from("/sys/fs/cgroup/memory.max"));
-        Means { memory: Memory { bytes: (mib * MIB) as u64, source }, descriptors, partitions }
+        let memory = Memory { bytes: (mib * MIB) as u64, source };
+        Means { memory, descriptors, partitions, dirty_background_bytes: None }
     }
 
     fn shared(settings: &[(&str, &str)], means: &Means) -> Result<Budget, String> {
@@ -332,7 +388,9 @@ mod tests {
     #[test]
     fn memory_that_is_given_counts_whatever_the_machine_has() {
         let given = shared(&[("ringlog.memory", "1g")], &means(256, 20_000, 0)).unwrap();
-        assert_eq!(given, shared(&[], &means(2048, 20_000, 0)).unwrap());
+        let half_of_more = shared(&[], &means(2048, 20_000, 0)).unwrap();
+        // What the disk lacks is in the page cache, which is the machine's.
+        assert_eq!(Budget { dirty_bytes: half_of_more.dirty_bytes, ..given }, half_of_more);
     }
 
     #[test]
@@ -355,11 +413,32 @@ mod tests {
     }
 
     #[test]
+    fn what_the_disk_lacks_is_bounded_by_memory_by_the_kernel_and_by_a_setting() {
+        let unwritten = |settings: &[(&str, &str)], mib, dirty_background_bytes| {
+            let means = Means { dirty_background_bytes, ..means(mib, 20_000, 0) };
+            let settings = Settings::of(settings);
+            let budget = Budget::share_out(&settings, &means).unwrap();
+            (budget.dirty_bytes >> 20, budget.sentence(&settings, &means).split(';').next().unwrap().to_owned())
+        };
+        assert_eq!(unwritten(&[], 512, None).0, 32);
+        assert_eq!(unwritten(&[], 100_000, None).0, 2048);
+        let (mib, words) = unwritten(&[], 100_000, Some(300 << 20));
+        assert_eq!(mib, 300);
+        assert!(words.ends_with("(the 300 MiB from which on the kernel writes by itself)"), "{words}");
+        let (mib, words) = unwritten(&[("ringlog.writeback.bytes", "40m")], 100_000, Some(3 << 20));
+        assert_eq!(mib, 40);
+        assert!(words.ends_with("(ringlog.writeback.bytes)"), "{words}");
+    }
+
+    #[test]
     fn the_start_says_what_it_will_use() {
         let settings = Settings::of(&[("ringlog.shards", "2")]);
         let means = means(24_000, 20_000, 3);
         let sentence = Budget::share_out(&settings, &means).unwrap().sentence(&settings, &means);
-        assert!(sentence.starts_with("at most "), "{sentence}");
+        assert!(
+            sentence.starts_with("logs may have 1500 MiB that the disk has not (a 16th of the 23.4 GiB of memory, 16 MiB to 2 GiB); at most "),
+            "{sentence}"
+        );
         assert!(sentence.contains("half of the 23.4 GiB of /sys/fs/cgroup/memory.max"), "{sentence}");
         assert!(sentence.contains("9840 of 20000 descriptors for connections (4920 a shard)"), "{sentence}");
     }

@@ -13,6 +13,7 @@
 //!   it is provisional, and no shard appends anything under it.
 //! - Every call is answered once: when its change is on the disk, or with the reason why it is not. A call that changes
 //!   nothing is answered behind the changes that it saw.
+//! - A snapshot is made of an image that was released here: the log holds it on the disk.
 //! - A log whose sync failed takes nothing any more. What was refused then may be on the disk all the same: the next start
 //!   reads what is there.
 
@@ -20,7 +21,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use ringlog_io::{File, Job};
+use ringlog_io::{File, Job, Nanos};
 use ringlog_storage::{Checkpointed, FlushJob, StorageError};
 use ringlog_wire::ErrorCode;
 
@@ -28,6 +29,7 @@ use super::controller::{Call, Controller, Decided, Proposal, Refusal};
 use super::ids::ShardId;
 use super::image::Image;
 use super::log::{Beginning, Leading, MetadataLog};
+use super::snapshots::OnDisk;
 
 /// Who waits for an answer: a shard, and its number for the call.
 pub(crate) type Asker = (ShardId, u64);
@@ -46,7 +48,7 @@ struct Pending {
     /// Offset after its last record: on the disk when the log is flushed up to here.
     end_offset: i64,
     /// The cluster up to there.
-    image: Arc<Image>,
+    cluster: OnDisk,
     /// None of what a start writes, and none where it was refused meanwhile.
     answer: Option<Answer>,
 }
@@ -69,6 +71,8 @@ pub(crate) struct Changes {
     pending: VecDeque<Pending>,
     flushing: Option<FlushJob>,
     published: Option<Arc<Image>>,
+    /// The newest cluster that is on the disk; none before this start is written.
+    on_disk: Option<OnDisk>,
     answers: Vec<Answer>,
 }
 
@@ -79,6 +83,7 @@ impl Changes {
         Self {
             unwritten: leading.beginning.map(unwritten),
             controller: leading.controller,
+            on_disk: leading.on_disk,
             log: leading.log,
             pending: VecDeque::new(),
             flushing: None,
@@ -116,7 +121,8 @@ impl Changes {
             Some(Ok(end_offset)) => {
                 let image = unwritten.beginning.image;
                 self.controller.stand_on(Arc::clone(&image));
-                self.pending.push_back(Pending { end_offset, image, answer: None });
+                let cluster = OnDisk { image, last_ms: wall_ms, log_bytes: self.log.log_bytes() };
+                self.pending.push_back(Pending { end_offset, cluster, answer: None });
                 tracing::info!("there is room again in log.dirs: this start is written");
             }
             Some(Err(error)) => {
@@ -143,7 +149,8 @@ impl Changes {
         match self.decide(asker, call, random, wall_ms) {
             Ok(answer) => {
                 let image = Arc::clone(self.controller.image());
-                self.pending.push_back(Pending { end_offset: self.log.end_offset(), image, answer: Some(answer) });
+                let cluster = OnDisk { image, last_ms: wall_ms, log_bytes: self.log.log_bytes() };
+                self.pending.push_back(Pending { end_offset: self.log.end_offset(), cluster, answer: Some(answer) });
             }
             Err(reason) => self.answers.push(refused(asker, reason)),
         }
@@ -162,6 +169,7 @@ impl Changes {
         }
         self.log.come_back(wall_ms)?;
         let changes_partitions = !matches!(call, Call::ProducerIds(_));
+        self.controller.at(wall_ms);
         let Proposal { records, outcome, image } = self.controller.handle(call, random);
         if records.is_empty() {
             return Ok(Answer { asker, outcome, version: None });
@@ -225,7 +233,8 @@ impl Changes {
         #[cfg(feature = "plant")]
         let flushed = if early { self.log.end_offset() } else { flushed };
         while let Some(pending) = self.pending.pop_front_if(|pending| pending.end_offset <= flushed) {
-            self.published = Some(pending.image);
+            self.published = Some(Arc::clone(&pending.cluster.image));
+            self.on_disk = Some(pending.cluster);
             self.answers.extend(pending.answer);
         }
     }
@@ -240,9 +249,16 @@ impl Changes {
         std::mem::take(&mut self.answers)
     }
 
-    /// Everything of the log below is on the disk.
-    pub(crate) fn flushed_offset(&self) -> i64 {
-        self.log.flushed_offset()
+    /// The log, for what goes on beside the changes.
+    pub(crate) fn log(&mut self) -> &mut MetadataLog {
+        &mut self.log
+    }
+
+    /// The job that snapshots the log, where that is due, and else when it is.
+    pub(crate) fn snapshot_due(&mut self, now: Nanos, wall_ms: i64) -> (Option<Job>, Option<Nanos>) {
+        let Some(disk) = &self.on_disk else { return (None, None) };
+        let job = self.log.snapshot_due(disk, now, wall_ms);
+        (job, self.log.snapshot_due_at(disk, now))
     }
 
     /// Flushes and closes the log; what the checkpoints should say.

@@ -1,10 +1,8 @@
-use std::path::Path;
 use std::rc::Rc;
 
 use ringlog_io::Files;
 use ringlog_io::sim::{Fault, Op, SimFiles};
-use ringlog_storage::{LogDir, LogDirOptions};
-use ringlog_wire::Uuid;
+use ringlog_storage::LogDir;
 use ringlog_wire::messages::create_topics::CreateTopicsRequest;
 
 use super::*;
@@ -35,14 +33,7 @@ impl Rig {
 
     fn on(sim: Rc<SimFiles>) -> Self {
         let files: Rc<dyn Files> = sim.clone();
-        let options = LogDirOptions {
-            cluster_id: None,
-            new_cluster_id: "cluster".to_owned(),
-            node_id: 1,
-            new_directory_id: Uuid([7; 16]),
-            boot_id: "boot".to_owned(),
-        };
-        let dir = LogDir::open(&files, Path::new("/log"), &options).unwrap();
+        let dir = crate::metadata::fixtures::log_dir(&files, 1, "boot").unwrap();
         let leading = lead(&files, &dir, &Arc::new(Settings::of(&[])), &[9092], &mut numbers(), WALL_MS).unwrap();
         let published = Arc::clone(&leading.image);
         Self {

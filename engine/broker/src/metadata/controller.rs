@@ -17,6 +17,7 @@ pub(crate) mod configs;
 mod create;
 mod delete;
 mod grow;
+pub(crate) mod mutations;
 mod placement;
 pub(crate) mod quotas;
 mod reassign;
@@ -45,6 +46,7 @@ use super::image::Image;
 use crate::settings::Settings;
 
 use configs::{AlterConfigs, Altered};
+use mutations::{Mutations, Mutator};
 
 pub(crate) use create::{Refusal, may_create};
 pub(crate) use start::{Start, StartError};
@@ -55,6 +57,8 @@ pub(crate) const PRODUCER_ID_BLOCK: i64 = 1000;
 /// What a shard asks the controller for.
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
+    /// What a client asks for, which pays for it.
+    By(Mutator, Box<Call>),
     /// Make these topics.
     CreateTopics(CreateTopicsRequest),
     /// Remove these topics; the request's version.
@@ -75,6 +79,13 @@ pub(crate) enum Call {
     FinishMoves(Vec<(Uuid, i32)>),
     /// A block of producer ids for this node.
     ProducerIds(NodeId),
+}
+
+impl Call {
+    /// The same, paid for by a client.
+    pub(crate) fn by(self, client_id: Option<&str>, is_strict: bool) -> Self {
+        Self::By(Mutator { client_id: client_id.unwrap_or_default().to_owned(), is_strict }, Box::new(self))
+    }
 }
 
 /// What the controller answers.
@@ -135,17 +146,29 @@ pub(crate) struct Controller {
     image: Arc<Image>,
     directory_id: Uuid,
     rotation: usize,
+    mutations: Mutations,
+    now_ms: i64,
 }
 
 impl Controller {
     /// Decides a call, against [`Controller::image`]. `random` gives 64 random bits, for topic ids.
     pub(crate) fn handle(&mut self, call: Call, random: &mut dyn FnMut() -> u64) -> Proposal {
         let mut draft = Draft::new(&self.image);
+        let (mutator, call) = match call {
+            Call::By(mutator, call) => (Some(mutator), *call),
+            call => (None, call),
+        };
+        self.mutations.begin(mutator.as_ref(), self.image.quotas(), &self.settings, self.now_ms);
         let outcome = match call {
+            // Within another it says nothing more.
+            Call::By(_, call) => return self.handle(*call, random),
             Call::CreateTopics(request) => Decided::CreateTopics(self.create_topics(request, &mut draft, random)),
-            Call::DeleteTopics(request, version) => {
-                Decided::DeleteTopics(delete::delete_topics(request, version, &self.settings, &mut draft))
-            }
+            Call::DeleteTopics(request, version) => Decided::DeleteTopics(delete::delete_topics(
+                request,
+                version,
+                (&self.settings, &mut self.mutations),
+                &mut draft,
+            )),
             Call::AutoCreate(names) => Decided::AutoCreate(self.auto_create(names, &mut draft, random)),
             Call::CreatePartitions(request) => Decided::CreatePartitions(self.create_partitions(request, &mut draft)),
             Call::AlterConfigs(request) => Decided::AlterConfigs(self.alter_configs(request, &mut draft)),
@@ -161,6 +184,11 @@ impl Controller {
             Call::ProducerIds(node) => allocate_producer_ids(node, &mut draft),
         };
         self.propose(draft, outcome)
+    }
+
+    /// What time it is, for what goes by rates.
+    pub(crate) fn at(&mut self, now_ms: i64) {
+        self.now_ms = now_ms;
     }
 
     /// The cluster that the next call is decided against.

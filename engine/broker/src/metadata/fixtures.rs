@@ -1,7 +1,11 @@
 //! A small cluster for tests: node ids 1 and 2 are shards 0 and 1; topic `a` has three partitions, `b` one.
 
+use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use ringlog_io::Files;
+use ringlog_storage::{LogDir, LogDirOptions, StorageError};
 use ringlog_wire::Uuid;
 use ringlog_wire::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 
@@ -15,6 +19,18 @@ pub(crate) const DIRECTORY: Uuid = Uuid([7; 16]);
 /// Settings of two shards.
 pub(crate) fn settings() -> Settings {
     Settings::of(&[("ringlog.shards", "2")])
+}
+
+/// The log directory of a node in this boot, made where it is not there.
+pub(crate) fn log_dir(files: &Rc<dyn Files>, node_id: i32, boot_id: &str) -> Result<LogDir, StorageError> {
+    let options = LogDirOptions {
+        cluster_id: None,
+        new_cluster_id: "cluster".to_owned(),
+        node_id,
+        new_directory_id: DIRECTORY,
+        boot_id: boot_id.to_owned(),
+    };
+    LogDir::open(files, Path::new("/log"), &options)
 }
 
 /// Numbers that differ from each other.
@@ -33,7 +49,10 @@ pub(crate) fn start(settings: Settings, image: Option<Image>) -> (Controller, Pr
     let image = image.unwrap_or_else(|| Image::empty("cluster", settings.here()));
     let end_offset = image.version() + 1;
     let (bootstrap, unclean) = (Vec::new(), false);
-    let start = Start { settings, image, bootstrap, directory_id: DIRECTORY, ports: &ports, end_offset, unclean };
+    let directory_id = DIRECTORY;
+    let ends_in_transaction = false;
+    let start =
+        Start { settings, image, bootstrap, directory_id, ports: &ports, end_offset, unclean, ends_in_transaction };
     let (mut controller, proposal) = Controller::start(start, &mut numbers()).unwrap();
     controller.stand_on(Arc::clone(&proposal.image));
     (controller, proposal)

@@ -4,6 +4,9 @@
 //! shards read that.
 
 mod apply;
+mod carried;
+mod parts;
+mod records;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,13 +14,14 @@ use std::sync::Arc;
 use ringlog_wire::Uuid;
 
 pub(crate) use apply::ReplayError;
+pub(crate) use carried::Carried;
+pub(crate) use parts::{Node, Partition, Topic};
 
 pub(crate) use super::ids::{Here, NodeId, ShardId};
 use super::quotas::Quotas;
 use super::scram::Credentials;
-use crate::settings::Settings;
 use crate::settings::dynamic::Dynamic;
-use crate::settings::topic_config::{self, Overrides};
+use crate::settings::topic_config::Overrides;
 
 /// ConfigResource.Type of topics.
 pub(crate) const RESOURCE_TOPIC: i8 = 2;
@@ -57,9 +61,14 @@ pub(crate) struct Feature {
 /// The level of Kafka 4.3's metadata records (MetadataVersion.IBP_4_3_IV0).
 pub(crate) const METADATA_VERSION: i16 = 30;
 
-/// Features of this broker. `group.version`, `transaction.version` and the like are not among them: what they switch on
-/// is not there yet.
-pub(crate) const FEATURES: &[Feature] = &[Feature { name: "metadata.version", min: 7, max: METADATA_VERSION }];
+/// The level from which groups of the consumer protocol are served (KIP-848).
+pub(crate) const GROUP_VERSION: i16 = 1;
+
+/// Features of this broker. `transaction.version` and the like are not among them: what they switch on is not there yet.
+pub(crate) const FEATURES: &[Feature] = &[
+    Feature { name: "group.version", min: 0, max: GROUP_VERSION },
+    Feature { name: "metadata.version", min: 7, max: METADATA_VERSION },
+];
 
 /// Who has a partition, seen from a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,84 +83,9 @@ pub(crate) enum Owner {
     Nobody,
 }
 
-/// A registered broker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Node {
-    /// Its node id.
-    pub(crate) node: NodeId,
-    /// Its registration's epoch: the offset of the record.
-    pub(crate) epoch: i64,
-    /// Differs between two starts.
-    pub(crate) incarnation_id: Uuid,
-    /// Host that clients are told.
-    pub(crate) host: String,
-    /// Port that clients are told.
-    pub(crate) port: u16,
-    /// Its rack.
-    pub(crate) rack: Option<String>,
-    /// It is registered and takes no clients.
-    pub(crate) fenced: bool,
-}
-
-/// A partition as the controller decided it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Partition {
-    /// Who leads it; -1 where nobody does.
-    pub(crate) leader: NodeId,
-    /// Grows with each change of the leader.
-    pub(crate) leader_epoch: i32,
-    /// Grows with each change.
-    pub(crate) partition_epoch: i32,
-    /// Who has it, the preferred leader first.
-    pub(crate) replicas: Vec<NodeId>,
-    /// Who is in sync.
-    pub(crate) isr: Vec<NodeId>,
-    /// The log directory of each replica.
-    pub(crate) directories: Vec<Uuid>,
-    /// It moves: who is to have it, and who gives it up.
-    pub(crate) adding: Vec<NodeId>,
-    pub(crate) removing: Vec<NodeId>,
-}
-
-/// A topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Topic {
-    /// Its name.
-    pub(crate) name: Arc<str>,
-    /// Its id.
-    pub(crate) id: Uuid,
-    /// Its partitions, by number.
-    pub(crate) partitions: BTreeMap<i32, Partition>,
-    /// Its own settings.
-    pub(crate) configs: Arc<Overrides>,
-}
-
-impl Topic {
-    /// One of its partitions.
-    #[must_use]
-    pub(crate) fn partition(&self, number: i32) -> Option<&Partition> {
-        self.partitions.get(&number)
-    }
-
-    /// Replicas that must have a write before acks=all is answered (`min.insync.replicas`).
-    #[must_use]
-    pub(crate) fn min_insync_replicas(&self, settings: &Settings) -> usize {
-        // Asked for every batch with acks=all: the default is not parsed again.
-        match self.configs.contains_key("min.insync.replicas") {
-            true => topic_config::number(&self.configs, settings, "min.insync.replicas"),
-            false => settings.min_insync_replicas(),
-        }
-    }
-
-    /// Replicas of a partition that are in sync.
-    #[must_use]
-    pub(crate) fn in_sync_replicas(&self, number: i32) -> usize {
-        self.partition(number).map_or(0, |partition| partition.isr.len())
-    }
-}
-
 /// The cluster as of one offset of the metadata log.
 #[derive(Clone, Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct Image {
     here: Here,
     cluster_id: Arc<str>,
@@ -163,6 +97,7 @@ pub(crate) struct Image {
     features: BTreeMap<String, i16>,
     quotas: Arc<Quotas>,
     credentials: Arc<Credentials>,
+    carried: Arc<Carried>,
     next_producer_id: i64,
     /// Partitions that move, by topic and number.
     moves: BTreeSet<(Uuid, i32)>,
@@ -185,6 +120,7 @@ impl Image {
             features: BTreeMap::new(),
             quotas: Arc::default(),
             credentials: Arc::default(),
+            carried: Arc::default(),
             next_producer_id: 0,
             moves: BTreeSet::new(),
             leader_epoch: 0,
@@ -263,6 +199,17 @@ impl Image {
     #[must_use]
     pub(crate) fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    /// What the log has and this broker does not use.
+    #[must_use]
+    pub(crate) fn carried(&self) -> &Carried {
+        &self.carried
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn carried_mut(&mut self) -> &mut Carried {
+        Arc::make_mut(&mut self.carried)
     }
 
     /// The producer id that comes after all blocks that were given out.

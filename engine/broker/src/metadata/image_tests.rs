@@ -113,9 +113,9 @@ fn brokers_features_and_producer_ids_are_kept() {
     assert_eq!(image.finalized_features().get("metadata.version"), Some(&METADATA_VERSION));
     let feature =
         |name: &str, feature_level| FeatureLevelRecord { name: name.into(), feature_level, ..Default::default() };
-    apply(&mut image, feature("transaction.version", 2));
-    assert_eq!(image.finalized_features().len(), 1, "features that are not here are not announced");
-    assert_eq!(image.feature_level("transaction.version"), 2);
+    apply(&mut image, feature("kraft.version", 1));
+    assert!(!image.finalized_features().contains_key("kraft.version"), "features that are not here are not announced");
+    assert_eq!(image.feature_level("kraft.version"), 1);
     apply(&mut image, ProducerIdsRecord { next_producer_id: 5000, ..Default::default() });
     assert_eq!(image.next_producer_id(), 5000);
     apply(&mut image, BrokerRegistrationChangeRecord { broker_id: 2, fenced: 1, ..Default::default() });

@@ -2,9 +2,10 @@
 //! `kafka-dump-log --cluster-metadata-decoder` reads it.
 //!
 //! ```text
-//!   open: newest *.checkpoint, then the log --> image;  epoch + 1 --> quorum-state, LeaderChangeMessage, brokers
+//!   open: newest whole *.checkpoint, then the log --> image;  epoch + 1 --> quorum-state, LeaderChangeMessage, brokers
 //!         no room for that: the image is provisional, and it is tried again while records are served
 //!   append: one change, one batch;  then flush_begin, sync, flush_done: durable below flushed_offset
+//!   beside: snapshots, and what they stand for goes (upkeep)
 //!
 //!   a write failed (disk full, no descriptor)  come_back cuts off what was refused, as soon as the disk lets it
 //!   a sync failed                              nothing until the next start: what is on the disk cannot be known
@@ -13,7 +14,9 @@
 //! A batch that was cut off by a crash is taken away when the log is opened: that change never happened, and nobody was
 //! told that it did.
 
+mod error;
 mod read;
+mod upkeep;
 
 use std::io;
 use std::path::PathBuf;
@@ -22,73 +25,33 @@ use std::sync::Arc;
 
 use ringlog_io::{Files, Job};
 use ringlog_storage::{
-    AppendError, Checkpointed, FlushJob, Known, LogConfig, LogDir, NewBatch, Origin, Partition, PartitionName, Startup,
-    StorageError,
+    Checkpointed, FlushJob, Known, LogConfig, LogDir, NewBatch, Origin, Partition, PartitionName, Startup, StorageError,
 };
 use ringlog_wire::Uuid;
 use ringlog_wire::batch::{self, BatchBuilder, BatchError, Rules};
-use ringlog_wire::codec::EncodeError;
 use ringlog_wire::compression::Scratch;
 use ringlog_wire::records::metadata::MetadataRecord;
 
-use super::controller::{Controller, Proposal, Start, StartError};
+use super::controller::{Controller, Proposal, Start};
 use super::image::{Image, METADATA_TOPIC as TOPIC};
 use super::quorum::{self, QUORUM_STATE};
-use super::replay::ReadError;
+use super::replay::Replay;
+use super::snapshots::{OnDisk, Snapshots};
 use crate::settings::Settings;
 
-/// Why the metadata log is of no use.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LogError {
-    /// The folder.
-    #[error("__cluster_metadata-0: {0}")]
-    Storage(#[from] StorageError),
-    /// A call on one of its files.
-    #[error("__cluster_metadata-0: {0}")]
-    Io(#[from] io::Error),
-    /// What is written in it.
-    #[error("__cluster_metadata-0: {0}; move the folder away to begin without topics, or bring back one that is whole")]
-    Read(#[from] ReadError),
-    /// The place of a read is not there.
-    #[error("__cluster_metadata-0: offset {offset} cannot be read: {error}")]
-    Place {
-        /// Where.
-        offset: i64,
-        /// Why.
-        error: ringlog_storage::ReadError,
-    },
-    /// The log does not go on where the newest snapshot ends.
-    #[error(
-        "__cluster_metadata-0 holds offsets from {start} to {end}, but its newest snapshot ends at {snapshot}: bring back \
-         the files that are missing"
-    )]
-    Gap {
-        /// Where the log begins.
-        start: i64,
-        /// Where the log ends.
-        end: i64,
-        /// Where the snapshot ends.
-        snapshot: i64,
-    },
-    /// A change that could not be written.
-    #[error("__cluster_metadata-0: {0}")]
-    Append(#[from] AppendError),
-    /// A change that cannot be made into bytes.
-    #[error("__cluster_metadata-0: {0}")]
-    Encode(#[from] EncodeError),
-    /// A batch of ours that is none: a bug.
-    #[error("__cluster_metadata-0: {0}")]
-    Batch(#[from] BatchError),
-    /// The cluster is of no use to this broker.
-    #[error(transparent)]
-    Start(#[from] StartError),
-}
+pub(crate) use error::LogError;
 
 /// The log, on shard 0.
 pub(crate) struct MetadataLog {
     partition: Partition,
     epoch: i32,
     scratch: Scratch,
+    /// Bytes that were read at the start, behind the newest snapshot, and written since.
+    log_bytes: u64,
+    /// It ended inside a metadata transaction when it was opened.
+    ends_in_transaction: bool,
+    snapshots: Snapshots,
+    upkeep: upkeep::State,
 }
 
 /// The log, the controller, and the cluster after this start's records, which are on the disk.
@@ -96,6 +59,8 @@ pub(crate) struct Leading {
     pub(crate) log: MetadataLog,
     pub(crate) controller: Controller,
     pub(crate) image: Arc<Image>,
+    /// The same, where it is on the disk.
+    pub(crate) on_disk: Option<OnDisk>,
     /// The start's records could not be written, for want of room: the image is provisional until they are.
     pub(crate) beginning: Option<Beginning>,
 }
@@ -119,7 +84,7 @@ pub(crate) fn lead(
     wall_ms: i64,
 ) -> Result<Leading, LogError> {
     let empty = Image::empty(dir.cluster_id(), settings.here());
-    let (mut log, mut image) = MetadataLog::open(files, dir, empty, wall_ms)?;
+    let (mut log, mut image) = MetadataLog::open(files, dir, settings, empty, wall_ms)?;
     let bootstrap = match log.end_offset() {
         0 => read::bootstrap(files.as_ref(), dir.path())?,
         _ => Vec::new(),
@@ -138,6 +103,7 @@ pub(crate) fn lead(
         // Behind the record that says who leads.
         end_offset: log.end_offset() + 1,
         unclean: dir.startup().is_unclean(),
+        ends_in_transaction: log.ends_in_transaction,
     };
     let (mut controller, proposal) = Controller::start(start, random)?;
     let Proposal { records, image, .. } = proposal;
@@ -145,12 +111,13 @@ pub(crate) fn lead(
     match log.begin_now(&beginning, files.as_ref(), wall_ms) {
         Ok(()) => {
             controller.stand_on(Arc::clone(&image));
-            Ok(Leading { log, controller, image, beginning: None })
+            let on_disk = Some(OnDisk { image: Arc::clone(&image), last_ms: wall_ms, log_bytes: log.log_bytes });
+            Ok(Leading { log, controller, image, on_disk, beginning: None })
         }
         Err(error) if log.may_begin_later(&error) => {
             tracing::error!(%error, "log.dirs has no room for what a start writes: records are served and none is taken, until there is room");
             let image = Arc::new(image.as_ref().clone().provisional());
-            Ok(Leading { log, controller, image, beginning: Some(beginning) })
+            Ok(Leading { log, controller, image, on_disk: None, beginning: Some(beginning) })
         }
         Err(error) => Err(error),
     }
@@ -159,11 +126,6 @@ pub(crate) fn lead(
 /// The log's name among the partitions.
 pub(crate) fn name() -> PartitionName {
     PartitionName { topic: TOPIC.to_owned(), partition: 0 }
-}
-
-/// What the checkpoint files should say of the log.
-pub(crate) fn checkpointed(recovery_point: i64) -> Checkpointed {
-    Checkpointed { topic_id: Uuid::METADATA_TOPIC, recovery_point, log_start_offset: 0, cleaned_offset: 0 }
 }
 
 fn known(startup: Startup, checkpointed: Checkpointed) -> Known {
@@ -176,20 +138,57 @@ fn folder(dir: &LogDir) -> PathBuf {
 
 impl MetadataLog {
     /// Opens or makes the log, and gives the image that it describes.
-    fn open(files: &Rc<dyn Files>, dir: &LogDir, empty: Image, wall_ms: i64) -> Result<(Self, Image), LogError> {
-        let path = folder(dir);
+    fn open(
+        files: &Rc<dyn Files>,
+        dir: &LogDir,
+        settings: &Settings,
+        empty: Image,
+        wall_ms: i64,
+    ) -> Result<(Self, Image), LogError> {
+        let (path, config) = (folder(dir), config(settings));
+        let log = |partition, epoch, snapshots, upkeep| Self {
+            partition,
+            epoch,
+            scratch: Scratch::default(),
+            log_bytes: 0,
+            ends_in_transaction: false,
+            snapshots,
+            upkeep,
+        };
         if !files.exists(&path) {
-            let partition = Partition::create(files, &path, Uuid::METADATA_TOPIC, config(), wall_ms)?;
-            return Ok((Self { partition, epoch: 0, scratch: Scratch::default() }, empty));
+            let partition = Partition::create(files, &path, Uuid::METADATA_TOPIC, config, wall_ms)?;
+            let snapshots = Snapshots::new(settings, path, Vec::new());
+            return Ok((log(partition, 0, snapshots, upkeep::State::default()), empty));
         }
-        let known = known(dir.startup(), dir.checkpointed(&name()));
-        let (partition, report) = Partition::open_at(files, &path, config(), known, wall_ms)?;
+        let open = |checkpointed| {
+            Partition::open_at(files, &path, config.clone(), known(dir.startup(), checkpointed), wall_ms)
+        };
+        let checkpointed = dir.checkpointed(&name());
+        let (mut partition, report) = open(checkpointed)?;
         if !report.cuts.is_empty() {
             tracing::warn!(cuts = ?report.cuts, "the metadata log ended in a change that was not written whole");
         }
-        let replay = read::log(files.as_ref(), &partition, read::snapshot(files.as_ref(), &path, empty)?)?;
-        let epoch = partition.latest_epoch().max(read::voted_epoch(files.as_ref(), &path)?);
-        Ok((Self { partition, epoch, scratch: Scratch::default() }, replay.finish()))
+        let found = read::snapshots(files.as_ref(), &path, &empty)?;
+        if found.end_offset > partition.end_offset() {
+            // As KafkaRaftLog.truncateToLatestSnapshot: it stands for more than is left.
+            tracing::warn!(
+                log_end = partition.end_offset(),
+                snapshot_end = found.end_offset,
+                "the metadata log has lost its end, which the newest snapshot has: it begins anew behind that"
+            );
+            drop(partition);
+            (partition, _) = open(Checkpointed { log_start_offset: found.end_offset, ..checkpointed })?;
+        }
+        let voted = read::voted_epoch(files.as_ref(), &path)?;
+        let epoch = partition.latest_epoch().max(voted).max(found.epoch);
+        let leftovers = read::leftovers(files.as_ref(), &path, partition.log_start_offset())?;
+        let replay = Replay::new(found.image.unwrap_or(empty), found.end_offset);
+        let (replay, log_bytes) = read::log(files.as_ref(), &partition, replay)?;
+        let snapshots = Snapshots::new(settings, path, found.kept);
+        let ends_in_transaction = replay.is_in_transaction();
+        let log =
+            Self { log_bytes, ends_in_transaction, ..log(partition, epoch, snapshots, upkeep::State::of(leftovers)) };
+        Ok((log, replay.finish()))
     }
 
     /// Makes the log well where a failure that passes left it ailing: what was refused is cut off. An error says why it takes
@@ -256,7 +255,10 @@ impl MetadataLog {
             .iter()
             .map(|(validated, bytes)| NewBatch { validated, bytes, origin: Origin::Coordinator })
             .collect();
-        self.partition.append(&batches, self.epoch, wall_ms).into_iter().try_for_each(|result| Ok(result.map(drop)?))
+        let len: usize = batches.iter().map(|batch| batch.bytes.len()).sum();
+        self.partition.append(&batches, self.epoch, wall_ms).into_iter().try_for_each(|result| result.map(drop))?;
+        self.log_bytes += len as u64;
+        Ok(())
     }
 
     /// Waits until everything is on the disk. At a start only: shards do not wait.
@@ -288,6 +290,11 @@ impl MetadataLog {
         self.partition.flushed_offset()
     }
 
+    /// Bytes that were read at the start, behind the newest snapshot, and written since.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.log_bytes
+    }
+
     /// The offset that the next record gets.
     pub(crate) fn end_offset(&self) -> i64 {
         self.partition.end_offset()
@@ -317,9 +324,15 @@ fn batch_of(records: &[MetadataRecord], wall_ms: i64) -> Result<Option<BatchBuil
     Ok(Some(builder))
 }
 
-/// A change is synced before its answer; the log is small and kept whole.
-fn config() -> LogConfig {
-    LogConfig { flush_messages: 1, segment_ms: i64::MAX, ..LogConfig::default() }
+/// A change is synced before its answer. What goes is what a snapshot stands for, nothing by itself.
+fn config(settings: &Settings) -> LogConfig {
+    LogConfig {
+        flush_messages: 1,
+        segment_bytes: settings.metadata_log_segment_bytes(),
+        segment_ms: settings.metadata_log_segment_ms(),
+        delete: false,
+        ..LogConfig::default()
+    }
 }
 
 fn rules() -> Rules {

@@ -3,8 +3,8 @@ use std::path::Path;
 
 use ringlog_io::OpenMode;
 use ringlog_io::sim::SimFiles;
-use ringlog_storage::LogDirOptions;
 use ringlog_wire::batch::Batches;
+use ringlog_wire::records::metadata::{BeginTransactionRecord, TopicRecord};
 
 use super::read::READ_BYTES;
 use super::*;
@@ -12,7 +12,9 @@ use crate::metadata::controller::{Call, Decided};
 use crate::metadata::fixtures::{create, decide, numbers, topic};
 use crate::metadata::ids::{NodeId, ShardId};
 use crate::metadata::image::Owner;
-use crate::metadata::replay::Replay;
+
+#[path = "log/snapshot_tests.rs"]
+mod snapshots;
 
 const WALL_MS: i64 = 1_800_000_000_000;
 
@@ -30,14 +32,7 @@ fn disk() -> (Rc<SimFiles>, Rc<dyn Files>) {
 }
 
 fn log_dir(files: &Rc<dyn Files>, boot_id: &str) -> LogDir {
-    let options = LogDirOptions {
-        cluster_id: None,
-        new_cluster_id: "cluster".to_owned(),
-        node_id: 1,
-        new_directory_id: Uuid([7; 16]),
-        boot_id: boot_id.to_owned(),
-    };
-    LogDir::open(files, Path::new("/log"), &options).unwrap()
+    crate::metadata::fixtures::log_dir(files, 1, boot_id).unwrap()
 }
 
 /// One start of a broker with so many shards.
@@ -254,33 +249,29 @@ fn a_damaged_log_is_refused_with_the_offset() {
     assert!(error.contains("the batch at offset 769 cannot be read: CRC"), "{error}");
 }
 
-/// Kafka's log as a snapshot up to some batch, and the rest of it as the log.
-fn cut_into_snapshot(files: &Rc<dyn Files>, batches: usize, spare: i64) {
-    let mut rest = Batches::new(KAFKAS_LOG);
-    let last = rest.by_ref().take(batches).last().unwrap().unwrap();
-    let at = KAFKAS_LOG.len() - rest.rest().len();
-    let snapshot = format!("/log/__cluster_metadata-0/{:020}-0000000001.checkpoint", last.header.next_offset() - spare);
-    put(files, &snapshot, &KAFKAS_LOG[..at]);
-    let log = format!("/log/__cluster_metadata-0/{:020}.log", last.header.next_offset());
-    put(files, &log, &KAFKAS_LOG[at..]);
-    put(files, "/log/__cluster_metadata-0/partition.metadata", b"version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ");
+/// A controller of Kafka's writes a large change between two marks, and may be killed before the second one.
+#[test]
+fn a_transaction_that_was_left_open_is_ended_before_anything_is_written() {
+    let (_, files) = disk();
+    let (dir, mut leading) = start(&files, 1);
+    let begun = BeginTransactionRecord { name: Some("Bootstrap records".to_owned()), ..Default::default() };
+    let lost = TopicRecord { name: "lost".to_owned(), topic_id: Uuid([4; 16]), ..Default::default() };
+    leading.log.append(&[begun.into(), lost.into()], WALL_MS).unwrap();
+    drop((leading, dir));
+    let (dir, mut leading) = start(&files, 1);
+    assert_eq!(leading.image.topic("lost"), None);
+    let proposal = create(&mut leading.controller, vec![topic("kept", 1, &[])]);
+    leading.log.append(&proposal.records, WALL_MS).unwrap();
+    let epochs = leading.image.brokers().map(|broker| broker.epoch).collect::<Vec<_>>();
+    drop((leading, dir));
+    let (_, again) = start(&files, 1);
+    assert!(again.image.topic("kept").is_some() && again.image.topic("lost").is_none());
+    // Leader and records of the first start, the two of the transaction, leader, abort: the broker's record follows.
+    assert_eq!(epochs, [first_records() + 2 + 2]);
 }
 
-#[test]
-fn a_snapshot_stands_for_the_records_before_it() {
+/// The offset after what a first start writes.
+fn first_records() -> i64 {
     let (_, files) = disk();
-    cut_into_snapshot(&files, 200, 0);
-    let (_, leading) = start(&files, 1);
-    assert_eq!(leading.image.topic("t2").unwrap().id.to_string(), "ZBIZP7ZlSHawOA4aYpK5yg");
-    assert_eq!(leading.log.end_offset(), 770 + 1 + 1 + 153);
-}
-
-#[test]
-fn records_that_are_in_no_file_are_missed() {
-    let (_, files) = disk();
-    cut_into_snapshot(&files, 200, 1);
-    let dir = log_dir(&files, "boot");
-    let settings = Arc::new(Settings::of(&[]));
-    let error = lead(&files, &dir, &settings, &[9092], &mut numbers(), WALL_MS).err().unwrap();
-    assert!(matches!(error, LogError::Gap { .. }), "{error}");
+    start(&files, 1).1.log.end_offset()
 }

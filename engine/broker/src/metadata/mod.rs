@@ -8,6 +8,7 @@
 //! Invariants:
 //! - A change is one record batch, on the disk before its answer leaves.
 //! - An image never changes: the next one is another value, that shares what is the same.
+//! - A snapshot (`<offset>-<epoch>.checkpoint`) stands for the log below its offset, and never for more than the disk holds.
 //! - Leaders, epochs and ids are records in the log, nothing else.
 
 pub(crate) mod changes;
@@ -23,3 +24,5 @@ mod quorum;
 pub(crate) mod quotas;
 mod replay;
 pub(crate) mod scram;
+mod snapshot;
+mod snapshots;

@@ -47,9 +47,21 @@ impl Quotas {
         self.of.is_empty()
     }
 
+    /// Whether anybody has one of this name.
+    pub(crate) fn has_any(&self, key: &str) -> bool {
+        self.of.values().any(|quotas| quotas.contains_key(key))
+    }
+
     /// An entity's quota of a name.
     pub(crate) fn get(&self, entity: &Entity, key: &str) -> Option<f64> {
         self.of.get(entity)?.get(key).copied()
+    }
+
+    /// What gives everybody his.
+    pub(crate) fn records(&self) -> impl Iterator<Item = ClientQuotaRecord> + '_ {
+        self.of
+            .iter()
+            .flat_map(|(entity, quotas)| quotas.iter().map(move |(key, value)| record(entity, key, Some(*value))))
     }
 
     /// Those that a filter lets through (ClientQuotasImage.describe).

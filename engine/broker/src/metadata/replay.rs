@@ -1,7 +1,7 @@
 //! From bytes of the metadata log to an image: ours, and those that a KRaft controller wrote.
 //!
-//! Control batches (a new leader, a snapshot's head and foot, voters) change nothing. Records of kinds that Kafka has and
-//! we do not know are skipped. A metadata transaction (KIP-868) counts as a whole or not at all.
+//! Of control batches what they say of the quorum is kept (`image::Carried`); a new leader, a snapshot's head and foot change
+//! nothing. Records of kinds that Kafka has and we do not know are skipped. A metadata transaction (KIP-868) counts as a whole or not at all.
 
 use ringlog_wire::DecodeError;
 use ringlog_wire::batch::{Batch, BatchError, Batches};
@@ -77,7 +77,11 @@ impl Replay {
         let offset = batch.header.base_offset;
         let fail = |error| ReadError::Batch { offset, error };
         batch.check_crc().map_err(fail)?;
-        if !batch.header.is_control() {
+        if batch.header.is_control() {
+            for (kind, body) in controls(batch, &mut self.scratch)? {
+                self.image.carried_mut().control(kind, &body);
+            }
+        } else {
             for (offset, record) in decode(batch, &mut self.scratch)? {
                 self.record(offset, record)?;
             }
@@ -106,6 +110,11 @@ impl Replay {
         self.image.apply(record).map_err(|error| ReadError::Replay { offset, error })
     }
 
+    /// Whether a transaction is open: whoever goes on with the log ends it first, lest his records count as part of it.
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+
     /// The image. A transaction that is still open never happened.
     pub(crate) fn finish(self) -> Image {
         if self.transaction.is_some() {
@@ -113,6 +122,23 @@ impl Replay {
         }
         self.image
     }
+}
+
+/// The control records of a batch: the kind (ControlRecordType) and the body of each. None of other batches.
+pub(super) fn controls(batch: &Batch<'_>, scratch: &mut Scratch) -> Result<Vec<(i16, Vec<u8>)>, ReadError> {
+    if !batch.header.is_control() {
+        return Ok(Vec::new());
+    }
+    let fail = |error| ReadError::Batch { offset: batch.header.base_offset, error };
+    let records = batch.records(scratch, INFLATED_LEN_MAX).map_err(fail)?;
+    let mut controls = Vec::new();
+    for record in records {
+        let record = record.map_err(fail)?;
+        // The key: a version, and the kind.
+        let kind = record.key.and_then(|key| Some(i16::from_be_bytes(key.get(2..4)?.try_into().ok()?)));
+        controls.extend(kind.map(|kind| (kind, record.value.unwrap_or_default().to_vec())));
+    }
+    Ok(controls)
 }
 
 /// The records of a batch that are of kinds we know, with their offsets.

@@ -71,6 +71,11 @@ impl Credentials {
         }
     }
 
+    /// What gives every user his.
+    pub(super) fn records(&self) -> impl Iterator<Item = UserScramCredentialRecord> + '_ {
+        self.of.values().flat_map(BTreeMap::values).cloned()
+    }
+
     /// A user's credential.
     pub(crate) fn get(&self, user: &str, mechanism: Mechanism) -> Option<&UserScramCredentialRecord> {
         self.of.get(user)?.get(&(mechanism as i8))

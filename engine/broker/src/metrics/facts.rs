@@ -14,6 +14,7 @@ use crate::limits::Budget;
 use crate::metadata::image::Image;
 use crate::replica::{PartitionKey, Replica};
 use crate::vitals::Vitals;
+use crate::writeback::WritebackFacts;
 
 use super::traffic::Traffic;
 
@@ -72,6 +73,7 @@ pub(crate) struct Facts {
     /// Bytes of the log directory's file system, and how many of them can still be written.
     pub(crate) space: Option<(i64, i64)>,
     pub(crate) budget: Budget,
+    pub(crate) writeback: WritebackFacts,
     pub(crate) vitals: Vitals,
     pub(crate) not_ready: NotReady,
 }
@@ -93,6 +95,7 @@ impl Facts {
             log_dir_failed: broker.replicas.has_failed(),
             space: broker.replicas.space().ok(),
             budget: broker.budget,
+            writeback: broker.writebacks.facts(),
             vitals,
             not_ready: not_ready(broker),
         }
@@ -103,7 +106,7 @@ fn not_ready(broker: &Broker) -> NotReady {
     let node = broker.image.here().node(broker.shard);
     let is_registered = broker.image.broker(node.0).is_some_and(|node| !node.fenced);
     let loading = broker.groups.loading();
-    let unread = broker.upkeep.unread().count();
+    let unread = broker.upkeep.unopened();
     let reasons = [
         (!is_registered, format!("node {node} is not registered")),
         (

@@ -9,6 +9,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use ringlog_io::threads::ThreadId;
 use ringlog_io::{Counters, Nanos, Waker};
 
 use super::facts::Facts;
@@ -98,6 +99,9 @@ pub(crate) struct Meter {
     pub(crate) waited_ns: Counter,
     /// When the step under way began, in nanoseconds of the monotonic clock; 0 while the thread waits.
     pub(crate) busy_since: Counter,
+    /// The thread waited for a disk. Counted by the watchdog, whose counter this is.
+    pub(crate) blocked_ns: Counter,
+    thread: OnceLock<ThreadId>,
     phases: [Counter; Phase::ALL.len()],
     /// Flushes of partitions: from asking for one to its end.
     pub(crate) flushes: Times,
@@ -133,6 +137,8 @@ impl Default for Meter {
             busy_ns: Counter::default(),
             waited_ns: Counter::default(),
             busy_since: Counter::default(),
+            blocked_ns: Counter::default(),
+            thread: OnceLock::new(),
             phases: Default::default(),
             flushes: Times::default(),
             syscalls: Counter::default(),
@@ -152,6 +158,12 @@ impl Default for Meter {
 
 impl Meter {
     // --- the shard's side --------------------------------------------------------------------------------------------
+
+    /// This thread is the shard's.
+    pub(crate) fn begin(&self) {
+        // A shard is one thread.
+        let _ = self.thread.set(ThreadId::this());
+    }
 
     /// A request of this API, by its number, was answered after so long.
     pub(crate) fn answered(&self, api: i16, version: i16, ns: u64) {
@@ -200,6 +212,11 @@ impl Meter {
     }
 
     // --- who asks ----------------------------------------------------------------------------------------------------
+
+    /// The shard's thread, once it has begun.
+    pub(crate) fn thread(&self) -> Option<ThreadId> {
+        self.thread.get().copied()
+    }
 
     /// Who is woken when a question is answered. Once.
     pub(crate) fn answer_to(&self, asker: Waker) {

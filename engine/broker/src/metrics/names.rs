@@ -217,6 +217,8 @@ metrics! {
         "Where that time went: read (events until a request is there), check (decoding, checking, handling), append (into the page cache), send (answers, to the kernel); one step in 32 is timed and stands for the others. flush_wait is what flushes took, together, each exactly; no thread waits for them.", OURS;
     STALL = Gauge "ringlog_shard_stall_seconds" ["shard, did"] "seconds":
         "The worst step of the last minute or two, and what it did. One of a quarter of a second is logged too.", OURS;
+    BLOCKED = Counter "ringlog_shard_blocked_seconds_total" ["shard"] "seconds":
+        "How long a shard's thread waited in the kernel for a disk (state D of proc(5)), as looks every 10 ms say. It should not: what waits there is done beside the thread.", OURS;
     REQUEST_SECONDS = Histogram "ringlog_request_seconds" ["request, le"] "seconds":
         "As kafka_network_requestmetrics_totaltimems, since the start.", OURS;
     REFUSED = Counter "ringlog_connections_refused_total" ["shard"] "connections":
@@ -241,10 +243,20 @@ metrics! {
         "What a shard may take for each purpose (--memory): sessions, waiting, output, frames; shard is all of it.", OURS;
     MEMORY_USED = Gauge "ringlog_memory_used_bytes" ["shard, part"] "bytes":
         "What it takes of it now.", OURS;
+    UNWRITTEN = Gauge "ringlog_unwritten_bytes" ["shard"] "bytes":
+        "Bytes of a shard's logs that are in the page cache and may not be on the disk.", OURS;
+    WRITTEN = Counter "ringlog_written_back_bytes_total" ["shard"] "bytes":
+        "Bytes of logs that were sent to the disk by write-back; syncs and the kernel send others.", OURS;
+    WRITTEN_SPEED = Gauge "ringlog_written_back_bytes_per_second" ["shard"] "bytes a second":
+        "What the disk took of them in the last seconds in which it had some to take.", OURS;
+    THROTTLED = Counter "ringlog_produce_throttled_seconds_total" ["shard"] "seconds":
+        "For how long answers held producers back because the disk does not keep up.", OURS;
+    UNWRITTEN_MAX = Gauge "ringlog_unwritten_bytes_max" [""] "bytes":
+        "How many of all shards there may be (ringlog.writeback.bytes): from half of it on produces are throttled, at all of it they wait.", OURS;
     CONNECTIONS_MAX = Gauge "ringlog_connections_max" ["shard"] "connections":
         "How many connections a shard may have.", OURS;
     UNDER_WAY = Gauge "ringlog_under_way" ["shard, what"] "number":
-        "What a shard has begun and not ended: produces, fetches that wait, calls to the controller, flushes, deletions, tasks.", OURS;
+        "What a shard has begun and not ended: produces, fetches that wait, calls to the controller, flushes, deletions, tasks; openings: logs of the last run that are not opened yet.", OURS;
     PAGE_CACHE = Gauge "ringlog_page_cache_bytes" ["topic, partition"] "bytes":
         "How much of a log is in the page cache. 256 logs are looked at for a page, the others when their turn comes.", OURS;
     SPACE = Gauge "ringlog_log_dir_bytes" ["what"] "bytes":

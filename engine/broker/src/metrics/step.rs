@@ -51,7 +51,7 @@ impl Did {
 }
 
 /// The timers by name, as [`timer_place`] counts them.
-const TIMERS: [&str; 13] = [
+const TIMERS: [&str; 14] = [
     "groups",
     "fetch",
     "flushes",
@@ -63,8 +63,9 @@ const TIMERS: [&str; 13] = [
     "sweep",
     "checkpoint",
     "retention",
-    "deletions",
     "cleaner",
+    "snapshot",
+    "writeback",
 ];
 
 fn timer_place(timer: Timer) -> usize {
@@ -80,8 +81,9 @@ fn timer_place(timer: Timer) -> usize {
         Timer::Sweep => 8,
         Timer::Checkpoint => 9,
         Timer::Retention => 10,
-        Timer::Deletions => 11,
-        Timer::Cleaner => 12,
+        Timer::Cleaner => 11,
+        Timer::Snapshot => 12,
+        Timer::Writeback => 13,
     }
 }
 
@@ -139,6 +141,7 @@ impl Watch {
 
     /// From now on somebody asks.
     pub(crate) fn attach(&mut self, meter: Arc<Meter>) {
+        meter.begin();
         self.meter = meter;
         self.clock = Some(SystemClock::new());
     }
@@ -162,7 +165,7 @@ impl Watch {
     }
 
     /// The step is over, and the thread will wait.
-    pub(crate) fn step_ended(&mut self, now: Nanos, counters: Counters) {
+    pub(crate) fn step_ended(&mut self, now: Nanos, counters: Counters) -> u64 {
         if let Some((phase, since)) = self.phase.take() {
             self.meter.spent(phase, now.0.saturating_sub(since.0));
         }
@@ -174,6 +177,7 @@ impl Watch {
         self.meter.driver_did(counters);
         self.ended = now;
         self.note_stall(busy_ns);
+        busy_ns
     }
 
     fn note_stall(&mut self, busy_ns: u64) {

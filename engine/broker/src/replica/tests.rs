@@ -7,21 +7,34 @@ use proptest::prelude::*;
 use ringlog_io::sim::{Fault, Op, SimFiles};
 use ringlog_io::{Files, Job, Slice};
 use ringlog_storage::{FlushJob, LogConfig, Origin, Partition};
-use ringlog_wire::batch::{self, BatchBuilder, Rules};
-use ringlog_wire::compression::Scratch;
+use ringlog_wire::batch::{self, BatchBuilder, Recompression, Rules};
+use ringlog_wire::compression::{Codec, Scratch};
 use ringlog_wire::{ErrorCode, Uuid};
 
+use super::recompress::HeldBytes;
 use super::{News, PartitionKey, Replica, Role, Staged, Ticket};
 
 /// What may happen to a replica.
 #[derive(Clone, Copy, Debug)]
 enum Happens {
-    Stage { records: u8 },
+    Stage {
+        records: u8,
+    },
+    /// One that the topic keeps in another codec.
+    StageAnew {
+        records: u8,
+    },
+    BeginRecompression,
+    EndRecompression,
     Append,
     EndRoll,
     BeginFlush,
-    EndFlush { well: bool },
-    Flushing { each: bool },
+    EndFlush {
+        well: bool,
+    },
+    Flushing {
+        each: bool,
+    },
     DiskFills,
     DescriptorsRunOut,
     Heals,
@@ -31,6 +44,9 @@ enum Happens {
 fn what_happens() -> impl Strategy<Value = Happens> {
     prop_oneof![
         6 => (1..4_u8).prop_map(|records| Happens::Stage { records }),
+        3 => (1..4_u8).prop_map(|records| Happens::StageAnew { records }),
+        3 => Just(Happens::BeginRecompression),
+        3 => Just(Happens::EndRecompression),
         6 => Just(Happens::Append),
         3 => Just(Happens::EndRoll),
         4 => Just(Happens::BeginFlush),
@@ -49,6 +65,10 @@ struct Rig {
     replica: Replica,
     job: Option<FlushJob>,
     roll: Option<Job>,
+    recompression: Option<Job>,
+    held_bytes: HeldBytes,
+    /// The last batch that reached the log.
+    appended: Option<usize>,
     news: News,
     next: usize,
     /// Tickets that went in and did not come out.
@@ -64,25 +84,56 @@ impl Rig {
         let key = PartitionKey { topic_id: Uuid([1; 16]), partition: 0 };
         let role = Role { leader_epoch: 0, rules: Rules::default(), in_sync_replicas_missing: 0 };
         let replica = Replica::new(Rc::from("t"), key, role, log);
-        Self { files, replica, job: None, roll: None, news: News::default(), next: 0, inside: BTreeMap::new() }
+        Self {
+            files,
+            replica,
+            job: None,
+            roll: None,
+            recompression: None,
+            held_bytes: HeldBytes::default(),
+            appended: None,
+            news: News::default(),
+            next: 0,
+            inside: BTreeMap::new(),
+        }
     }
 
-    fn stage(&mut self, records: u8) {
+    fn stage(&mut self, records: u8, compression: Option<Recompression>) {
         let mut scratch = Scratch::default();
         let mut builder = BatchBuilder::new();
         (0..records).for_each(|_| builder.append(1, Some(b"key"), Some(&[7; 40]), &[]));
         builder.finish(&mut scratch).unwrap();
         let bytes = builder.take();
-        let validated = batch::validate(&bytes, &Rules::default(), 1, &mut scratch).unwrap();
+        let rules = Rules { compression, ..Rules::default() };
+        let validated = batch::validate(&bytes, &rules, 1, &mut scratch).unwrap();
         let ticket = Ticket::Produce { request: self.next, topic: 0, partition: 0 };
         self.inside.insert(self.next, ());
         self.next += 1;
-        self.replica.stage(Staged { validated, bytes: Slice::from(bytes), origin: Origin::Client, ticket });
+        let staged = Staged { validated, bytes: Slice::from(bytes), origin: Origin::Client, ticket };
+        if self.replica.holds_up(&staged) {
+            self.replica.hold(staged, &self.held_bytes);
+        } else {
+            self.replica.stage(staged);
+        }
     }
 
     fn happens(&mut self, what: Happens) {
         match what {
-            Happens::Stage { records } => self.stage(records),
+            Happens::Stage { records } => self.stage(records, None),
+            Happens::StageAnew { records } => {
+                self.stage(records, Some(Recompression { codec: Codec::Lz4, level: None }));
+            }
+            Happens::BeginRecompression => {
+                if self.replica.recompression_due().is_some() {
+                    self.recompression = Some(self.replica.begin_recompression());
+                }
+            }
+            Happens::EndRecompression => {
+                if let Some(job) = self.recompression.take() {
+                    job.perform(&*self.files).unwrap();
+                    self.replica.end_recompression(&mut self.news);
+                }
+            }
             Happens::Append => {
                 let roll = self.replica.append_staged(1, &mut self.news);
                 assert!(roll.is_none() || self.roll.is_none(), "one roll at a time");
@@ -129,6 +180,8 @@ impl Rig {
             assert!(self.inside.remove(&request).is_some(), "{request} came out twice");
             if let Ok(appended) = settled.result {
                 assert!(appended.last_offset < self.replica.log().high_watermark(), "acknowledged, not visible");
+                assert!(self.appended < Some(request), "{request} came after {:?}", self.appended);
+                self.appended = Some(request);
             }
         }
         let log = self.replica.log();
@@ -140,12 +193,15 @@ impl Rig {
     fn end(mut self) {
         self.happens(Happens::Heals);
         for _ in 0..64 {
+            self.happens(Happens::BeginRecompression);
+            self.happens(Happens::EndRecompression);
             self.happens(Happens::Append);
             self.happens(Happens::EndRoll);
             self.happens(Happens::EndFlush { well: true });
             self.happens(Happens::BeginFlush);
         }
         assert_eq!(self.inside, BTreeMap::new(), "still inside");
+        assert_eq!(self.held_bytes.get(), 0, "who left gave back what it held");
     }
 }
 
@@ -212,4 +268,32 @@ fn what_is_not_flushed_any_more_is_acknowledged_at_once() {
     assert_eq!(rig.inside.len(), 1);
     rig.happens(Happens::Flushing { each: false });
     assert_eq!(rig.inside.len(), 0);
+}
+
+#[test]
+fn who_waits_for_the_disk_alone_is_acknowledged_when_the_log_moves() {
+    let mut rig = Rig::new();
+    for what in [Happens::Flushing { each: true }, Happens::Stage { records: 1 }, Happens::Append] {
+        rig.happens(what);
+    }
+    rig.stage(1, None);
+    rig.replica.leave(ErrorCode::NOT_LEADER_OR_FOLLOWER, &mut rig.news);
+    assert_eq!(rig.news.settled.len(), 1, "what is staged is refused at once, and the other waits");
+    rig.replica.close(&mut rig.news).expect("the disk is well");
+    let told: Vec<_> =
+        rig.news.settled.iter().map(|it| it.result.as_ref().map(|it| it.last_offset).map_err(|it| *it)).collect();
+    assert_eq!(told, [Err(ErrorCode::NOT_LEADER_OR_FOLLOWER), Ok(0)], "what is staged does not go along");
+    rig.check();
+    assert_eq!(rig.inside.len(), 0);
+}
+
+#[test]
+fn who_waits_for_a_disk_that_fails_is_refused_when_the_log_moves() {
+    let mut rig = Rig::new();
+    for what in [Happens::Flushing { each: true }, Happens::Stage { records: 1 }, Happens::Append] {
+        rig.happens(what);
+    }
+    rig.files.fail(Fault::nth(Op::Sync, 1, 5).for_ever());
+    rig.replica.close(&mut rig.news).expect_err("the disk fails");
+    assert!(rig.news.settled.iter().all(|it| it.result.is_err()) && rig.news.settled.len() == 1);
 }

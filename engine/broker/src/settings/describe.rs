@@ -88,11 +88,12 @@ fn topic_setting(topic: &'static TopicKey, overrides: &Overrides, settings: &Set
 
 /// A group's settings, by name.
 #[must_use]
-pub(crate) fn group(overrides: &Overrides) -> Vec<Described> {
+pub(crate) fn group(overrides: &Overrides, settings: &Settings) -> Vec<Described> {
     let one = |key: &'static Key| {
         let own = overrides.get(key.name).cloned();
         let source = if own.is_some() { Source::Group } else { Source::Default };
-        let value = own.or_else(|| key.default.map(str::to_owned));
+        let brokers = group_config::brokers(key.name).and_then(|name| settings.values().text(name));
+        let value = own.or_else(|| brokers.or(key.default).map(str::to_owned));
         Described {
             name: Cow::Borrowed(key.name),
             key: Some(key),

@@ -106,7 +106,7 @@ const ALONE: &str =
     "The shards of one host are its brokers as long as it runs: there is nobody else to watch or to ask.";
 const NO_CLASSES: &str = "It names a Java class, and what it should hold back would not be held back: leave it out.";
 const NO_NEW_GROUPS: &str =
-    "Groups of the newer kinds (consumer, share, streams) are not served: members of classic groups are.";
+    "Groups of the newest kinds (share, streams) are not served: those of the classic and the consumer protocol are.";
 const NO_POOLS: &str =
     "A shard is one thread with connections of its own: there are no pools, and no queue between them.";
 const NO_PURGATORY: &str = "Who waits is answered when it happens or is due: there is no purgatory to sweep.";
@@ -139,7 +139,6 @@ const REASONS: &[(&str, Effect, &str)] = &[
     ("controlled.shutdown.", Effect::Idle, ALONE),
     ("controller.", Effect::Idle, NO_QUORUM),
     ("controller.performance.", Effect::Idle, "The controller's events are not timed one by one."),
-    ("controller.quota.", Effect::Idle, "Changes of topics are not held back by a quota."),
     ("cordoned.log.dirs", Effect::Idle, ONE_FOLDER),
     ("create.topic.policy.class.name", Effect::Refused, NO_CLASSES),
     ("delegation.token.", Effect::Idle, PLAIN),
@@ -147,7 +146,11 @@ const REASONS: &[(&str, Effect, &str)] = &[
     ("early.start.listeners", Effect::Idle, "Every listener opens when its shard is ready."),
     ("fetch.purgatory.", Effect::Idle, NO_PURGATORY),
     ("follower.", Effect::Idle, NO_REPLICATION),
-    ("group.consumer.", Effect::Idle, NO_NEW_GROUPS),
+    (
+        "group.consumer.migration.policy",
+        Effect::Idle,
+        "A group changes its protocol when nobody is in it: one whose members change one by one is not served.",
+    ),
     ("group.coordinator.", Effect::Idle, "A coordinator is a part of its shard, and writes at the end of each turn."),
     ("group.coordinator.rebalance.protocols", Effect::Idle, NO_NEW_GROUPS),
     ("group.share.", Effect::Idle, NO_NEW_GROUPS),
@@ -163,7 +166,8 @@ const REASONS: &[(&str, Effect, &str)] = &[
     ("max.connection.creation.rate", Effect::Idle, "Connections are counted, not timed: max.connections."),
     ("max.connections.per.ip", Effect::Idle, "Connections are counted for all addresses together: max.connections."),
     ("max.request.partition.size.limit", Effect::Idle, "The least of what is allowed of a request's memory counts."),
-    ("metadata.", Effect::Idle, "The metadata log is small, and kept as this broker needs it."),
+    ("metadata.log.dir", Effect::Idle, "The metadata log lies beside the others, in log.dirs."),
+    ("metadata.max.idle.", Effect::Idle, "An idle controller writes nothing."),
     ("metric", Effect::Idle, "Reporters are Java classes: --metrics-listen gives the numbers."),
     ("num.", Effect::Idle, NO_POOLS),
     ("offsets.", Effect::Idle, "A coordinator is a part of its shard, and writes at the end of each turn."),

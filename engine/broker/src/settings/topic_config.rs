@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use ringlog_storage::{LogConfig, Ratio};
-use ringlog_wire::batch::{Rules, TimestampType};
+use ringlog_wire::batch::{Recompression, Rules, TimestampType};
+use ringlog_wire::compression::Codec;
 
 use super::key::InvalidValue;
 use super::topic_keys::{TOPIC_KEYS, TopicKey, topic_key};
@@ -122,7 +123,6 @@ pub(crate) fn log_config(overrides: &Overrides, settings: &Settings) -> LogConfi
         retention_bytes: number(overrides, settings, "retention.bytes"),
         file_delete_delay_ms: number(overrides, settings, "file.delete.delay.ms"),
         producer_id_expiration_ms: settings.producer_id_expiration_ms(),
-        ..LogConfig::default()
     }
 }
 
@@ -141,7 +141,23 @@ pub(crate) fn rules(overrides: &Overrides, settings: &Settings) -> Rules {
         timestamp_before_max_ms: number(overrides, settings, "message.timestamp.before.max.ms"),
         timestamp_after_max_ms: number(overrides, settings, "message.timestamp.after.max.ms"),
         compacted: has_policy(overrides, settings, "compact"),
+        compression: compression(overrides, settings),
         ..Rules::default()
+    }
+}
+
+/// What a topic's batches are kept in; `None`: as they came.
+fn compression(overrides: &Overrides, settings: &Settings) -> Option<Recompression> {
+    let named = |codec, level: Option<&str>| {
+        Some(Recompression { codec, level: level.map(|level| number(overrides, settings, level)) })
+    };
+    match text(overrides, settings, "compression.type") {
+        "uncompressed" => named(Codec::None, None),
+        "gzip" => named(Codec::Gzip, Some("compression.gzip.level")),
+        "snappy" => named(Codec::Snappy, None),
+        "lz4" => named(Codec::Lz4, Some("compression.lz4.level")),
+        "zstd" => named(Codec::Zstd, Some("compression.zstd.level")),
+        _ => None,
     }
 }
 
@@ -241,5 +257,25 @@ mod tests {
         let config = log_config(&overrides, &settings);
         assert_eq!((config.flush_messages, config.index_interval_bytes, config.compact), (1, 512, true));
         assert_eq!(log_config(&Overrides::new(), &settings).flush_messages, 10);
+    }
+
+    #[test]
+    fn a_topic_keeps_its_own_codec_or_the_brokers_or_what_came() {
+        let kept = |broker: &[(&str, &str)], own: &[(&str, &str)]| {
+            let own = own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            rules(&own, &Settings::of(broker)).compression.map(|to| (to.codec, to.level))
+        };
+        assert_eq!(kept(&[], &[]), None);
+        assert_eq!(kept(&[], &[("compression.type", "gzip")]), Some((Codec::Gzip, Some(-1))));
+        assert_eq!(
+            kept(&[("compression.lz4.level", "3")], &[("compression.type", "lz4")]),
+            Some((Codec::Lz4, Some(3)))
+        );
+        let zstd = [("compression.type", "zstd"), ("compression.zstd.level", "9")];
+        assert_eq!(kept(&zstd, &[]), Some((Codec::Zstd, Some(9))));
+        assert_eq!(kept(&zstd, &[("compression.zstd.level", "-7")]), Some((Codec::Zstd, Some(-7))));
+        assert_eq!(kept(&zstd, &[("compression.type", "producer")]), None);
+        assert_eq!(kept(&zstd, &[("compression.type", "snappy")]), Some((Codec::Snappy, None)));
+        assert_eq!(kept(&zstd, &[("compression.type", "uncompressed")]), Some((Codec::None, None)));
     }
 }

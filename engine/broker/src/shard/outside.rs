@@ -12,11 +12,13 @@ use crate::calls::CONTROLLER;
 use crate::jobs::{self, Purpose};
 use crate::mail::Mail;
 use crate::metadata::image::ShardId;
+use crate::openings;
 use crate::retention;
 use crate::submission::Submission;
 use crate::tasks::{self, Answer};
 use crate::timers::Timer;
 use crate::tokens;
+use crate::writeback;
 
 impl Shard {
     pub(super) fn synced(&mut self, token: Token, result: io::Result<()>) {
@@ -35,6 +37,8 @@ impl Shard {
         if !self.broker.replicas.fail(reason, &mut self.broker.news) {
             return;
         }
+        openings::directory_failed(&mut self.broker);
+        self.broker.writebacks.forget_all();
         tracing::error!(reason, log_dir = %self.broker.settings.log_dir().display(), "the log directory is offline: produces are refused; start the broker again when the disk is well");
         if let Some(desk) = &mut self.desk {
             desk.fail(reason);
@@ -57,18 +61,33 @@ impl Shard {
             Purpose::NextSegment(key) => jobs::next_segment_made(&mut self.broker, key, ended.result),
             Purpose::Lookup(key, lookup) => jobs::loaded(&mut self.broker, key, lookup),
             Purpose::Beside(key) => jobs::beside_done(&mut self.broker, key, ended.result),
+            Purpose::Recompression(key, bytes) => {
+                self.broker.replicas.end_recompression(key, bytes, &mut self.broker.news);
+            }
             Purpose::Checkpoint => {
                 if let Some(desk) = &mut self.desk {
                     desk.checkpoint_written(ended.result.is_ok());
                 }
             }
+            Purpose::Check(key) => openings::checked(&mut self.broker, key),
             Purpose::Task(number) => tasks::answered(&mut self.broker, number, Answer::Ran(ended.result)),
             Purpose::Vote => {
                 if let Some(desk) = &mut self.desk {
                     desk.voted(ended.result.is_ok(), self.broker.wall_ms);
                 }
             }
-            Purpose::Writeback(_) | Purpose::Removal => {}
+            Purpose::Snapshot => {
+                if let Some(desk) = &mut self.desk {
+                    desk.log().snapshot_written(ended.result.is_ok(), self.broker.now, self.broker.wall_ms);
+                }
+            }
+            Purpose::MetadataLog => {
+                if let Some(desk) = &mut self.desk {
+                    desk.log().aside_done(ended.result, self.broker.wall_ms);
+                }
+            }
+            Purpose::Writeback(piece) => writeback::ended(&mut self.broker, piece, ended.result.map(drop)),
+            Purpose::Removal => {}
         }
     }
 
@@ -88,11 +107,18 @@ impl Shard {
             self.front.out.push(Submission::Sync { file, token: tokens::METADATA_FLUSH });
         }
         desk.take_removals().into_iter().for_each(|job| self.broker.jobs.run(Purpose::Removal, job));
-        if let Some(job) = desk.checkpoint_due() {
+        if let Some(job) = desk.checkpoint_due(self.broker.wall_ms) {
             self.broker.jobs.run(Purpose::Checkpoint, job);
         }
         if let Some(job) = desk.vote_due(self.broker.wall_ms) {
             self.broker.jobs.run(Purpose::Vote, job);
+        }
+        let (snapshot, next) = desk.snapshot_due(self.broker.now, self.broker.wall_ms);
+        snapshot.into_iter().for_each(|job| self.broker.jobs.run(Purpose::Snapshot, job));
+        self.broker.timers.set(Timer::Snapshot, next);
+        desk.log().aside_due().into_iter().for_each(|job| self.broker.jobs.run(Purpose::MetadataLog, job));
+        for (delay_ms, job) in desk.log().removals() {
+            retention::remove_later(&mut self.broker, delay_ms, job);
         }
         if desk.is_held_up() && !self.broker.timers.is_set(Timer::Beginning) {
             self.broker.timers.set(Timer::Beginning, Some(Nanos(self.broker.now.0 + BEGINNING_INTERVAL_NS)));
@@ -191,7 +217,7 @@ impl Shard {
                     desk.take_starts(from, partitions);
                 }
             }
-            Mail::Handed { key, handed } => self.broker.upkeep.takes_over(key, handed),
+            Mail::Handed { key, handed } => openings::takes_over(&mut self.broker, key, handed),
             Mail::StartsKept { partitions, is_well } => retention::kept(&mut self.broker, partitions, is_well),
             Mail::DirectoryFailed { reason } => self.fail_directory(&reason),
             Mail::Stop => self.stopping = true,

@@ -1,6 +1,7 @@
 //! Requests on their way through a turn: taken from their connections, handled, and, when what they wait for has happened,
 //! answered; until nothing more follows from it.
 
+use ringlog_io::Slice;
 use ringlog_wire::ApiKey;
 use ringlog_wire::codec::Reader;
 use ringlog_wire::header::RequestHeader;
@@ -10,13 +11,18 @@ use crate::broker::{Broker, Incoming, Outcome};
 use crate::connection::Refused;
 use crate::front::Asking;
 use crate::handlers::{self, api_versions};
+use crate::lists::give_back;
 use crate::metrics::meter::Phase;
+use crate::openings;
 use crate::response::Asked;
 
 impl Shard {
     /// Handles the requests of a connection that are here.
     pub(super) fn handle_requests(&mut self, place: u32) {
-        while let Some(asking) = self.front.next_request(place) {
+        loop {
+            let (takes_produces, broker) = (self.broker.takes_produces(), &mut self.broker);
+            let admits = |frame: &Slice| openings::admits(broker, frame, place);
+            let Some(asking) = self.front.next_request(place, takes_produces, admits) else { break };
             self.handle_request(asking);
         }
     }
@@ -40,14 +46,16 @@ impl Shard {
             self.broker.finish_turn();
             self.broker.watch.enter(Phase::Send);
             while !self.broker.replies.is_empty() {
-                for (reply_to, result) in std::mem::take(&mut self.broker.replies) {
-                    self.front.deliver(reply_to, result);
-                }
+                let mut replies = std::mem::take(&mut self.broker.replies);
+                replies.drain(..).for_each(|(reply_to, result)| self.front.deliver(reply_to, result));
+                give_back(&mut self.broker.replies, replies);
             }
             let resumed = self.front.resume_touched();
             self.forget_closed();
             resumed.iter().for_each(|place| self.handle_requests(*place));
-            if resumed.is_empty() && self.broker.is_settled() {
+            let goes_on = !resumed.is_empty() || !self.broker.is_settled();
+            self.front.resumed(resumed);
+            if !goes_on {
                 break;
             }
         }
@@ -72,7 +80,9 @@ fn dispatch(broker: &mut Broker, asking: Asking) -> Outcome {
     let body_at = reader.position();
     let refused = Refused::Unsupported { key: header.api_key, version: header.api_version };
     let Ok(api) = header.api() else { return Outcome::Refuse(refused) };
-    let asked = Asked { api, api_version: header.api_version, correlation_id: header.correlation_id };
+    let (api_version, correlation_id) = (header.api_version, header.correlation_id);
+    let wait_ms = broker.throttle.requested(header.client_id.as_deref(), broker.now);
+    let asked = Asked { api, api_version, correlation_id, wait_ms };
     let Some(handler) = handlers::find(api, asked.api_version) else {
         return if api == ApiKey::ApiVersions { api_versions::unsupported(asked) } else { Outcome::Refuse(refused) };
     };

@@ -128,6 +128,8 @@ impl Plan {
                 settings(&mut dice(2), shards, is_tight),
                 retention(&mut dice(7), segment_bytes),
                 compaction(&mut compacted),
+                snapshots(&mut dice(9)),
+                keeping(&mut dice(10)),
             ]
             .concat(),
             is_tight,
@@ -195,6 +197,27 @@ fn compaction(dice: &mut Dice) -> Vec<(String, String)> {
         ("log.cleaner.io.max.bytes.per.second", ["1000000.0", "1.0E9"][dice.below(2)].to_owned()),
     ];
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// All brokers snapshot their metadata log, some after each change, and some keep nothing of it that can go.
+fn snapshots(dice: &mut Dice) -> Vec<(String, String)> {
+    let pairs = [
+        ("metadata.log.max.record.bytes.between.snapshots", [1, 700, 20_971_520][dice.below(3)].to_string()),
+        ("metadata.log.max.snapshot.interval.ms", [50, 1_000, 3_600_000][dice.below(3)].to_string()),
+        ("metadata.log.segment.ms", [100, 604_800_000][dice.below(2)].to_string()),
+        ("metadata.max.retention.bytes", [0, 5_000, 104_857_600][dice.below(3)].to_string()),
+    ];
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// Every other broker keeps a codec of its own, whatever is sent; every fourth one stamps its own time.
+fn keeping(dice: &mut Dice) -> Vec<(String, String)> {
+    let kept = ["producer", "producer", "producer", "producer", "uncompressed", "gzip", "lz4", "zstd"];
+    let pairs = [
+        ("compression.type", kept[dice.below(8)]),
+        ("log.message.timestamp.type", if dice.once_in(4) { "LogAppendTime" } else { "CreateTime" }),
+    ];
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 /// Every other broker has a compacted topic.

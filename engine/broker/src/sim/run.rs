@@ -53,6 +53,7 @@ const TIGHT: Budget = Budget {
     task_bytes: 500,
     frame_bytes: 160 << 10,
     output_bytes: 32 << 10,
+    dirty_bytes: 24 << 10,
 };
 /// Turns of shards within which a kill that is aimed at a deletion comes.
 const KILL_IN_TURNS: u64 = 24;
@@ -111,7 +112,7 @@ impl Run {
         let mut settings = Settings::of_pairs(&pairs).map_err(|error| Violation(error.to_string()))?;
         settings.set_topic_default("segment.bytes", plan.segment_bytes.to_string());
         let memory = Memory { bytes: MEMORY_BYTES, source: MemorySource::Machine };
-        let means = Means { memory, descriptors: DESCRIPTORS, partitions: 0 };
+        let means = Means { memory, descriptors: DESCRIPTORS, partitions: 0, dirty_background_bytes: None };
         let ample = Budget::share_out(&settings, &means).map_err(|error| Violation(error.to_string()))?;
         let budget = if plan.is_tight { Budget { connections: ample.connections, ..TIGHT } } else { ample };
         let host = Host::new(Arc::new(settings), budget, SimFiles::new(seed));

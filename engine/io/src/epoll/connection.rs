@@ -1,15 +1,14 @@
 //! A connection under epoll: what is asked of it, what the kernel told, and the calls that bring the two together.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::EpollDriver;
 use super::poller::Ready;
 use crate::buf::Buf;
-use crate::driver::{Counters, Event, Socket, Token, early_end};
+use crate::driver::{Event, Socket, Token, early_end};
 use crate::net;
 use crate::sendlist::SendList;
-use crate::sys::Calls;
 
 /// What a connection receives.
 pub(super) enum Input {
@@ -146,7 +145,7 @@ impl EpollDriver {
         }
         if let Some(mut list) = connection.output.take() {
             let fd = connection.fd.as_raw_fd();
-            match send_list(fd, &mut list, &mut self.vectors, &self.calls, &mut self.counters) {
+            match list.give(fd, &mut self.vectors, &self.calls, &mut self.counters) {
                 Ok(true) => events.push(Event::Sent { token: list.token, result: Ok(list.total_bytes()) }),
                 Ok(false) => {
                     connection.writable = false;
@@ -162,34 +161,4 @@ impl EpollDriver {
             events.push(Event::Writable { token, result });
         }
     }
-}
-
-/// Sends until everything is through (`true`) or the socket is full (`false`).
-fn send_list(
-    fd: RawFd,
-    list: &mut SendList,
-    vectors: &mut Vec<libc::iovec>,
-    calls: &Calls,
-    counters: &mut Counters,
-) -> io::Result<bool> {
-    while !list.is_done() {
-        calls.count();
-        let sent = match list.single() {
-            Some(bytes) => net::send(fd, bytes),
-            None => {
-                list.fill(vectors);
-                // SAFETY: the vectors were just made from the parts that `list` holds.
-                unsafe { net::send_vectors(fd, vectors) }
-            }
-        };
-        match sent {
-            Ok(sent) => {
-                counters.sent_bytes += sent as u64;
-                list.advance(sent);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(true)
 }

@@ -228,7 +228,7 @@ impl EpollDriver {
                 Event::Read { token, result: answer.result.map(|_| buf).map_err(|error| failed("reading", error)) }
             }
             Work::Writeback { .. } => {
-                let result = answer.result.map(|_| None).map_err(|error| failed("starting write-back of", error));
+                let result = answer.result.map(|_| None).map_err(|error| failed("writing back", error));
                 Event::JobDone { token, result }
             }
             Work::Job(_) => {
@@ -427,6 +427,24 @@ impl Driver for EpollDriver {
         }
     }
 
+    fn send_now(&mut self, socket: Socket, parts: Vec<Slice>, token: Token) -> Option<usize> {
+        let can_send = |connection: &&mut Connection| connection.connecting.is_none() && connection.writable;
+        let Some(connection) = self.connections.get_mut(socket.0).filter(can_send) else {
+            self.send(socket, parts, token);
+            return None;
+        };
+        let mut list = SendList::new(parts, token);
+        match list.give(connection.fd.as_raw_fd(), &mut self.vectors, &self.calls, &mut self.counters) {
+            Ok(true) => return Some(list.total_bytes()),
+            Ok(false) => {
+                connection.writable = false;
+                connection.output = Some(list);
+            }
+            Err(error) => self.ready.push(Event::Sent { token, result: Err(error) }),
+        }
+        None
+    }
+
     fn send_file(&mut self, socket: Socket, file: &File, offset: u64, len: usize) -> io::Result<usize> {
         let connection = self.connections.get_mut(socket.0).ok_or_else(no_such_socket)?;
         self.calls.count();
@@ -484,7 +502,7 @@ impl Driver for EpollDriver {
         self.ask_of_file(file, token, failed, Work::Sync);
     }
 
-    fn start_writeback(&mut self, file: &File, offset: u64, len: u64, token: Token) {
+    fn write_back(&mut self, file: &File, offset: u64, len: u64, token: Token) {
         self.ask_of_file(file, token, job_failed, |fd| Work::Writeback { fd, offset, len });
     }
 

@@ -19,7 +19,7 @@ use crate::sys::{self, Calls};
 /// Parts that one pwritev(2) takes.
 const IOV_MAX: usize = 1024;
 /// The most bytes of one pwritev(2), and its most parts.
-const PIECE_BYTES: usize = 64 << 10;
+const PIECE_BYTES: usize = super::WRITE_EDGE_BYTES as usize;
 const PIECE_PARTS: usize = 128;
 const _: () = assert!(PIECE_PARTS <= IOV_MAX);
 /// cachestat(2), since Linux 6.5; the number is the same on every architecture.
@@ -202,11 +202,14 @@ pub(crate) fn os_file(file: &File) -> io::Result<&OsFile> {
     }
 }
 
-/// sync_file_range(2) with SYNC_FILE_RANGE_WRITE.
-pub(crate) fn start_writeback(fd: RawFd, offset: u64, len: u64) -> io::Result<()> {
+/// What writes a range and waits until the disk has it: the pages' bytes, not what makes them findable.
+pub(crate) const WRITE_BACK: libc::c_uint = libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+
+/// sync_file_range(2).
+pub(crate) fn sync_range(fd: RawFd, offset: u64, len: u64, flags: libc::c_uint) -> io::Result<()> {
     let (offset, len) = (signed(offset)?, signed(len)?);
     // SAFETY: sync_file_range takes integers and touches no memory of ours.
-    sys::retry(|| sys::check(unsafe { libc::sync_file_range(fd, offset, len, libc::SYNC_FILE_RANGE_WRITE) })).map(drop)
+    sys::retry(|| sys::check(unsafe { libc::sync_file_range(fd, offset, len, flags) })).map(drop)
 }
 
 /// A position as the kernel counts it.
@@ -251,6 +254,10 @@ fn cached_pages(fd: RawFd, offset: u64, len: u64) -> Option<u64> {
 }
 
 impl Files for OsFiles {
+    fn shared(&self) -> Rc<dyn Files> {
+        Rc::new(Self { calls: self.calls.clone() })
+    }
+
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.read(true).write(mode != OpenMode::Read);
@@ -284,10 +291,11 @@ impl Files for OsFiles {
         Ok(done)
     }
 
-    fn drop_cached(&self, file: &File) -> io::Result<()> {
+    fn drop_cached(&self, file: &File, offset: u64, len: u64) -> io::Result<()> {
         let os = self.os(file)?;
+        let (offset, len) = (signed(offset)?, signed(len)?);
         // SAFETY: posix_fadvise takes integers; the descriptor is open through the call.
-        match unsafe { libc::posix_fadvise(os.fd.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) } {
+        match unsafe { libc::posix_fadvise(os.fd.as_raw_fd(), offset, len, libc::POSIX_FADV_DONTNEED) } {
             0 => Ok(()),
             errno => Err(os.error("dropping pages of", io::Error::from_raw_os_error(errno))),
         }
@@ -369,7 +377,8 @@ impl Files for OsFiles {
 
     fn start_writeback(&self, file: &File, offset: u64, len: u64) -> io::Result<()> {
         let os = self.os(file)?;
-        start_writeback(os.fd.as_raw_fd(), offset, len).map_err(|error| os.error("starting write-back of", error))
+        let started = sync_range(os.fd.as_raw_fd(), offset, len, libc::SYNC_FILE_RANGE_WRITE);
+        started.map_err(|error| os.error("starting write-back of", error))
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {

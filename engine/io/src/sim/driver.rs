@@ -133,6 +133,23 @@ impl Driver for SimDriver {
         self.ask(|core, id, now| core.send(id, socket.0, SendList::new(parts, token), now));
     }
 
+    /// The dice say whether what the network took at once is answered at once.
+    fn send_now(&mut self, socket: Socket, parts: Vec<Slice>, token: Token) -> Option<usize> {
+        self.send(socket, parts, token);
+        self.ask(|core, id, _| {
+            let answered = |event: &Event| match event {
+                Event::Sent { token: of, result: Ok(bytes) } if *of == token => Some(*bytes),
+                _ => None,
+            };
+            let bytes = core.seats[id.0].came.last().and_then(answered)?;
+            if core.dice.once_in(4) {
+                return None;
+            }
+            core.seats[id.0].came.pop();
+            Some(bytes)
+        })
+    }
+
     fn send_file(&mut self, socket: Socket, file: &File, offset: u64, len: usize) -> io::Result<usize> {
         let files = self.files();
         self.ask(|core, _, now| {
@@ -172,10 +189,12 @@ impl Driver for SimDriver {
         });
     }
 
-    /// The double's dirty pages are written when the dice say so: there is nothing to start.
-    fn start_writeback(&mut self, file: &File, offset: u64, len: u64, token: Token) {
-        let result = self.seat(|seat| Rc::clone(&seat.files)).start_writeback(file, offset, len).map(|()| None);
-        self.ask(|core, id, _| core.tell(id, Event::JobDone { token, result }));
+    /// The double's dirty pages are written when the dice say so: this only takes its time.
+    fn write_back(&mut self, file: &File, offset: u64, len: u64, token: Token) {
+        match self.seat(|seat| Rc::clone(&seat.files)).start_writeback(file, offset, len) {
+            Ok(()) => self.run(Job::Steps { steps: Vec::new() }, token),
+            Err(error) => self.ask(|core, id, _| core.tell(id, Event::JobDone { token, result: Err(error) })),
+        }
     }
 
     fn run(&mut self, job: Job, token: Token) {

@@ -331,6 +331,10 @@ impl SimFiles {
 }
 
 impl Files for SimFiles {
+    fn shared(&self) -> Rc<dyn Files> {
+        self.this.upgrade().unwrap_or_else(|| unreachable!("whoever calls it holds it"))
+    }
+
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<File> {
         self.enter(Op::Open, "opening", path)?;
         let node = self.open_node(path, mode).map_err(|error| at_path("opening", path, error))?;
@@ -352,7 +356,7 @@ impl Files for SimFiles {
         self.read_at(file, buf, offset)
     }
 
-    fn drop_cached(&self, file: &File) -> io::Result<()> {
+    fn drop_cached(&self, file: &File, _offset: u64, _len: u64) -> io::Result<()> {
         self.handle(file).map(drop)
     }
 

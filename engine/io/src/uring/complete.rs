@@ -54,7 +54,7 @@ impl UringDriver {
                 events.push(Event::Synced { token, result });
             }
             Op::Writeback { file, token } => {
-                let result = result.map(|_| None).map_err(|error| name_file("starting write-back of", &file, error));
+                let result = result.map(|_| None).map_err(|error| name_file("writing back", &file, error));
                 events.push(Event::JobDone { token, result });
             }
             Op::Answers => self.complete_jobs(events),
@@ -120,6 +120,7 @@ impl UringDriver {
         let result = match result {
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                 connection.more_waits = true;
+                self.receive_ring.lacked();
                 return self.starved.push((socket, token));
             }
             Err(error) => Err(error),

@@ -40,7 +40,7 @@ use crate::driver::{
     Waker, cancelled, no_such_socket,
 };
 use crate::error::{about, at_path};
-use crate::files::os::{OsFiles, os_file};
+use crate::files::os::{OsFiles, WRITE_BACK, os_file};
 use crate::files::{File, Files};
 use crate::helper::{Helper, Work};
 use crate::job::Job;
@@ -95,6 +95,8 @@ pub(crate) struct UringDriver {
     #[allow(clippy::vec_box, reason = "the kernel has their addresses while they are lent to an operation")]
     messages: Vec<Box<Message>>,
     completions: Vec<cqueue::Entry>,
+    /// Room for the parts of a send that is made at once; empty between calls.
+    vectors: Vec<libc::iovec>,
     clock: TurnClock,
     calls: Calls,
     counters: Counters,
@@ -140,15 +142,17 @@ impl UringDriver {
             cannot_drop: Vec::new(),
             messages: Vec::new(),
             completions: Vec::new(),
+            vectors: Vec::new(),
             clock: TurnClock::new(),
             calls,
             counters: Counters::default(),
         })
     }
 
-    /// Receives that waited for a buffer go on, as many as there are buffers.
+    /// The kernel gets buffers, and receives that waited for one go on, as many as there are buffers.
     fn feed_starved(&mut self) {
         let count = self.starved.len().min(self.receive_ring.free());
+        self.receive_ring.fill_up(count);
         if count > 0 {
             let fed: Vec<(u64, Token)> = self.starved.drain(..count).collect();
             for (socket, token) in fed {
@@ -340,6 +344,20 @@ impl Driver for UringDriver {
         self.start_send(socket.0, list, None);
     }
 
+    fn send_now(&mut self, socket: Socket, parts: Vec<Slice>, token: Token) -> Option<usize> {
+        let Some(connection) = self.connections.get(socket.0) else {
+            self.ready.push(Event::Sent { token, result: Err(no_such_socket()) });
+            return None;
+        };
+        let mut list = SendList::new(parts, token);
+        match list.give(connection.fd.as_raw_fd(), &mut self.vectors, &self.calls, &mut self.counters) {
+            Ok(true) => return Some(list.total_bytes()),
+            Ok(false) => self.start_send(socket.0, list, None),
+            Err(error) => self.ready.push(Event::Sent { token, result: Err(error) }),
+        }
+        None
+    }
+
     fn send_file(&mut self, socket: Socket, file: &File, offset: u64, len: usize) -> io::Result<usize> {
         let connection = self.connections.get(socket.0).ok_or_else(no_such_socket)?;
         self.calls.count();
@@ -399,7 +417,7 @@ impl Driver for UringDriver {
         self.start(op, |_| opcode::Fsync::new(raw).flags(FsyncFlags::DATASYNC).build());
     }
 
-    fn start_writeback(&mut self, file: &File, offset: u64, len: u64, token: Token) {
+    fn write_back(&mut self, file: &File, offset: u64, len: u64, token: Token) {
         let raw = match os_file(file) {
             Ok(os) => Fd(os.fd.as_raw_fd()),
             Err(error) => return self.ready.push(Event::JobDone { token, result: Err(error) }),
@@ -407,9 +425,7 @@ impl Driver for UringDriver {
         // A length beyond 32 bits becomes 0, which is "to the end of the file".
         let len = u32::try_from(len).unwrap_or(0);
         let op = Op::Writeback { file: file.clone(), token };
-        self.start(op, |_| {
-            opcode::SyncFileRange::new(raw, len).offset(offset).flags(libc::SYNC_FILE_RANGE_WRITE).build()
-        });
+        self.start(op, |_| opcode::SyncFileRange::new(raw, len).offset(offset).flags(WRITE_BACK).build());
     }
 
     fn run(&mut self, job: Job, token: Token) {

@@ -298,7 +298,7 @@ impl Work {
         }
         files.sync(log)?;
         files.sync_dir(&self.plan.dir)?;
-        files.drop_cached(log)?;
+        files.drop_cached(log, 0, 0)?;
         let sources = self.plan.sources[range].to_vec();
         Ok(Phase::Swap(Written { group, sources, size: written, has_aborted: !aborted.is_empty() }))
     }

@@ -22,7 +22,7 @@ pub enum BatchError {
         length: i32,
     },
     /// An older or unknown format.
-    #[error("message format (magic) {magic} is not taken, only 2: the client is older than Kafka 0.11")]
+    #[error("message format (magic) {magic} is not taken, only 2, which clients write since Kafka 0.11")]
     Magic {
         /// The magic byte.
         magic: i8,
@@ -94,9 +94,9 @@ pub enum BatchError {
         /// Bytes after the last record (at least).
         left: usize,
     },
-    /// A time stamp type that only brokers set.
-    #[error("record 0: clients must not set the time stamp type LogAppendTime")]
-    TimestampType,
+    /// Records that can be read and are not taken.
+    #[error("One or more records have been rejected due to {}", .0.reason())]
+    Refused(RefusedRecords),
     /// One record is wrong.
     #[error("record {index}: {fault}")]
     Record {
@@ -136,19 +136,64 @@ pub enum RecordFault {
         /// The delta.
         offset_delta: i32,
     },
+}
+
+/// Why a record that can be read is not taken, in words like those of Kafka's `LogValidator`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordRefusal {
     /// A compacted topic needs keys.
-    #[error("it has no key, which a compacted topic needs")]
+    #[error("Compacted topic cannot accept message without key")]
     NoKey,
     /// Too old or too far ahead.
-    #[error("its time stamp {timestamp} lies outside {low} to {high} (message.timestamp.before.max.ms, .after.max.ms)")]
+    #[error("Timestamp {timestamp} is out of range. The timestamp should be within [{low}, {high}]")]
     Timestamp {
         /// The record's, ms since the epoch.
         timestamp: i64,
-        /// The earliest allowed.
+        /// The earliest allowed: `message.timestamp.before.max.ms` before the broker's time.
         low: i64,
-        /// The latest allowed.
+        /// The latest allowed: `message.timestamp.after.max.ms` after it.
         high: i64,
     },
+    /// A time stamp type that only brokers set.
+    #[error("Invalid timestamp type. Producer should not set timestamp type to LogAppendTime")]
+    TimestampType,
+}
+
+/// The records of a batch that are not taken: all of them are counted, the first ones named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RefusedRecords {
+    named: Vec<(i32, RecordRefusal)>,
+    count: usize,
+    has_timestamp: bool,
+}
+
+impl RefusedRecords {
+    /// The most that are named of one batch: a record takes fewer bytes on its way in than its refusal on the way out.
+    pub const NAMED_MAX: usize = 4_096;
+
+    pub(super) fn add(&mut self, index: i32, refusal: RecordRefusal) {
+        self.count += 1;
+        self.has_timestamp |= refusal != RecordRefusal::NoKey;
+        if self.named.len() < Self::NAMED_MAX {
+            self.named.push((index, refusal));
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Index within the batch and reason, in order.
+    pub fn named(&self) -> &[(i32, RecordRefusal)] {
+        &self.named
+    }
+
+    fn reason(&self) -> String {
+        match self.has_timestamp {
+            true => "invalid timestamp".to_owned(),
+            false => format!("{} record errors in total", self.count),
+        }
+    }
 }
 
 impl BatchError {
@@ -161,19 +206,16 @@ impl BatchError {
                 ErrorCode::MESSAGE_TOO_LARGE
             }
             BatchError::Codec { .. } | BatchError::ZstdTooEarly => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
-            BatchError::TimestampType => ErrorCode::INVALID_TIMESTAMP,
-            BatchError::Record { fault: RecordFault::Timestamp { .. }, .. } => ErrorCode::INVALID_TIMESTAMP,
+            BatchError::Refused(records) if records.has_timestamp => ErrorCode::INVALID_TIMESTAMP,
             _ => ErrorCode::INVALID_RECORD,
         }
     }
 
-    /// The index of the record to name in a produce response's `record_errors`. Kafka names single records only for
-    /// time stamps and missing keys.
-    pub fn record_index(&self) -> Option<i32> {
+    /// The records to name in a produce response's `record_errors`: Kafka names those that can be read and are not taken.
+    pub fn refused_records(&self) -> &[(i32, RecordRefusal)] {
         match self {
-            BatchError::TimestampType => Some(0),
-            BatchError::Record { index, fault: RecordFault::Timestamp { .. } | RecordFault::NoKey } => Some(*index),
-            _ => None,
+            BatchError::Refused(records) => records.named(),
+            _ => &[],
         }
     }
 }

@@ -86,8 +86,59 @@ fn log_append_time_rewrites_time_stamp_type_and_crc() {
         batch.check_crc().unwrap();
         let mut scratch = Scratch::new();
         assert!(batch.records(&mut scratch, 1 << 20).unwrap().all(|record| record.unwrap().timestamp == NOW));
-        assert_eq!(check(&placed, &rules), Err(BatchError::TimestampType));
+        let marked = [0, 1, 2].map(|index| (index, RecordRefusal::TimestampType));
+        assert_eq!(refusals(&placed, &rules), (marked.to_vec(), ErrorCode::INVALID_TIMESTAMP));
     }
+}
+
+fn refusals(bytes: &[u8], rules: &Rules) -> (Vec<(i32, RecordRefusal)>, ErrorCode) {
+    let error = check(bytes, rules).unwrap_err();
+    (error.refused_records().to_vec(), error.code())
+}
+
+/// As a broker of Kafka 4.3.1 answered them.
+#[test]
+fn a_clients_mark_of_log_append_time_is_taken_off_where_its_time_is_fine() {
+    let rules = Rules { timestamp_before_max_ms: 1000, ..Rules::default() };
+    let marked = |max_timestamp| {
+        with_header(&batch_of(Codec::None, 2), |header| {
+            header.attributes |= 8;
+            header.max_timestamp = max_timestamp;
+        })
+    };
+    let taken = check(&marked(NOW), &rules).unwrap();
+    assert_eq!((taken.header.timestamp_type(), taken.log_append_time_ms), (TimestampType::CreateTime, -1));
+    let none = [0, 1].map(|index| (index, RecordRefusal::TimestampType));
+    assert_eq!(refusals(&marked(NO_TIMESTAMP), &rules), (none.to_vec(), ErrorCode::INVALID_TIMESTAMP));
+    let (timestamp, low, high) = (NOW - 1001, NOW - 1000, NOW + HOUR_MS);
+    let old = [0, 1].map(|index| (index, RecordRefusal::Timestamp { timestamp, low, high }));
+    assert_eq!(refusals(&marked(timestamp), &rules), (old.to_vec(), ErrorCode::INVALID_TIMESTAMP));
+}
+
+/// The same: every record is named, a missing key before a wrong time, and one wrong time decides the error.
+#[test]
+fn every_record_that_is_not_taken_is_named() {
+    let rules = Rules { compacted: true, ..Rules::default() };
+    let built = |records: &[(Option<&[u8]>, i64)], codec| {
+        let mut builder = BatchBuilder::new();
+        builder.set_codec(codec, None);
+        records.iter().for_each(|(key, timestamp)| builder.append(*timestamp, *key, Some(b"v"), &[]));
+        builder.finish(&mut Scratch::new()).unwrap().to_vec()
+    };
+    let (key, far) = (Some(&b"k"[..]), NOW + 2 * HOUR_MS);
+    for codec in [Codec::None, Codec::Zstd] {
+        let bytes = built(&[(key, NOW), (None, far), (None, NOW), (key, NOW)], codec);
+        let keyless = vec![(1, RecordRefusal::NoKey), (2, RecordRefusal::NoKey)];
+        assert_eq!(refusals(&bytes, &rules), (keyless, ErrorCode::INVALID_RECORD));
+        let bytes = built(&[(key, NOW), (None, NOW), (key, far)], codec);
+        let late = RecordRefusal::Timestamp { timestamp: far, low: NOW.saturating_sub(i64::MAX), high: NOW + HOUR_MS };
+        let mixed = vec![(1, RecordRefusal::NoKey), (2, late)];
+        assert_eq!(refusals(&bytes, &rules), (mixed, ErrorCode::INVALID_TIMESTAMP));
+    }
+    let many = built(&vec![(None, NOW); RefusedRecords::NAMED_MAX + 7], Codec::None);
+    let error = check(&many, &rules).unwrap_err();
+    assert_eq!(error.refused_records().len(), RefusedRecords::NAMED_MAX);
+    assert!(error.to_string().ends_with("due to 4103 record errors in total"), "{error}");
 }
 
 #[test]
@@ -281,8 +332,8 @@ fn every_length_inside_a_long_record_must_add_up_too() {
     assert_eq!(fault(&[long_record(LEN, &head, &[2, 0, 4, 0])]), (0, value));
     assert_eq!(fault(&[long_record(LEN, &head, &[])]), (0, RecordFault::Varint));
     let rules = Rules { compacted: true, ..Rules::default() };
-    let no_key = check(&compressed(Codec::Zstd, &[good]), &rules).unwrap_err();
-    assert_eq!(no_key, BatchError::Record { index: 0, fault: RecordFault::NoKey });
+    let no_key = refusals(&compressed(Codec::Zstd, &[good]), &rules);
+    assert_eq!(no_key, (vec![(0, RecordRefusal::NoKey)], ErrorCode::INVALID_RECORD));
 }
 
 #[test]
@@ -300,9 +351,10 @@ fn compacted_topics_need_keys() {
     builder.append(NOW, Some(b"k"), Some(b"v"), &[]);
     builder.append(NOW, None, Some(b"v"), &[]);
     let bytes = builder.finish(&mut Scratch::new()).unwrap();
-    let error = check(bytes, &rules).unwrap_err();
-    assert_eq!(error, BatchError::Record { index: 1, fault: RecordFault::NoKey });
-    assert_eq!((error.code(), error.record_index()), (ErrorCode::INVALID_RECORD, Some(1)));
+    assert_eq!(refusals(bytes, &rules), (vec![(1, RecordRefusal::NoKey)], ErrorCode::INVALID_RECORD));
+    let broken = with_body(&[&bytes[HEADER_LEN..], &[0xff; 3]].concat());
+    let broken = with_header(&broken, |header| (header.record_count, header.last_offset_delta) = (2, 1));
+    assert!(matches!(check(&broken, &rules), Err(BatchError::Remaining { .. })), "what cannot be read comes first");
 }
 
 #[test]

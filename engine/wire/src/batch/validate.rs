@@ -2,7 +2,7 @@
 //! `ProduceRequest.validateRecords` make of a batch that is to be appended, in their order.
 //!
 //! ```text
-//!   bytes --> one batch, magic 2 --> size, CRC --> header's claims --> each record --> time stamps
+//!   bytes --> one batch, magic 2 --> size, CRC --> header's claims --> each record --> time stamps, codec
 //!                                                                                         |
 //!          Validated { header as it is to be appended, offset of the highest time stamp } <
 //! ```
@@ -12,8 +12,9 @@
 
 use super::header::NO_TIMESTAMP;
 use super::inflated::Window;
+use super::recompress::Recompression;
 use super::record::{self, Claims};
-use super::{Batch, BatchError, BatchHeader, HEADER_LEN, RecordFault, TimestampType};
+use super::{Batch, BatchError, BatchHeader, HEADER_LEN, RecordFault, RecordRefusal, RefusedRecords, TimestampType};
 use crate::compression::{Codec, Inflater, Scratch};
 
 /// Who wrote the batch.
@@ -41,6 +42,8 @@ pub struct Rules {
     pub timestamp_after_max_ms: i64,
     /// `cleanup.policy` contains compact: every record needs a key.
     pub compacted: bool,
+    /// `compression.type`, with its level: what batches are kept in. None is `producer`: as they came.
+    pub compression: Option<Recompression>,
     /// Produce version 7 or later.
     pub zstd_allowed: bool,
     /// The most bytes that a compressed batch may open to. Ours: Kafka has no such limit. A batch above it is too large,
@@ -75,6 +78,7 @@ impl Default for Rules {
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 3_600_000,
             compacted: false,
+            compression: None,
             zstd_allowed: true,
             inflated_len_max: Self::inflated_len_max(BATCH_LEN_MAX),
         }
@@ -97,6 +101,8 @@ pub struct Validated {
     pub log_append_time_ms: i64,
     /// Bytes of the records, opened.
     pub inflated_len: usize,
+    /// The topic keeps another codec: [`super::recompress`] comes before the append.
+    pub recompression: Option<Recompression>,
 }
 
 impl Validated {
@@ -138,6 +144,9 @@ pub fn validate(bytes: &[u8], rules: &Rules, wall_ms: i64, scratch: &mut Scratch
         Codec::None => records.check_plain(batch.body())?,
         codec => records.check_compressed(codec, batch.body(), rules.inflated_len_max, scratch)?,
     };
+    if !records.refused.is_empty() {
+        return Err(BatchError::Refused(records.refused));
+    }
     Ok(conclude(&batch, codec, &records, rules, wall_ms, inflated_len))
 }
 
@@ -155,9 +164,6 @@ fn check_claims(header: &BatchHeader, rules: &Rules) -> Result<(), BatchError> {
     crate::planted::in_base_sequence(base_sequence);
     if header.has_producer_id() && base_sequence < 0 && rules.origin == Origin::Client {
         return Err(BatchError::Sequence { producer_id, base_sequence });
-    }
-    if rules.timestamp_type == TimestampType::LogAppendTime && header.timestamp_type() == rules.timestamp_type {
-        return Err(BatchError::TimestampType);
     }
     Ok(())
 }
@@ -185,6 +191,8 @@ fn conclude(
         offset_delta_of_max_timestamp: if by_broker { 0 } else { records.max_timestamp_delta },
         log_append_time_ms: if by_broker { wall_ms } else { -1 },
         inflated_len,
+        // Markers stay as they are.
+        recompression: rules.compression.filter(|to| to.codec != codec && !header.is_control()),
     }
 }
 
@@ -192,9 +200,11 @@ fn conclude(
 struct Records<'h> {
     header: &'h BatchHeader,
     key_needed: bool,
-    /// Allowed time stamps; everything under LogAppendTime.
+    /// Allowed time stamps; everything under LogAppendTime, nothing where the client must not say that they are the broker's.
     low: i64,
     high: i64,
+    is_marked: bool,
+    refused: RefusedRecords,
     next_delta: i32,
     max_timestamp: i64,
     max_timestamp_delta: i32,
@@ -202,9 +212,14 @@ struct Records<'h> {
 
 impl<'h> Records<'h> {
     fn new(header: &'h BatchHeader, rules: &Rules, wall_ms: i64) -> Self {
-        let (low, high) = match rules.timestamp_type {
-            TimestampType::LogAppendTime => (i64::MIN, i64::MAX),
-            TimestampType::CreateTime => (
+        let by_broker = rules.timestamp_type == TimestampType::LogAppendTime;
+        // Where the topic has CreateTime, Kafka minds the client's mark only if there is no time to look at.
+        let is_marked = header.timestamp_type() == TimestampType::LogAppendTime
+            && (by_broker || header.max_timestamp == NO_TIMESTAMP);
+        let (low, high) = match () {
+            () if is_marked => (i64::MAX, i64::MIN),
+            () if by_broker => (i64::MIN, i64::MAX),
+            () => (
                 wall_ms.saturating_sub(rules.timestamp_before_max_ms),
                 wall_ms.saturating_add(rules.timestamp_after_max_ms),
             ),
@@ -214,6 +229,8 @@ impl<'h> Records<'h> {
             key_needed: rules.compacted && !header.is_control(),
             low,
             high,
+            is_marked,
+            refused: RefusedRecords::default(),
             next_delta: 0,
             max_timestamp: NO_TIMESTAMP,
             max_timestamp_delta: -1,
@@ -250,15 +267,14 @@ impl<'h> Records<'h> {
         if record.offset_delta != self.next_delta {
             return Err(RecordFault::OffsetDelta { offset_delta: record.offset_delta });
         }
-        if self.key_needed && !record.has_key {
-            return Err(RecordFault::NoKey);
-        }
         let timestamp = match self.header.timestamp_type() {
             TimestampType::CreateTime => self.header.base_timestamp.wrapping_add(record.timestamp_delta),
             TimestampType::LogAppendTime => self.header.max_timestamp,
         };
-        if (timestamp < self.low || timestamp > self.high) && timestamp != NO_TIMESTAMP {
-            return Err(RecordFault::Timestamp { timestamp, low: self.low, high: self.high });
+        if self.key_needed && !record.has_key {
+            self.refused.add(self.next_delta, RecordRefusal::NoKey);
+        } else if timestamp < self.low || timestamp > self.high {
+            self.refuse_timestamp(timestamp);
         }
         if timestamp > self.max_timestamp {
             self.max_timestamp = timestamp;
@@ -266,6 +282,17 @@ impl<'h> Records<'h> {
         }
         self.next_delta += 1;
         Ok(())
+    }
+
+    /// A time stamp outside the bounds; none is fine everywhere.
+    #[cold]
+    fn refuse_timestamp(&mut self, timestamp: i64) {
+        let (low, high) = (self.low, self.high);
+        if self.is_marked {
+            self.refused.add(self.next_delta, RecordRefusal::TimestampType);
+        } else if timestamp != NO_TIMESTAMP {
+            self.refused.add(self.next_delta, RecordRefusal::Timestamp { timestamp, low, high });
+        }
     }
 
     fn check_compressed(

@@ -8,6 +8,7 @@
 //! A key's 16-bit prefix is its type, not a version: type 0 is an offset as older brokers wrote it, 1 as they do now;
 //! both have the same body (`CoordinatorRecordType`, `CoordinatorRecordSerde`). Values are flexible from version 4 on.
 
+use super::consumer_group::ConsumerGroupKey;
 use crate::schema::prelude::*;
 
 messages! {
@@ -105,7 +106,9 @@ pub enum GroupKey {
     Offset(OffsetCommitKey),
     /// A classic group's state; the value is a [`GroupMetadataValue`].
     Group(GroupMetadataKey),
-    /// A record of a newer kind (consumer, share or streams groups), by its type.
+    /// A record of a group of the consumer protocol.
+    Consumer(ConsumerGroupKey),
+    /// A record of a newer kind (share or streams groups), by its type.
     Other(i16),
 }
 
@@ -122,6 +125,7 @@ impl GroupKey {
                 w.raw(&2i16.to_be_bytes());
                 key.encode(&mut w, 0)?;
             }
+            GroupKey::Consumer(key) => return key.encode(),
             GroupKey::Other(number) => w.raw(&number.to_be_bytes()),
         }
         Ok(w.bytes)
@@ -133,7 +137,10 @@ impl GroupKey {
         match r.i16()? {
             0 | 1 => OffsetCommitKey::decode(&mut r, 0).map(GroupKey::Offset),
             2 => GroupMetadataKey::decode(&mut r, 0).map(GroupKey::Group),
-            other => Ok(GroupKey::Other(other)),
+            other => {
+                let key = ConsumerGroupKey::decode(other, &mut r)?;
+                Ok(key.map_or(GroupKey::Other(other), GroupKey::Consumer))
+            }
         }
     }
 }

@@ -6,6 +6,8 @@
 //! | Empty                            | stored                      | UNKNOWN_MEMBER_ID                       |
 //! | PreparingRebalance, Stable       | UNKNOWN_MEMBER_ID           | stored; counts as a sign of life        |
 //! | CompletingRebalance              | UNKNOWN_MEMBER_ID           | REBALANCE_IN_PROGRESS                   |
+//!
+//! A group of the consumer protocol: `ConsumerGroup::check_commit`.
 
 use ringlog_wire::messages::offset_commit::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponse,
@@ -91,7 +93,8 @@ impl GroupCoordinator {
         {
             return vec![commit.waiter.with(GroupResponse::OffsetCommit(commit.response))];
         }
-        match self.check_commit(&request, caller.api_version) {
+        let partitions = commit.offsets.iter().map(|(_, partition, committed)| (committed.topic_id, *partition));
+        match self.check_commit(&request, caller.api_version, partitions) {
             Ok(()) => self.store_offsets(commit, &request.member_id, at),
             Err(error) => vec![commit.failed(error)],
         }
@@ -139,10 +142,21 @@ impl GroupCoordinator {
         Ok(found)
     }
 
-    fn check_commit(&self, request: &OffsetCommitRequest, api_version: i16) -> Result<(), ErrorCode> {
+    fn check_commit(
+        &self,
+        request: &OffsetCommitRequest,
+        api_version: i16,
+        partitions: impl Iterator<Item = (Uuid, i32)>,
+    ) -> Result<(), ErrorCode> {
         self.check_owned(&request.group_id)?;
         match self.groups.get(&request.group_id) {
-            Some(group) => group.check_commit(request),
+            Some(group) => match &group.consumers {
+                Some(consumers) => {
+                    let (member, epoch) = (request.member_id.as_str(), request.generation_id_or_member_epoch);
+                    consumers.check_commit(member, epoch, api_version, partitions)
+                }
+                None => group.check_commit(request),
+            },
             None if request.generation_id_or_member_epoch < 0 => Ok(()),
             None if api_version >= GROUP_ID_NOT_FOUND_FROM => Err(ErrorCode::GROUP_ID_NOT_FOUND),
             None => Err(ErrorCode::ILLEGAL_GENERATION),

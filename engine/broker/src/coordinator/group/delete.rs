@@ -94,7 +94,12 @@ impl GroupCoordinator {
 
     fn check_deletion(&self, group: &str) -> Result<(), ErrorCode> {
         self.check_owned(group)?;
-        match self.groups.get(group).map(|group| group.state) {
+        let found = self.groups.get(group);
+        if let Some(consumers) = found.and_then(|group| group.consumers.as_ref()) {
+            let is_empty = consumers.is_empty() && !self.busy.contains_key(group);
+            return if is_empty { Ok(()) } else { Err(ErrorCode::NON_EMPTY_GROUP) };
+        }
+        match found.map(|group| group.state) {
             None => Err(ErrorCode::GROUP_ID_NOT_FOUND),
             Some(State::Empty) => Ok(()),
             Some(State::PreparingRebalance | State::CompletingRebalance | State::Stable) => {
@@ -135,7 +140,7 @@ impl GroupCoordinator {
         for (topic, partition) in &gone.offsets {
             group.offsets.remove(topic, *partition);
         }
-        if group.state != State::Empty {
+        if group.state != State::Empty || group.consumers.as_ref().is_some_and(|consumers| !consumers.is_empty()) {
             return;
         }
         let offsets = std::mem::take(&mut group.offsets);
@@ -234,12 +239,20 @@ impl Group {
     /// What takes these offsets and the group itself out of the log.
     fn tombstones(&self, offsets: &[(String, i32)]) -> Result<Vec<KeyValue>, EncodeError> {
         let offsets = offsets.iter().map(|(topic, partition)| offset_tombstone(&self.id, topic, *partition));
-        offsets.chain([group_tombstone(&self.id)]).collect()
+        let mut records: Vec<KeyValue> = offsets.collect::<Result<_, _>>()?;
+        match &self.consumers {
+            Some(consumers) => records.append(&mut consumers.tombstones(&self.id)?),
+            None => records.push(group_tombstone(&self.id)?),
+        }
+        Ok(records)
     }
 
     /// Whether a member reads the topic, as far as its subscription can be read; where it cannot, it does
     /// (ClassicGroup.isSubscribedToTopic).
     fn reads(&self, topic: &str) -> bool {
+        if let Some(consumers) = &self.consumers {
+            return consumers.reads(topic);
+        }
         if self.members.is_empty() || self.protocol_type.as_deref() != Some(CONSUMERS) {
             return false;
         }

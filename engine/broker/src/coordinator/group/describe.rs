@@ -7,15 +7,16 @@ use ringlog_wire::messages::list_groups::{ListGroupsRequest, ListGroupsResponse,
 use super::state::{Group, State};
 use super::{Caller, Effect, GroupCoordinator, GroupResponse, Ownership};
 
-/// The type of every group here, as KIP-848 named it afterwards.
+/// The types of groups, as KIP-848 named them.
 const CLASSIC: &str = "classic";
+const CONSUMER: &str = "consumer";
 /// What a group that does not exist is said to be.
 const DEAD: &str = "Dead";
 /// The first version that says that there is no such group (KIP-1043).
 const GROUP_ID_NOT_FOUND_FROM: i16 = 6;
 /// Everything that may be done with a group where nothing is forbidden: READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS and
 /// ALTER_CONFIGS, each the bit of its number in Kafka's `AclOperation`.
-const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+pub(super) const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 impl GroupCoordinator {
     pub(super) fn describe(&self, caller: Caller<'_>, request: &DescribeGroupsRequest) -> Vec<Effect> {
@@ -37,13 +38,16 @@ impl GroupCoordinator {
             return refused(error);
         }
         match self.groups.get(id) {
-            Some(group) => group.described(),
-            None if api_version >= GROUP_ID_NOT_FOUND_FROM => DescribedGroup {
-                error_message: Some(format!("Group {id} not found.")),
+            Some(group) if group.consumers.is_none() => group.described(),
+            found if api_version >= GROUP_ID_NOT_FOUND_FROM => DescribedGroup {
+                error_message: Some(match found {
+                    Some(_) => format!("Group {id} is not a classic group."),
+                    None => format!("Group {id} not found."),
+                }),
                 group_state: DEAD.to_owned(),
                 ..refused(ErrorCode::GROUP_ID_NOT_FOUND)
             },
-            None => DescribedGroup { group_state: DEAD.to_owned(), ..refused(ErrorCode::NONE) },
+            _ => DescribedGroup { group_state: DEAD.to_owned(), ..refused(ErrorCode::NONE) },
         }
     }
 
@@ -52,9 +56,12 @@ impl GroupCoordinator {
         let mut response = ListGroupsResponse::default();
         if self.partitions.values().any(|ownership| *ownership == Ownership::Loading) {
             response.error_code = ErrorCode::COORDINATOR_LOAD_IN_PROGRESS.0;
-        } else if accepts(&request.types_filter, CLASSIC) {
-            let listed = self.groups.values().filter(|group| accepts(&request.states_filter, group.state.name()));
-            response.groups = listed.map(Group::listed).collect();
+        } else {
+            let listed = self.groups.values().map(Group::listed);
+            let accepted = |group: &ListedGroup| {
+                accepts(&request.types_filter, &group.group_type) && accepts(&request.states_filter, &group.group_state)
+            };
+            response.groups = listed.filter(accepted).collect();
         }
         vec![caller.waiter().with(GroupResponse::List(response))]
     }
@@ -79,6 +86,15 @@ impl Group {
     }
 
     fn listed(&self) -> ListedGroup {
+        if let Some(consumers) = &self.consumers {
+            return ListedGroup {
+                group_id: self.id.clone(),
+                protocol_type: CONSUMER.to_owned(),
+                group_state: consumers.state().name().to_owned(),
+                group_type: CONSUMER.to_owned(),
+                ..Default::default()
+            };
+        }
         ListedGroup {
             group_id: self.id.clone(),
             protocol_type: self.protocol_type.clone().unwrap_or_default(),

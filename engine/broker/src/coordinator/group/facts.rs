@@ -2,13 +2,20 @@
 
 use std::sync::Arc;
 
-use super::{GroupCoordinator, Ownership, State};
+use super::{ConsumerState, GroupCoordinator, Ownership, State};
+
+/// A group's state, by the protocol that it speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FactState {
+    Classic(State),
+    Consumer(ConsumerState),
+}
 
 /// One group.
 #[derive(Clone, Debug)]
 pub(crate) struct GroupFacts {
     pub(crate) group: String,
-    pub(crate) state: State,
+    pub(crate) state: FactState,
     pub(crate) members: usize,
     /// Topic, partition, committed offset.
     pub(crate) offsets: Vec<(Arc<str>, i32, i64)>,
@@ -27,7 +34,11 @@ impl GroupCoordinator {
                 let some = partitions.iter().take(shown);
                 offsets.extend(some.map(|(partition, committed)| (Arc::clone(&topic), *partition, committed.offset)));
             }
-            GroupFacts { group: group.id.clone(), state: group.state, members: group.members.len(), offsets }
+            let (state, members) = match &group.consumers {
+                Some(consumers) => (FactState::Consumer(consumers.state()), consumers.member_count()),
+                None => (FactState::Classic(group.state), group.members.len()),
+            };
+            GroupFacts { group: group.id.clone(), state, members, offsets }
         });
         let facts = facts.collect();
         (facts, left_out)

@@ -8,6 +8,7 @@ use ringlog_wire::messages::offset_fetch::{
 use ringlog_wire::{ErrorCode, Uuid};
 
 use super::offsets::{Committed, Offsets};
+use super::state::Group;
 use super::{Caller, Effect, GroupCoordinator, GroupResponse, Topics};
 
 const SEVERAL_GROUPS_FROM: i16 = 8;
@@ -47,13 +48,34 @@ impl GroupCoordinator {
             answer.error_code = error.0;
             return answer;
         }
+        let group = self.groups.get(&request.group_id);
+        if let Err(error) = check_member(group, request) {
+            answer.error_code = error.0;
+            return answer;
+        }
         let nothing = Offsets::default();
-        let offsets = self.groups.get(&request.group_id).map_or(&nothing, |group| &group.offsets);
+        let offsets = group.map_or(&nothing, |group| &group.offsets);
         answer.topics = match &request.topics {
             Some(topics) => topics.iter().map(|topic| fetch_topic(offsets, topic, asked)).collect(),
             None => fetch_all(offsets, asked),
         };
         answer
+    }
+}
+
+/// Who says that it is a member must be one, where the group speaks the consumer protocol (from v9 on it can say so).
+fn check_member(group: Option<&Group>, request: &OffsetFetchRequestGroup) -> Result<(), ErrorCode> {
+    if request.member_id.is_none() && request.member_epoch < 0 {
+        return Ok(());
+    }
+    match group {
+        None => Err(ErrorCode::GROUP_ID_NOT_FOUND),
+        Some(group) => match &group.consumers {
+            Some(consumers) => {
+                consumers.check_fetch(request.member_id.as_deref().unwrap_or_default(), request.member_epoch)
+            }
+            None => Ok(()),
+        },
     }
 }
 

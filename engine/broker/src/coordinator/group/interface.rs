@@ -2,6 +2,8 @@
 
 use ringlog_io::Nanos;
 use ringlog_wire::Uuid;
+use ringlog_wire::messages::consumer_group_describe::{ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse};
+use ringlog_wire::messages::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 use ringlog_wire::messages::delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
 use ringlog_wire::messages::describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse};
 use ringlog_wire::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
@@ -13,6 +15,7 @@ use ringlog_wire::messages::offset_delete::{OffsetDeleteRequest, OffsetDeleteRes
 use ringlog_wire::messages::offset_fetch::{OffsetFetchRequest, OffsetFetchResponse};
 use ringlog_wire::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
 
+use super::consumer::ConsumerSettings;
 use super::reply::Waiter;
 
 /// Where an answer goes. The coordinator does not read it.
@@ -61,6 +64,8 @@ pub(crate) enum GroupRequest {
     List(ListGroupsRequest),
     Delete(DeleteGroupsRequest),
     OffsetDelete(OffsetDeleteRequest),
+    ConsumerHeartbeat(ConsumerGroupHeartbeatRequest),
+    ConsumerDescribe(ConsumerGroupDescribeRequest),
 }
 
 /// The answer to a [`GroupRequest`] of the same name.
@@ -76,6 +81,8 @@ pub(crate) enum GroupResponse {
     List(ListGroupsResponse),
     Delete(DeleteGroupsResponse),
     OffsetDelete(OffsetDeleteResponse),
+    ConsumerHeartbeat(ConsumerGroupHeartbeatResponse),
+    ConsumerDescribe(ConsumerGroupDescribeResponse),
 }
 
 /// Who asks.
@@ -105,6 +112,14 @@ pub(crate) trait Topics {
     fn topic_name(&self, id: Uuid) -> Option<String>;
     /// How many partitions the topic has, `None` where it does not exist.
     fn partition_count(&self, name: &str) -> Option<i32>;
+    /// All names.
+    fn topic_names(&self) -> Box<dyn Iterator<Item = &str> + '_>;
+    /// The racks of a partition's replicas, in order.
+    fn racks(&self, name: &str, partition: i32) -> Vec<String>;
+    /// Grows whenever something of the above may have changed.
+    fn version(&self) -> i64;
+    /// What a group has of its own of a setting.
+    fn group_setting(&self, group: &str, name: &str) -> Option<String>;
 }
 
 /// The moment of a call.
@@ -129,6 +144,8 @@ pub(crate) struct GroupSettings {
     pub(crate) group_size_max: usize,
     /// `offset.metadata.max.bytes`
     pub(crate) offset_metadata_len_max: usize,
+    /// What counts for groups of the consumer protocol.
+    pub(crate) consumer: ConsumerSettings,
 }
 
 impl Default for GroupSettings {
@@ -139,6 +156,7 @@ impl Default for GroupSettings {
             initial_rebalance_delay_ms: 3_000,
             group_size_max: i32::MAX as usize,
             offset_metadata_len_max: 4_096,
+            consumer: ConsumerSettings::default(),
         }
     }
 }

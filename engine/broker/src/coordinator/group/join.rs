@@ -44,9 +44,12 @@ impl GroupCoordinator {
         if !is_unknown && !self.groups.contains_key(&request.group_id) {
             return vec![caller.waiter().join_error(&request.member_id, ErrorCode::UNKNOWN_MEMBER_ID)];
         }
-        let is_new_group = self.make_group(&request.group_id, at);
+        let (is_new_group, mut effects) = match self.make_classic(&request.group_id, at) {
+            Ok(made) => made,
+            Err(error) => return vec![caller.waiter().join_error(&request.member_id, error)],
+        };
         let group_id = request.group_id.clone();
-        self.with_group(&group_id, at, |group, env| {
+        effects.append(&mut self.with_group(&group_id, at, |group, env| {
             let records_before = env.appends.next;
             if !group.accepts(&request.member_id, env.settings) {
                 group.remove(&request.member_id);
@@ -59,7 +62,29 @@ impl GroupCoordinator {
             if is_new_group && env.appends.next == records_before {
                 group.append_alone(env);
             }
-        })
+        }));
+        effects
+    }
+
+    /// The group, made where it is missing (true), and classic where it spoke the consumer protocol and nobody is in it any
+    /// more.
+    fn make_classic(&mut self, id: &str, at: Moment) -> Result<(bool, Vec<Effect>), ErrorCode> {
+        let is_busy = self.busy.contains_key(id);
+        let mut effects = Vec::new();
+        if self.is_of_consumers(id) {
+            if is_busy
+                || self.groups.get(id).and_then(|group| group.consumers.as_ref()).is_some_and(|it| !it.is_empty())
+            {
+                return Err(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+            }
+            effects = self.with_group(id, at, |group, env| {
+                if let Some(consumers) = group.consumers.take() {
+                    let records = consumers.tombstones(&group.id);
+                    env.append(group.partition, records, Pending::GroupAlone { group: group.id.clone() });
+                }
+            });
+        }
+        Ok((self.make_group(id, at), effects))
     }
 }
 

@@ -5,7 +5,7 @@
 //!   unload                                                                     what waits is told NOT_COORDINATOR
 //! ```
 //!
-//! Records of groups that are not classic (KIP-848 and later) are passed over; their offsets are kept.
+//! Records of share and streams groups are passed over; their offsets are kept.
 
 use ringlog_wire::batch::{Batch, BatchError, Batches};
 use ringlog_wire::compression::Scratch;
@@ -15,6 +15,7 @@ use ringlog_wire::records::group::{
 };
 use ringlog_wire::{DecodeError, ErrorCode, Reader};
 
+use super::consumer::Fact;
 use super::member::Member;
 use super::offsets::Committed;
 use super::state::{Group, State};
@@ -143,11 +144,22 @@ impl GroupCoordinator {
             }
             (GroupKey::Group(key), None) => {
                 let group = self.loaded_group(&key.group, partition);
-                let offsets = std::mem::take(&mut group.offsets);
-                *group = Group { offsets, ..Group::new(&key.group, partition) };
+                let (offsets, consumers) = (std::mem::take(&mut group.offsets), group.consumers.take());
+                *group = Group { offsets, consumers, ..Group::new(&key.group, partition) };
                 self.drop_if_bare(&key.group);
             }
-            (GroupKey::Other(kind), _) => tracing::debug!(partition, kind, "a record of a group that is not classic"),
+            (GroupKey::Consumer(key), value) => {
+                let id = key.group_id().to_owned();
+                let fact = Fact::decode(key, value)?;
+                let group = self.loaded_group(&id, partition);
+                let is_tombstone = fact.is_tombstone();
+                group.consumers.get_or_insert_default().apply(fact);
+                if is_tombstone {
+                    group.forget_bare_consumers();
+                    self.drop_if_bare(&id);
+                }
+            }
+            (GroupKey::Other(kind), _) => tracing::debug!(partition, kind, "a record of a share or streams group"),
         }
         Ok(())
     }
@@ -158,7 +170,9 @@ impl GroupCoordinator {
 
     /// A group of which nothing is left in the log does not exist.
     fn drop_if_bare(&mut self, id: &str) {
-        if self.groups.get(id).is_some_and(|group| group.protocol_type.is_none() && group.offsets.is_empty()) {
+        let is_bare =
+            |group: &Group| group.protocol_type.is_none() && group.consumers.is_none() && group.offsets.is_empty();
+        if self.groups.get(id).is_some_and(is_bare) {
             self.groups.remove(id);
         }
     }
@@ -173,6 +187,9 @@ impl GroupCoordinator {
         let mut effects = Vec::new();
         for id in self.groups_of(partition) {
             effects.append(&mut self.with_group(&id, at, |group, env| {
+                if let Some(consumers) = &group.consumers {
+                    return consumers.start_timers(&group.id, env);
+                }
                 let members: Vec<String> = group.members.keys().cloned().collect();
                 for member in &members {
                     group.schedule_session(member, env);
@@ -200,6 +217,13 @@ impl GroupCoordinator {
         let count = self.partition_count;
         let is_gone = |group: &str| super::partition_of(group, count) == partition;
         self.timers.cancel_groups(is_gone);
+        for (group, queue) in std::mem::take(&mut self.busy) {
+            if is_gone(&group) {
+                effects.extend(queue.into_iter().filter_map(|work| work.failed(ErrorCode::NOT_COORDINATOR)));
+            } else {
+                self.busy.insert(group, queue);
+            }
+        }
         for (ticket, pending) in std::mem::take(&mut self.appends.pending) {
             match pending {
                 Pending::Offsets(commit) if is_gone(&commit.group) => {
@@ -210,6 +234,9 @@ impl GroupCoordinator {
                 }
                 Pending::OffsetsGone(gone) if is_gone(&gone.group) => {
                     effects.push(gone.failed(ErrorCode::NOT_COORDINATOR));
+                }
+                Pending::Change(change) if is_gone(&change.group) => {
+                    effects.extend(change.failed(ErrorCode::NOT_COORDINATOR));
                 }
                 pending if is_gone(pending.group()) => {}
                 pending => {
@@ -245,7 +272,7 @@ impl Group {
     }
 
     fn replay_metadata(&mut self, value: GroupMetadataValue) {
-        let offsets = std::mem::take(&mut self.offsets);
+        let (offsets, consumers) = (std::mem::take(&mut self.offsets), self.consumers.take());
         let state = if value.members.is_empty() { State::Empty } else { State::Stable };
         let protocol = value.protocol.clone().unwrap_or_default();
         let mut group = Group {
@@ -257,6 +284,7 @@ impl Group {
             protocol_type: Some(value.protocol_type).filter(|name| !name.is_empty()),
             leader: value.leader,
             offsets,
+            consumers,
             ..Group::new(&self.id, self.partition)
         };
         for member in value.members {

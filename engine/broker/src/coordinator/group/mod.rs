@@ -20,9 +20,12 @@
 //! - Offsets do not outlive their topic.
 //! - Same inputs, same random numbers: same effects. There is no clock and no unordered map in here.
 //!
+//! Groups of the consumer protocol (KIP-848) are in [`consumer`].
+//!
 //! Behaviour follows Kafka 4.3's classic groups (`GroupMetadataManager`, `ClassicGroup`, `OffsetMetadataManager`).
 
 mod commit;
+mod consumer;
 mod delete;
 mod deleted_topics;
 mod describe;
@@ -44,7 +47,7 @@ mod tests;
 mod timers;
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ringlog_io::Nanos;
 use ringlog_wire::{EncodeError, ErrorCode};
@@ -54,7 +57,9 @@ pub(crate) use interface::{
 };
 
 use commit::PendingCommit;
-pub(crate) use facts::GroupFacts;
+pub(crate) use consumer::{Assignor, ConsumerSettings, ConsumerState};
+use consumer::{PendingChange, Work};
+pub(crate) use facts::{FactState, GroupFacts};
 pub(crate) use load::LoadError;
 
 use delete::{Deletion, PendingGroup, PendingOffsets};
@@ -90,6 +95,8 @@ enum Pending {
     OffsetsGone(Box<PendingOffsets>),
     /// Tombstones of offsets whose topic was deleted.
     Forget(Box<PendingForget>),
+    /// A change of a group of the consumer protocol.
+    Change(Box<PendingChange>),
 }
 
 impl Pending {
@@ -100,6 +107,7 @@ impl Pending {
             Self::GroupGone(gone) => &gone.group,
             Self::OffsetsGone(gone) => &gone.group,
             Self::Forget(gone) => &gone.group,
+            Self::Change(change) => &change.group,
         }
     }
 }
@@ -123,6 +131,7 @@ impl Appends {
 /// What a group needs around it while it handles one input.
 struct Env<'a> {
     settings: &'a GroupSettings,
+    partition_count: i32,
     timers: &'a mut Timers,
     appends: &'a mut Appends,
     at: Moment,
@@ -142,6 +151,10 @@ impl Env<'_> {
                 self.failed.push(ticket);
             }
         }
+    }
+
+    fn partition_of(&self, group: &str) -> i32 {
+        partition_of(group, self.partition_count)
     }
 
     /// `ms` from now; what a client may choose freely is never negative here.
@@ -166,6 +179,8 @@ pub(crate) struct GroupCoordinator {
     next_deletion: u64,
     /// Partitions with offsets of deleted topics that could not be removed.
     unswept: BTreeSet<i32>,
+    /// Groups of the consumer protocol of which a change is on its way to the log, and what waits for that.
+    busy: BTreeMap<String, VecDeque<Work>>,
 }
 
 /// Which partition of an internal topic a group id or transactional id belongs to: Kafka's
@@ -188,7 +203,13 @@ impl GroupCoordinator {
             deletions: BTreeMap::new(),
             next_deletion: 0,
             unswept: BTreeSet::new(),
+            busy: BTreeMap::new(),
         }
+    }
+
+    /// `group.consumer.assignment.interval.ms` may change while the broker runs.
+    pub(crate) fn set_assignment_interval_ms(&mut self, ms: i32) {
+        self.settings.consumer.assignment_interval_ms = ms;
     }
 
     /// Handles one request. `random` is asked only where a member id is made.
@@ -211,13 +232,28 @@ impl GroupCoordinator {
             GroupRequest::List(request) => self.list(caller, &request),
             GroupRequest::Delete(request) => self.delete_groups(caller, request, at),
             GroupRequest::OffsetDelete(request) => self.delete_offsets(caller, request, topics, at),
+            GroupRequest::ConsumerHeartbeat(request) => self.consumer_heartbeat(caller, request, topics, random, at),
+            GroupRequest::ConsumerDescribe(request) => self.describe_consumers(caller, &request, topics),
         }
     }
 
     /// Tells what became of an append: the offset of its first record, or why it is not in the log. A ticket that is
     /// not known (its partition was unloaded meanwhile) is ignored.
-    pub(crate) fn appended(&mut self, ticket: Ticket, result: Result<i64, ErrorCode>, at: Moment) -> Vec<Effect> {
-        let Some(pending) = self.appends.pending.remove(&ticket) else { return Vec::new() };
+    pub(crate) fn appended(
+        &mut self,
+        ticket: Ticket,
+        result: Result<i64, ErrorCode>,
+        topics: &dyn Topics,
+        at: Moment,
+    ) -> Vec<Effect> {
+        match self.appends.pending.remove(&ticket) {
+            None => Vec::new(),
+            Some(Pending::Change(change)) => self.change_stored(*change, result, topics, at),
+            Some(pending) => self.stored(pending, result, at),
+        }
+    }
+
+    fn stored(&mut self, pending: Pending, result: Result<i64, ErrorCode>, at: Moment) -> Vec<Effect> {
         match pending {
             Pending::GroupAlone { group } => {
                 if let Err(error) = result {
@@ -238,14 +274,16 @@ impl GroupCoordinator {
                 self.forgotten(*gone, result);
                 Vec::new()
             }
+            // Its records are encoded before it becomes pending, so that it is only ever told of the log.
+            Pending::Change(change) => change.failed(ErrorCode::UNKNOWN_SERVER_ERROR).into_iter().collect(),
         }
     }
 
     /// Fires every timer whose time has come.
-    pub(crate) fn tick(&mut self, at: Moment) -> Vec<Effect> {
+    pub(crate) fn tick(&mut self, topics: &dyn Topics, at: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
         while let Some(timer) = self.timers.pop_due(at.now) {
-            effects.append(&mut self.fire(timer, at));
+            effects.append(&mut self.fire(timer, topics, at));
         }
         effects
     }
@@ -255,12 +293,21 @@ impl GroupCoordinator {
         self.timers.next_deadline()
     }
 
-    fn fire(&mut self, timer: Timer, at: Moment) -> Vec<Effect> {
+    fn fire(&mut self, timer: Timer, topics: &dyn Topics, at: Moment) -> Vec<Effect> {
         match timer {
+            Timer::Session(group, member) if self.is_of_consumers(&group) => {
+                self.take_work(&group, Work::Silent(member), topics, at)
+            }
+            Timer::Rebalance(group, member) => self.take_work(&group, Work::Late(member), topics, at),
             Timer::Join(group) => self.with_group(&group, at, Group::join_time_over),
             Timer::Sync(group) => self.with_group(&group, at, Group::sync_time_over),
             Timer::Session(group, member) => self.with_group(&group, at, |group, env| group.session_over(&member, env)),
         }
+    }
+
+    /// Whether the group speaks the consumer protocol.
+    fn is_of_consumers(&self, group: &str) -> bool {
+        self.groups.get(group).is_some_and(|group| group.consumers.is_some())
     }
 
     /// Runs `act` on a group that exists; no effects where it does not.
@@ -279,6 +326,7 @@ impl GroupCoordinator {
     fn with_env(&mut self, at: Moment, act: impl FnOnce(&mut BTreeMap<String, Group>, &mut Env<'_>)) -> Vec<Effect> {
         let mut env = Env {
             settings: &self.settings,
+            partition_count: self.partition_count,
             timers: &mut self.timers,
             appends: &mut self.appends,
             at,
@@ -288,7 +336,9 @@ impl GroupCoordinator {
         act(&mut self.groups, &mut env);
         let Env { mut effects, failed, .. } = env;
         for ticket in failed {
-            effects.append(&mut self.appended(ticket, Err(ErrorCode::UNKNOWN_SERVER_ERROR), at));
+            if let Some(pending) = self.appends.pending.remove(&ticket) {
+                effects.append(&mut self.stored(pending, Err(ErrorCode::UNKNOWN_SERVER_ERROR), at));
+            }
         }
         effects
     }

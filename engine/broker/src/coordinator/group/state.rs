@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ringlog_wire::ErrorCode;
 use ringlog_wire::messages::join_group::{JoinGroupRequestProtocol, JoinGroupResponseMember};
 
+use super::consumer::ConsumerGroup;
 use super::member::Member;
 use super::offsets::Offsets;
 use super::reply::Waiter;
@@ -80,6 +81,8 @@ pub(super) struct Group {
     /// `Some` while the join timer is that of an initial rebalance.
     pub(super) initial_delay: Option<InitialDelay>,
     pub(super) offsets: Offsets,
+    /// The group speaks the consumer protocol: then of what stands above only the id and the partition count.
+    pub(super) consumers: Option<Box<ConsumerGroup>>,
 }
 
 impl Group {
@@ -102,7 +105,14 @@ impl Group {
             new_member_added: false,
             initial_delay: None,
             offsets: Offsets::default(),
+            consumers: None,
         }
+    }
+
+    /// Nothing of it is in the log, or on its way there.
+    pub(super) fn is_bare(&self) -> bool {
+        let is_classic = self.protocol_type.is_some() || self.state_since_ms >= 0 || !self.pending_joins.is_empty();
+        !is_classic && self.consumers.is_none() && self.offsets.is_empty()
     }
 
     pub(super) fn enter(&mut self, state: State, wall_ms: i64) {

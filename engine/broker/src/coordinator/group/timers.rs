@@ -13,6 +13,8 @@ pub(super) enum Timer {
     Sync(String),
     /// A member (group, member id) was not heard of for its session timeout.
     Session(String, String),
+    /// A member of the consumer protocol has had its time to give partitions back.
+    Rebalance(String, String),
 }
 
 impl Timer {
@@ -23,7 +25,7 @@ impl Timer {
 
     fn group(&self) -> &str {
         match self {
-            Self::Join(group) | Self::Sync(group) | Self::Session(group, _) => group,
+            Self::Join(group) | Self::Sync(group) | Self::Session(group, _) | Self::Rebalance(group, _) => group,
         }
     }
 }

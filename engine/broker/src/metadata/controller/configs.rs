@@ -96,7 +96,7 @@ impl Controller {
         match resource.kind {
             RESOURCE_TOPIC => self.alter_topic(resource, wish, draft),
             RESOURCE_BROKER => self.alter_broker(&resource.name, wish, node, draft),
-            RESOURCE_GROUP => alter_group(resource, wish, draft),
+            RESOURCE_GROUP => alter_group(resource, wish, &self.settings, draft),
             other => invalid(format!("Unknown resource type {other}")),
         }
     }
@@ -124,17 +124,18 @@ impl Controller {
 }
 
 /// A group need not be there.
-fn alter_group(resource: &Resource, wish: &Wish, draft: &mut Draft) -> Result<(), Refusal> {
+fn alter_group(resource: &Resource, wish: &Wish, settings: &Settings, draft: &mut Draft) -> Result<(), Refusal> {
     if resource.name.is_empty() {
         return invalid("Default group resources are not allowed.");
     }
     let before = draft.image.configs(RESOURCE_GROUP, &resource.name);
     let is_list = |name: &str, operation| Err(no_list(name, operation));
     let wanted = wanted(&before, wish, &is_list)?;
-    let after =
-        group_config::check(&wanted).map_err(|invalid| Refusal::new(ErrorCode::INVALID_CONFIG, invalid.to_string()))?;
-    if after != *before {
-        tracing::warn!(group = resource.name, settings = ?after.keys(), "a group's settings are kept, and nothing acts on them");
+    let after = group_config::check(&wanted, settings.values())
+        .map_err(|invalid| Refusal::new(ErrorCode::INVALID_CONFIG, invalid.to_string()))?;
+    let idle: Vec<&String> = after.keys().filter(|name| !group_config::is_used(name)).collect();
+    if after != *before && !idle.is_empty() {
+        tracing::warn!(group = resource.name, settings = ?idle, "a group's settings are kept, and nothing acts on them");
     }
     record(resource, &before, &after, draft);
     Ok(())

@@ -62,7 +62,8 @@ impl Controller {
             };
             topics.push(result.unwrap_or_else(|refusal| refused(&topic.name, refusal)));
         }
-        CreateTopicsResponse { topics, ..CreateTopicsResponse::default() }
+        let throttle_time_ms = self.mutations.throttle_ms();
+        CreateTopicsResponse { topics, throttle_time_ms, ..CreateTopicsResponse::default() }
     }
 
     pub(super) fn auto_create(
@@ -98,6 +99,7 @@ impl Controller {
         *room = left.ok_or_else(|| {
             Refusal::new(ErrorCode::POLICY_VIOLATION, "Excessively large number of partitions per request.")
         })?;
+        self.mutations.charge(plan.assignment.len())?;
         let mut id = random_id(random);
         while draft.image.topic_by_id(id).is_some() {
             id = random_id(random);

@@ -12,12 +12,13 @@ use ringlog_wire::{ErrorCode, Uuid};
 use super::super::image::{Image, Topic};
 use super::Draft;
 use super::create::Refusal;
+use super::mutations::Mutations;
 use crate::settings::Settings;
 
 pub(super) fn delete_topics(
     request: DeleteTopicsRequest,
     version: i16,
-    settings: &Settings,
+    (settings, mutations): (&Settings, &mut Mutations),
     draft: &mut Draft,
 ) -> DeleteTopicsResponse {
     let wanted = wanted(request);
@@ -29,7 +30,8 @@ pub(super) fn delete_topics(
     for topic in wanted {
         // A name or id that stands there twice is answered once.
         let Some(times) = times.remove(&(topic.name.clone(), topic.topic_id)) else { continue };
-        let result = check(&topic, times, version, settings).and_then(|()| find(&topic, &draft.image));
+        let found = check(&topic, times, version, settings).and_then(|()| find(&topic, &draft.image));
+        let result = found.and_then(|found| mutations.charge(found.partitions.len()).map(|()| found));
         responses.push(match result {
             Ok(found) => {
                 draft.push(RemoveTopicRecord { topic_id: found.id, ..RemoveTopicRecord::default() });
@@ -38,7 +40,8 @@ pub(super) fn delete_topics(
             Err(refusal) => refused(topic, refusal),
         });
     }
-    DeleteTopicsResponse { responses, ..DeleteTopicsResponse::default() }
+    let throttle_time_ms = mutations.throttle_ms();
+    DeleteTopicsResponse { responses, throttle_time_ms, ..DeleteTopicsResponse::default() }
 }
 
 /// What both forms of the request ask for.

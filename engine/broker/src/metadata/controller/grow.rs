@@ -16,7 +16,7 @@ use super::{Controller, Draft};
 
 impl Controller {
     pub(super) fn create_partitions(
-        &self,
+        &mut self,
         request: CreatePartitionsRequest,
         draft: &mut Draft,
     ) -> CreatePartitionsResponse {
@@ -37,18 +37,20 @@ impl Controller {
             };
             results.push(told(&topic.name, result));
         }
-        CreatePartitionsResponse { results, ..CreatePartitionsResponse::default() }
+        let throttle_time_ms = self.mutations.throttle_ms();
+        CreatePartitionsResponse { results, throttle_time_ms, ..CreatePartitionsResponse::default() }
     }
 
-    fn grow(&self, wanted: &CreatePartitionsTopic, room: &mut usize, draft: &mut Draft) -> Result<(), Refusal> {
+    fn grow(&mut self, wanted: &CreatePartitionsTopic, room: &mut usize, draft: &mut Draft) -> Result<(), Refusal> {
         // Kafka says nothing in words here.
         let missing = || Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "");
         let topic = draft.image.topic(&wanted.name).map(Arc::clone).ok_or_else(missing)?;
         let added = increase(&topic, wanted.count)?;
-        let left = usize::try_from(added).ok().and_then(|added| room.checked_sub(added));
-        *room = left.ok_or_else(|| {
+        let partitions = usize::try_from(added).unwrap_or(usize::MAX);
+        *room = room.checked_sub(partitions).ok_or_else(|| {
             Refusal::new(ErrorCode::POLICY_VIOLATION, "Excessively large number of partitions per request.")
         })?;
+        self.mutations.charge(partitions)?;
         let assignment = self.place_more(&topic, wanted, added, &draft.image)?;
         for (number, replicas) in (next_number(&topic)..).zip(&assignment) {
             draft.push(new_partition(topic.id, number, replicas, self.directory_id));

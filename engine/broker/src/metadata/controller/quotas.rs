@@ -13,9 +13,6 @@ use super::super::quotas::{CLIENT_ID, Entity, IP, USER, record};
 use super::Draft;
 use super::create::Refusal;
 
-/// Quotas that hold clients back (`throttle.rs`); the others are kept and told.
-const ENFORCED: &[&str] = &["producer_byte_rate", "consumer_byte_rate"];
-
 /// A quota's kind, as far as its values differ.
 enum Kind {
     Whole { max: f64, name: &'static str },
@@ -82,9 +79,6 @@ fn alter(entity: &Entity, ops: &[OpData], draft: &mut Draft) -> Result<(), Refus
         }
         if now != value {
             records.push(record(entity, key, value));
-        }
-        if value.is_some() && !ENFORCED.contains(&key) {
-            tracing::warn!(entity = text(entity), key, "a quota is kept, and nobody is held back by it");
         }
     }
     records.into_iter().for_each(|record| draft.push(record));

@@ -20,7 +20,16 @@ fn start(shards: usize, last: Option<&Controller>, unclean: bool) -> (Controller
     };
     let end_offset = image.version() + 1;
     let bootstrap = Vec::new();
-    let start = Start { settings, image, bootstrap, directory_id: DIRECTORY, ports: &ports, end_offset, unclean };
+    let start = Start {
+        settings,
+        image,
+        bootstrap,
+        directory_id: DIRECTORY,
+        ports: &ports,
+        end_offset,
+        unclean,
+        ends_in_transaction: false,
+    };
     let (mut controller, proposal) = Controller::start(start, &mut numbers()).unwrap();
     controller.stand_on(Arc::clone(&proposal.image));
     (controller, proposal)

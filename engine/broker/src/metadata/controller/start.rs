@@ -1,16 +1,18 @@
-//! What the controller writes at a start: the features of a new log, the shards as brokers, and who leads what now
-//! (`rehome`).
+//! What the controller writes at a start: the features of a new log and its least replicas, the shards as brokers, and who
+//! leads what now (`rehome`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ringlog_wire::Uuid;
 use ringlog_wire::records::metadata::{
-    BrokerEndpoint, BrokerFeature, FeatureLevelRecord, MetadataRecord, RegisterBrokerRecord, UnregisterBrokerRecord,
+    AbortTransactionRecord, BrokerEndpoint, BrokerFeature, ConfigRecord, FeatureLevelRecord, MetadataRecord,
+    RegisterBrokerRecord, UnregisterBrokerRecord,
 };
 
 use super::super::ids::{NodeId, ShardId};
-use super::super::image::{FEATURES, Image, METADATA_VERSION};
+use super::super::image::{FEATURES, GROUP_VERSION, Image, METADATA_VERSION, RESOURCE_BROKER};
+use super::mutations::Mutations;
 use super::rehome::rehome;
 use super::{Controller, Decided, Draft, Proposal, random_id};
 use crate::settings::Settings;
@@ -31,6 +33,8 @@ pub(crate) struct Start<'a> {
     pub(crate) end_offset: i64,
     /// The last run did not stop cleanly: a log may have lost what it had shown.
     pub(crate) unclean: bool,
+    /// The log ends inside a metadata transaction (KIP-868) of a Kafka that was killed: none of it counts.
+    pub(crate) ends_in_transaction: bool,
 }
 
 /// Why the controller does not begin.
@@ -51,6 +55,11 @@ impl Controller {
     /// proposal answers nobody.
     pub(crate) fn start(start: Start<'_>, random: &mut dyn FnMut() -> u64) -> Result<(Self, Proposal), StartError> {
         let mut draft = Draft::new(&start.image);
+        if start.ends_in_transaction {
+            let reason = Some("failover".to_owned());
+            draft.push(AbortTransactionRecord { reason, ..AbortTransactionRecord::default() });
+        }
+        let is_new = start.image.feature_level("metadata.version") == 0;
         let is_feature = |record: &&MetadataRecord| matches!(record, MetadataRecord::FeatureLevelRecord(_));
         start.bootstrap.iter().filter(is_feature).for_each(|record| draft.push(record.clone()));
         let found = draft.image.feature_level("metadata.version");
@@ -59,11 +68,13 @@ impl Controller {
         }
         if found < METADATA_VERSION {
             tracing::info!(from = found, to = METADATA_VERSION, "metadata.version");
-            draft.push(FeatureLevelRecord {
-                name: "metadata.version".to_owned(),
-                feature_level: METADATA_VERSION,
-                ..FeatureLevelRecord::default()
-            });
+            draft.push(feature_level("metadata.version", METADATA_VERSION));
+        }
+        if draft.image.feature_level("group.version") < GROUP_VERSION {
+            draft.push(feature_level("group.version", GROUP_VERSION));
+        }
+        if is_new {
+            draft.push(least_replicas(&start.settings));
         }
         let before: BTreeSet<NodeId> = draft.image.live_brokers().map(|broker| broker.node).collect();
         unregister_absent(&mut draft);
@@ -78,10 +89,28 @@ impl Controller {
         image.set_version(start.end_offset - 1);
         let image = Arc::new(image);
         let (settings, directory_id) = (start.settings, start.directory_id);
-        let mut controller = Self { settings, image: Arc::clone(&image), directory_id, rotation };
+        let mutations = Mutations::default();
+        let mut controller = Self { settings, image: Arc::clone(&image), directory_id, rotation, mutations, now_ms: 0 };
         controller.stand_on(image);
         let proposal = controller.propose(draft, Decided::AutoCreate(Vec::new()));
         Ok((controller, proposal))
+    }
+}
+
+fn feature_level(name: &str, feature_level: i16) -> FeatureLevelRecord {
+    FeatureLevelRecord { name: name.to_owned(), feature_level, ..FeatureLevelRecord::default() }
+}
+
+/// `min.insync.replicas` belongs to the cluster from its first start on, as in one that Kafka 4.1 or later formats (KIP-966):
+/// no broker may count fewer replicas than the others because its file says so. DescribeConfigs tells it as a dynamic default.
+fn least_replicas(settings: &Settings) -> ConfigRecord {
+    const NAME: &str = "min.insync.replicas";
+    ConfigRecord {
+        resource_type: RESOURCE_BROKER,
+        resource_name: String::new(),
+        name: NAME.to_owned(),
+        value: settings.values().text(NAME).map(str::to_owned),
+        ..ConfigRecord::default()
     }
 }
 

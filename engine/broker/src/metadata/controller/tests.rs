@@ -3,6 +3,7 @@ use ringlog_wire::messages::delete_topics::DeleteTopicState;
 
 use super::*;
 use crate::metadata::fixtures::{create, decide, errors, numbers, settings, start, topic};
+use crate::metadata::image::RESOURCE_BROKER;
 
 fn controller() -> Controller {
     start(settings(), None).0
@@ -208,12 +209,25 @@ fn producer_ids_are_given_out_in_blocks() {
 }
 
 #[test]
-fn a_first_start_writes_the_features_and_a_broker_for_each_shard() {
+fn a_first_start_writes_the_features_the_least_replicas_and_a_broker_for_each_shard() {
     let (_, proposal) = start(settings(), None);
     let names: Vec<_> = proposal.records.iter().map(MetadataRecord::name).collect();
-    assert_eq!(names, ["FeatureLevelRecord", "RegisterBrokerRecord", "RegisterBrokerRecord"]);
+    assert_eq!(
+        names,
+        ["FeatureLevelRecord", "FeatureLevelRecord", "ConfigRecord", "RegisterBrokerRecord", "RegisterBrokerRecord"]
+    );
     let brokers: Vec<_> = proposal.image.brokers().map(|broker| (broker.node.0, broker.port, broker.epoch)).collect();
-    assert_eq!(brokers, [(1, 9092, 1), (2, 9093, 2)], "a registration's epoch is its record's offset");
+    assert_eq!(brokers, [(1, 9092, 3), (2, 9093, 4)], "a registration's epoch is its record's offset");
+}
+
+#[test]
+fn the_least_replicas_of_the_first_start_stay_whatever_a_later_file_says() {
+    let least = |image: &Image| image.configs(RESOURCE_BROKER, "").get("min.insync.replicas").cloned();
+    let (first, _) = start(Settings::of(&[("ringlog.shards", "2"), ("min.insync.replicas", "2")]), None);
+    assert_eq!(least(first.image()).as_deref(), Some("2"));
+    let (_, again) = start(settings(), Some(Image::clone(first.image())));
+    assert_eq!(least(&again.image).as_deref(), Some("2"));
+    assert!(!again.records.iter().any(|record| matches!(record, MetadataRecord::ConfigRecord(_))));
 }
 
 #[test]
@@ -234,6 +248,7 @@ fn a_log_of_something_newer_is_refused() {
         ports: &[1, 2],
         end_offset: 0,
         unclean: false,
+        ends_in_transaction: false,
     };
     assert_eq!(Controller::start(start, &mut numbers()).unwrap_err(), StartError::TooNew { found: 31 });
 }

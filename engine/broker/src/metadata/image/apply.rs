@@ -9,6 +9,7 @@ use ringlog_wire::records::metadata::{
     PartitionRecord, RegisterBrokerRecord,
 };
 
+use super::parts::Election;
 use super::{Image, Node, NodeId, Partition, RESOURCE_TOPIC, Topic};
 
 /// A record that does not fit what came before it.
@@ -21,6 +22,12 @@ pub(crate) enum ReplayError {
         record: &'static str,
         /// Its topic.
         topic_id: Uuid,
+    },
+    /// The same, by name.
+    #[error("ClearElrRecord names topic {name}, which is not there")]
+    UnknownTopicName {
+        /// The topic's name.
+        name: String,
     },
     /// A change of a partition that is not there.
     #[error("PartitionChangeRecord names partition {partition} of {topic}, which is not there")]
@@ -49,7 +56,7 @@ pub(crate) enum ReplayError {
 }
 
 impl Image {
-    /// Takes a record. Kinds that this broker does not use change nothing.
+    /// Takes a record. What this broker does not use is carried along.
     pub(crate) fn apply(&mut self, record: &MetadataRecord) -> Result<(), ReplayError> {
         match record {
             MetadataRecord::RegisterBrokerRecord(record) => self.register_broker(record),
@@ -71,38 +78,60 @@ impl Image {
                 Arc::make_mut(&mut self.credentials).remove(record);
             }
             MetadataRecord::ProducerIdsRecord(record) => self.next_producer_id = record.next_producer_id,
-            MetadataRecord::NoOpRecord(_) => {}
-            other => tracing::debug!(record = other.name(), "a metadata record of a kind that is not used here"),
+            MetadataRecord::ClearElrRecord(record) => self.forget_eligible(&record.topic_name)?,
+            MetadataRecord::AccessControlEntryRecord(_)
+            | MetadataRecord::RemoveAccessControlEntryRecord(_)
+            | MetadataRecord::DelegationTokenRecord(_)
+            | MetadataRecord::RemoveDelegationTokenRecord(_)
+            | MetadataRecord::RegisterControllerRecord(_) => self.carried_mut().apply(record),
+            // The first says nothing, the second nothing since Kafka 4.0; transactions are read by who reads the log (`replay`).
+            MetadataRecord::NoOpRecord(_)
+            | MetadataRecord::ZkMigrationStateRecord(_)
+            | MetadataRecord::BeginTransactionRecord(_)
+            | MetadataRecord::EndTransactionRecord(_)
+            | MetadataRecord::AbortTransactionRecord(_) => {}
         }
         Ok(())
     }
 
     fn register_broker(&mut self, record: &RegisterBrokerRecord) {
-        let endpoint = record.end_points.iter().find(|endpoint| endpoint.security_protocol == 0);
-        let node = NodeId(record.broker_id);
-        let broker = Node {
-            node,
-            epoch: record.broker_epoch,
-            incarnation_id: record.incarnation_id,
-            host: endpoint.map(|endpoint| endpoint.host.clone()).unwrap_or_default(),
-            port: endpoint.map_or(0, |endpoint| endpoint.port),
-            rack: record.rack.clone(),
-            fenced: record.fenced,
-        };
-        self.brokers.insert(node, Arc::new(broker));
+        let broker = Node::of(record.clone());
+        self.brokers.insert(broker.node, Arc::new(broker));
     }
 
+    /// As BrokerRegistration.cloneWith: what is at its default stays.
     fn change_broker(&mut self, record: &BrokerRegistrationChangeRecord) -> Result<(), ReplayError> {
-        match record.fenced {
-            0 => Ok(()),
-            fenced => self.fence("BrokerRegistrationChangeRecord", record.broker_id, fenced > 0),
-        }
+        self.change_registration("BrokerRegistrationChangeRecord", record.broker_id, |registration| {
+            if record.fenced != 0 {
+                registration.fenced = record.fenced > 0;
+            }
+            if record.in_controlled_shutdown != 0 {
+                registration.in_controlled_shutdown = record.in_controlled_shutdown > 0;
+            }
+            if !record.log_dirs.is_empty() {
+                registration.log_dirs.clone_from(&record.log_dirs);
+            }
+            if record.cordoned_log_dirs.is_some() {
+                registration.cordoned_log_dirs.clone_from(&record.cordoned_log_dirs);
+            }
+        })
     }
 
     fn fence(&mut self, record: &'static str, node: i32, fenced: bool) -> Result<(), ReplayError> {
+        self.change_registration(record, node, |registration| registration.fenced = fenced)
+    }
+
+    fn change_registration(
+        &mut self,
+        record: &'static str,
+        node: i32,
+        change: impl FnOnce(&mut RegisterBrokerRecord),
+    ) -> Result<(), ReplayError> {
         let node = NodeId(node);
         let broker = self.brokers.get_mut(&node).ok_or(ReplayError::UnknownBroker { record, node })?;
-        Arc::make_mut(broker).fenced = fenced;
+        let mut registration = broker.registration.clone();
+        change(&mut registration);
+        *broker = Arc::new(Node::of(registration));
         Ok(())
     }
 
@@ -143,15 +172,22 @@ impl Image {
             directories: record.directories.clone(),
             adding: nodes(&record.adding_replicas),
             removing: nodes(&record.removing_replicas),
+            election: Election {
+                recovery_state: record.leader_recovery_state,
+                eligible: nodes(record.eligible_leader_replicas.as_deref().unwrap_or_default()),
+                last_known: nodes(record.last_known_elr.as_deref().unwrap_or_default()),
+            },
         };
-        self.note_move(record.topic_id, record.partition_id, !partition.adding.is_empty());
+        let moves = !partition.adding.is_empty();
         self.topic_mut("PartitionRecord", record.topic_id)?.partitions.insert(record.partition_id, partition);
+        self.note_move(record.topic_id, record.partition_id, moves);
         Ok(())
     }
 
     /// As PartitionRegistration.merge: what is null stays, every change makes the epoch one higher.
     fn change_partition(&mut self, record: &PartitionChangeRecord) -> Result<(), ReplayError> {
         const SAME_LEADER: i32 = -2;
+        const SAME_STATE: i8 = -1;
         let topic = self.topic_mut("PartitionChangeRecord", record.topic_id)?;
         let name = Arc::clone(&topic.name);
         let Some(partition) = topic.partitions.get_mut(&record.partition_id) else {
@@ -176,10 +212,39 @@ impl Image {
         if let Some(removing) = &record.removing_replicas {
             partition.removing = nodes(removing);
         }
+        if record.leader_recovery_state != SAME_STATE {
+            partition.election.recovery_state = record.leader_recovery_state;
+        }
+        if let Some(eligible) = &record.eligible_leader_replicas {
+            partition.election.eligible = nodes(eligible);
+        }
+        if let Some(last_known) = &record.last_known_elr {
+            partition.election.last_known = nodes(last_known);
+        }
         partition.partition_epoch += 1;
         let moves = !partition.adding.is_empty();
         self.note_move(record.topic_id, record.partition_id, moves);
         Ok(())
+    }
+
+    /// ClearElrRecord: of a topic, or of all where it names none.
+    fn forget_eligible(&mut self, topic: &str) -> Result<(), ReplayError> {
+        let forget = |topic: &mut Arc<Topic>| {
+            let has_some = |partition: &Partition| {
+                !(partition.election.eligible.is_empty() && partition.election.last_known.is_empty())
+            };
+            if topic.partitions.values().any(has_some) {
+                for partition in Arc::make_mut(topic).partitions.values_mut() {
+                    partition.election.eligible.clear();
+                    partition.election.last_known.clear();
+                }
+            }
+        };
+        if topic.is_empty() {
+            self.topics.values_mut().for_each(forget);
+            return Ok(());
+        }
+        self.topics.get_mut(topic).map(forget).ok_or_else(|| ReplayError::UnknownTopicName { name: topic.to_owned() })
     }
 
     fn note_move(&mut self, topic_id: Uuid, partition: i32, moves: bool) {

@@ -1,9 +1,10 @@
-//! What lies in the metadata log's folder, on its way into an image: Kafka's bootstrap records, the newest snapshot, the log.
+//! What lies in the metadata log's folder, on its way into an image: Kafka's bootstrap records, the newest whole snapshot, the
+//! log after it.
 
 use std::io;
 use std::path::Path;
 
-use ringlog_io::Files;
+use ringlog_io::{Files, Job};
 use ringlog_storage::{Isolation, LogRange, Partition};
 use ringlog_wire::batch::BatchError;
 use ringlog_wire::records::metadata::MetadataRecord;
@@ -11,6 +12,8 @@ use ringlog_wire::records::metadata::MetadataRecord;
 use super::super::image::Image;
 use super::super::quorum::{self, QUORUM_STATE};
 use super::super::replay::{self, ReadError, Replay};
+use super::super::snapshot::{self, SnapshotId};
+use super::super::snapshots::{self, Kept};
 use super::LogError;
 
 /// The feature levels that `kafka-storage format` leaves for a log's first start.
@@ -27,46 +30,69 @@ pub(super) fn bootstrap(files: &dyn Files, dir: &Path) -> Result<Vec<MetadataRec
     Ok(replay::records(&files.read(&path)?)?)
 }
 
-/// The image of the newest snapshot (`<end offset>-<epoch>.checkpoint`), ready to go on with the log after it.
-pub(super) fn snapshot(files: &dyn Files, path: &Path, empty: Image) -> Result<Replay, LogError> {
-    let names = files.list(path)?.into_iter().map(|entry| entry.name);
-    let newest = names.filter_map(|name| Some((snapshot_end(&name)?, name))).max();
-    let Some((end, name)) = newest else { return Ok(Replay::new(empty, 0)) };
-    let mut replay = Replay::new(empty, 0);
-    let bytes = files.read(&path.join(&name))?;
-    let read = replay.batches(&bytes)?;
-    if read < bytes.len() {
-        let error = BatchError::Incomplete { wanted: bytes.len() - read + 1, have: bytes.len() - read };
-        return Err(ReadError::Batch { offset: replay.next_offset(), error }.into());
+/// What the folder's snapshots say.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Of the newest whole one; the log goes on at its end.
+    pub(super) image: Option<Image>,
+    pub(super) end_offset: i64,
+    pub(super) epoch: i32,
+    /// Those that are whole as far as was looked, the oldest first.
+    pub(super) kept: Vec<Kept>,
+}
+
+/// Reads the newest whole snapshot. One that is not whole is passed over for the one before it, and said so.
+pub(super) fn snapshots(files: &dyn Files, dir: &Path, empty: &Image) -> Result<Found, LogError> {
+    let mut found = Found::default();
+    for id in snapshot::list(files, dir)?.into_iter().rev() {
+        let head = snapshot::head_of(files, dir, id);
+        let is_whole = head.and_then(|(bytes, last_ms)| {
+            if found.image.is_none() {
+                found.image = Some(snapshot::read(files, dir, id, empty.clone())?);
+                (found.end_offset, found.epoch) = (id.end_offset, id.epoch);
+            }
+            found.kept.push(Kept { id, bytes, last_ms });
+            Ok(())
+        });
+        if let Err(error) = is_whole {
+            tracing::warn!(file = id.file_name(), %error, "a snapshot of the metadata log is not whole: what is before it is read instead");
+        }
     }
-    let mut image = replay.finish();
-    image.set_version(end - 1);
-    Ok(Replay::new(image, end))
+    found.kept.reverse();
+    Ok(found)
 }
 
-fn snapshot_end(name: &str) -> Option<i64> {
-    let (end, _epoch) = name.strip_suffix(".checkpoint")?.split_once('-')?;
-    end.parse().ok()
+/// What is left of snapshots that were not written whole, and of those that were to be removed.
+pub(super) fn leftovers(files: &dyn Files, dir: &Path, log_start_offset: i64) -> Result<Option<Job>, LogError> {
+    let is_left = |name: &String| {
+        let is_before = |id: SnapshotId| id.end_offset < log_start_offset;
+        snapshot::is_unfinished(name) || SnapshotId::of_name(name).is_some_and(is_before)
+    };
+    let names = files.list(dir)?.into_iter().map(|entry| entry.name).filter(is_left);
+    Ok(snapshots::removal(dir, names))
 }
 
-/// The records after a snapshot.
-pub(super) fn log(files: &dyn Files, partition: &Partition, mut replay: Replay) -> Result<Replay, LogError> {
+/// The records after a snapshot, and how many bytes they were.
+pub(super) fn log(files: &dyn Files, partition: &Partition, mut replay: Replay) -> Result<(Replay, u64), LogError> {
     let (start, end, snapshot) = (partition.log_start_offset(), partition.end_offset(), replay.next_offset());
     if !(start..=end).contains(&snapshot) {
         return Err(LogError::Gap { start, end, snapshot });
     }
+    let mut log_bytes = 0;
     while replay.next_offset() < partition.end_offset() {
         let offset = replay.next_offset();
         let range = partition
             .read(offset, READ_BYTES, true, Isolation::LogEnd)
             .map_err(|error| LogError::Place { offset, error })?;
         let bytes = read_range(files, &range)?;
-        if replay.batches(&bytes)? == 0 {
+        let read = replay.batches(&bytes)?;
+        if read == 0 {
             let error = BatchError::Incomplete { wanted: bytes.len() + 1, have: bytes.len() };
             return Err(ReadError::Batch { offset, error }.into());
         }
+        log_bytes += read as u64;
     }
-    Ok(replay)
+    Ok((replay, log_bytes))
 }
 
 fn read_range(files: &dyn Files, range: &LogRange) -> Result<Vec<u8>, LogError> {

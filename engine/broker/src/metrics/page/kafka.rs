@@ -8,7 +8,7 @@ use super::super::text::Page;
 use super::super::times::quantile_ms;
 use super::super::traffic::Traffic;
 use super::Sight;
-use crate::coordinator::group::State;
+use crate::coordinator::group::{FactState, State};
 use crate::handlers::HANDLERS;
 use crate::metadata::image::{Image, NodeId, Partition, Topic};
 use crate::settings::Settings;
@@ -224,7 +224,7 @@ fn groups(page: &mut Page, sight: &Sight<'_>) {
         (&names::GROUPS_COMPLETING, State::CompletingRebalance),
         (&names::GROUPS_STABLE, State::Stable),
     ] {
-        page.single(metric, all().filter(|group| group.state == state).count() as f64);
+        page.single(metric, all().filter(|group| group.state == FactState::Classic(state)).count() as f64);
     }
     let left_out: usize = sight.facts().map(|(_, facts)| facts.left_out.1).sum();
     page.single(&names::OFFSETS, (all().map(|group| group.offsets.len()).sum::<usize>() + left_out) as f64);

@@ -7,6 +7,7 @@ use super::super::times::upper_us;
 use super::{ShardSight, Sight, seconds};
 use crate::handlers::HANDLERS;
 use crate::vitals::{Held, Vitals};
+use crate::writeback::WritebackFacts;
 
 /// A bucket of the histogram that is shown holds so many of ours, and ends in a power of two of microseconds.
 const BUCKETS_SHOWN: std::ops::RangeInclusive<usize> = 6..=24;
@@ -57,6 +58,7 @@ fn time(page: &mut Page, sight: &Sight<'_>) {
         let stall = it.meter.worst_stall();
         family.sample(&[("shard", &shard), ("did", &stall.did)], seconds(stall.ns));
     }
+    each(page, &names::BLOCKED, sight, |it| seconds(it.meter.blocked_ns.get()));
 }
 
 fn requests(page: &mut Page, sight: &Sight<'_>) {
@@ -117,6 +119,7 @@ fn memory(page: &mut Page, sight: &Sight<'_>) {
             ("waiting", budget.waiting_bytes),
             ("output", budget.output_bytes),
             ("frames", budget.frame_bytes),
+            ("recompression", budget.inflate_bytes),
             ("shard", budget.shard_bytes()),
         ] {
             family.sample(&[("shard", &shard), ("part", &part)], bytes as f64);
@@ -124,17 +127,23 @@ fn memory(page: &mut Page, sight: &Sight<'_>) {
     }
     let mut family = page.family(&names::MEMORY_USED);
     for (shard, facts) in sight.facts() {
-        let Held { sessions, waiting, output, frames } = facts.vitals.held;
-        let parts = [("sessions", sessions), ("waiting", waiting), ("output", output), ("frames", frames)];
-        for (part, bytes) in parts {
+        let Held { sessions, waiting, output, frames, recompressed } = facts.vitals.held;
+        for (part, bytes) in [
+            ("sessions", sessions),
+            ("waiting", waiting),
+            ("output", output),
+            ("frames", frames),
+            ("recompression", recompressed),
+        ] {
             family.sample(&[("shard", &shard), ("part", &part)], bytes as f64);
         }
     }
+    writeback(page, sight);
     let mut family = page.family(&names::CONNECTIONS_MAX);
     sight.facts().for_each(|(shard, facts)| family.sample(&[("shard", &shard)], facts.budget.connections as f64));
     let mut family = page.family(&names::UNDER_WAY);
     for (shard, facts) in sight.facts() {
-        let Vitals { produces, fetches, calls, flushes, deletions, tasks, .. } = facts.vitals;
+        let Vitals { produces, fetches, calls, flushes, deletions, tasks, openings, .. } = facts.vitals;
         for (what, count) in [
             ("produces", produces),
             ("fetches", fetches),
@@ -142,8 +151,27 @@ fn memory(page: &mut Page, sight: &Sight<'_>) {
             ("flushes", flushes),
             ("deletions", deletions),
             ("tasks", tasks),
+            ("openings", openings),
         ] {
             family.sample(&[("shard", &shard), ("what", &what)], count as f64);
         }
     }
+}
+
+/// A number of what a shard tells of its write-back.
+type Figure = fn(&WritebackFacts) -> f64;
+
+/// What logs have that the disk has not.
+fn writeback(page: &mut Page, sight: &Sight<'_>) {
+    let figures: [(&'static Metric, Figure); 4] = [
+        (&names::UNWRITTEN, |it| it.unwritten as f64),
+        (&names::WRITTEN, |it| it.written as f64),
+        (&names::WRITTEN_SPEED, |it| it.speed),
+        (&names::THROTTLED, |it| seconds(it.throttled_ns)),
+    ];
+    for (metric, figure) in figures {
+        let mut family = page.family(metric);
+        sight.facts().for_each(|(shard, facts)| family.sample(&[("shard", &shard)], figure(&facts.writeback)));
+    }
+    page.single(&names::UNWRITTEN_MAX, sight.facts().next().map(|(_, facts)| facts.budget.dirty_bytes as f64));
 }

@@ -42,6 +42,28 @@ fn one_connection_has_only_its_share_of_a_turn() {
 }
 
 #[test]
+fn an_answer_that_left_at_once_makes_a_turn_due_only_where_something_follows() {
+    let mut rig = rig(&[]);
+    let (client, other) = (rig.connect(), rig.connect());
+    rig.post(client, &[ask()]);
+    rig.turn();
+    assert_eq!(answers(&mut rig, client), 1);
+    assert!(!rig.is_due(), "it waits for the next request, and so do we");
+    rig.post(other, &[ask(), ask()]);
+    rig.turn();
+    assert_eq!(answers(&mut rig, other), 1, "the second answer waits until the first one has left");
+    assert!(rig.is_due());
+    rig.turn();
+    assert_eq!(answers(&mut rig, other), 1);
+    while rig.is_due() {
+        rig.turn();
+    }
+    rig.post(client, &[ask()]);
+    rig.run();
+    assert_eq!(answers(&mut rig, client), 1);
+}
+
+#[test]
 fn small_requests_in_one_write_are_handled_share_by_share() {
     let mut rig = Rig::new(&[]);
     let client = rig.connect();

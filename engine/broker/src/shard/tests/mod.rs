@@ -6,12 +6,15 @@ mod epochs;
 mod fairness;
 mod memory;
 mod metrics;
+mod opening;
+mod recompress;
 mod retention;
 mod rig;
 mod settings;
 mod siblings;
 mod tasks;
 mod throttle;
+mod writeback;
 
 use std::path::Path;
 
@@ -406,6 +409,35 @@ fn a_fetch_whose_job_takes_too_long_is_answered_when_its_time_is_over() {
     rig.end_jobs();
     let answer = rig.ask(reader, FETCH_VERSION, &fetch("t", 0..1, 0, 1));
     assert!(fetched_bytes(&answer) > 0, "what was loaded is there for the next");
+}
+
+/// On the old code it was answered at once, without records: a client that never waits learns nothing of a disk whose pages go
+/// again before it asks again.
+#[test]
+fn a_fetch_that_does_not_wait_gets_what_lies_on_the_disk() {
+    let mut rig = Rig::new(&[]);
+    let (reader, writer) = (rig.connect(), rig.connect());
+    rig.create_topic(writer, "t", 2, &[]);
+    for _ in 0..100 {
+        rig.send(writer, &[produce("t", 0, 1, 100)]);
+    }
+    rig.files.set_resident(false);
+    rig.holds_jobs = true;
+    for min_bytes in [0, 1] {
+        let cold = FetchRequest { max_wait_ms: 0, ..fetch("t", 0..2, 0, min_bytes) };
+        rig.send(reader, &[frame(FETCH_VERSION, &cold)]);
+        assert!(rig.answer::<FetchRequest>(reader, FETCH_VERSION).is_none(), "it is being read");
+        rig.end_jobs();
+        let answer = rig.answer::<FetchRequest>(reader, FETCH_VERSION).expect("as soon as it is there");
+        assert!(fetched_bytes(&answer) > 100 * 100);
+    }
+    let nothing = FetchRequest { max_wait_ms: 0, ..fetch("t", 1..2, 0, 1) };
+    assert_eq!(fetched_bytes(&rig.ask(reader, FETCH_VERSION, &nothing)), 0, "what is empty is answered at once");
+    let cold = FetchRequest { max_wait_ms: 0, ..fetch("t", 0..1, 0, 1) };
+    rig.send(reader, &[frame(FETCH_VERSION, &cold)]);
+    rig.pass_ms(crate::limits::DISK_WAIT_MS);
+    let answer = rig.answer::<FetchRequest>(reader, FETCH_VERSION).expect("a disk that is not well is not waited for");
+    assert_eq!(fetched_bytes(&answer), 0);
 }
 
 /// On the old code the shard's thread removed the files.

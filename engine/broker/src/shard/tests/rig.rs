@@ -1,14 +1,14 @@
 //! A shard without a kernel: events go in, submissions are carried out here, on files in memory. No threads, no sockets.
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use ringlog_io::sim::{SimFiles, World};
-use ringlog_io::{Buf, Buffers, Clock, Driver, Event, File, Files, Job, Nanos, Socket, Token};
-use ringlog_storage::{LogDir, LogDirOptions, Startup};
+use ringlog_io::{Buf, Buffers, Clock, Counters, Driver, Event, File, Files, Job, Nanos, Socket, Token};
+use ringlog_storage::Startup;
 use ringlog_wire::batch::BatchBuilder;
 use ringlog_wire::codec::{Reader, Writer};
 use ringlog_wire::compression::Scratch;
@@ -19,7 +19,7 @@ use ringlog_wire::messages::delete_topics::DeleteTopicsRequest;
 use ringlog_wire::messages::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
 use ringlog_wire::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use ringlog_wire::messages::produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
-use ringlog_wire::{Message, Records, Request, Uuid};
+use ringlog_wire::{Message, Records, Request};
 
 use crate::apply_image;
 use crate::broker::Broker;
@@ -30,7 +30,7 @@ use crate::mail::{Address, Bus};
 use crate::metadata::image::ShardId;
 use crate::settings::Settings;
 use crate::shard::Shard;
-use crate::submission::{Came, FileSent, Moved, Submission};
+use crate::submission::{Came, FileSent, Moved, Sent, Submission};
 
 /// Size of the receive buffers that clients' bytes come in.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -80,6 +80,9 @@ pub(super) struct Rig {
     /// Reads of files wait for [`Rig::end_read`].
     pub(super) holds_reads: bool,
     held_reads: VecDeque<(Token, File, u64, usize)>,
+    /// Pieces of logs wait for [`Rig::end_writebacks`].
+    pub(super) holds_writebacks: bool,
+    held_writebacks: Vec<Token>,
     /// What wakes the shard is this driver's.
     _driver: Box<dyn Driver>,
     peers: Vec<Peer>,
@@ -95,28 +98,26 @@ impl Rig {
 
     /// The same on a disk with something on it.
     pub(super) fn on(files: Rc<SimFiles>, settings: &[(&str, &str)]) -> Self {
-        Self::started(files, settings, false)
+        Self::started(files, settings, false, false)
+    }
+
+    /// The same, where jobs take their time from the first turn on.
+    pub(super) fn with_held_jobs(files: Rc<SimFiles>, settings: &[(&str, &str)]) -> Self {
+        Self::started(files, settings, false, true)
     }
 
     /// The same, where reads of files take their time from the first turn on.
     pub(super) fn with_held_reads(files: Rc<SimFiles>, settings: &[(&str, &str)]) -> Self {
-        Self::started(files, settings, true)
+        Self::started(files, settings, true, false)
     }
 
-    fn started(files: Rc<SimFiles>, settings: &[(&str, &str)], holds_reads: bool) -> Self {
+    fn started(files: Rc<SimFiles>, settings: &[(&str, &str)], holds_reads: bool, holds_jobs: bool) -> Self {
         let mut driver = World::new(7).driver(&files, 4, CHUNK_BYTES).1;
         let shared: Rc<dyn Files> = Rc::clone(&files) as Rc<dyn Files>;
         let entries: Vec<(&str, &str)> =
             [("log.dirs", "/log"), ("num.partitions", "1")].into_iter().chain(settings.iter().copied()).collect();
         let settings = Arc::new(Settings::of(&entries));
-        let options = LogDirOptions {
-            cluster_id: None,
-            new_cluster_id: "cluster".to_owned(),
-            node_id: settings.node_id(),
-            new_directory_id: Uuid([7; 16]),
-            boot_id: "boot".to_owned(),
-        };
-        let dir = LogDir::open(&shared, Path::new("/log"), &options).unwrap();
+        let dir = crate::metadata::fixtures::log_dir(&shared, settings.node_id(), "boot").unwrap();
         let names = dir.partitions().unwrap().into_iter();
         let checkpointed = names.map(|name| (name.clone(), dir.checkpointed(&name))).collect();
         let bus = Bus::new(ShardId(0), vec![Address::new(1, driver.waker().unwrap())]);
@@ -134,10 +135,12 @@ impl Rig {
             receive_pool: Buffers::new(1 << 20),
             holds_syncs: false,
             held_syncs: Vec::new(),
-            holds_jobs: false,
+            holds_jobs,
             held_jobs: Vec::new(),
             holds_reads,
             held_reads: VecDeque::new(),
+            holds_writebacks: false,
+            held_writebacks: Vec::new(),
             _driver: driver,
             peers: Vec::new(),
             came: Came::default(),
@@ -188,6 +191,13 @@ impl Rig {
         self.run();
     }
 
+    /// What the last turns did took so long.
+    pub(super) fn step_took_ms(&mut self, ms: u64) {
+        self.shard.step_begins(self.now);
+        self.now.0 += ms * 1_000_000;
+        self.shard.step_ended(self.now, Counters::default());
+    }
+
     // --- time --------------------------------------------------------------------------------------------------------
 
     /// Time passes; every timer fires when it is due.
@@ -209,13 +219,18 @@ impl Rig {
             let was_quiet = self.turn();
             let waits = self.peers.iter().any(Peer::has_bytes);
             let goes_on = self.shard.next_deadline().is_some_and(|due| due.0 <= self.now.0 + 1_000);
-            let is_quiet = was_quiet && !waits && !goes_on && self.came.events.is_empty() && !self.came.has_answers();
+            let is_quiet = was_quiet && !waits && !goes_on && self.came.events.is_empty() && !self.is_due();
             quiet = if is_quiet { quiet + 1 } else { 0 };
             if quiet == QUIET_TURNS {
                 return;
             }
         }
         panic!("the shard does not come to rest");
+    }
+
+    /// Whether what the kernel answered at once makes a turn due.
+    pub(super) fn is_due(&self) -> bool {
+        self.shard.awaits(&self.came)
     }
 
     /// One turn. Gives whether it asked for nothing.
@@ -272,7 +287,7 @@ impl Rig {
                 if peer.is_stalled {
                     peer.stalled_send = Some((token, len));
                 } else {
-                    self.came.events.push(Event::Sent { token, result: Ok(len) });
+                    self.came.sent.push(Sent { token, bytes: len, at: self.now });
                 }
             }
             Submission::SendFile { socket, file, offset, len, token } => {
@@ -291,9 +306,8 @@ impl Rig {
                 let result = self.files.sync(&file);
                 self.came.events.push(Event::Synced { token, result });
             }
-            Submission::StartWriteback { token, .. } => {
-                self.came.events.push(Event::JobDone { token, result: Ok(None) })
-            }
+            Submission::WriteBack { token, .. } if self.holds_writebacks => self.held_writebacks.push(token),
+            Submission::WriteBack { token, .. } => self.came.events.push(Event::JobDone { token, result: Ok(None) }),
             Submission::Run { job, token } if self.holds_jobs => self.held_jobs.push((token, job)),
             Submission::Run { job, token } => {
                 let result = job.perform(&*self.files);
@@ -317,6 +331,14 @@ impl Rig {
             self.came.events.push(Event::Synced { token, result });
         }
         self.run();
+    }
+
+    /// The pieces that were held end so. Gives how many.
+    pub(super) fn end_writebacks(&mut self, result: impl Fn() -> io::Result<Option<File>>) -> usize {
+        let held = std::mem::take(&mut self.held_writebacks);
+        held.iter().for_each(|token| self.came.events.push(Event::JobDone { token: *token, result: result() }));
+        self.run();
+        held.len()
     }
 
     /// The jobs that were held are done. Gives how many.

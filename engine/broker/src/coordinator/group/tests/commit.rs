@@ -237,7 +237,7 @@ fn the_commit_that_is_later_in_the_log_wins_whichever_is_confirmed_first() {
     let second = rig.commit(9, commit(0, 2));
     let [(early, _), (late, _)] = [rig.appending.pop_front().unwrap(), rig.appending.pop_front().unwrap()];
     for (ticket, log_offset) in [(late, 1), (early, 0)] {
-        let effects = rig.coordinator.appended(ticket, Ok(log_offset), rig.at);
+        let effects = rig.coordinator.appended(ticket, Ok(log_offset), &ONE_TOPIC, rig.at);
         rig.act(effects);
     }
     assert_eq!((rig.commit_error(first), rig.commit_error(second)), (ErrorCode::NONE, ErrorCode::NONE));
@@ -277,23 +277,12 @@ fn before_version_8_a_request_is_about_one_group() {
 
 #[test]
 fn offsets_of_a_topic_that_was_deleted_and_made_again_are_not_given() {
-    struct Remade;
-    impl Topics for Remade {
-        fn topic_id(&self, _: &str) -> Option<Uuid> {
-            Some(Uuid([8; 16]))
-        }
-        fn topic_name(&self, _: Uuid) -> Option<String> {
-            Some("t".into())
-        }
-        fn partition_count(&self, _: &str) -> Option<i32> {
-            Some(3)
-        }
-    }
+    let remade = Cluster { id: Some(Uuid([8; 16])), partitions: 3 };
     let mut rig = Rig::new();
     rig.commit_now(commit(0, 1));
     let caller = Caller { to: ReplyTo(99), api_version: 9, client_id: "c", client_host: "/h" };
     let request = GroupRequest::OffsetFetch(fetch_request(None, false));
-    let effects = rig.coordinator.handle(caller, request, &Remade, &mut || 0, rig.at);
+    let effects = rig.coordinator.handle(caller, request, &remade, &mut || 0, rig.at);
     let [Effect::Reply { response: GroupResponse::OffsetFetch(response), .. }] = effects.as_slice() else {
         panic!("one answer: {effects:?}")
     };

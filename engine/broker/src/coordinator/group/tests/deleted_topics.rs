@@ -6,7 +6,7 @@ use ringlog_wire::records::group::GroupKey;
 use super::commit::commit;
 use super::*;
 
-/// The topic `t` of [`OneTopic`] is gone.
+/// The topic `t` of [`ONE_TOPIC`] is gone.
 fn deleted() -> BTreeMap<String, Uuid> {
     BTreeMap::from([("t".to_owned(), TOPIC_ID)])
 }
@@ -74,18 +74,7 @@ fn the_offsets_of_another_topic_of_that_name_stay() {
 
 #[test]
 fn many_offsets_go_in_several_batches() {
-    struct Wide;
-    impl Topics for Wide {
-        fn topic_id(&self, _: &str) -> Option<Uuid> {
-            Some(TOPIC_ID)
-        }
-        fn topic_name(&self, _: Uuid) -> Option<String> {
-            Some("t".to_owned())
-        }
-        fn partition_count(&self, _: &str) -> Option<i32> {
-            Some(2_500)
-        }
-    }
+    let wide = Cluster { id: Some(TOPIC_ID), partitions: 2_500 };
     let mut rig = Rig::new();
     let mut request = commit(0, 1);
     let one = request.topics[0].partitions[0].clone();
@@ -94,7 +83,7 @@ fn many_offsets_go_in_several_batches() {
     let caller = Caller { to: ReplyTo(0), api_version: 8, client_id: "", client_host: "" };
     rig.asked = 1;
     let request = GroupRequest::OffsetCommit(request);
-    let effects = rig.coordinator.handle(caller, request, &Wide, &mut || 1, rig.at);
+    let effects = rig.coordinator.handle(caller, request, &wide, &mut || 1, rig.at);
     rig.act(effects);
     rig.settle();
     rig.topics_deleted(&deleted());
@@ -104,26 +93,15 @@ fn many_offsets_go_in_several_batches() {
 }
 
 /// Every topic is gone.
-struct NoTopics;
-impl Topics for NoTopics {
-    fn topic_id(&self, _: &str) -> Option<Uuid> {
-        None
-    }
-    fn topic_name(&self, _: Uuid) -> Option<String> {
-        None
-    }
-    fn partition_count(&self, _: &str) -> Option<i32> {
-        None
-    }
-}
+const NO_TOPICS: Cluster = Cluster { id: None, partitions: 0 };
 
 #[test]
 fn what_a_kill_left_is_swept_when_the_partition_is_loaded() {
     let mut rig = Rig::new();
     rig.stored(1, 5);
-    let effects = rig.coordinator.sweep(0, &OneTopic, rig.at);
+    let effects = rig.coordinator.sweep(0, &ONE_TOPIC, rig.at);
     assert_eq!(effects, [], "the topic is there");
-    let effects = rig.coordinator.sweep(0, &NoTopics, rig.at);
+    let effects = rig.coordinator.sweep(0, &NO_TOPICS, rig.at);
     rig.act(effects);
     rig.settle();
     assert_eq!(rig.offset_of(1), None);
@@ -137,7 +115,7 @@ fn tombstones_that_cannot_be_written_are_written_at_a_later_sweep() {
     rig.fail_appends(ErrorCode::KAFKA_STORAGE_ERROR);
     assert_eq!((rig.offset_of(0), rig.coordinator.has_unswept()), (Some(5), true));
     assert_eq!(rig.coordinator.take_unswept().into_iter().collect::<Vec<_>>(), [0]);
-    let effects = rig.coordinator.sweep(0, &NoTopics, rig.at);
+    let effects = rig.coordinator.sweep(0, &NO_TOPICS, rig.at);
     rig.act(effects);
     rig.settle();
     assert_eq!((rig.offset_of(0), rig.coordinator.has_unswept()), (None, false));

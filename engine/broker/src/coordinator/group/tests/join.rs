@@ -207,7 +207,7 @@ fn a_client_id_too_long_for_a_record_fails_the_sync_and_not_the_shard() {
     let caller_id = "x".repeat(40_000);
     let caller = Caller { to: ReplyTo(0), api_version: 3, client_id: &caller_id, client_host: "/127.0.0.1" };
     rig.asked = 1;
-    let effects = rig.coordinator.handle(caller, GroupRequest::Join(join("")), &OneTopic, &mut || 5, rig.at);
+    let effects = rig.coordinator.handle(caller, GroupRequest::Join(join("")), &ONE_TOPIC, &mut || 5, rig.at);
     rig.act(effects);
     rig.pass_ms(INITIAL_DELAY_MS);
     let id = rig.joined(Ask(0)).member_id.clone();

@@ -4,6 +4,7 @@ use ringlog_wire::batch::Batches;
 use ringlog_wire::compression::Scratch;
 
 use super::*;
+use crate::coordinator::group::consumer::Fact;
 use crate::coordinator::group::offsets::Committed;
 use crate::coordinator::group::records::offset_record;
 use crate::coordinator::group::state::Group;
@@ -114,6 +115,12 @@ fn written_again(
     use ringlog_wire::records::group::GroupKey;
     let ours = match GroupKey::decode(key).unwrap() {
         GroupKey::Other(_) => return false,
+        GroupKey::Consumer(of) => {
+            let group = of.group_id().to_owned();
+            let fact = Fact::decode(of, value.as_deref()).unwrap();
+            assert_eq!(fact.encode(&group).unwrap(), (key.to_vec(), value.clone()), "{fact:?}");
+            return false;
+        }
         GroupKey::Group(key) => {
             let mut written = None;
             coordinator.with_group(&key.group, moment(), |group, env| {

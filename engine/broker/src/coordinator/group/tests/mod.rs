@@ -31,20 +31,37 @@ const SESSION_MS: i32 = 10_000;
 const REBALANCE_MS: i32 = 60_000;
 const INITIAL_DELAY_MS: u64 = 3_000;
 
-/// Topic `t` with three partitions.
-struct OneTopic;
+/// Topic `t`, or no topic at all.
+struct Cluster {
+    /// Its id, where it is there.
+    id: Option<Uuid>,
+    partitions: i32,
+}
 
 const TOPIC_ID: Uuid = Uuid([7; 16]);
+const ONE_TOPIC: Cluster = Cluster { id: Some(TOPIC_ID), partitions: 3 };
 
-impl Topics for OneTopic {
+impl Topics for Cluster {
     fn topic_id(&self, name: &str) -> Option<Uuid> {
-        (name == "t").then_some(TOPIC_ID)
+        self.id.filter(|_| name == "t")
     }
     fn topic_name(&self, id: Uuid) -> Option<String> {
-        (id == TOPIC_ID).then(|| "t".to_owned())
+        (self.id == Some(id)).then(|| "t".to_owned())
     }
     fn partition_count(&self, name: &str) -> Option<i32> {
-        (name == "t").then_some(3)
+        self.topic_id(name).map(|_| self.partitions)
+    }
+    fn topic_names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.id.map(|_| "t").into_iter())
+    }
+    fn racks(&self, _: &str, _: i32) -> Vec<String> {
+        Vec::new()
+    }
+    fn version(&self) -> i64 {
+        1
+    }
+    fn group_setting(&self, _: &str, _: &str) -> Option<String> {
+        None
     }
 }
 
@@ -94,7 +111,7 @@ impl Rig {
             *seed += 1;
             *seed
         };
-        let effects = self.coordinator.handle(caller, request, &OneTopic, &mut random, self.at);
+        let effects = self.coordinator.handle(caller, request, &ONE_TOPIC, &mut random, self.at);
         self.act(effects);
         ask
     }
@@ -120,7 +137,7 @@ impl Rig {
         while let Some((ticket, mut records)) = self.appending.pop_front() {
             let base_offset = self.log.len() as i64;
             self.log.append(&mut records);
-            let effects = self.coordinator.appended(ticket, Ok(base_offset), self.at);
+            let effects = self.coordinator.appended(ticket, Ok(base_offset), &ONE_TOPIC, self.at);
             self.act(effects);
         }
     }
@@ -128,7 +145,7 @@ impl Rig {
     /// The log refuses everything that is on its way.
     fn fail_appends(&mut self, error: ErrorCode) {
         for (ticket, _) in std::mem::take(&mut self.appending) {
-            let effects = self.coordinator.appended(ticket, Err(error), self.at);
+            let effects = self.coordinator.appended(ticket, Err(error), &ONE_TOPIC, self.at);
             self.act(effects);
         }
     }
@@ -136,7 +153,7 @@ impl Rig {
     fn pass_ms(&mut self, ms: u64) {
         self.at.now.0 += ms * 1_000_000;
         self.at.wall_ms += i64::try_from(ms).unwrap();
-        let effects = self.coordinator.tick(self.at);
+        let effects = self.coordinator.tick(&ONE_TOPIC, self.at);
         self.act(effects);
     }
 
