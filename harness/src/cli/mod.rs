@@ -64,7 +64,8 @@ pub(crate) fn warn_unused(unused: &[String]) {
 }
 
 /// How the texts begin of what the Java clients check only while they are being made, and wrap.
-const CHECKED_LATE: [&str; 5] = [
+const CHECKED_LATE: [&str; 6] = [
+    "Class ",
     "delivery.timeout.ms should be",
     "Invalid url in bootstrap.servers",
     "Invalid port in bootstrap.servers",

@@ -120,6 +120,13 @@ impl Admin {
         Ok(answer.brokers.len())
     }
 
+    /// The cluster's id; `None` where the broker does not say one.
+    pub fn cluster_id(&mut self) -> Result<Option<String>, ClientError> {
+        self.begin();
+        let answer = self.ask(None, &MetadataRequest { topics: Some(Vec::new()), ..MetadataRequest::default() })?;
+        Ok(answer.cluster_id)
+    }
+
     /// How many partitions of all topics have no leader, or a replica that does not follow it closely.
     pub fn lagging_partitions(&mut self) -> Result<usize, ClientError> {
         self.begin();

@@ -65,6 +65,8 @@ mod texts;
 mod transactions;
 mod versions;
 
+use ringlog_wire::Uuid;
+
 pub use admin::{Admin, NewTopic, TopicDescription};
 pub use consumer::{Consumer, ConsumerStats, OffsetAndTimestamp};
 pub use network::NetworkStats;
@@ -143,6 +145,8 @@ pub struct InPlace<'a> {
 pub struct Delivered<'a> {
     /// The topic.
     pub topic: Topic,
+    /// The topic's id in the request; zero where the broker has none, or acknowledged by name.
+    pub topic_id: Uuid,
     /// The partition.
     pub partition: i32,
     /// Offset of the first record; -1 where the broker does not say (acks=0, a duplicate).
@@ -151,6 +155,14 @@ pub struct Delivered<'a> {
     pub done_ns: u64,
     /// The records, in the order of their offsets.
     pub marks: &'a [Mark],
+}
+
+#[cfg(test)]
+impl<'a> Delivered<'a> {
+    /// Of the first partition of a topic whose id is not known, for who looks at what follows from it.
+    pub(crate) fn of_nobody(base_offset: i64, marks: &'a [Mark]) -> Self {
+        Self { topic: Topic(0), topic_id: Uuid::ZERO, partition: 0, base_offset, done_ns: 0, marks }
+    }
 }
 
 /// A batch that was given up, or a single record that was refused at once.
@@ -248,6 +260,8 @@ pub enum SendError {
         partition: String,
         /// How long it waited.
         waited_ms: u64,
+        /// What was wrong while it was tried, where that is known: Kafka's name of the last refusal.
+        why: Option<&'static str>,
     },
     /// The broker refused the batch, and trying again is of no use or was tried often enough.
     #[error("{name} ({code}): {message}")]
@@ -274,6 +288,18 @@ pub enum SendError {
     /// The producer was closed with records that could not be sent.
     #[error("Producer is closed forcefully.")]
     Closed,
+}
+
+impl SendError {
+    /// The text with what an expiry leaves out of it: why the record was not taken until then. The Java client has that in its
+    /// log alone.
+    #[must_use]
+    pub fn with_its_cause(&self) -> String {
+        match self {
+            Self::Expired { why: Some(why), .. } => format!("{self} Until then: {why}"),
+            _ => self.to_string(),
+        }
+    }
 }
 
 /// Why a client cannot go on.

@@ -111,7 +111,13 @@ impl Asked {
             return Ok(None);
         }
         let mut asked = Self { words: words.to_owned(), profile: None, limits: Limits::default(), native: Vec::new() };
+        let mut keys: Vec<&str> = Vec::new();
         for (at, word) in words.split(',').map(str::trim).enumerate() {
+            let key = word.split_once('=').map(|it| it.0.trim());
+            if let Some(key) = key.filter(|it| keys.contains(it)) {
+                return Err(EmulateError::Words(format!("{key} is there twice: which of them is meant? Take one out")));
+            }
+            keys.extend(key);
             match word.split_once('=') {
                 Some((key, value)) => asked.key(key.trim(), value.trim())?,
                 None if at == 0 && !word.is_empty() => {
@@ -253,6 +259,11 @@ impl Host {
         let least = facts.memory_bytes.into_iter().chain(facts.cgroup.memory_bytes).min();
         let memory_gib = least.map(|it| it as f64 / f64::from(1 << 30));
         Ok(Self { cores: facts.cores, memory_gib, measured: measured.map(|it| it.profile) })
+    }
+
+    /// What disturbed the probe that measured it.
+    pub(crate) fn disturbed(&self) -> &[String] {
+        self.measured.as_ref().and_then(|it| it.probe.as_ref()).map_or(&[], |it| &it.disturbed)
     }
 
     /// How much it has of a limit; `None` where nobody knows.

@@ -13,6 +13,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use ringlog_io::threads;
+use rustix::io::Errno;
 
 use super::asked::Limits;
 use super::{Asked, EmulateError, Limit};
@@ -87,6 +88,7 @@ impl Means {
         let mut means = Self::default();
         let wanted = means.controllers_for(limits);
         means.controllers = Places::read(root).controllers(&wanted)?;
+        means.controllers.iter().try_for_each(|it| may_make(&it.base))?;
         if let Some(count) = limits.whole_cores() {
             let cores = threads::cores();
             means.is_core_shared = count >= cores.len();
@@ -179,6 +181,18 @@ impl Means {
             Some(_) if !is_billed => Some(format!("what the kernel writes back of {} escapes", self.file_system)),
             _ => None,
         }
+    }
+}
+
+/// Refuses a folder in which we have no right to make groups, so that a dry run says it too.
+fn may_make(base: &Path) -> Result<(), EmulateError> {
+    match rustix::fs::access(base, rustix::fs::Access::WRITE_OK) {
+        Err(error @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
+            let (what, path) = ("making a control group in", base.to_owned());
+            Err(EmulateError::Group { what, path, source: error.into() })
+        }
+        // What else is wrong is named when the group is made.
+        _ => Ok(()),
     }
 }
 

@@ -43,7 +43,7 @@ pub use error::EmulateError;
 use group::Group;
 pub(crate) use means::Means;
 use network::Network;
-pub(crate) use told::{AsHad, Had};
+pub(crate) use told::{AsHad, Had, WHOLE, off_of};
 
 use crate::results::columns::Row;
 use crate::target::Start;
@@ -149,6 +149,7 @@ impl Emulation {
         let had = Had::default();
         let mut emulation = Self { asked: asked.clone(), means, environment, network, had, groups: Mutex::default() };
         emulation.had = emulation.measured(dir)?;
+        emulation.as_had(None).check()?;
         Ok(emulation)
     }
 

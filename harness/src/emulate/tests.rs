@@ -285,6 +285,44 @@ fn a_row_has_target_and_achieved_and_says_what_is_missing() {
 }
 
 #[test]
+fn a_key_that_is_there_twice_is_refused() {
+    let told = Asked::parse("cores=1,memory_gib=1,cores=2").unwrap_err().to_string();
+    assert!(told.contains("cores is there twice"), "{told}");
+}
+
+#[test]
+fn a_dry_run_says_what_each_broker_goes_around() {
+    let asked = asked("fdatasync_us=2600");
+    let (means, had) = (Means::default(), Had::default());
+    let would = |io| {
+        let start = Start::Ringlog { program: None };
+        AsHad { asked: &asked, means: &means, had: &had, of: None }.would(&[(&start, Some(io))])
+    };
+    assert!(would("io_uring").contains("io_uring goes around it: --io epoll is reached"), "{}", would("io_uring"));
+    assert!(!would("epoll").contains("goes around"), "{}", would("epoll"));
+}
+
+#[test]
+fn a_machine_that_is_faster_than_this_one_turned_out_to_be_is_refused() {
+    let asked = asked("disk_write_mb_s=5000,cores=1,fdatasync_us=100");
+    let means = Means::default();
+    let check = |values: [(Limit, f64); 3]| {
+        let mut had = Had::default();
+        had.extend(values);
+        AsHad { asked: &asked, means: &means, had: &had, of: None }.check().map_err(|it| it.to_string())
+    };
+    let of =
+        |disk, cores, sync| check([(Limit::DiskWriteMbS, disk), (Limit::Cores, cores), (Limit::FdatasyncUs, sync)]);
+    let told = of(900.0, 1.0, 100.0).unwrap_err();
+    assert!(
+        told.contains("disk_write_mb_s 5000") && told.contains("reached 900") && told.contains("ringlog probe"),
+        "{told}"
+    );
+    assert!(of(4900.0, 1.0, 400.0).unwrap_err().contains("fdatasync_us 100"));
+    assert_eq!(of(4900.0, 0.2, 110.0), Ok(()), "what others leave of the cores is no speed");
+}
+
+#[test]
 fn quantiles_reach_the_library_as_shares() {
     let times = Quantiles { p50: 2600.0, p90: None, p99: Some(20_000.0), p999: None, max: Some(1e6) };
     assert_eq!(sync::points(&times), "0.5:2600 0.99:20000 1:1000000");

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::asked::figure;
-use super::{Asked, Limit, Means};
+use super::{Asked, EmulateError, Limit, Means};
 use crate::results::columns::Row;
 use crate::target::Start;
 
 /// By how much what is achieved may differ from its target.
 const OFF_SHARE: f64 = 0.15;
+/// Less than this share of what was asked for: this machine does not have it.
+const SLOWER_SHARE: f64 = 0.5;
 /// What rows say where nothing is lacking, and what begins it where something is.
-const WHOLE: &str = "emulated";
+pub(crate) const WHOLE: &str = "emulated";
 const IN_PART: &str = "emulated in part: ";
 /// The manifest's key of what was asked for.
 pub(crate) const ASKED: &str = "asked";
@@ -82,7 +84,31 @@ impl AsHad<'_> {
     /// Target and what was measured, where they differ by too much.
     fn off(&self, limit: Limit) -> Option<(f64, f64)> {
         let (wanted, had) = (self.asked.limits.get(limit)?, self.had.get(limit)?);
-        ((had / wanted - 1.0).abs() > OFF_SHARE).then_some((wanted, had))
+        is_off(wanted, had).then_some((wanted, had))
+    }
+
+    /// Refuses a machine that is faster than this one turned out to be: the limit is not what holds it there.
+    pub(crate) fn check(&self) -> Result<(), EmulateError> {
+        let less = |limit: Limit| {
+            let (wanted, had) = (self.asked.limits.get(limit)?, self.had.get(limit)?);
+            // Processor time is what is left by others, and memory is counted: neither is a machine's speed.
+            let share = match limit {
+                Limit::Cores | Limit::MemoryGib => return None,
+                Limit::FdatasyncUs => wanted / had,
+                _ => had / wanted,
+            };
+            (share < SLOWER_SHARE).then_some((limit, wanted, had))
+        };
+        let Some((limit, wanted, had)) = Limit::ALL.into_iter().find_map(less) else { return Ok(()) };
+        let key = limit.key();
+        Err(EmulateError::Faster {
+            what: self.asked.profile.clone().unwrap_or_else(|| "what is asked for".to_owned()),
+            wanted: format!("{key} {}", figure(wanted)),
+            has: format!("reached {} a moment ago", figure(had)),
+            advice: format!(
+                "ask for less with {key}=.., leave it as it is with {key}=native, or let `ringlog probe` say what is here"
+            ),
+        })
     }
 
     /// A line for each limit, and what was asked for.
@@ -115,15 +141,43 @@ impl AsHad<'_> {
         std::iter::once(first).chain(off).collect()
     }
 
-    /// What `--dry-run` says.
-    pub(crate) fn would(&self) -> String {
+    /// What `--dry-run` says, for brokers that ask the kernel in these ways.
+    pub(crate) fn would(&self, brokers: &[(&Start, Option<&str>)]) -> String {
         let lines = self.asked.limits.all().map(|(limit, wanted)| {
-            let lacks = self.means.lacks(limit, None).map(|it| format!(" ({it})")).unwrap_or_default();
+            let mut lacks: Vec<String> =
+                brokers.iter().filter_map(|broker| self.means.lacks(limit, Some(*broker))).collect();
+            lacks.dedup();
+            let lacks = if lacks.is_empty() { String::new() } else { format!(" ({})", lacks.join("; ")) };
             format!("\n  {} {}, by {}{lacks}", limit.key(), figure(wanted), self.means.words(limit))
         });
         let native = self.asked.native.iter().map(|key| format!("\n  {key} stays as it is"));
         format!("every broker would be limited to {}:{}", self.asked.words, lines.chain(native).collect::<String>())
     }
+}
+
+/// Whether what is achieved is too far from its target.
+fn is_off(wanted: f64, had: f64) -> bool {
+    (had / wanted - 1.0).abs() > OFF_SHARE
+}
+
+/// The limit of a row that was missed by too much, in words.
+pub(crate) fn off_of(row: &Row) -> Option<String> {
+    let off = |limit: &Limit| {
+        let column = if *limit == Limit::FdatasyncUs { "fdatasync_us_p50" } else { limit.key() };
+        let figure_of = |kind: &str| row.figure(&format!("{kind}_{column}"));
+        let (wanted, had) = (figure_of("emulated")?, figure_of("achieved")?);
+        let words = || {
+            format!(
+                "{} was {} of {}, more than {:.0} % off",
+                limit.key(),
+                figure(had),
+                figure(wanted),
+                OFF_SHARE * 100.0
+            )
+        };
+        is_off(wanted, had).then(words)
+    };
+    Limit::ALL.iter().find_map(off)
 }
 
 /// The two columns of a limit.

@@ -9,7 +9,9 @@
 //!
 //! - A cell is never split: its rounds repeat one setting, so they tell noise, not costs.
 //! - What is given up is said, with the trial that would tell it apart.
+//! - A count that a row does not have is not 0: such a row is left out where others have it.
 
+mod pick;
 mod scale;
 mod solve;
 mod table;
@@ -24,6 +26,9 @@ use serde::Serialize;
 use crate::plan::interval::Interval;
 use crate::plan::model::{CpuCost, Model, SCHEMA};
 use crate::results::Row;
+use crate::stats::median;
+use pick::uncounted;
+pub use pick::{Picked, pick};
 use table::{Table, cell};
 use work::{WORKS, Work};
 
@@ -31,19 +36,6 @@ use work::{WORKS, Work};
 const CELLS_BEYOND: usize = 2;
 /// Above this, other columns say so nearly the same that a coefficient means nothing.
 const INFLATION_MAX: f64 = 20.0;
-
-/// Rows of one target.
-#[derive(Clone, Debug)]
-pub struct Picked {
-    /// Its name.
-    pub target: String,
-    /// Where it was measured.
-    pub profile: String,
-    /// Its rows.
-    pub rows: Vec<Row>,
-    /// Rows that were left out, by reason.
-    pub left_out: BTreeMap<String, usize>,
-}
 
 /// A column that was given up.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -93,65 +85,56 @@ pub struct Fitted {
 pub struct Checked {
     /// The cell.
     pub cell: String,
-    /// The broker's processor time for each MB, measured.
+    /// The broker's processor time for each MB, measured: the middle of its rounds, as what is foretold of them.
     pub measured_ms_per_mb: f64,
     /// Foretold.
     pub foretold_ms_per_mb: f64,
     /// Foretold beside measured, less 1.
     pub off_share: f64,
+    /// Where the broker's core was what limited every round.
+    pub saturated: Option<Saturated>,
 }
 
-/// Picks the rows of one target, or says which there are.
-pub fn pick(rows: Vec<Row>, target: Option<&str>) -> Result<Picked, String> {
-    let mut left_out = BTreeMap::new();
-    let mut good = Vec::new();
-    for row in rows {
-        match unfit(&row, target) {
-            Some(why) => *left_out.entry(why).or_insert(0) += 1,
-            None => good.push(row),
-        }
-    }
-    let names = |of: fn(&Row) -> &String| {
-        let mut names: Vec<String> = good.iter().map(|it| of(it).clone()).collect();
-        names.sort();
-        names.dedup();
-        names
-    };
-    let (targets, profiles) = (names(|it| &it.target), names(|it| &it.profile));
-    let told: Vec<String> = left_out.iter().map(|(why, count)| format!("{count} {why}")).collect();
-    match (&targets[..], &profiles[..]) {
-        ([], _) => Err(format!(
-            "no row to fit ({}); `ringlog bench` makes some",
-            if told.is_empty() { "there are none".to_owned() } else { told.join(", ") }
-        )),
-        ([target], [profile]) => Ok(Picked { target: target.clone(), profile: profile.clone(), rows: good, left_out }),
-        ([_], several) => {
-            Err(format!("rows of several machines ({}): their costs differ; fit each for itself", several.join(", ")))
-        }
-        (several, _) => Err(format!("rows of several targets ({}): say which, with --target", several.join(", "))),
-    }
+/// The rate of a broker that is at its limit, measured and foretold: what a core for each shard carries at the foretold cost.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Saturated {
+    /// The middle of its rounds.
+    pub measured_mb_s: f64,
+    /// Cores that it has (those of an emulated machine, else one for each shard) beside the cost of a MB.
+    pub foretold_mb_s: f64,
+    /// Foretold beside measured, less 1.
+    pub off_share: f64,
 }
 
-fn unfit(row: &Row, target: Option<&str>) -> Option<String> {
-    if row.role == "ceiling" {
-        return Some("of a null broker".to_owned());
+/// The rounds of a cell.
+#[derive(Default)]
+struct Rounds {
+    measured_ms_per_mb: Vec<f64>,
+    foretold_ms_per_mb: Vec<f64>,
+    mb_s: Vec<f64>,
+    /// Cores at the limit. What a broker of another kind has is known where its machine is emulated.
+    cores: Option<f64>,
+    at_broker_core: usize,
+}
+
+impl Rounds {
+    /// What they come to: the middle, as everywhere. One round in which a JVM compiled or collected is no setting's cost.
+    fn checked(mut self, cell: String) -> Checked {
+        let is_at_limit = self.mb_s.len() == self.at_broker_core;
+        let [measured, foretold, mb_s] = [&mut self.measured_ms_per_mb, &mut self.foretold_ms_per_mb, &mut self.mb_s]
+            .map(|it| median(it).unwrap_or(f64::NAN));
+        let saturated = self.cores.filter(|_| is_at_limit).map(|cores| {
+            let foretold_mb_s = cores * 1000.0 / foretold;
+            Saturated { measured_mb_s: mb_s, foretold_mb_s, off_share: foretold_mb_s / mb_s - 1.0 }
+        });
+        Checked {
+            cell,
+            measured_ms_per_mb: measured,
+            foretold_ms_per_mb: foretold,
+            off_share: foretold / measured - 1.0,
+            saturated,
+        }
     }
-    if target.is_some_and(|it| it != row.target) {
-        return Some("of another target".to_owned());
-    }
-    if !row.is_measured() {
-        return Some("invalid or skipped".to_owned());
-    }
-    if !row.events.is_empty() || row.catch_up > 0 {
-        return Some("with operations or catch-up readers".to_owned());
-    }
-    if !matches!(row.kind.as_str(), "produce" | "latency" | "consume") {
-        return Some(format!("of kind {:?}", row.kind));
-    }
-    if !(row.broker_cpu_ms.is_some_and(|it| it > 0.0) && row.bytes.is_some_and(|it| it > 0)) {
-        return Some("without the broker's processor time (--broker-pid)".to_owned());
-    }
-    None
 }
 
 /// Fits.
@@ -252,9 +235,19 @@ fn model(
         })
     };
     let nothing = Interval::known(0.0);
+    let (ms_per_mb_in, ms_per_mb_out) =
+        (or_published(Work::MbIn, published.ms_per_mb_in), or_published(Work::MbOut, published.ms_per_mb_out));
+    // Rows do not say whether a connection was encrypted: no fit tells this one.
+    notes.push(format!(
+        "no row tells what TLS costs: what others published stands in the model ({} ms/MB)",
+        published.ms_per_mb_tls
+    ));
+    if of(Work::MbReplicated).is_none() {
+        notes.push("no row tells what an MB replicated costs: a plan takes it as an MB in".to_owned());
+    }
     let cpu = CpuCost {
-        ms_per_mb_in: or_published(Work::MbIn, published.ms_per_mb_in),
-        ms_per_mb_out: or_published(Work::MbOut, published.ms_per_mb_out),
+        ms_per_mb_in,
+        ms_per_mb_out,
         ms_per_mb_replicated: of(Work::MbReplicated),
         us_per_record_in: of(Work::RecordsIn).unwrap_or(nothing),
         us_per_batch_in: of(Work::BatchesIn).unwrap_or(nothing),
@@ -281,23 +274,35 @@ fn model(
 }
 
 impl Fitted {
-    /// What it says of rows that it had not seen, cell by cell.
+    /// Rows of which it can say nothing: without a count of something that has a cost.
+    #[must_use]
+    pub fn unsaid(&self, rows: &[Row]) -> BTreeMap<String, usize> {
+        let mut unsaid = BTreeMap::new();
+        rows.iter().filter_map(|it| self.lacks(it)).for_each(|why| *unsaid.entry(why).or_insert(0) += 1);
+        unsaid
+    }
+
+    fn lacks(&self, row: &Row) -> Option<String> {
+        let costly = self.works.iter().zip(&self.coefficients).filter(|(_, cost)| **cost > 0.0);
+        uncounted(row, costly.map(|(work, _)| *work))
+    }
+
+    /// What it says of rows that it had not seen, cell by cell; those that are [`Self::unsaid`] apart.
     #[must_use]
     pub fn check(&self, rows: &[Row]) -> Vec<Checked> {
-        let mut cells: BTreeMap<String, (f64, f64, f64)> = BTreeMap::new();
-        for row in rows {
+        let mut cells: BTreeMap<String, Rounds> = BTreeMap::new();
+        for row in rows.iter().filter(|it| self.lacks(it).is_none()) {
             let foretold: f64 = self.works.iter().zip(&self.coefficients).map(|(work, cost)| work.of(row) * cost).sum();
+            let rounds = cells.entry(cell(row)).or_default();
             #[allow(clippy::cast_precision_loss, reason = "bytes below 2^53")]
             let mb = row.bytes.unwrap_or(0) as f64 / 1e6;
-            let sums = cells.entry(cell(row)).or_insert((0.0, 0.0, 0.0));
-            (sums.0, sums.1, sums.2) = (sums.0 + row.broker_cpu_ms.unwrap_or(0.0), sums.1 + foretold, sums.2 + mb);
+            rounds.measured_ms_per_mb.push(row.broker_cpu_ms.unwrap_or(0.0) / mb);
+            rounds.foretold_ms_per_mb.push(foretold / mb);
+            rounds.mb_s.push(mb / row.seconds.unwrap_or(0.0));
+            let (shards, emulated) = (row.shards.map(f64::from), row.emulated_cores);
+            rounds.cores = shards.map_or(emulated, |shards| Some(emulated.map_or(shards, |it| it.min(shards))));
+            rounds.at_broker_core += usize::from(row.bottleneck == "broker-core");
         }
-        let checked = cells.into_iter().map(|(cell, (measured, foretold, mb))| Checked {
-            cell,
-            measured_ms_per_mb: measured / mb,
-            foretold_ms_per_mb: foretold / mb,
-            off_share: foretold / measured - 1.0,
-        });
-        checked.collect()
+        cells.into_iter().map(|(cell, rounds)| rounds.checked(cell)).collect()
     }
 }

@@ -80,6 +80,38 @@ fn costs_that_are_known_are_found_again_within_their_intervals() {
 }
 
 #[test]
+fn what_a_codec_made_less_counts_as_what_went_over_the_wire_when_it_is_read_too() {
+    let plain = row("consume", 300.0, 1000, 16_384, 0.0);
+    let wire = |bytes_per_record| Row { wire_bytes_per_record: Some(bytes_per_record), ..plain.clone() };
+    let out = |row: &Row| (work::Work::MbOut.of(row) * 10.0).round() / 10.0;
+    assert_eq!([out(&plain), out(&wire(1070.0)), out(&wire(350.0))], [300.0, 300.0, 105.0]);
+    let sent = row("produce", 300.0, 1000, 16_384, 0.0);
+    let lz4 = Row { compression_type: "lz4".to_owned(), wire_bytes_per_record: Some(350.0), ..sent.clone() };
+    let of = |work: work::Work, row: &Row| (work.of(row) * 10.0).round() / 10.0;
+    let codec = work::Work::Codec(work::Codec::Lz4);
+    assert_eq!([of(work::Work::MbIn, &lz4), of(codec, &lz4), of(work::Work::RecordsIn, &lz4)], [105.0, 300.0, 0.0]);
+    assert_eq!([of(codec, &sent), of(work::Work::RecordsIn, &sent)], [0.0, 300.0]);
+}
+
+#[test]
+fn the_rate_of_a_broker_at_its_limit_is_a_core_beside_the_cost_of_a_mb() {
+    let fitted = fitted(varied());
+    let full = row("produce", 100.0, 500, 32_768, 0.0);
+    let seconds = full.broker_cpu_ms.map(|ms| ms / 1000.0 / 0.98);
+    let limited = Row { bottleneck: "broker-core".to_owned(), seconds, shards: Some(1), ..full.clone() };
+    let other = Row { bottleneck: "disk".to_owned(), seconds, ..full };
+    let saturated = fitted.check(std::slice::from_ref(&limited))[0].saturated.unwrap();
+    assert!((saturated.off_share - 0.02).abs() < 0.03, "{saturated:?}");
+    assert_eq!(fitted.check(&[limited.clone(), other])[0].saturated, None, "not in every round");
+    let unknown = Row { shards: None, ..limited };
+    assert_eq!(fitted.check(std::slice::from_ref(&unknown))[0].saturated, None, "of how many cores is not known");
+    let seconds = unknown.seconds.map(|it| it * 2.0);
+    let half = Row { emulated_cores: Some(0.5), seconds, ..unknown };
+    let saturated = fitted.check(&[half])[0].saturated.unwrap();
+    assert!((saturated.off_share - 0.02).abs() < 0.03, "{saturated:?}");
+}
+
+#[test]
 fn settings_that_were_never_seen_are_foretold() {
     let fitted = fitted(varied());
     let checked = fitted.check(&[row("produce", 100.0, 500, 32_768, 0.0), row("consume", 50.0, 500, 32_768, 0.0)]);
@@ -108,6 +140,39 @@ fn too_few_rows_several_targets_and_none_are_refused_with_what_to_do() {
     assert_eq!(pick(two, Some("other")).unwrap().left_out["of another target"], 1);
     let invalid = vec![Row { validity: "invalid".to_owned(), ..row("produce", 1.0, 1, 1, 0.0) }];
     assert!(pick(invalid, None).unwrap_err().contains("1 invalid or skipped"));
+}
+
+#[test]
+fn rows_without_a_count_that_others_have_are_left_out_and_named() {
+    let counted = |row: Row| {
+        let of_mb = if row.record_bytes == 100 || row.batch_size_bytes == Some(65_536) { 400 } else { 10 };
+        let requests = row.bytes.map(|it| it / 1_000_000 * of_mb);
+        let ms = row.broker_cpu_ms.map(|ms| ms + requests.unwrap_or(0) as f64 * 0.02);
+        Row { requests, broker_cpu_ms: ms, ..row }
+    };
+    let with: Vec<Row> = varied().into_iter().map(counted).collect();
+    let alone = fitted(with.clone());
+    assert!(alone.costs.iter().any(|it| it.what == "requests"), "{:?}", alone.costs);
+    let older = || with.iter().map(|it| Row { requests: None, workload: "older".to_owned(), ..it.clone() });
+    let together = fitted(with.iter().cloned().chain(older()).collect());
+    assert_eq!(together.costs, alone.costs, "rows that do not count requests move no cost");
+    assert!(
+        together.notes.iter().any(|it| it.contains("24 rows left out: without a count of requests")),
+        "{together:?}"
+    );
+    let older: Vec<Row> = older().collect();
+    assert_eq!((alone.check(&older), alone.unsaid(&older).values().sum::<usize>()), (Vec::new(), 24));
+}
+
+#[test]
+fn rows_of_another_schema_target_or_number_are_left_out_by_name() {
+    let refused = |row: Row, target: Option<&str>| pick(vec![row], target).unwrap_err();
+    let old = Row { kind: String::new(), schema: 1, ..row("produce", 1.0, 1, 1, 0.0) };
+    assert!(refused(old, None).contains("1 of schema 1, which does not say what was done"));
+    let told = refused(row("produce", 1.0, 1, 1, 0.0), Some("nope"));
+    assert!(told.contains("1 of another target") && told.contains("the rows are of made-up"), "{told}");
+    let endless = Row { broker_cpu_ms: Some(f64::INFINITY), ..row("produce", 1.0, 1, 1, 0.0) };
+    assert!(refused(endless, None).contains("1 whose broker_cpu_ms is no number"));
 }
 
 #[test]

@@ -14,13 +14,14 @@ pub enum Work {
     MbOut,
     /// MB that followers took.
     MbReplicated,
-    /// Thousands of records that producers sent.
+    /// Thousands of records that producers sent without a codec.
     RecordsIn,
     /// Thousands of batches that producers sent.
     BatchesIn,
     /// Thousands of requests.
     Requests,
-    /// MB that producers sent in a codec, beyond what MB cost.
+    /// MB of values that producers sent in a codec, beyond what the MB on the wire cost: what is taken out of a codec is values, and
+    /// records are looked at on the way.
     Codec(Codec),
 }
 
@@ -75,7 +76,7 @@ impl Work {
             Self::RecordsIn => "records in".to_owned(),
             Self::BatchesIn => "batches in".to_owned(),
             Self::Requests => "requests".to_owned(),
-            Self::Codec(codec) => format!("MB in, {}", codec.name()),
+            Self::Codec(codec) => format!("MB of values in, {}", codec.name()),
         }
     }
 
@@ -104,17 +105,24 @@ impl Work {
         }
     }
 
-    /// How much of it a row has.
+    /// Whether a row says how much of it there was: a count that is not there is not 0.
+    pub(super) fn is_counted(self, row: &Row) -> bool {
+        match self {
+            Self::BatchesIn => row.kind == "consume" || row.batches.is_some(),
+            Self::Requests => row.requests.is_some(),
+            _ => true,
+        }
+    }
+
+    /// How much of it a row has: 0 where it is not counted, so rows that say nothing of what others count are left out before.
     #[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]
     pub(super) fn of(self, row: &Row) -> f64 {
         let read = row.kind == "consume";
         let records = row.records.unwrap_or(0) as f64;
         let wire_mb = row.wire_bytes_per_record.map(|it| it * records / MB);
-        // Without a codec values are what counts; with one, what went over the wire.
-        let mb = match wire_mb {
-            Some(wire) if has_codec(row) && !read => wire,
-            _ => row.bytes.unwrap_or(0) as f64 / MB,
-        };
+        let values_mb = row.bytes.unwrap_or(0) as f64 / MB;
+        // Values are what counts; where less went over the wire, a codec made it less (a row of a reader does not say which).
+        let mb = values_mb.min(wire_mb.unwrap_or(f64::INFINITY));
         let followers = f64::from(row.replication_factor.max(1) - 1);
         match self {
             Self::MbIn if !read => mb,
@@ -122,15 +130,11 @@ impl Work {
             // Followers read all of it; groups beside the writers what they came to in the measured time.
             Self::MbOut => mb * followers + row.consumed_mb_s.unwrap_or(0.0) * row.seconds.unwrap_or(0.0),
             Self::MbReplicated if !read => mb * followers,
-            Self::RecordsIn if !read => records / 1e3,
+            Self::RecordsIn if !read && matches!(row.compression_type.as_str(), "" | "none") => records / 1e3,
             Self::BatchesIn if !read => row.batches.unwrap_or(0) as f64 / 1e3,
             Self::Requests => row.requests.unwrap_or(0) as f64 / 1e3,
-            Self::Codec(codec) if !read && row.compression_type == codec.name() => mb,
+            Self::Codec(codec) if !read && row.compression_type == codec.name() => values_mb,
             _ => 0.0,
         }
     }
-}
-
-fn has_codec(row: &Row) -> bool {
-    !matches!(row.compression_type.as_str(), "" | "none")
 }

@@ -142,11 +142,17 @@ pub fn available_memory_bytes(root: &Path) -> Option<u64> {
     text(root, "proc/meminfo").and_then(|it| meminfo_bytes(&it, "MemAvailable"))
 }
 
-/// The name with everything but letters, digits, `.`, `_` and `-` replaced by `-`, at most 40 characters.
+/// The name with everything but letters (of any script), digits, `.`, `_` and `-` replaced by `-`, at most 40 characters and 80
+/// bytes: two of them are in a folder's name.
 #[must_use]
 pub fn sanitized(name: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c.to_ascii_lowercase() } else { '-' };
-    let name: String = name.chars().map(plain).take(40).collect();
+    let plain = |c: char| if c.is_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    let mut bytes = 0;
+    let fits = |c: &char| {
+        bytes += c.len_utf8();
+        bytes <= 80
+    };
+    let name: String = name.chars().map(plain).flat_map(char::to_lowercase).take(40).take_while(fits).collect();
     if name.trim_matches(['.', '-']).is_empty() { "unnamed".to_owned() } else { name }
 }
 
@@ -273,6 +279,8 @@ mod tests {
     #[test]
     fn names_of_folders_have_no_separators() {
         assert_eq!(sanitized("10.0.0.1:9092/../x"), "10.0.0.1-9092-..-x");
+        assert_eq!(sanitized("Ключ/1"), "ключ-1", "letters of any script are letters");
+        assert!(sanitized(&"語".repeat(90)).len() <= 80);
         assert_eq!(sanitized(".."), "unnamed");
         assert_eq!(sanitized(""), "unnamed");
     }

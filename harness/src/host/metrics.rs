@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   process_cpu_seconds_total, process_resident_memory_bytes          its process          (any client library)
+//!   ringlog_syscalls_total                                            its system calls     (our broker)
 //!   jvm_memory_used_bytes{area="heap"}, jvm_gc_collection_seconds_sum  its JVM             (names of 1.x and of 0.x)
 //!   ..requesthandleravgidle..                                          Kafka's request handlers
 //!   node_cpu_seconds_total, node_disk_*, node_network_*                its machine         (node exporter)
@@ -44,6 +45,7 @@ enum Figure {
     Heap,
     Gc,
     HandlersIdle,
+    Syscalls,
     Cores,
     MachineIdle,
     DiskRead,
@@ -72,6 +74,8 @@ pub struct Observed {
     pub gc_ns: Option<u64>,
     /// Share of the time in which Kafka's request handlers had nothing to do, at the end.
     pub handler_idle_share: Option<f64>,
+    /// System calls of our brokers' shards.
+    pub syscalls: Option<u64>,
     /// Share of the machines' processor time that was used.
     pub host_cpu_share: Option<f64>,
     /// Bytes a second that their disks read and wrote.
@@ -112,6 +116,7 @@ impl Scrape {
             heap_used_bytes: last(Figure::Heap).map(|it| it as u64),
             gc_ns: rise(Figure::Gc).map(|it| (it * SECOND_NS) as u64),
             handler_idle_share: last(Figure::HandlersIdle).map(|it| (it / brokers as f64).clamp(0.0, 1.0)),
+            syscalls: rise(Figure::Syscalls).map(|it| it as u64),
             host_cpu_share: rise(Figure::MachineIdle)
                 .zip(machine_s)
                 .map(|(idle, all)| (1.0 - idle / all).clamp(0.0, 1.0)),
@@ -167,6 +172,7 @@ impl<'a> Sample<'a> {
             "process_cpu_seconds_total" => Some(Figure::ProcessCpu),
             "process_resident_memory_bytes" => Some(Figure::Resident),
             "jvm_memory_used_bytes" | "jvm_memory_bytes_used" => self.has("area", "heap").then_some(Figure::Heap),
+            "ringlog_syscalls_total" => Some(Figure::Syscalls),
             "jvm_gc_collection_seconds_sum" => Some(Figure::Gc),
             // Idle time of one core: cores are counted by it.
             "node_cpu_seconds_total" => self.has("mode", "idle").then_some(Figure::Cores),
@@ -221,6 +227,17 @@ mod tests {
         )
     }
 
+    /// As our broker writes its page, shortened.
+    fn ringlog(calls: [u64; 2]) -> String {
+        format!(
+            "# TYPE ringlog_syscalls_total counter\n\
+             ringlog_syscalls_total{{shard=\"0\"}} {}\n\
+             ringlog_syscalls_total{{shard=\"1\"}} {}\n\
+             ringlog_syscalls_per_mb{{shard=\"0\"}} 17.5\n",
+            calls[0], calls[1]
+        )
+    }
+
     /// As node exporter 1.x writes a machine of two cores.
     fn node(idle_s: [f64; 2], written: u64) -> String {
         format!(
@@ -269,6 +286,13 @@ mod tests {
         assert_eq!((seen.host_cpu_share, seen.silent), (Some(1.0), 0), "no core was idle meanwhile");
         assert!(seen.host_disk_bytes_s.unwrap() > 0.0, "what was written and what was read");
         assert_eq!(seen.host_sent_bytes_s, Some(0.0), "loopback is no network");
+    }
+
+    #[test]
+    fn system_calls_are_those_of_all_shards() {
+        let urls = [exporter(vec![ringlog([100, 7]), ringlog([160, 9])])];
+        let begin = Scrape::take(&urls);
+        assert_eq!(begin.until(&Scrape::take(&urls)).syscalls, Some(62));
     }
 
     #[test]

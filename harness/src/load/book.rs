@@ -3,6 +3,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ringlog_wire::Uuid;
+
 use crate::client::{Delivered, Failed, InPlace, Mark, RecordHeader, SendError};
 use crate::measure::Sample;
 use crate::measure::ledger::{AcknowledgedBy, HEADER_KEY, STAMP_LEN, WriteLedger};
@@ -36,6 +38,8 @@ pub(crate) struct Pages {
     pub(crate) keeping: Option<Keeping>,
     /// Why the first record was given up that was.
     pub(crate) first_failure: Option<String>,
+    /// Id of the topic that acknowledged the first record.
+    pub(crate) topic_id: Option<Uuid>,
 }
 
 /// Room for a stamp, which is written where the record lies in its batch.
@@ -85,6 +89,9 @@ impl Pages {
     }
 
     pub(crate) fn delivered(&mut self, batch: &Delivered<'_>) {
+        if self.topic_id.is_none() && !batch.topic_id.is_zero() {
+            self.topic_id = Some(batch.topic_id);
+        }
         for mark in batch.marks {
             if let Some(recorder) = &mut self.recorder {
                 let Mark { intended_ns, sent_ns, bytes, .. } = *mark;
@@ -97,7 +104,7 @@ impl Pages {
     }
 
     pub(crate) fn failed(&mut self, batch: &Failed<'_>) {
-        self.first_failure.get_or_insert_with(|| batch.error.to_string());
+        self.first_failure.get_or_insert_with(|| batch.error.with_its_cause());
         if let Some(recorder) = &mut self.recorder {
             recorder.failed(batch.marks.len() as u64, batch.done_ns);
         }
@@ -135,7 +142,7 @@ mod tests {
         pages.failed(&failed(&refused, 0, &marks[..1]));
         pages.failed(&failed(&SendError::Disconnected, 0, &marks[1..3]));
         pages.failed(&failed(&SendError::TooLarge { size: 1, limit: 0 }, -1, &marks[..1]));
-        pages.delivered(&Delivered { topic: Topic(0), partition: 0, base_offset: 0, done_ns: 0, marks: &marks[3..] });
+        pages.delivered(&Delivered::of_nobody(0, &marks[3..]));
         let verdict = settle(&[pages.keeping.take().unwrap().ledger], &ReadLedger::new());
         assert_eq!((verdict.acknowledged, verdict.failed, verdict.unknown), (3, 1, 2));
         assert_eq!(pages.first_failure, Some(refused.to_string()), "the first one says why");
@@ -148,7 +155,7 @@ mod tests {
         pages.transaction(WriteLedger::begin_transaction);
         let tag = pages.tag(0, InPlace { value: &mut [0; 20], headers: &mut [0] }, 99);
         let marks = [Mark { intended_ns: 0, sent_ns: 0, tag, bytes: 20 }];
-        pages.delivered(&Delivered { topic: Topic(0), partition: 0, base_offset: 0, done_ns: 0, marks: &marks });
+        pages.delivered(&Delivered::of_nobody(0, &marks));
         let refused = SendError::Broker { code: 10, name: "MESSAGE_TOO_LARGE", message: String::new() };
         pages.failed(&Failed { topic: Topic(0), partition: 0, error: &refused, done_ns: 0, marks: &marks });
         let settled = |pages: &Pages| {
@@ -168,7 +175,7 @@ mod tests {
             let (mut value, mut headers) = (*b"as it is", [0; 33]);
             let tag = pages.tag(0, InPlace { value: &mut value, headers: &mut headers }, 99);
             let marks = [Mark { intended_ns: 0, sent_ns: 0, tag, bytes: 8 }];
-            pages.delivered(&Delivered { topic: Topic(0), partition: 0, base_offset: -1, done_ns: 0, marks: &marks });
+            pages.delivered(&Delivered::of_nobody(-1, &marks));
             assert_eq!(&value, b"as it is");
             read.record(0, &value);
         }

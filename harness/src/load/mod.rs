@@ -15,7 +15,7 @@ pub(crate) mod clients;
 pub(crate) mod consume;
 pub(crate) mod ear;
 pub(crate) mod letters;
-mod payload;
+pub(crate) mod payload;
 pub(crate) mod produce;
 pub(crate) mod readback;
 pub(crate) mod reader;

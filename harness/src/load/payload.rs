@@ -86,7 +86,7 @@ impl Payloads {
 }
 
 /// At least one value of so many random letters.
-fn prepared(random: &mut SplittableRandom, bytes: usize, values: usize) -> Vec<Vec<u8>> {
+pub(crate) fn prepared(random: &mut SplittableRandom, bytes: usize, values: usize) -> Vec<Vec<u8>> {
     let letters = Letters::new();
     let mut value = |_| {
         let mut value = Vec::new();

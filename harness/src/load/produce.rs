@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender as Channel;
 
 use ringlog_io::{Clock as _, SystemClock};
+use ringlog_wire::Uuid;
 
 use super::book::{Book, Keeping};
 use super::clients::{self, Event};
@@ -54,6 +55,8 @@ pub(crate) struct Produced {
     pub(crate) seconds: Vec<Row>,
     /// Each client's account of what it wrote, where the spec wants it.
     pub(crate) writers: Vec<WriteLedger>,
+    /// Id of the topic that acknowledged the first record, where one is known.
+    pub(crate) topic_id: Option<Uuid>,
     /// Why a record was given up, where one was.
     pub(crate) first_failure: Option<String>,
     /// Why a client could not go on. The others were stopped; what was counted until then is here all the same.
@@ -100,11 +103,12 @@ impl Load<'_> {
             failure.get_or_insert(error);
         }
         let first_failure = books.iter().find_map(|book| book.pages().first_failure.take());
+        let topic_id = books.iter().find_map(|book| book.pages().topic_id);
         let writers = books.iter().filter_map(|book| book.pages().keeping.take()).map(|keeping| keeping.ledger);
         let writers = writers.collect();
         let Series { counts, total: latencies, rows: seconds, .. } = series;
         let warm_up = steadiness.map(|it| it.found());
-        Produced { reports, counts, latencies, seconds, writers, first_failure, failure, warm_up }
+        Produced { reports, counts, latencies, seconds, writers, topic_id, first_failure, failure, warm_up }
     }
 }
 
@@ -176,6 +180,7 @@ impl Produced {
         let retried: Option<u64> = self.reports.iter().map(|it| it.as_ref().map(|it| it.stats.retried_records)).sum();
         LedgerFile {
             topic: spec.topic.clone(),
+            topic_id: self.topic_id,
             // An idempotent producer's second sending is the broker's to recognise.
             resent: if spec.config.idempotence { Some(0) } else { retried },
             acknowledged_by: spec.acknowledged_by(),

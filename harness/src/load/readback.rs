@@ -34,7 +34,7 @@ const SETTLE_EVERY_NS: u64 = 200_000_000;
 pub(crate) type Judged = Option<(Verdict, bool)>;
 
 /// What of a producer's properties a consumer needs: the way to the brokers.
-fn way_of(properties: &Properties, ledger: &LedgerFile) -> Properties {
+pub(crate) fn way_of(properties: &Properties, ledger: &LedgerFile) -> Properties {
     let mut way = Properties::new();
     for (name, value) in properties.iter() {
         let is_way = ["bootstrap.", "security.", "ssl.", "sasl."].iter().any(|prefix| name.starts_with(prefix));

@@ -65,7 +65,7 @@ pub struct Ask {
     pub lagging_groups: Option<u32>,
     /// acks of the producers: all, 1 or 0.
     #[arg(long, value_name = "ACKS", value_parser = ["all", "1", "0"])]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "word_or_number")]
     pub acks: Option<String>,
     /// When the log reaches the disk: os (when the kernel wants), every-batch (before the answer).
     #[arg(long, value_name = "WHEN", value_parser = ["os", "every-batch"])]
@@ -139,6 +139,24 @@ pub struct Ask {
     #[arg(long, value_name = "SHARE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_full_max: Option<f64>,
+    /// Share of the draws of what is not known for which the brokers must be enough: 0.95 unless said.
+    #[arg(long, value_name = "SHARE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+}
+
+/// `acks = 1` as well as `acks = "1"`: Kafka's properties have no quotes.
+fn word_or_number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected \"all\", 1 or 0")]
+    enum Said {
+        Word(String),
+        Number(i64),
+    }
+    Ok(Some(match Said::deserialize(from)? {
+        Said::Word(it) => it,
+        Said::Number(it) => it.to_string(),
+    }))
 }
 
 /// A load with every value resolved.
@@ -192,6 +210,8 @@ pub struct Question {
     pub recovery_hours: f64,
     /// Shares to plan with.
     pub shares: Shares,
+    /// Share of the draws for which the brokers must be enough.
+    pub confidence: f64,
     /// What was said and what was not.
     pub assumptions: Vec<Assumption>,
 }
@@ -238,6 +258,12 @@ pub const GIVEN: &str = "given";
 const MEASURED: &str = "measured just now: `ringlog plan --measure-partition`";
 
 impl Question {
+    /// Whether a value was said, and not taken from a default.
+    #[must_use]
+    pub fn is_given(&self, key: &str) -> bool {
+        self.assumptions.iter().any(|it| it.key == key && it.source == GIVEN)
+    }
+
     /// What one partition takes and gives, as it was measured.
     pub fn set_partition(&mut self, in_mb_s: f64, out_mb_s: f64) {
         (self.partition_in_mb_s, self.partition_out_mb_s) = (in_mb_s, out_mb_s);
@@ -293,6 +319,7 @@ impl Ask {
             network_share_max,
             disk_share_max,
             disk_full_max,
+            confidence,
         )
     }
 

@@ -50,6 +50,8 @@ pub enum Input {
     CpuTls,
     /// Processor for the codec.
     CpuCodec,
+    /// By how much the model misses settings that it has not seen, 1.
+    Missed,
     /// What the profile says of its network, 1.
     Network,
     /// What the profile says of its disk, 1.
@@ -57,7 +59,7 @@ pub enum Input {
 }
 
 /// All of them, in the order of [`Inputs`].
-pub const INPUTS: [Input; 16] = [
+pub const INPUTS: [Input; 17] = [
     Input::RecordsS,
     Input::RecordBytes,
     Input::PeakFactor,
@@ -72,6 +74,7 @@ pub const INPUTS: [Input; 16] = [
     Input::CpuRequest,
     Input::CpuTls,
     Input::CpuCodec,
+    Input::Missed,
     Input::Network,
     Input::Disk,
 ];
@@ -95,6 +98,7 @@ impl Input {
             Self::CpuRequest => "processor time for each request",
             Self::CpuTls => "processor time of TLS",
             Self::CpuCodec => "processor time of the codec",
+            Self::Missed => "how far the model misses what it has not seen",
             Self::Network => "the profile's network",
             Self::Disk => "the profile's disk",
         }
@@ -120,7 +124,8 @@ impl Input {
             | Self::CpuBatch
             | Self::CpuRequest
             | Self::CpuTls
-            | Self::CpuCodec => {
+            | Self::CpuCodec
+            | Self::Missed => {
                 "`ringlog bench --target ..` or `ringlog sweep` on this hardware, then `ringlog fit FOLDER --out m.toml` and `ringlog plan --model m.toml`"
             }
             Self::Network => "iperf3 between two of these machines for an hour: what lasts after the burst",
@@ -163,9 +168,53 @@ pub fn intervals(question: &Question, model: &Model, network: Interval, disk: In
         cpu.us_per_request,
         cpu.ms_per_mb_tls,
         codec.unwrap_or(Interval::known(0.0)),
+        model.missed.map_or(Interval::known(1.0), |it| it.factor()),
         network,
         disk,
     ]
+}
+
+/// What the model does not have and this load needs: what stands in its place, for people.
+#[must_use]
+pub fn taken(question: &Question, model: &Model) -> Vec<String> {
+    let mut taken = Vec::new();
+    if question.replicas > 1 && model.cpu.ms_per_mb_replicated.is_none() {
+        taken.push("the model has no cost of an MB replicated: it is taken as that of an MB in".to_owned());
+    }
+    let codec = question.compression.as_str();
+    if codec != "none" && !model.codec_ms_per_mb.contains_key(codec) {
+        taken.push(format!("the model has no cost of {codec} (codec_ms_per_mb): it is taken as nothing"));
+    }
+    if question.tls && model.cpu.ms_per_mb_tls == Model::published().cpu.ms_per_mb_tls {
+        let cost = model.cpu.ms_per_mb_tls;
+        taken.push(format!(
+            "TLS was not measured: {cost} ms for each MB are what AES-GCM takes at 0.25 to 2 GB/s a core"
+        ));
+    }
+    let of_each = [
+        ("a record", model.cpu.us_per_record_in),
+        ("a batch", model.cpu.us_per_batch_in),
+        ("a request", model.cpu.us_per_request),
+    ];
+    let none: Vec<&str> = of_each.iter().filter(|it| it.1 == Interval::known(0.0)).map(|it| it.0).collect();
+    if !none.is_empty() {
+        taken.push(format!("the model has no cost of {}: it is taken as part of what an MB costs", none.join(", ")));
+    }
+    match &model.missed {
+        Some(it) => taken.push(format!(
+            "the model missed settings that it had not seen by less than {:.0} % in half the cases and by {:.0} % at worst; draws of \
+             the processor are from {:.2} to {:.2} times its figure",
+            it.median_share * 100.0,
+            it.worst_share * 100.0,
+            it.factor().low,
+            it.factor().high
+        )),
+        None if model.is_measured() => {
+            taken.push("the model does not say how far it misses settings that it has not seen ([missed])".to_owned());
+        }
+        None => {}
+    }
+    taken
 }
 
 /// What a cluster must do in its busiest time; MB are 10^6 bytes on the wire.
@@ -213,13 +262,21 @@ impl Demand {
         // At most: a batch in each request, and for each reader of it one that fetches it.
         let requests_s = batches_s * (groups + replicas);
         let tls_mb_s = if question.tls { net_in + net_out } else { 0.0 };
-        let cpu_ms_s = produced * (get(Input::CpuIn) + get(Input::CpuCodec))
+        // Of compressed records each costs what its codec's MB of values cost.
+        let (plain_records_s, codec_mb_s) = if question.compression == "none" {
+            (records_s, 0.0)
+        } else {
+            (0.0, produced * get(Input::CompressionRatio))
+        };
+        let cpu_ms_s = produced * get(Input::CpuIn)
+            + codec_mb_s * get(Input::CpuCodec)
             + produced * (replicas - 1.0) * get(Input::CpuReplicated)
             + net_out * get(Input::CpuOut)
-            + records_s * get(Input::CpuRecord) / 1e3
+            + plain_records_s * get(Input::CpuRecord) / 1e3
             + batches_s * get(Input::CpuBatch) / 1e3
             + requests_s * get(Input::CpuRequest) / 1e3
             + tls_mb_s * get(Input::CpuTls);
+        let cpu_ms_s = cpu_ms_s * get(Input::Missed);
         let by_rate =
             (produced / question.partition_in_mb_s).max(produced / question.partition_out_mb_s).ceil().max(1.0);
         Self {

@@ -8,7 +8,7 @@ use super::ask::Question;
 use super::demand::{Demand, INPUTS, Input, Inputs};
 use super::interval::Interval;
 use super::machine::Machine;
-use super::size::size;
+use super::size::{Excuse, Resource, size};
 
 /// Draws of a plan.
 pub const DRAWS: usize = 1000;
@@ -22,10 +22,24 @@ pub struct Spread {
     pub p50: Option<u32>,
     /// 95.
     pub p95: Option<u32>,
+    /// The least that is enough for the share of draws that was asked for; none where no number is.
+    pub enough: Option<Enough>,
     /// Share of draws that the planned number is too few for.
     pub overload_share: f64,
+    /// Why a draw has no number, of the last that has none.
+    #[serde(skip)]
+    pub hopeless: Option<Excuse>,
     /// What the number depends on, most first: the input, and its share of the spread (squared rank correlation).
     pub depends_on: Vec<(Input, f64)>,
+}
+
+/// A number of brokers, and what decides it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Enough {
+    /// How many.
+    pub brokers: u32,
+    /// What the draw is short of that needs just so many.
+    pub bottleneck: Resource,
 }
 
 /// Shares from 0 to 1, one for each input and draw.
@@ -47,27 +61,28 @@ pub fn mids(intervals: &[Interval; INPUTS.len()]) -> Inputs {
     Inputs(std::array::from_fn(|at| intervals[at].mid))
 }
 
-/// What the draws say of a machine for which `planned` brokers are planned.
+/// What the draws say of a machine of which the likeliest values need `likeliest`.
 #[must_use]
 pub fn spread(
     question: &Question,
     machine: &Machine,
     intervals: &[Interval; INPUTS.len()],
     draws: &[[f64; INPUTS.len()]],
-    planned: u32,
+    likeliest: u32,
 ) -> Spread {
     let mut brokers = Vec::with_capacity(draws.len());
     let mut exact = Vec::with_capacity(draws.len());
     let mut values: Vec<Inputs> = Vec::with_capacity(draws.len());
+    let mut hopeless = None;
     for draw in draws {
         let inputs = inputs(intervals, draw);
         let sized = size(question, &Demand::of(question, &inputs), machine, &inputs);
-        brokers.push(sized.as_ref().map_or(u32::MAX, |it| it.brokers));
-        exact.push(sized.map_or(f64::INFINITY, |it| it.exact));
+        brokers.push(sized.as_ref().map_or((u32::MAX, Resource::Replicas), |it| (it.brokers, it.bottleneck)));
+        exact.push(sized.as_ref().map_or(f64::INFINITY, |it| it.exact));
+        hopeless = sized.err().or(hopeless);
         values.push(inputs);
     }
-    let over = brokers.iter().filter(|it| **it > planned).count();
-    brokers.sort_unstable();
+    brokers.sort_by_key(|it| it.0);
     let at = |share: f64| {
         #[allow(
             clippy::cast_possible_truncation,
@@ -76,8 +91,12 @@ pub fn spread(
             reason = "an index below DRAWS"
         )]
         let index = ((brokers.len() as f64 - 1.0) * share).round() as usize;
-        brokers.get(index).copied().filter(|it| *it != u32::MAX)
+        brokers.get(index).copied().filter(|it| it.0 != u32::MAX)
     };
+    let enough = at(question.confidence).map(|(brokers, bottleneck)| Enough { brokers, bottleneck });
+    let planned = enough.map_or(likeliest, |it| it.brokers.max(likeliest));
+    let over = brokers.iter().filter(|it| it.0 > planned).count();
+    let at = |share: f64| at(share).map(|it| it.0);
     let ranks_of_exact = ranks(&exact);
     let mut depends_on: Vec<(Input, f64)> = INPUTS
         .into_iter()
@@ -92,7 +111,7 @@ pub fn spread(
     depends_on.sort_by(|a, b| b.1.total_cmp(&a.1));
     #[allow(clippy::cast_precision_loss, reason = "counts below DRAWS")]
     let overload_share = over as f64 / draws.len().max(1) as f64;
-    Spread { p5: at(0.05), p50: at(0.5), p95: at(0.95), overload_share, depends_on }
+    Spread { p5: at(0.05), p50: at(0.5), p95: at(0.95), enough, overload_share, hopeless, depends_on }
 }
 
 /// The place of each value among all; equal ones share the middle of their places.

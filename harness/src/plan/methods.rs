@@ -44,9 +44,9 @@ const NETFLIX_READ_S: f64 = 0.040;
 const NETFLIX_QUEUE: f64 = 1.761;
 const NETFLIX_GHZ: f64 = 2.3;
 
-/// What every method says of a load on a machine.
+/// What every method says of a load on a machine; without one, what needs none.
 #[must_use]
-pub fn all(question: &Question, demand: &Demand, profile: &Profile) -> Vec<Answer> {
+pub fn all(question: &Question, demand: &Demand, profile: Option<&Profile>) -> Vec<Answer> {
     let load = Load {
         w: demand.produced_mb_s,
         r: f64::from(question.replicas),
@@ -75,7 +75,7 @@ struct Load<'a> {
     l: f64,
     demand: &'a Demand,
     question: &'a Question,
-    profile: &'a Profile,
+    profile: Option<&'a Profile>,
 }
 
 fn answer(
@@ -91,11 +91,18 @@ fn answer(
 
 impl Load<'_> {
     fn disk_mb_s(&self, each: fn(&crate::spec::hardware::Disk) -> f64) -> f64 {
-        self.profile.disk.iter().map(|it| f64::from(it.count) * each(it)).sum()
+        let sum = |it: &Profile| it.disk.iter().map(|it| f64::from(it.count) * each(it)).sum();
+        self.profile.map_or(f64::NAN, sum)
     }
 
     fn nic_mb_s(&self) -> f64 {
-        self.profile.nic.as_ref().map_or(f64::NAN, |it| it.baseline_gbps * 125.0)
+        self.profile.and_then(|it| it.nic.as_ref()).map_or(f64::NAN, |it| it.baseline_gbps * 125.0)
+    }
+
+    /// What all volumes of a machine have together; none where its disks are its own.
+    fn road_mb_s(&self) -> Option<f64> {
+        let profile = self.profile.filter(|it| it.is_on_volumes())?;
+        profile.volume_road.as_ref().map(|it| it.baseline_mb_s)
     }
 
     fn handbook_servers(&self) -> f64 {
@@ -110,10 +117,9 @@ impl Load<'_> {
         let (tp, tc) = (self.question.partition_in_mb_s, self.question.partition_out_mb_s);
         let partitions = (self.w / tp.min(tc)).ceil().max(1.0);
         let leaders = self.demand.partitions;
-        let half = f64::from(self.profile.cpu.threads) * 0.5;
         let days = self.question.retention_days.mid;
         let say = |of, value, unit, formula| answer("handbook", of, value, unit, formula, HANDBOOK);
-        vec![
+        let mut all = vec![
             say("servers", servers, "", format!("2 x ceil({w} MB/s x {r} / 100) + 1")),
             say("disk", disk, "GB", format!("{} GB a day x {r} x {} days / 0.7", short(day_gb), short(days))),
             say(
@@ -124,26 +130,39 @@ impl Load<'_> {
             ),
             say("heap each", 10.0, "GB", "10 to 15 GB".to_owned()),
             say("partitions", partitions, "", format!("{w} / min(Tp {tp}, Tc {tc})")),
-            say("num.io.threads", half.ceil(), "", format!("50 % of {} cores", self.profile.cpu.threads)),
-            say("num.network.threads", (half * 2.0 / 3.0).ceil(), "", "2/3 of that 50 %".to_owned()),
-            say("num.replica.fetchers", (half / 3.0).ceil(), "", "1/3 of that 50 %".to_owned()),
             say("network card", self.w * 8.0 / 1e3, "Gb/s", format!("the peak, {w} MB/s")),
-        ]
+        ];
+        if let Some(profile) = self.profile {
+            let threads = f64::from(profile.cpu.threads);
+            let (io, network, replicas) = handbook_threads(threads);
+            all.push(say("num.io.threads", io, "", format!("50 % of {threads} hardware threads, whole")));
+            all.push(say("num.network.threads", network, "", "2/3 of the other 50 %, to the nearest".to_owned()));
+            all.push(say("num.replica.fetchers", replicas, "", "what is left, 1/3 of the other 50 %".to_owned()));
+        }
+        all
     }
 
     /// Brokers that equation 1 needs, before rounding.
     fn aws(&self) -> Answer {
         let storage = self.disk_mb_s(|it| it.seq_write_mb_s);
-        let road =
-            self.profile.volume_road.as_ref().filter(|_| self.profile.is_on_volumes()).map(|it| it.baseline_mb_s);
+        let road = self.road_mb_s();
         let nic = self.nic_mb_s();
         let by_storage = self.w * self.r / storage;
         let by_road = road.map_or(0.0, |it| self.w * self.r / it);
         let by_network = self.w * (self.g + self.r - 1.0) / nic;
-        let brokers = if nic.is_nan() { f64::NAN } else { by_storage.max(by_road).max(by_network) / 0.8 };
+        let exact = by_storage.max(by_road).max(by_network) / 0.8;
+        let brokers = if nic.is_nan() { f64::NAN } else { (exact - 1e-9).ceil().max(self.r) };
         let road = road.map(|it| format!(", W R / EBS {}", short(it))).unwrap_or_default();
-        let formula =
-            format!("max(W R / storage {}{road}, W (G + R - 1) / network {}) / 0.8", short(storage), short(nic));
+        let formula = if nic.is_nan() {
+            "max(W R / storage, W R / EBS, W (G + R - 1) / network) / 0.8: needs a machine with a network".to_owned()
+        } else {
+            format!(
+                "max(W R / storage {}{road}, W (G + R - 1) / network {}) / 0.8 = {}, whole, at least R",
+                short(storage),
+                short(nic),
+                short((exact * 100.0).round() / 100.0)
+            )
+        };
         answer("AWS", "brokers", brokers, "", formula, AWS)
     }
 
@@ -174,11 +193,23 @@ impl Load<'_> {
     }
 
     fn red_hat(&self) -> Vec<Answer> {
+        // What its tool calls a disk's speed is what a broker gets of it: no more than the road to a volume lets through.
         let (nic, disk) = (self.nic_mb_s(), self.disk_mb_s(|it| it.seq_write_mb_s));
+        let disk = self.road_mb_s().map_or(disk, |it| it.min(disk));
         let network = (self.w * self.r).max(self.w * (self.g + self.r - 1.0)) / nic;
         let by_disk = self.w * (self.r + self.l) / disk;
         let brokers = if nic.is_nan() { f64::NAN } else { (network.max(by_disk) / 0.6 * 1.6).max(self.r + 1.0).ceil() };
-        let formula = format!("max(network {}, disk {}) / 0.6 x 1.6, at least R + 1", short(network), short(by_disk));
+        let formula = if nic.is_nan() {
+            "max(max(W R, W (G + R - 1)) / network, W (R + L) / disk) / 0.6 x 1.6: needs a machine with a network"
+                .to_owned()
+        } else {
+            format!(
+                "max(network {}, W (R + L) / disk {} = {}) / 0.6 x 1.6, at least R + 1",
+                short(network),
+                short(disk),
+                short(by_disk)
+            )
+        };
         vec![
             answer("Red Hat", "brokers", brokers, "", formula, RED_HAT),
             answer("Red Hat", "disk", self.demand.stored_gb * 1.1, "GB", "stored x 1.1".to_owned(), RED_HAT),
@@ -204,8 +235,8 @@ impl Load<'_> {
         let say = |of, value, unit, formula: &str| answer("Netflix", of, value, unit, formula.to_owned(), NETFLIX);
         let mut all =
             vec![say("cores at 2.3 GHz", cores, "", "a + 1.761 sqrt(a), a = 30 ms a MiB written + 40 ms a MiB read")];
-        let cpu = &self.profile.cpu;
-        if let (Some(ghz), Some(ipc)) = (cpu.ghz, cpu.ipc_scale) {
+        let cpu = self.profile.map(|it| &it.cpu);
+        if let (Some(ghz), Some(ipc)) = (cpu.and_then(|it| it.ghz), cpu.and_then(|it| it.ipc_scale)) {
             let here = (cores * NETFLIX_GHZ / (ghz * ipc)).ceil();
             all.push(answer(
                 "Netflix",
@@ -252,4 +283,13 @@ impl Load<'_> {
             ),
         ]
     }
+}
+
+/// Half of the threads for the disk, and of the other half two thirds for the network, the rest for replicas: each at least 1, and of
+/// four threads or more no more than there are.
+fn handbook_threads(threads: f64) -> (f64, f64, f64) {
+    let io = (threads / 2.0).floor().max(1.0);
+    let others = threads - io;
+    let network = (others * 2.0 / 3.0).round().max(1.0);
+    (io, network, (others - network).max(1.0))
 }

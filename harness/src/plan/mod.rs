@@ -46,10 +46,23 @@ pub struct Plan {
     pub demand: Demand,
     /// What work costs, and where that comes from.
     pub model: Model,
+    /// What the model does not have, and what stands in its place.
+    pub taken: Vec<String>,
     /// Machines that fit, the cheapest first; those without a price after them, by their number.
     pub fits: Vec<Fit>,
     /// Machines that do not, with the reason.
     pub rejected: Vec<Rejected>,
+    /// Other people's methods, on one machine.
+    pub methods: Methods,
+}
+
+/// Other people's methods.
+#[derive(Clone, Debug, Serialize)]
+pub struct Methods {
+    /// The machine: the one that was asked for, else the first that fits; without one, methods that need none.
+    pub profile: Option<String>,
+    /// What they say.
+    pub answers: Vec<Answer>,
 }
 
 /// A machine that fits.
@@ -57,8 +70,10 @@ pub struct Plan {
 pub struct Fit {
     /// Its profile.
     pub profile: String,
-    /// How many, what decides it.
+    /// How many, what decides it: enough for the share of draws that was asked for, and for the likeliest values.
     pub sized: Sized,
+    /// How many the likeliest values need.
+    pub brokers_likeliest: u32,
     /// How sure that is.
     pub spread: Spread,
     /// All of them, their volumes included.
@@ -67,8 +82,12 @@ pub struct Fit {
     pub machine: Machine,
     /// Threads of one.
     pub threads: u32,
-    /// What other methods say on this machine.
-    pub methods: Vec<Answer>,
+    /// Cores of one.
+    pub cores: u32,
+    /// Memory of one.
+    pub memory_gib: f64,
+    /// Disk of one: what it has, or of a volume what is to be bought, so that it is no fuller than it may be.
+    pub disk_gb: f64,
 }
 
 /// A machine that does not fit.
@@ -80,9 +99,16 @@ pub struct Rejected {
     pub excuse: Excuse,
 }
 
-/// Plans a load for each of the machines. `of_model` is the profile that the model was measured on.
+/// Plans a load for each of the machines. `of_model` is the profile that the model was measured on, `methods_of` the machine that other
+/// people's methods are asked about: without one the first that fits.
 #[must_use]
-pub fn plan(question: &Question, model: &Model, of_model: Option<&Profile>, profiles: &[&Profile], seed: u64) -> Plan {
+pub fn plan(
+    question: &Question,
+    model: &Model,
+    of_model: Option<&Profile>,
+    (profiles, methods_of): (&[&Profile], Option<&Profile>),
+    seed: u64,
+) -> Plan {
     let draws = draws::draws(seed);
     let sure = Interval::known(1.0);
     let demand = Demand::of(question, &draws::mids(&demand::intervals(question, model, sure, sure)));
@@ -97,7 +123,11 @@ pub fn plan(question: &Question, model: &Model, of_model: Option<&Profile>, prof
     fits.sort_by(|a, b| {
         order(a).0.total_cmp(&order(b).0).then(order(a).1.cmp(&order(b).1)).then(a.profile.cmp(&b.profile))
     });
-    Plan { schema: 1, question: question.clone(), demand, model: model.clone(), fits, rejected }
+    let first = fits.first().and_then(|it| profiles.iter().find(|profile| profile.name == it.profile)).copied();
+    let of = methods_of.or(first);
+    let methods = Methods { profile: of.map(|it| it.name.clone()), answers: methods::all(question, &demand, of) };
+    let taken = demand::taken(question, model);
+    Plan { schema: 1, question: question.clone(), demand, model: model.clone(), taken, fits, rejected, methods }
 }
 
 fn fit(
@@ -111,17 +141,46 @@ fn fit(
     let intervals = demand::intervals(question, model, machine.network_sure, machine.disk_sure);
     let inputs = draws::mids(&intervals);
     let demand = Demand::of(question, &inputs);
-    let sized = size::size(question, &demand, &machine, &inputs)?;
-    let spread = draws::spread(question, &machine, &intervals, draws, sized.brokers);
+    let likeliest = size::size(question, &demand, &machine, &inputs)?;
+    let spread = draws::spread(question, &machine, &intervals, draws, likeliest.brokers);
+    let brokers_likeliest = likeliest.brokers;
+    let sized = match &spread.enough {
+        None => return Err(too_few_draws(question, &spread)),
+        Some(it) if it.brokers > likeliest.brokers => {
+            size::at(question, &demand, &machine, &inputs, (it.brokers, it.bottleneck))?
+        }
+        Some(_) => likeliest,
+    };
     Ok(Fit {
         profile: profile.name.clone(),
         usd_per_year: usd_per_year(question, profile, &sized),
         threads: profile.cpu.threads,
-        methods: methods::all(question, &demand, profile),
+        cores: profile.cpu.cores,
+        memory_gib: profile.memory.gib,
+        disk_gb: disk_gb(question, &machine, &sized),
+        brokers_likeliest,
         sized,
         spread,
         machine,
     })
+}
+
+/// No number is enough in as many draws as were asked for.
+fn too_few_draws(question: &Question, spread: &Spread) -> Excuse {
+    let (resource, why) =
+        spread.hopeless.as_ref().map_or((size::Resource::Replicas, ""), |it| (it.resource, it.words.as_str()));
+    let words = format!(
+        "in {:.0} % of the draws of what is not known no number is enough, {:.0} % are allowed (confidence {}): {why}",
+        spread.overload_share * 100.0,
+        (1.0 - question.confidence) * 100.0,
+        question.confidence
+    );
+    Excuse { resource, words }
+}
+
+/// What one has on its disks; volumes are bought as large as they must be.
+fn disk_gb(question: &Question, machine: &Machine, sized: &Sized) -> f64 {
+    if machine.grows { sized.disk_gb_each / question.shares.disk_full } else { machine.disk_gb }
 }
 
 /// Machines by the hour, volumes as large as they must be.

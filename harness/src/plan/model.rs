@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::interval::Interval;
 
 /// Version of the keys.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
+/// No model is so wrong that work costs less than this share of what it says.
+const FACTOR_MIN: f64 = 0.1;
 
 /// What a broker's work costs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,7 +34,7 @@ pub struct Model {
     pub rows: u32,
     /// Processor time.
     pub cpu: CpuCost,
-    /// Processor time for each MB in beyond the above, by codec.
+    /// Processor time for each MB of values in (before compression) beyond the above, by codec; what their records cost is in it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub codec_ms_per_mb: BTreeMap<String, Interval>,
     /// Memory.
@@ -57,7 +59,7 @@ pub struct CpuCost {
     /// For each MB that a follower takes; without it, as `ms_per_mb_in`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ms_per_mb_replicated: Option<Interval>,
-    /// For each record that producers send.
+    /// For each record that producers send without a codec.
     #[serde(default = "nothing", skip_serializing_if = "is_nothing")]
     pub us_per_record_in: Interval,
     /// For each batch that producers send.
@@ -101,6 +103,16 @@ pub struct Missed {
     pub median_share: f64,
     /// The worst.
     pub worst_share: f64,
+}
+
+impl Missed {
+    /// What the processor's time is multiplied with in a draw: a triangle about 1 in which half are off by the median or more, and the
+    /// worst lies inside.
+    #[must_use]
+    pub fn factor(&self) -> Interval {
+        let half_width = self.worst_share.max(self.median_share / (1.0 - 0.5_f64.sqrt()));
+        Interval::new((1.0 - half_width).max(FACTOR_MIN), 1.0, 1.0 + half_width)
+    }
 }
 
 fn nothing() -> Interval {
@@ -187,6 +199,15 @@ impl Model {
             if !(it.is_ordered() && it.low >= 0.0 && it.high.is_finite()) {
                 wrong.push((path, format!("{path} is {it}; it must be 0 or more, and low, mid, high must not fall")));
             }
+        }
+        if let Some(it) = &self.missed
+            && !(it.median_share >= 0.0 && it.worst_share >= it.median_share && it.worst_share.is_finite())
+        {
+            let words = format!(
+                "missed: median_share is {} and worst_share {}; both must be 0 or more, and the worst is not below the median",
+                it.median_share, it.worst_share
+            );
+            wrong.push(("missed", words));
         }
         if let Some(it) = &self.scalability
             && !(it.contention >= 0.0 && it.coherency >= 0.0 && it.cores_max >= 1.0)

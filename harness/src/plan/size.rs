@@ -71,6 +71,27 @@ impl Resource {
     }
 }
 
+impl Resource {
+    /// What is asked of all brokers, for people; the sources stand in harness/docs/plan.md.
+    #[must_use]
+    pub fn how(self) -> &'static str {
+        match self {
+            Self::Cpu => "W x cost in + W (R - 1) x replicated + W (G + R - 1) x out, by the model",
+            Self::NetworkIn => "W R (Cloudera)",
+            Self::NetworkOut => "W (G + R - 1) (Cloudera; AWS equation 1)",
+            Self::DiskWrite => "W R (Cloudera)",
+            Self::DiskRead => "W L (Cloudera)",
+            Self::VolumeRoad => "W R + W L, what lasts of the machine's road to all its volumes",
+            Self::DiskCapacity => "mean W x retention x R (handbook)",
+            Self::Memory => "W R x cache seconds (Confluent)",
+            Self::Partitions => "leaders x R (Amazon MSK's most for a broker)",
+            Self::Replicas => "a broker for each replica, and 2 f + 1 for a quorum",
+            Self::Survivors => "what is left when f brokers are gone",
+            Self::Latency => "the wanted p99",
+        }
+    }
+}
+
 /// One resource of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Need {
@@ -114,15 +135,38 @@ pub struct Sized {
     pub after_failure: Vec<(Resource, f64)>,
     /// The dead broker's data on its way, MB/s.
     pub recovery_mb_s: f64,
-    /// 99 of 100 answers to producers, about.
-    pub p99_ms: f64,
+    /// 99 of 100 answers to producers, about; absent where they wait for a disk of which no fdatasync is known.
+    pub p99_ms: Option<f64>,
+    /// Whether it is the least that it can be: only half of the disk's fdatasync are known.
+    pub p99_is_least: bool,
     /// On each broker.
     pub disk_gb_each: f64,
+}
+
+/// What so many brokers are like under a demand; `bottleneck` is what their number was chosen for.
+pub fn at(
+    question: &Question,
+    demand: &Demand,
+    machine: &Machine,
+    inputs: &Inputs,
+    (brokers, bottleneck): (u32, Resource),
+) -> Result<Sized, Excuse> {
+    let needs = needs(question, demand, machine, inputs)?;
+    let exact = needs.iter().map(|it| it.brokers).fold(0.0, f64::max);
+    let cluster = Cluster { question, demand, machine, needs: &needs, brokers: brokers.into() };
+    Ok(cluster.sized(exact, bottleneck, cluster.after_failure(), cluster.p99_ms(inputs)))
 }
 
 /// How many are needed.
 pub fn size(question: &Question, demand: &Demand, machine: &Machine, inputs: &Inputs) -> Result<Sized, Excuse> {
     let needs = needs(question, demand, machine, inputs)?;
+    if let Some(max) = question.p99_ms_max.filter(|_| question.flush_every_batch && machine.flush_ms.is_none()) {
+        let words = format!(
+            "answers wait for the disk, and its fdatasync is not known (disk.N.fdatasync_us): nobody can say that {max} ms are kept; \
+             `ringlog probe` on one of these measures it"
+        );
+        return Err(Excuse { resource: Resource::Latency, words });
+    }
     // Replicas need brokers of their own; a quorum of controllers that outlives f needs 2 f + 1 (KRaft).
     let least = f64::from(question.replicas.max(2 * question.failures + 1));
     let Some(worst) = needs.iter().max_by(|a, b| a.brokers.total_cmp(&b.brokers)) else {
@@ -142,11 +186,11 @@ pub fn size(question: &Question, demand: &Demand, machine: &Machine, inputs: &In
         let after = cluster.after_failure();
         let short = question.failures > 0 && after.iter().any(|it| it.1 > question.shares.survivors);
         let p99_ms = cluster.p99_ms(inputs);
-        let late = question.p99_ms_max.is_some_and(|max| p99_ms > max);
+        let late = question.p99_ms_max.zip(p99_ms).is_some_and(|(max, it)| it > max);
         if !short && !late {
             return Ok(cluster.sized(exact, bottleneck, after, p99_ms));
         }
-        if late && cluster.floor_ms() > question.p99_ms_max.unwrap_or(f64::INFINITY) {
+        if late && cluster.floor_ms().unwrap_or(0.0) > question.p99_ms_max.unwrap_or(f64::INFINITY) {
             return Err(cluster.too_slow());
         }
         bottleneck = if short { Resource::Survivors } else { Resource::Latency };
@@ -235,19 +279,20 @@ impl Cluster<'_> {
         self.shares(left, self.recovery_mb_s())
     }
 
-    /// What an answer takes on an idle cluster: waiting for the batch, round trips, the disk where it is waited for.
-    fn floor_ms(&self) -> f64 {
+    /// What an answer takes on an idle cluster: waiting for the batch, round trips, the disk where it is waited for; `None` where that
+    /// is not known.
+    fn floor_ms(&self) -> Option<f64> {
         let trips = if self.question.acks_all { 2.0 } else { 1.0 };
-        let flush = if self.question.flush_every_batch { self.machine.flush_ms.unwrap_or(0.0) } else { 0.0 };
-        self.question.linger_ms + trips * self.machine.rtt_ms + flush
+        let flush = if self.question.flush_every_batch { self.machine.flush_ms? } else { 0.0 };
+        Some(self.question.linger_ms + trips * self.machine.rtt_ms + flush)
     }
 
     /// What an idle cluster takes, and for each resource the time in service and waiting. Waiting is that of M/M/1: 99 of 100 wait
     /// less than s ln(100 u) / (1 - u), u the share in use; on a processor with c threads a c-th of it. The sum is an upper bound of
     /// the sum's 99th percentile where service times are no heavier than exponential.
-    fn p99_ms(&self, inputs: &Inputs) -> f64 {
+    fn p99_ms(&self, inputs: &Inputs) -> Option<f64> {
         let batch_mb = inputs.get(Input::BatchBytes) / MB;
-        let mut sum = self.floor_ms();
+        let mut sum = self.floor_ms()?;
         for need in self.needs {
             let share = need.demand / (self.brokers * need.each);
             let (service_ms, servers) = match need.resource {
@@ -259,18 +304,19 @@ impl Cluster<'_> {
                 _ => continue,
             };
             if share >= BUSY_MAX {
-                return f64::INFINITY;
+                return Some(f64::INFINITY);
             }
             sum += service_ms * (1.0 + (100.0 * share).max(1.0).ln() / (1.0 - share) / servers);
         }
-        sum
+        Some(sum)
     }
 
     /// Processor time that an answer waits for: the leader's, and with acks=all a follower's and the leader's for it.
     fn cpu_ms_mb(&self, inputs: &Inputs) -> f64 {
-        let leader = inputs.get(Input::CpuIn) + inputs.get(Input::CpuCodec);
+        let leader = inputs.get(Input::CpuIn) + inputs.get(Input::CpuCodec) * inputs.get(Input::CompressionRatio);
         let follower = inputs.get(Input::CpuOut) + inputs.get(Input::CpuReplicated);
-        if self.question.acks_all && self.question.replicas > 1 { leader + follower } else { leader }
+        let waits_for = if self.question.acks_all && self.question.replicas > 1 { leader + follower } else { leader };
+        waits_for * inputs.get(Input::Missed)
     }
 
     fn too_slow(&self) -> Excuse {
@@ -280,7 +326,7 @@ impl Cluster<'_> {
         let max = self.question.p99_ms_max.unwrap_or_default();
         let words = format!(
             "an answer takes {:.2} ms on an idle cluster (linger {} ms, round trips of {} ms{flush}), {max} ms are wanted",
-            self.floor_ms(),
+            self.floor_ms().unwrap_or(f64::NAN),
             self.question.linger_ms,
             self.machine.rtt_ms
         );
@@ -288,7 +334,13 @@ impl Cluster<'_> {
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to BROKERS_MAX")]
-    fn sized(&self, exact: f64, bottleneck: Resource, after_failure: Vec<(Resource, f64)>, p99_ms: f64) -> Sized {
+    fn sized(
+        &self,
+        exact: f64,
+        bottleneck: Resource,
+        after_failure: Vec<(Resource, f64)>,
+        p99_ms: Option<f64>,
+    ) -> Sized {
         let mut in_use = self.shares(self.brokers, 0.0);
         let of = |it: &Need| (it.resource, it.demand / (self.brokers * it.each));
         in_use.extend(
@@ -306,6 +358,7 @@ impl Cluster<'_> {
             after_failure,
             recovery_mb_s: self.recovery_mb_s(),
             p99_ms,
+            p99_is_least: self.question.flush_every_batch && self.machine.flush_quantile != "p99",
             disk_gb_each: self.disk_gb_each(),
         }
     }

@@ -87,6 +87,8 @@ pub(crate) struct Rate {
 /// Everything that was found; what is `None` could not be found here.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Found {
+    /// Cycles.
+    pub clock: Option<Rate>,
     pub crc32c: Option<Rate>,
     pub lz4: Option<Rate>,
     pub zstd: Option<Rate>,
@@ -130,7 +132,8 @@ struct Task<'a> {
 }
 
 /// What is measured, in order. The disk's writing comes first of the disk: what follows reads what it wrote.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
+    Step { what: "the clock", seconds: 1.0, needs_quiet_cores: true, run: processor::clock },
     Step { what: "CRC32C", seconds: 2.0, needs_quiet_cores: true, run: processor::crc32c },
     Step { what: "lz4", seconds: 2.0, needs_quiet_cores: true, run: processor::lz4 },
     Step { what: "zstd", seconds: 2.0, needs_quiet_cores: true, run: processor::zstd },

@@ -20,6 +20,30 @@ const COPY_BYTES: usize = 64 << 20;
 const COPY_AT_ONCE_BYTES: usize = 1 << 20;
 const SEED: u64 = 7;
 
+/// Additions and rotations between two looks at the time: some tens of microseconds.
+const CHAIN: u64 = 1 << 16;
+
+/// Cycles: a chain in which each addition waits for a rotation, and that for an addition. Either takes one cycle on the processors that
+/// there are, however many of them it could do at once. Without optimisation it is no such chain, and nothing is told.
+pub(super) fn clock(task: &Task<'_>, found: &mut Found) -> io::Result<()> {
+    if cfg!(debug_assertions) {
+        return Ok(());
+    }
+    let slices = Slices::begin(task.time);
+    let mut value = black_box(SEED);
+    loop {
+        for _ in 0..CHAIN {
+            value = value.wrapping_add(11).rotate_left(13);
+        }
+        value = black_box(value);
+        if !slices.add(2 * CHAIN) {
+            break;
+        }
+    }
+    found.clock = Some(slices.rate()?);
+    Ok(())
+}
+
 pub(super) fn crc32c(task: &Task<'_>, found: &mut Found) -> io::Result<()> {
     found.crc32c = Some(over_batches(task, |batch| Ok(u64::from(crc_fast::crc32_iscsi(batch))))?);
     Ok(())

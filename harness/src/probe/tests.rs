@@ -86,11 +86,12 @@ fn what_disturbs_is_named_by_the_step_that_it_disturbed() {
         steal_ms,
         ..Default::default()
     };
-    quiet.note(&STEPS[0], &usage(50, 10));
+    let step = |what: &str| STEPS.iter().find(|it| it.what == what).unwrap();
+    quiet.note(step("CRC32C"), &usage(50, 10));
     assert_eq!(quiet.disturbed, [""; 0], "5 % by others, 1 % of steal");
-    quiet.note(&STEPS[5], &usage(800, 0));
+    quiet.note(step("the disk past the page cache"), &usage(800, 0));
     assert_eq!(quiet.disturbed, [""; 0], "the kernel's own work for a disk");
-    quiet.note(&STEPS[1], &usage(500, 100));
+    quiet.note(step("lz4"), &usage(500, 100));
     assert_eq!(
         quiet.disturbed,
         ["lz4: the hypervisor took 10 % of a core", "lz4: others on this machine used 50 % of a core"]

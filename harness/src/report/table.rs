@@ -1,4 +1,5 @@
-//! The short table that `ringlog bench` prints: the middle of each figure, and below it the least and the greatest.
+//! The short table that `ringlog bench` prints: the middle of each figure, and below it the least and the greatest; below those
+//! of the figures that a verdict is about (the rate, p99, processor time) how sure their mean is.
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
@@ -48,10 +49,10 @@ fn cells(summary: &Summary, several: bool) -> Vec<Cell> {
         spread(summary.mb_s, grouped),
         spread(summary.records_s, grouped),
         p50,
-        p99,
+        sure(p99, summary.response_us[1]),
         p999,
-        spread(summary.broker_ms_mb, cost),
-        spread(summary.client_ms_mb, cost),
+        sure(spread(summary.broker_ms_mb, cost), summary.broker_ms_mb),
+        sure(spread(summary.client_ms_mb, cost), summary.client_ms_mb),
         ceiling(summary),
         bottleneck(summary),
         rounds(summary),
@@ -66,6 +67,12 @@ fn spread(value: Option<Spread>, text: impl Fn(f64) -> String) -> String {
         Some(it) if it.rounds == 1 => text(it.middle),
         Some(it) => format!("{}\n{}..{}", text(it.middle), text(it.least), text(it.greatest)),
     }
+}
+
+/// With the interval of its mean below it, where there are rounds for one.
+fn sure(text: String, value: Option<Spread>) -> String {
+    let width = value.and_then(|it| it.half_width).map(|it| format!("\n±{:.0} %", it * 100.0));
+    format!("{text}{}", width.unwrap_or_default())
 }
 
 fn ceiling(summary: &Summary) -> String {
@@ -84,8 +91,7 @@ fn bottleneck(summary: &Summary) -> String {
 }
 
 fn rounds(summary: &Summary) -> String {
-    let width = summary.mb_s.and_then(|it| it.half_width).map(|it| format!("\n±{:.0} %", it * 100.0));
-    format!("{}{}", summary.rounds, width.unwrap_or_default())
+    sure(summary.rounds.to_string(), summary.mb_s)
 }
 
 #[cfg(test)]
@@ -116,6 +122,7 @@ mod tests {
         for part in ["506", "277..512", "277,206..512,140", "1.30", "1.23..1.40", "20.50", "0.988..1.100", "50 %"] {
             assert!(text.contains(part), "{part}:\n{text}");
         }
+        assert!(text.contains("±15 %"), "the interval of the broker's cost: {text}");
         for part in ["46 %..60 %", "of null-append", "disk", "2 of 3", "±77 %", " - "] {
             assert!(text.contains(part), "{part}:\n{text}");
         }

@@ -24,40 +24,68 @@ pub struct Column {
     pub source: &'static str,
 }
 
+/// Whether cells of a type have figures.
+trait Kind {
+    const IS_FIGURE: bool = true;
+}
+
 /// A cell as a figure.
 trait Figure {
-    /// Whether cells of this type have one.
-    const IS_FIGURE: bool = true;
     /// The figure; `None` where the cell is empty or a name.
     fn figure(&self) -> Option<f64>;
+    /// What stands in the cell; `None` where it is empty.
+    fn words(&self) -> Option<String>;
+}
+
+impl Kind for String {
+    const IS_FIGURE: bool = false;
 }
 
 impl Figure for String {
-    const IS_FIGURE: bool = false;
     fn figure(&self) -> Option<f64> {
         None
     }
+    fn words(&self) -> Option<String> {
+        Some(self.clone()).filter(|it| !it.is_empty())
+    }
+}
+
+impl Kind for bool {
+    const IS_FIGURE: bool = false;
 }
 
 impl Figure for bool {
-    const IS_FIGURE: bool = false;
     fn figure(&self) -> Option<f64> {
         None
     }
+    fn words(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl<T: Kind> Kind for Option<T> {
+    const IS_FIGURE: bool = T::IS_FIGURE;
 }
 
 impl<T: Figure> Figure for Option<T> {
-    const IS_FIGURE: bool = T::IS_FIGURE;
     fn figure(&self) -> Option<f64> {
         self.as_ref().and_then(T::figure)
+    }
+    fn words(&self) -> Option<String> {
+        self.as_ref().and_then(T::words)
     }
 }
 
 macro_rules! figures {
     ($($kind:ty),+) => {
-        $(impl Figure for $kind {
+        $(impl Kind for $kind {}
+
+        impl Figure for $kind {
             fn figure(&self) -> Option<f64> {
                 Some(*self as f64)
+            }
+            fn words(&self) -> Option<String> {
+                Some(self.to_string())
             }
         })+
     };
@@ -75,11 +103,27 @@ macro_rules! columns {
         }
 
         impl Row {
-            /// The figure of a column by its name; `None` where it is empty, a name, or no column at all.
+            /// The figure of a column by its name; `None` where it is empty, a name, no number (NaN, inf), or no column at all.
             #[must_use]
             pub fn figure(&self, column: &str) -> Option<f64> {
+                self.cell(column).and_then(Figure::figure).filter(|it| it.is_finite())
+            }
+
+            /// What stands in a column; `None` where it is empty.
+            #[must_use]
+            pub fn words(&self, column: &str) -> Option<String> {
+                self.cell(column).and_then(Figure::words)
+            }
+
+            /// Whether a figure of a column is none: NaN, inf.
+            #[must_use]
+            pub fn is_no_number(&self, column: &str) -> bool {
+                self.cell(column).and_then(Figure::figure).is_some_and(|it| !it.is_finite())
+            }
+
+            fn cell(&self, column: &str) -> Option<&dyn Figure> {
                 match column {
-                    $(stringify!($name) => self.$name.figure(),)+
+                    $(stringify!($name) => Some(&self.$name),)+
                     _ => None,
                 }
             }
@@ -89,7 +133,7 @@ macro_rules! columns {
         #[must_use]
         pub fn is_figure(column: &str) -> bool {
             match column {
-                $(stringify!($name) => <$kind as Figure>::IS_FIGURE,)+
+                $(stringify!($name) => <$kind as Kind>::IS_FIGURE,)+
                 _ => false,
             }
         }
@@ -132,7 +176,7 @@ columns! {
     validity: String, "", "run";
     /// Why a row is invalid or was skipped.
     why: String, "", "run";
-    /// Whether more rounds were due after this one: empty, or why none was: `interval` (narrow enough), `time` (over), `most` (rounds).
+    /// Whether more rounds were due after this one: empty, or why none was: `interval` (narrow enough), `time` (over), `most` (rounds), `fixed-rate` (its rate was given: the least rounds).
     rounds_end: String, "", "run";
 
     /// Size of a record's value, or its mean.
@@ -264,7 +308,7 @@ columns! {
     buffer_wait_share: Option<f64>, "", "client";
     /// Share of its speed that the busiest network interface used; empty where none says its speed.
     network_share: Option<f64>, "", "/sys/class/net";
-    /// System calls of the client's driver for each MB. None are told of a broker: /proc/PID/io counts neither recv, send nor io_uring.
+    /// System calls of the client's driver for each MB.
     client_syscalls_per_mb: Option<f64>, "1/MB", "driver's counters";
     /// Bytes of requests and answers for each record.
     wire_bytes_per_record: Option<f64>, "bytes", "client's network";
@@ -425,6 +469,10 @@ columns! {
     /// 99 of 100.
     achieved_fdatasync_us_p99: Option<f64>, "us", "monotonic clock";
 
+    /// System calls of our broker's shards for each MB. The kernel tells none of another process: /proc/PID/io counts neither recv,
+    /// send nor io_uring.
+    broker_syscalls_per_mb: Option<f64>, "1/MB", "ringlog_syscalls_total of --metrics-from";
+
     /// The ceiling that the share is of; empty where none counts.
     ceiling: String, "", "run";
     /// Rate as a share of that ceiling's, in the same round.
@@ -452,6 +500,53 @@ impl Row {
     #[must_use]
     pub fn is_measured(&self) -> bool {
         self.validity == validity::MEASURED
+    }
+}
+
+/// What somebody chose: rows that differ in one of these were measured in different ways.
+pub const SETTINGS: [&str; 33] = [
+    "record_bytes",
+    "record_size_dist",
+    "partitions",
+    "replication_factor",
+    "clients",
+    "groups",
+    "consumers",
+    "catch_up",
+    "backlog_mb",
+    "rate_records_s",
+    "acks",
+    "batch_size_bytes",
+    "linger_ms",
+    "compression_type",
+    "compression_level",
+    "buffer_memory_bytes",
+    "max_in_flight",
+    "idempotence",
+    "fetch_min_bytes",
+    "fetch_max_wait_ms",
+    "fetch_max_bytes",
+    "max_partition_fetch_bytes",
+    "max_poll_records",
+    "security_protocol",
+    "arrivals",
+    "keys",
+    "compressibility",
+    "topic_settings",
+    "events",
+    "emulated",
+    "flush",
+    "shards",
+    "io",
+];
+/// Of those, the ones that no trial is without: 0 is a cell that an older version did not have.
+const NEVER_ZERO: [&str; 4] = ["record_bytes", "partitions", "replication_factor", "clients"];
+
+impl Row {
+    /// A setting as it stands in the row; `None` where it is not known, or does not apply.
+    #[must_use]
+    pub fn setting(&self, column: &str) -> Option<String> {
+        self.words(column).filter(|it| !(NEVER_ZERO.contains(&column) && it == "0"))
     }
 }
 

@@ -15,27 +15,45 @@ pub fn stem(workload: &str, target: &str, round: u32) -> String {
     format!("{workload}.{target}.{round}.")
 }
 
-/// Appends a trial's lines to a run's log.
-pub struct LatencyWriter(Hlog);
+/// Appends trials' lines to a run's log. The first line makes the file: a run without latencies has none.
+pub struct LatencyWriter {
+    folder: RunFolder,
+    began: SystemTime,
+    log: Option<Hlog>,
+}
 
 impl LatencyWriter {
-    /// A new log of a run that began then.
-    pub fn create(folder: &RunFolder, began: SystemTime) -> Result<Self, ResultsError> {
-        let (path, file) = folder.new_file(FILE)?;
-        Ok(Self(Hlog::begin(&path, file, began)?))
+    /// The log of a new run that began then.
+    #[must_use]
+    pub fn create(folder: &RunFolder, began: SystemTime) -> Self {
+        Self { folder: folder.clone(), began, log: None }
     }
 
-    /// Goes on with the log of a run that was stopped. A line that was cut goes.
-    pub fn resume(folder: &RunFolder) -> Result<Self, ResultsError> {
+    /// Goes on with the log of a run that began then and was stopped. A line that was cut goes.
+    pub fn resume(folder: &RunFolder, began: SystemTime) -> Result<Self, ResultsError> {
         let path = folder.path().join(FILE);
-        let file = super::open_at_last_line(&path)?.0;
-        Ok(Self(Hlog::resume(&path, file)))
+        let mut writer = Self::create(folder, began);
+        if path.exists() {
+            let file = super::open_at_last_line(&path)?.0;
+            writer.log = Some(Hlog::resume(&path, file));
+        }
+        Ok(writer)
     }
 
     /// Appends lines; they are on the disk when this returns.
     pub fn append(&mut self, lines: &[u8]) -> Result<(), ResultsError> {
-        self.0.append(lines)?;
-        Ok(self.0.sync()?)
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let log = match &mut self.log {
+            Some(log) => log,
+            none => {
+                let (path, file) = self.folder.new_file(FILE)?;
+                none.insert(Hlog::begin(&path, file, self.began)?)
+            }
+        };
+        log.append(lines)?;
+        Ok(log.sync()?)
     }
 }
 
@@ -62,11 +80,14 @@ mod tests {
         let dir = scratch("latency");
         let folder = RunFolder::create(&dir, "d", "h", "t").unwrap();
         let began = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        LatencyWriter::create(&folder, began).unwrap().append(&lines(0, 1..501)).unwrap();
         let path = folder.path().join(FILE);
+        LatencyWriter::create(&folder, began).append(&[]).unwrap();
+        LatencyWriter::resume(&folder, began).unwrap().append(&[]).unwrap();
+        assert!(!path.exists(), "a run without latencies");
+        LatencyWriter::resume(&folder, began).unwrap().append(&lines(0, 1..501)).unwrap();
         let whole = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, format!("{whole}Tag=cut,0.0,1.0")).unwrap();
-        LatencyWriter::resume(&folder).unwrap().append(&lines(1, 501..1001)).unwrap();
+        LatencyWriter::resume(&folder, began).unwrap().append(&lines(1, 501..1001)).unwrap();
         let merged = read_merged(&path).unwrap();
         assert_eq!(merged.len(), 2);
         let (tag, response) = &merged[0];

@@ -40,14 +40,26 @@ pub enum ResultsError {
         source: io::Error,
     },
     /// rows.csv does not have the columns of this version.
-    #[error("{path}: the columns are {found:?}; this version reads {expected:?}")]
+    #[error("{path}: {what}")]
     Header {
         /// Which file.
         path: PathBuf,
-        /// Its first line.
-        found: String,
-        /// What we expect.
-        expected: String,
+        /// What is wrong with its first line, and what to do.
+        what: String,
+    },
+    /// Rows of a later version: their columns may mean what this one does not know.
+    #[error(
+        "{path}: line {line} is of schema {found}, and this version reads up to {reads}: read it with the version that wrote it"
+    )]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// The first such line.
+        line: usize,
+        /// Its schema.
+        found: u32,
+        /// Ours.
+        reads: u32,
     },
     /// A row that does not parse.
     #[error("{path}: {source}")]
@@ -111,6 +123,14 @@ impl RunFolder {
             }
         }
         Err(ResultsError::TooMany(parent.join(stem)))
+    }
+
+    /// Whether folders can be made there.
+    pub fn may_create(parent: &Path) -> io::Result<()> {
+        fs::create_dir_all(parent)?;
+        let trial = parent.join(format!(".ringlog-{}", std::process::id()));
+        fs::create_dir(&trial)?;
+        fs::remove_dir(&trial)
     }
 
     /// The folder of a run that was stopped.

@@ -7,11 +7,13 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::columns::{COLUMNS, Row, header};
+use super::columns::{COLUMNS, Row, SCHEMA, header};
 use super::{ResultsError, RunFolder, older};
 
 /// The file's name within a run's folder.
 pub const FILE: &str = "rows.csv";
+/// Columns that are named where many are missing.
+const NAMED_MAX: usize = 4;
 
 /// Appends rows to a run's file.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ impl RowWriter {
         let (file, text) = super::open_at_last_line(&path)?;
         let found = text.lines().next().unwrap_or_default();
         if found != header() {
-            return Err(ResultsError::Header { path, found: found.to_owned(), expected: header() });
+            return Err(ResultsError::Header { path, what: other_version(found) });
         }
         let rows = read_text(&path, &text)?;
         Ok((Self { path, file }, rows))
@@ -60,27 +62,107 @@ impl RowWriter {
 
 /// Reads a file, of this version's columns or of an older one's.
 pub fn read(path: &Path) -> Result<Vec<Row>, ResultsError> {
-    let text = std::fs::read_to_string(path).map_err(ResultsError::io(path))?;
-    let whole = text.rfind('\n').map_or(text.len(), |it| it + 1);
-    read_text(path, &text[..whole])
+    read_text(path, &whole_lines(path)?)
+}
+
+/// The same, and in words what somebody has to know who makes something of the rows: what an older version did not have, and
+/// figures that are none.
+pub fn read_told(path: &Path) -> Result<(Vec<Row>, Vec<String>), ResultsError> {
+    let text = whole_lines(path)?;
+    let rows = read_text(path, &text)?;
+    let older = rows.iter().map(|it| it.schema).filter(|it| *it < SCHEMA).min();
+    let told = older.and_then(|schema| absent(text.lines().next().unwrap_or_default(), schema));
+    let told = told.into_iter().chain(no_numbers(&rows)).map(|it| format!("{}: {it}", path.display())).collect();
+    Ok((rows, told))
+}
+
+fn whole_lines(path: &Path) -> Result<String, ResultsError> {
+    let mut text = std::fs::read_to_string(path).map_err(ResultsError::io(path))?;
+    text.truncate(text.rfind('\n').map_or(text.len(), |it| it + 1));
+    Ok(text)
 }
 
 fn read_text(path: &Path, text: &str) -> Result<Vec<Row>, ResultsError> {
     let found = text.lines().next().unwrap_or_default();
+    let wrong = |source| ResultsError::Csv { path: path.to_owned(), source };
     if let Some(rows) = older::read(found, text) {
-        return rows.map_err(|source| ResultsError::Csv { path: path.to_owned(), source });
+        return rows.map_err(wrong);
     }
-    let is_known = |name: &str| COLUMNS.iter().any(|it| it.name == name);
-    if !found.starts_with("schema,") || !found.split(',').all(is_known) {
-        return Err(ResultsError::Header { path: path.to_owned(), found: found.to_owned(), expected: header() });
+    if let Some((line, found)) = newer(text).map_err(wrong)? {
+        return Err(ResultsError::Newer { path: path.to_owned(), line, found, reads: SCHEMA });
     }
-    let rows: Result<Vec<Row>, csv::Error> = csv::Reader::from_reader(text.as_bytes()).deserialize().collect();
-    rows.map_err(|source| ResultsError::Csv { path: path.to_owned(), source })
+    if let Some(what) = foreign(found) {
+        return Err(ResultsError::Header { path: path.to_owned(), what });
+    }
+    csv::Reader::from_reader(text.as_bytes()).deserialize().collect::<Result<Vec<Row>, csv::Error>>().map_err(wrong)
+}
+
+/// Line and schema of the first row that a later version wrote.
+fn newer(text: &str) -> Result<Option<(usize, u32)>, csv::Error> {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+    if reader.headers()?.get(0) != Some("schema") {
+        return Ok(None);
+    }
+    for (at, record) in reader.records().enumerate() {
+        let schema = record?.get(0).and_then(|it| it.parse::<u32>().ok());
+        if let Some(schema) = schema.filter(|it| *it > SCHEMA) {
+            return Ok(Some((at + 2, schema)));
+        }
+    }
+    Ok(None)
+}
+
+/// Why a first line is none of rows; `None` where it is, of this version or with fewer columns.
+fn foreign(found: &str) -> Option<String> {
+    let first = found.split(',').next().unwrap_or_default();
+    if first != "schema" {
+        let first: String = first.chars().take(40).collect();
+        return Some(format!(
+            "its first column is {first:?}, and rows begin with \"schema\": give the rows.csv of a run, or its folder"
+        ));
+    }
+    let is_known = |name: &&str| COLUMNS.iter().any(|it| it.name == *name);
+    let unknown: String = found.split(',').find(|it| !is_known(it))?.chars().take(40).collect();
+    let distance = |it: &&str| strsim::damerau_levenshtein(&unknown, it);
+    let nearest = COLUMNS.iter().map(|it| it.name).min_by_key(distance).unwrap_or_default();
+    Some(format!(
+        "schema {SCHEMA}, which this version reads, has no column {unknown:?} (the nearest is {nearest}): read it with the version \
+         that wrote it, or take the column out"
+    ))
+}
+
+/// What is different about the columns of a run that another version began.
+fn other_version(found: &str) -> String {
+    let missing = COLUMNS.iter().find(|it| found.split(',').all(|name| name != it.name));
+    let what = missing.map_or_else(
+        || foreign(found).unwrap_or_else(|| "its columns are in another order".to_owned()),
+        |it| format!("it has no column {}, which schema {SCHEMA} has", it.name),
+    );
+    format!("{what}: go on with the version that began the run, or begin a new one")
+}
+
+/// Which columns rows of an older version do not have.
+fn absent(found: &str, schema: u32) -> Option<String> {
+    let absent: Vec<&str> =
+        COLUMNS.iter().map(|it| it.name).filter(|it| found.split(',').all(|name| name != *it)).collect();
+    let named = absent.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+    let more = absent.len().saturating_sub(NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!absent.is_empty())
+        .then(|| format!("rows of schema {schema} (this version writes {SCHEMA}): empty in them are {named}{more}"))
+}
+
+/// Columns with figures that are none, and how many.
+fn no_numbers(rows: &[Row]) -> Vec<String> {
+    let count = |column: &str| rows.iter().filter(|it| it.is_no_number(column)).count();
+    let told = COLUMNS.iter().map(|it| (it.name, count(it.name))).filter(|it| it.1 > 0);
+    told.map(|(name, count)| format!("{name} is no number (NaN, inf) in {count} of {} rows: left out", rows.len()))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::columns::{SCHEMA, validity};
+    use super::super::columns::validity;
     use super::super::tests::scratch;
     use super::super::{latency, manifest};
     use super::*;
@@ -134,9 +216,39 @@ mod tests {
         let path = dir.join(FILE);
         std::fs::write(&path, header().replace("mb_s", "mib_s")).unwrap();
         let error = read(&path).unwrap_err().to_string();
-        assert!(error.contains("mib_s") && error.contains("rows.csv"), "{error}");
+        assert!(error.contains("\"mib_s\" (the nearest is mb_s)") && error.contains("rows.csv"), "{error}");
+        assert!(error.len() < 400, "not every column there is: {error}");
+        std::fs::write(&path, "a,b\n1,2\n").unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains("first column is \"a\"") && error.contains("the rows.csv of a run"), "{error}");
         std::fs::write(&path, "schema,workload,mb_s\n2,w,5.5\n").unwrap();
-        assert_eq!(read(&path).unwrap()[0].mb_s, Some(5.5));
+        let (rows, told) = read_told(&path).unwrap();
+        assert_eq!(rows[0].mb_s, Some(5.5));
+        assert!(told[0].contains("rows of schema 2") && told[0].contains("time, commit, branch"), "{told:?}");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn rows_of_a_later_version_are_refused_by_line_and_schema() {
+        let dir = scratch("newer");
+        let path = dir.join(FILE);
+        for columns in ["workload,mb_s", "workload,other"] {
+            std::fs::write(&path, format!("schema,{columns}\n{SCHEMA},w,5.5\n99,w,5.5\n")).unwrap();
+            let error = read(&path).unwrap_err().to_string();
+            assert!(error.contains("line 3 is of schema 99") && error.contains(&format!("up to {SCHEMA}")), "{error}");
+        }
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_figure_that_is_no_number_is_left_out_and_counted() {
+        let dir = scratch("no-number");
+        let path = dir.join(FILE);
+        std::fs::write(&path, format!("schema,workload,mb_s\n{SCHEMA},w,NaN\n{SCHEMA},w,inf\n{SCHEMA},w,1\n")).unwrap();
+        let (rows, told) = read_told(&path).unwrap();
+        let figures: Vec<Option<f64>> = rows.iter().map(|it| it.figure("mb_s")).collect();
+        assert_eq!(figures, [None, None, Some(1.0)]);
+        assert!(told.iter().any(|it| it.contains("mb_s is no number (NaN, inf) in 2 of 3 rows")), "{told:?}");
         std::fs::remove_dir_all(dir).unwrap();
     }
 

@@ -218,12 +218,12 @@ impl ReadObserver for Catching {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{Mark, Topic};
+    use crate::client::Mark;
 
     /// So many records are acknowledged.
     fn acknowledge(beside: &Beside, records: usize) {
         let marks = vec![Mark { intended_ns: 0, sent_ns: 0, tag: 0, bytes: 100 }; records];
-        beside.acknowledged(&Delivered { topic: Topic(0), partition: 0, base_offset: 0, done_ns: 0, marks: &marks });
+        beside.acknowledged(&Delivered::of_nobody(0, &marks));
     }
 
     #[test]

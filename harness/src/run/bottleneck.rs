@@ -4,7 +4,9 @@
 //!   measured                                      at or above         its name
 //!   the rate was asked for and reached            99.5 %              schedule
 //!   busiest client thread wanted of its core      90 %                client-core
-//!   busiest broker thread wanted of its core      90 %                broker-core
+//!   busiest broker thread wanted of its core, or
+//!     its processes used of the cores that an
+//!     emulated machine has                        90 %                broker-core
 //!   busiest interface, share of its speed         80 %                network
 //!   time in which a task waited for a disk (PSI),
 //!     where the broker had storage write or read  40 %                disk
@@ -47,7 +49,7 @@ pub const DISK_SHARE_NOTED: f64 = 0.20;
 pub enum Bottleneck {
     /// The client's busiest thread: the broker may be faster.
     ClientCore,
-    /// The broker's busiest thread.
+    /// The broker's busiest thread, or the cores of its emulated machine.
     BrokerCore,
     /// A disk.
     Disk,
@@ -93,7 +95,9 @@ impl Bottleneck {
             Self::ClientCore => {
                 "the client's core was used up (where it waited for it, by others too): the broker may be faster"
             }
-            Self::BrokerCore => "a thread of the broker had its core used up",
+            Self::BrokerCore => {
+                "the core of a thread of the broker, or the cores of its emulated machine, were used up (where it waited for it, by others too: see waited-for-core)"
+            }
             Self::Disk => "the disk: tasks waited for it",
             Self::BufferMemory => "the client's buffer.memory was full while nothing else was used up",
             Self::Schedule => "the rate that was asked for was reached",
@@ -110,6 +114,8 @@ pub struct Evidence {
     pub client: CoreShare,
     /// The broker's busiest thread.
     pub broker: Option<CoreShare>,
+    /// What the broker's processes used of the cores that an emulated machine has.
+    pub emulated_cores: Option<f64>,
     /// Records a second: asked for, and reached. `None` where it was as fast as possible.
     pub rate: Option<(f64, f64)>,
     /// Time in which some task waited for a disk.
@@ -138,12 +144,16 @@ pub struct Finding {
 }
 
 /// Every disturbance, with its words.
-pub const DISTURBANCES: [(&str, &str); 6] = [
+pub const DISTURBANCES: [(&str, &str); 7] = [
     ("shared-core", "client and broker were given the same core"),
     ("waited-for-core", "a thread of client or broker waited for a core that another thread had"),
     ("busy-machine", "other processes or the kernel's own threads used more than a fifth of a core"),
     ("steal", "the hypervisor gave more than 2 % of a core's time to others"),
     ("disk-pressure", "tasks waited for a disk in more than a fifth of the time"),
+    (
+        "disk-guessed",
+        "that the disk was the limit is a guess: its pressure is the whole machine's, and what the broker had it write is unknown",
+    ),
     ("rate-not-reached", "less was done than the schedule asked for"),
 ];
 
@@ -177,6 +187,7 @@ impl Evidence {
             (self.is_rate_reached() == Some(true), Bottleneck::Schedule),
             (self.client.wanted() >= CORE_SHARE_MIN, Bottleneck::ClientCore),
             (from(self.broker.as_ref().map(CoreShare::wanted), CORE_SHARE_MIN), Bottleneck::BrokerCore),
+            (from(self.emulated_cores, CORE_SHARE_MIN), Bottleneck::BrokerCore),
             (from(self.network, NETWORK_SHARE_MIN), Bottleneck::Network),
             (from(self.disk, DISK_SHARE_MIN) && self.is_disk_used != Some(false), Bottleneck::Disk),
             (from(self.buffer, BUFFER_SHARE_MIN), Bottleneck::BufferMemory),
@@ -193,6 +204,7 @@ impl Evidence {
             self.others.is_some_and(|it| it > OTHERS_SHARE_MAX),
             self.steal > STEAL_SHARE_MAX,
             is_disk_noted && self.bottleneck() != Bottleneck::Disk,
+            self.bottleneck() == Bottleneck::Disk && self.is_disk_used.is_none(),
             self.is_rate_reached() == Some(false),
         ];
         DISTURBANCES.iter().zip(noted).filter(|(_, noted)| *noted).map(|((name, _), _)| *name).collect()
@@ -284,9 +296,13 @@ mod tests {
             change(&mut evidence);
             assert_eq!(evidence.finding().disturbances, wanted);
         }
+        let half_a_core = Evidence { emulated_cores: Some(0.97), buffer: Some(0.9), ..calm() };
+        assert_eq!(half_a_core.finding().bottleneck, Bottleneck::BrokerCore);
         let by_others = Evidence { disk: Some(0.9), is_disk_used: Some(false), ..calm() };
         assert_eq!(by_others.finding().disturbances, ["disk-pressure"]);
-        let disk = Evidence { disk: Some(0.9), ..calm() };
+        let guessed = Evidence { disk: Some(0.9), ..calm() };
+        assert_eq!(guessed.finding().disturbances, ["disk-guessed"], "what the broker wrote is unknown");
+        let disk = Evidence { disk: Some(0.9), is_disk_used: Some(true), ..calm() };
         assert_eq!(disk.finding().disturbances, Vec::<&str>::new(), "the limit itself is no disturbance");
     }
 

@@ -5,6 +5,7 @@
 //! ```text
 //!   round of the ceiling      its client had core to spare         else: "limited by the client"
 //!                             its own core or device was used up   else: "not driven to its end"
+//!                               by itself, not by others           else: "starved: others had its core"
 //!   against the target        is not below it                      else: "below what it bounds"
 //!   against another ceiling   that does more work is not above it  else: "below one that does more"
 //! ```
@@ -21,6 +22,8 @@ pub struct Mark {
     pub mb_s: f64,
     /// What it ran into.
     pub bottleneck: Bottleneck,
+    /// Whether others had the core of its busiest thread while that wanted to run.
+    pub is_starved: bool,
 }
 
 /// A ceiling's round: of the number of the round that it bounds.
@@ -32,8 +35,12 @@ pub struct Ceiling<'a> {
     pub mark: Mark,
 }
 
+/// A broker thread that ran less of its core than this, and waited for the rest of it, did not show what it can do.
+pub const RAN_SHARE_MIN: f64 = 0.70;
+
 /// Why a round of a ceiling does not count.
 const CLIENT: &str = "limited by the client";
+const STARVED: &str = "starved: others had its core";
 const IDLE: &str = "not driven to its end";
 const BELOW: &str = "below what it bounds";
 const BELOW_MORE: &str = "below a null broker that does more";
@@ -59,6 +66,9 @@ fn judge(own: Mark, ceiling: Mark, more: &[Ceiling<'_>]) -> Result<f64, &'static
         Bottleneck::None | Bottleneck::BufferMemory | Bottleneck::Schedule => return Err(IDLE),
         Bottleneck::BrokerCore | Bottleneck::Disk | Bottleneck::Network => {}
     }
+    if ceiling.is_starved {
+        return Err(STARVED);
+    }
     if more.iter().any(|it| it.mark.mb_s > ceiling.mb_s) {
         return Err(BELOW_MORE);
     }
@@ -72,11 +82,11 @@ mod tests {
     use super::*;
 
     fn ceiling(name: &str, mb_s: f64, bottleneck: Bottleneck) -> Ceiling<'_> {
-        Ceiling { name, mark: Mark { mb_s, bottleneck } }
+        Ceiling { name, mark: Mark { mb_s, bottleneck, is_starved: false } }
     }
 
     fn share_of(mb_s: f64, ceilings: &[Ceiling<'static>]) -> Result<(&'static str, f64), String> {
-        share(Mark { mb_s, bottleneck: Disk }, ceilings)
+        share(Mark { mb_s, bottleneck: Disk, is_starved: false }, ceilings)
     }
 
     #[test]
@@ -104,6 +114,13 @@ mod tests {
             }
         }
         assert_eq!(share_of(100.0, &[]), Err(NOT_MEASURED.to_owned()));
+    }
+
+    #[test]
+    fn a_ceiling_whose_thread_others_kept_from_its_core_is_none() {
+        let mut starved = ceiling("c", 400.0, BrokerCore);
+        starved.mark.is_starved = true;
+        assert_eq!(share_of(100.0, &[starved]), Err(format!("c {STARVED}")));
     }
 
     #[test]

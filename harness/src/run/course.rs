@@ -23,6 +23,9 @@ use crate::results::columns::{Row, validity};
 use crate::spec::Kind;
 use crate::target::Target;
 
+/// Why a workload of a fixed rate has no more than its least rounds.
+pub(crate) const FIXED_RATE: &str = "fixed-rate";
+
 /// A trial that is due.
 #[derive(Clone, Debug)]
 pub struct Turn<'a> {
@@ -118,12 +121,13 @@ impl Rounds {
         so_far.over().filter(of_round).filter(is_subject).all(|it| !it.rounds_end.is_empty())
     }
 
-    /// Why a workload needs no round after this one: `interval`, `time`, `most`; empty where it does.
+    /// Why a workload needs no round after this one: `interval`, `time`, `most`, `fixed-rate`; empty where it does.
     fn end(&self, plan: &Plan, cell: &Cell, (round, elapsed): (u32, Duration), is_within: bool) -> &'static str {
         match () {
             () if round < cell.workload.rounds => "",
-            // A fixed rate is not measured by its rate.
-            () if is_within || cell.workload.kind == Kind::Latency => "interval",
+            // A fixed rate is not measured by its rate, which says nothing of how sure its figures are.
+            () if cell.workload.kind == Kind::Latency => FIXED_RATE,
+            () if is_within => "interval",
             () if round >= self.rounds_max(cell) => "most",
             () if elapsed >= self.until(plan, cell) => "time",
             () => "",

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ringlog_io::host::free_bytes;
@@ -25,7 +26,7 @@ use rustix::process::Signal;
 use super::along::{self, Readers};
 use super::gauge::{ReadGauge, WriteGauge};
 use super::timeline::Stage;
-use super::{Consumed, Executor, Produced, Reading, RunError, Trial};
+use super::{Consumed, Executor, NO_ROOM, Produced, Reading, RunError, Trial};
 use crate::cli::PerfError;
 use crate::client::properties::Properties;
 use crate::client::{Admin, ClientError, NewTopic};
@@ -43,6 +44,8 @@ use crate::target::{self, Control, Place, Target, start};
 
 /// Longest time that making, describing or deleting a topic takes.
 const ADMIN_MAX: Duration = Duration::from_secs(30);
+/// How often it is looked whether the broker's process is still there.
+const LOOK: Duration = Duration::from_millis(250);
 /// A disk with less room than this takes no batch of records any more.
 const ROOM_BYTES_MIN: u64 = 1 << 20;
 
@@ -112,7 +115,12 @@ impl KafkaExecutor {
             return Err(gone);
         }
         let done = target::admin(place, ADMIN_MAX).and_then(|mut admin| change(&mut admin));
-        done.map_err(|error| self.judged(target, RunError::client(what, error)))
+        done.map_err(|error| {
+            // Where the client says too what was under way, it is said once.
+            let words = error.to_string();
+            let reason = words.strip_prefix(&format!("{what}: ")).unwrap_or(&words).to_owned();
+            self.judged(target, RunError::client(what, reason))
+        })
     }
 
     /// A broker that is gone, or has no room for its log, is the reason for whatever its client says.
@@ -159,7 +167,7 @@ impl KafkaExecutor {
     /// In words, where a broker that we started cannot write any more.
     fn no_room(&self, target: &Target) -> Option<String> {
         let free = free_bytes(&self.dir).ok().filter(|free| target.is_started() && *free < ROOM_BYTES_MIN)?;
-        Some(format!("no room is left for its log: {free} bytes are free below {}", self.dir.display()))
+        Some(format!("{NO_ROOM}: {free} bytes are free below {}", self.dir.display()))
     }
 }
 
@@ -169,7 +177,7 @@ impl Executor for KafkaExecutor {
         let name = format!("ringlog-bench-{:08x}-{}", self.run_id, self.topics);
         let partitions = i32::try_from(workload.partitions).unwrap_or(i32::MAX);
         let configs = &workload.topic_configs(&target.topic_configs);
-        let made = self.ask(target, format!("making topic {name}"), |admin| {
+        let made = self.ask(target, format!("creating topic {name}"), |admin| {
             let replication_factor = match (workload.replication_factor, workload.replication_factor_max) {
                 (Some(asked), _) => asked,
                 (None, Some(most)) => most.min(i16::try_from(admin.broker_count()?).unwrap_or(i16::MAX)),
@@ -257,7 +265,14 @@ impl KafkaExecutor {
         };
         let ground = along::Place { core: self.client_core, stop: &stop, began: self.began, stem: &stem };
         let stage = Stage { control: place.control.clone(), counts: &readers.counts, readers: &readers, stop: &stop };
-        let (written, lagged) = stage.around(&workload.events, || readers.beside(&ground, write));
+        let around = || stage.around(&workload.events, || readers.beside(&ground, write));
+        let (written, lagged) = if they_end { around() } else { watched(&place.pids(), &stop, around) };
+        if !they_end
+            && stop.requested()
+            && let Some(gone) = self.gone(trial.target)
+        {
+            return Err(gone);
+        }
         let ((mut produced, ledger, read), lagged) = (written?, lagged?);
         let counted = produced.counts.steady.counted(spec.pace != Pace::Free);
         let mut measured = gauge.measured(&workload.name, (counted.records, counted.bytes))?;
@@ -347,7 +362,13 @@ impl KafkaExecutor {
             metrics: None,
             on_second: None,
         };
-        let consumed = load.run(&mut |_| ()).map_err(|error| fail(&error))?;
+        let consumed = watched(&place.pids(), &stop, || load.run(&mut |_| ()));
+        if stop.requested()
+            && let Some(gone) = self.gone(trial.target)
+        {
+            return Err(gone);
+        }
+        let consumed = consumed.map_err(|error| fail(&error))?;
         let mut measured = gauge.measured()?;
         measured.counts = consumed.client_counts();
         measured.clients = u32::try_from(spec.clients).unwrap_or(u32::MAX);
@@ -355,6 +376,39 @@ impl KafkaExecutor {
         measured.replicas = self.replicas;
         measured.settings = spec.settings.iter().cloned().collect();
         Ok(Consumed { measured, ledger: shared.read_ledger() })
+    }
+}
+
+/// Does this, and ends it early when a process of the broker has ended: clients go on for as long as a record may take.
+fn watched<T>(pids: &[u32], stop: &Stop, work: impl FnOnce() -> T) -> T {
+    if pids.is_empty() {
+        return work();
+    }
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                if pids.iter().any(|pid| has_ended(*pid)) {
+                    return stop.request();
+                }
+                std::thread::park_timeout(LOOK);
+            }
+        });
+        // Also where the work panics: the scope waits for the watcher.
+        let _end = OnDrop(|| {
+            is_done.store(true, Ordering::Relaxed);
+            watcher.thread().unpark();
+        });
+        work()
+    })
+}
+
+/// Does something when it goes.
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }
 
@@ -371,4 +425,29 @@ fn properties(place: &Place) -> Properties {
     let mut properties = place.properties.clone();
     properties.set_default("client.id", "ringlog-bench");
     properties
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_load_ends_when_the_brokers_process_has_ended_and_not_before() {
+        let mut broker = Command::new("/bin/sh").args(["-c", "sleep 0.3"]).spawn().unwrap();
+        let (stop, began) = (Stop::default(), Instant::now());
+        let wait = || {
+            while !stop.requested() && began.elapsed() < Duration::from_secs(60) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        watched(&[broker.id()], &stop, wait);
+        let waited = began.elapsed();
+        broker.wait().unwrap();
+        assert!(stop.requested() && waited >= Duration::from_millis(250), "{waited:?}");
+        let (stop, own) = (Stop::default(), std::process::id());
+        assert_eq!(watched(&[own], &stop, || 7), 7);
+        assert!(!stop.requested());
+    }
 }

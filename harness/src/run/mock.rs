@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{
-    Cell, Consumed, Executor, Keep, Left, Measured, Plan, Produced, ReadAlong, Reading, Rounds, RunError, Seen, Trial,
-    Watch,
+    Cell, Consumed, Executor, Keep, Left, Measured, NO_ROOM, Plan, Produced, ReadAlong, Reading, Rounds, RunError,
+    Seen, Trial, Watch,
 };
 use crate::client::properties::Properties;
 use crate::host::{CoreShare, ProcessUsage, Usage};
@@ -44,6 +44,8 @@ pub(crate) enum Fault {
     DieLast,
     /// The topic cannot be deleted.
     Keep,
+    /// The broker's disk is full.
+    Full,
     /// The person presses Ctrl-C.
     Interrupt,
 }
@@ -99,6 +101,7 @@ pub(crate) struct Silent {
     pub(crate) steps: u64,
     pub(crate) left: Vec<Left>,
     pub(crate) refused: Vec<String>,
+    pub(crate) stays: Vec<String>,
 }
 
 impl Keep for Memory {
@@ -121,6 +124,10 @@ impl Watch for Silent {
         self.steps += 1;
     }
 
+    fn topic_stays(&mut self, target: &str, topic: &str, why: &str) {
+        self.stays.push(format!("{target} {topic}: {why}"));
+    }
+
     fn refused(&mut self, target: &str, what: &str, round: u32, why: &str) {
         self.refused.push(format!("{target} {what} {round}: {why}"));
     }
@@ -136,6 +143,7 @@ pub(crate) fn plan(rounds: u32) -> Plan {
     workloads[1].name = "r".to_owned();
     workloads[1].of = Some("w".to_owned());
     workloads[2].name = "fixed".to_owned();
+    workloads[2].rounds = 1;
     assert_eq!(workloads[2].kind, Kind::Latency);
     let fixed = Cell { workload: workloads.remove(2), reader: None };
     let written = Cell { reader: workloads.pop(), workload: workloads.remove(0) };
@@ -197,6 +205,7 @@ impl Mock {
     fn check(&self, trial: &Trial<'_>) -> Result<(), RunError> {
         match self.fault {
             _ if self.has(trial, Fault::Refuse) => Err(RunError::client("w", "TOPIC_AUTHORIZATION_FAILED")),
+            _ if self.has(trial, Fault::Full) => Err(RunError::client("w", NO_ROOM)),
             _ if self.has(trial, Fault::Die) => Err(RunError::BrokerGone("killed by signal 9".to_owned())),
             _ if self.has(trial, Fault::Interrupt) => Err(RunError::Interrupted),
             _ => Ok(()),

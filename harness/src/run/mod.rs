@@ -46,6 +46,7 @@ use std::time::Duration;
 
 pub use beside::ReadAlong;
 pub use course::{Course, Left, Rounds, SoFar, Turn};
+pub(crate) use outcome::NO_ROOM;
 pub use outcome::{Consumed, Invalid, Measured, Outcome, Outside, Produced, Reading, Round, RunError, Seen};
 pub use service::Disruption;
 pub use timeline::Lagged;
@@ -58,8 +59,10 @@ use crate::target::{Role, Target};
 use ceiling::Ceiling;
 use rows::Common;
 
-/// A warm-up takes no longer than this, whatever it was to write.
+/// A warm-up writes no longer than this, whatever it was to write.
 const WARM_UP_S_MAX: f64 = 60.0;
+/// The least that it writes in the way of one cell, in MB.
+const WARM_UP_MB_MIN: u64 = 100;
 
 /// A workload, and the consume workload that reads what it wrote.
 #[derive(Clone, Debug)]
@@ -115,6 +118,8 @@ pub trait Watch {
     fn left(&mut self, left: Left);
     /// A step begins (`what`, e.g. `reading produce-1k back`); it takes about so long.
     fn step(&mut self, target: &str, what: &str, round: u32, about: Duration);
+    /// A trial's topic could not be deleted, and why: the run goes on with another.
+    fn topic_stays(&mut self, target: &str, topic: &str, why: &str);
     /// A trial gave no figures.
     fn refused(&mut self, target: &str, what: &str, round: u32, why: &str);
 }
@@ -128,19 +133,7 @@ pub enum End {
     /// Rows cannot be kept any more.
     #[error(transparent)]
     Results(#[from] ResultsError),
-    /// Topics would pile up on somebody's broker.
-    #[error(
-        "{target} does not delete topic {topic}: {reason}; delete it by hand, and let the client's user delete topics"
-    )]
-    TopicStays {
-        /// The target.
-        target: String,
-        /// The topic.
-        topic: String,
-        /// The broker's words.
-        reason: String,
-    },
-    /// Every subject's process ended.
+    /// Every subject's process ended, or has no room any more.
     #[error("no broker is left to measure: {0}")]
     NobodyLeft(String),
 }
@@ -179,7 +172,28 @@ impl Plan {
     /// How often a [`Watch`] is told of a step before the first trial.
     #[must_use]
     pub fn warm_up_steps(&self) -> u64 {
-        2 * self.subjects().filter(|it| it.warm_up_mb > 0).count() as u64
+        let steps = |target| self.warm_up_cells(target).iter().map(|it| it.steps(target)).sum::<u64>();
+        self.subjects().map(steps).sum()
+    }
+
+    /// What a target writes and reads before its first round: a share of its megabytes in the way of each cell (of cells from
+    /// first to last, where there are many). A JVM compiles what it runs, and that is another thing in another codec or size.
+    fn warm_up_cells(&self, target: &Target) -> Vec<Cell> {
+        let ways =
+            self.cells.len().min(usize::try_from(target.warm_up_mb / WARM_UP_MB_MIN).unwrap_or(usize::MAX).max(1));
+        if target.warm_up_mb == 0 || ways == 0 {
+            return Vec::new();
+        }
+        let megabytes_max = Some(target.warm_up_mb / ways as u64);
+        let (warmup_s, measured_s) = (0.0, WARM_UP_S_MAX / ways as f64);
+        let cells = (0..ways).map(|way| &self.cells[way * self.cells.len() / ways]);
+        let plain = cells.map(|cell| {
+            let workload =
+                Workload { warmup_s, measured_s, megabytes_max, rate_records_s: None, ..cell.workload.clone() };
+            let workload = Workload { kind: Kind::Produce, groups: 0, catch_up: 0, backlog_megabytes: 0, ..workload };
+            Cell { workload: Workload { events: Vec::new(), ..workload }, reader: cell.reader.clone() }
+        });
+        plain.collect()
     }
 
     /// The targets of a round in their order. A fixed rate is about subjects alone: a ceiling of throughput says nothing
@@ -268,18 +282,14 @@ impl<'a> Run<'a> {
         SoFar { rows: &self.rows, earlier: self.earlier, elapsed: self.executor.elapsed() }
     }
 
-    /// Writes and reads what a target wants before its first round. Nothing of it is kept: what goes wrong here goes wrong
-    /// again in a trial, which says so.
+    /// Writes and reads what a target wants before its first round. Nothing of it is kept: what goes wrong here goes wrong again
+    /// in a trial, which says so.
     fn warm_up(&mut self, target: &Target) -> Result<(), End> {
-        let Some(cell) = self.plan.cells.first() else { return Ok(()) };
-        let (warmup_s, measured_s) = (0.0, WARM_UP_S_MAX);
-        let megabytes_max = Some(target.warm_up_mb);
-        let workload = Workload { warmup_s, measured_s, megabytes_max, rate_records_s: None, ..cell.workload.clone() };
-        let workload = Workload { kind: Kind::Produce, groups: 0, catch_up: 0, backlog_megabytes: 0, ..workload };
-        let workload = Workload { events: Vec::new(), ..workload };
-        let cell = Cell { workload, reader: cell.reader.clone() };
-        let trial = Trial { cell: &cell, target, round: 0, seed: self.plan.seed };
-        trial.run(self.executor, self.watch).map(drop)
+        for cell in self.plan.warm_up_cells(target) {
+            let trial = Trial { cell: &cell, target, round: 0, seed: self.plan.seed };
+            trial.run(self.executor, self.watch)?;
+        }
+        Ok(())
     }
 
     fn turn(&mut self, turn: &Turn<'_>) -> Result<(), End> {
@@ -289,10 +299,8 @@ impl<'a> Run<'a> {
             Some(how) => Outcome::Skipped(how.clone()),
             None => trial.run(self.executor, self.watch)?,
         };
-        if let Outcome::Invalid(Invalid { why, is_target_gone: true, .. }) | Outcome::Measured { gone: Some(why), .. } =
-            &outcome
-        {
-            self.gone.insert(target.name.clone(), why.clone());
+        if let Some(why) = gone_by(&outcome).or_else(|| full_by(&outcome, cell)) {
+            self.gone.insert(target.name.clone(), why.to_owned());
         }
         let (rows, lines) = self.rows_of(&trial, &outcome);
         self.keep.keep(&rows, &lines)?;
@@ -300,10 +308,6 @@ impl<'a> Run<'a> {
         if self.plan.subjects().all(|it| self.gone.contains_key(&it.name)) {
             let how = self.gone.get(&target.name).cloned().unwrap_or_default();
             return Err(End::NobodyLeft(how));
-        }
-        if let Outcome::Measured { topic_stays: Some((topic, reason)), .. } = outcome {
-            let target = target.name.clone();
-            return Err(End::TopicStays { target, topic, reason });
         }
         Ok(())
     }
@@ -352,6 +356,26 @@ impl<'a> Run<'a> {
             Some(Ceiling { name: &target.name, mark })
         };
         self.plan.targets.iter().filter(|it| it.role == Role::Ceiling).filter_map(of).collect()
+    }
+}
+
+/// How a target's process ended in a trial, where it did.
+fn gone_by(outcome: &Outcome) -> Option<&str> {
+    match outcome {
+        Outcome::Invalid(Invalid { why, is_target_gone: true, .. }) | Outcome::Measured { gone: Some(why), .. } => {
+            Some(why)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a trial ended because the target's disk is full: it is full in the next one too, unless the trial filled it itself.
+fn full_by<'a>(outcome: &'a Outcome, cell: &Cell) -> Option<&'a str> {
+    match outcome {
+        Outcome::Invalid(Invalid { why, .. }) if why.contains(NO_ROOM) && !cell.workload.operates_on_target() => {
+            Some(why)
+        }
+        _ => None,
     }
 }
 

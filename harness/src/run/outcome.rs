@@ -134,8 +134,6 @@ pub enum Outcome {
     Measured {
         /// The load, and the one that read it back as a workload of its own.
         rounds: Vec<Round>,
-        /// The topic that could not be deleted afterwards, and why.
-        topic_stays: Option<(String, String)>,
         /// How the target is gone, where that was seen when its topic was to go: it is not asked again.
         gone: Option<String>,
     },
@@ -158,6 +156,9 @@ pub struct Invalid {
 
 /// What the reason of a trial begins with that had no broker any more: gone on with, it is due again.
 pub(super) const BROKER_GONE: &str = "the broker is gone";
+
+/// What the reason of a trial says where a broker that we started had no room for its log.
+pub(crate) const NO_ROOM: &str = "no room is left for its log";
 
 /// Why a load could not be executed.
 #[derive(Debug, thiserror::Error)]

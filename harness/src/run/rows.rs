@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::bottleneck::Evidence;
-use super::ceiling::Mark;
+use super::bottleneck::{Evidence, WAITED_SHARE_MAX};
+use super::ceiling::{Mark, RAN_SHARE_MIN};
 use super::{Measured, Outside, ReadAlong, Round, Trial};
 use crate::host::{CoreShare, Observed, ProcessUsage};
 use crate::results::columns::{Row, SCHEMA, validity};
@@ -243,6 +243,7 @@ fn observed(row: &mut Row, seen: &Observed, bytes: u64) {
     row.jvm_heap_used_bytes = row.jvm_heap_used_bytes.or(seen.heap_used_bytes);
     row.jvm_gc_ms = row.jvm_gc_ms.or(seen.gc_ns.map(ms));
     row.handler_idle_share = seen.handler_idle_share.map(|it| rounded(it, 4));
+    row.broker_syscalls_per_mb = seen.syscalls.and_then(|it| ratio(it as f64, bytes as f64 / MB, 2));
     row.target_cpu_share = seen.host_cpu_share.map(|it| rounded(it, 4));
     row.target_disk_mb_s = seen.host_disk_bytes_s.map(mb_s);
     row.target_network_mb_s = seen.host_sent_bytes_s.map(mb_s);
@@ -276,7 +277,9 @@ fn broker_usage(row: &mut Row, broker: &ProcessUsage, bytes: u64) {
 fn finding(row: &mut Row, common: &Common, round: &Round) {
     let usage = &round.measured.usage;
     let reached = row.records_s.unwrap_or(0.0);
+    let cores_used = row.broker_cpu_ms.zip(row.seconds).and_then(|(ms, seconds)| ratio(ms / 1000.0, seconds, 4));
     let evidence = Evidence {
+        emulated_cores: cores_used.zip(row.emulated_cores).map(|(used, cores)| used / cores),
         rate: round.workload.rate_records_s.map(|wanted| (wanted, reached)),
         buffer: row.buffer_wait_share,
         is_core_shared: common.is_core_shared,
@@ -302,7 +305,11 @@ fn finding(row: &mut Row, common: &Common, round: &Round) {
 #[must_use]
 pub fn mark(row: &Row) -> Option<Mark> {
     let bottleneck = super::bottleneck::Bottleneck::of_name(&row.bottleneck)?;
-    row.is_measured().then_some(Mark { mb_s: row.mb_s?, bottleneck })
+    // What it wanted of its core and did not get, others had.
+    let starved =
+        |ran: f64| ran < RAN_SHARE_MIN && row.broker_core_waited_share.is_some_and(|it| it > WAITED_SHARE_MAX);
+    let is_starved = row.broker_core_share.is_some_and(starved);
+    row.is_measured().then_some(Mark { mb_s: row.mb_s?, bottleneck, is_starved })
 }
 
 fn percentile_us(histogram: &hdrhistogram::Histogram<u64>, quantile: f64) -> Option<f64> {

@@ -35,7 +35,7 @@ pub struct Summary {
     pub is_client_bound: bool,
     /// Rounds that were measured.
     pub rounds: usize,
-    /// Why there were no more: `interval`, `time`, `most`.
+    /// Why there were no more: `interval`, `time`, `most`, `fixed-rate`.
     pub rounds_end: String,
     /// Rounds without figures.
     pub refused: usize,

@@ -67,6 +67,21 @@ fn the_steps_that_are_announced_are_those_that_come() {
 }
 
 #[test]
+fn a_target_is_warmed_up_in_the_way_of_each_cell() {
+    let mut plan = plan(3);
+    plan.targets.iter_mut().filter(|it| it.role == Role::Subject).for_each(|it| it.warm_up_mb = 1000);
+    let subject = plan.subjects().next().unwrap();
+    let cells = plan.warm_up_cells(subject);
+    assert_eq!(cells.len(), plan.cells.len());
+    assert!(cells.iter().all(|it| it.workload.megabytes_max == Some(1000 / plan.cells.len() as u64)));
+    assert!(cells.iter().zip(&plan.cells).all(|(warm, own)| warm.reader.is_some() == own.reader.is_some()));
+    plan.cells = std::iter::repeat_n(plan.cells[0].clone(), 25).collect();
+    let subject = plan.subjects().next().unwrap();
+    assert_eq!(plan.warm_up_cells(subject).len(), 10, "of many cells some, from first to last");
+    assert_eq!(plan.warm_up_cells(&Target { warm_up_mb: 0, ..subject.clone() }).len(), 0);
+}
+
+#[test]
 fn a_trial_that_went_wrong_is_a_row_that_says_why_and_the_run_goes_on() {
     let rows = [
         (Fault::Lose, "1 lost"),
@@ -150,13 +165,30 @@ fn a_broker_that_died_is_not_asked_again_and_every_row_before_is_kept() {
 }
 
 #[test]
-fn what_ends_a_run_keeps_the_rows_before() {
+fn a_topic_that_cannot_be_deleted_is_told_and_the_run_goes_on_with_another() {
+    let plan = plan(3);
+    let (mut memory, mut silent, common) = (Memory::default(), Silent::default(), Common::default());
+    let orders = Orders { plan: &plan, course: &until(3, 1000), common: &common };
     let mut mock = Mock { fault: Some((2, Fault::Keep)), ..Mock::default() };
-    let (rows, end) = ran(&plan(3), &mut mock);
-    let told = end.unwrap_err().to_string();
-    assert!(told.contains("does not delete topic topic") && told.contains("CLUSTER_AUTHORIZATION_FAILED"), "{told}");
-    assert_eq!(of(&rows, "ringlog", "w").len(), 2, "the trial itself was measured");
+    let (rows, end) = Run::new(orders, &mut mock, (&mut memory, &mut silent), Vec::new()).run();
+    end.unwrap();
+    assert_eq!(silent.stays, ["ringlog topic: deleting topic: CLUSTER_AUTHORIZATION_FAILED"]);
+    let own = of(&rows, "ringlog", "w");
+    assert!(own.iter().all(|it| it.is_measured()), "{own:?}");
+    assert_eq!(own.last().unwrap().rounds_end, "interval");
+}
 
+#[test]
+fn a_full_disk_is_not_tried_again() {
+    let mut mock = Mock { fault: Some((2, Fault::Full)), ..Mock::default() };
+    let (rows, end) = ran(&plan(3), &mut mock);
+    assert!(end.unwrap_err().to_string().contains("no room is left for its log"));
+    let own: Vec<&str> = of(&rows, "ringlog", "w").iter().map(|it| it.validity.as_str()).collect();
+    assert_eq!(own, ["measured", "invalid"]);
+}
+
+#[test]
+fn what_ends_a_run_keeps_the_rows_before() {
     let mut mock = Mock { fault: Some((2, Fault::Interrupt)), ..Mock::default() };
     let (rows, end) = ran(&plan(3), &mut mock);
     assert!(matches!(end, Err(End::Interrupted)));
@@ -220,6 +252,22 @@ fn rounds_go_on_until_the_interval_is_narrow_the_time_over_or_there_are_too_many
     let apart = || Mock { seconds: vec![1.0, 2.0, 1.0, 2.0, 1.0], ..Mock::default() };
     assert_eq!(ends(&mut apart(), 1000), ["", "", "", "", "most"]);
     assert_eq!(ends(&mut apart(), 10), ["", "", "", "time"], "three trials a round, a second each");
+}
+
+#[test]
+fn a_fixed_rate_has_its_least_rounds_and_a_name_of_its_own_for_their_end() {
+    let mut plan = plan(1);
+    plan.cells.remove(0);
+    plan.cells[0].workload.rounds = 3;
+    // Its rate is missed in every round, and differs from one to the next.
+    let mut mock = Mock { seconds: vec![1.0, 2.0, 1.0], ..Mock::default() };
+    let (rows, end) = ran(&plan, &mut mock);
+    end.unwrap();
+    let ends: Vec<&str> = of(&rows, "ringlog", "fixed").iter().map(|it| it.rounds_end.as_str()).collect();
+    assert_eq!(ends, ["", "", "fixed-rate"]);
+    let built_in = crate::spec::workload::load(None).unwrap();
+    let rounds = |kind| built_in.iter().filter(|it| it.kind == kind).map(|it| it.rounds).min().unwrap();
+    assert_eq!(rounds(crate::spec::Kind::Latency), rounds(crate::spec::Kind::Produce), "its p99 has a spread too");
 }
 
 #[test]

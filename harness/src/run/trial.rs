@@ -86,22 +86,30 @@ impl Trial<'_> {
         let measured = self.measure(executor, watch, &topic);
         match measured {
             Err(Failure::Interrupted) => {
-                // The person waits: what can still be tidied up is, and what cannot is not told.
-                let _ = executor.delete_topic(self.target, &topic);
+                // The person waits: what can still be tidied up is.
+                if let Err(error) = executor.delete_topic(self.target, &topic) {
+                    watch.topic_stays(&self.target.name, &topic, &error.to_string());
+                }
                 Err(End::Interrupted)
             }
             Err(Failure::Invalid(invalid)) if invalid.is_target_gone => Ok(Outcome::Invalid(invalid)),
             Err(Failure::Invalid(invalid)) => {
-                let deleted = executor.delete_topic(self.target, &topic).map_err(Failure::from);
-                Ok(Outcome::Invalid(invalid.after(deleted.err())))
+                let deleted = executor.delete_topic(self.target, &topic);
+                if let Err(error @ RunError::Client { .. }) = &deleted {
+                    watch.topic_stays(&self.target.name, &topic, &error.to_string());
+                }
+                Ok(Outcome::Invalid(invalid.after(deleted.map_err(Failure::from).err())))
             }
             Ok(rounds) => {
-                let (topic_stays, gone) = match executor.delete_topic(self.target, &topic) {
-                    Ok(()) => (None, None),
-                    Err(error @ RunError::BrokerGone(_)) => (None, Some(error.to_string())),
-                    Err(error) => (Some((topic, error.to_string())), None),
+                let gone = match executor.delete_topic(self.target, &topic) {
+                    Ok(()) => None,
+                    Err(error @ RunError::BrokerGone(_)) => Some(error.to_string()),
+                    Err(error) => {
+                        watch.topic_stays(&self.target.name, &topic, &error.to_string());
+                        None
+                    }
                 };
-                Ok(Outcome::Measured { rounds, topic_stays, gone })
+                Ok(Outcome::Measured { rounds, gone })
             }
         }
     }

@@ -17,13 +17,13 @@ pub(super) struct Keeper {
 impl Keeper {
     /// For a new run that began then.
     pub(super) fn create(folder: &RunFolder, began: SystemTime) -> Result<Self, ResultsError> {
-        Ok(Self { rows: RowWriter::create(folder)?, latencies: LatencyWriter::create(folder, began)? })
+        Ok(Self { rows: RowWriter::create(folder)?, latencies: LatencyWriter::create(folder, began) })
     }
 
-    /// For one that was stopped; gives its rows.
-    pub(super) fn resume(folder: &RunFolder) -> Result<(Self, Vec<Row>), ResultsError> {
+    /// For one that began then and was stopped; gives its rows.
+    pub(super) fn resume(folder: &RunFolder, began: SystemTime) -> Result<(Self, Vec<Row>), ResultsError> {
         let (rows, kept) = RowWriter::resume(folder)?;
-        Ok((Self { rows, latencies: LatencyWriter::resume(folder)? }, kept))
+        Ok((Self { rows, latencies: LatencyWriter::resume(folder, began)? }, kept))
     }
 }
 

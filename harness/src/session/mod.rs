@@ -43,6 +43,7 @@ use ringlog_io::threads;
 pub use error::SessionError;
 pub use options::{PlaceOptions, TargetOptions};
 
+use crate::client::ClientError;
 use crate::emulate::{Asked, Emulation};
 use crate::host::{HostFacts, PathFacts, facts, memory, metrics};
 use crate::load::signals::Stop;
@@ -112,6 +113,8 @@ pub struct Done {
     pub warnings: Vec<String>,
     /// Where it is kept.
     pub folder: PathBuf,
+    /// Whether a page to look at is there: a full disk may have had no room for it.
+    pub has_page: bool,
     /// Every row.
     pub rows: Vec<Row>,
     /// Whether it came to its last trial, or what ended it.
@@ -121,6 +124,7 @@ pub struct Done {
 impl Session<'_> {
     /// Measures, keeps the results, and gives what is to be printed.
     pub fn measure(mut self) -> Result<Done, SessionError> {
+        may_be_kept(self.place)?;
         let stop = Stop::watch().map_err(io("watching for signals"))?;
         let asked = emulated::asked(self.place, &self.plan.targets)?;
         let data = DataFolder::create(&self.place.dir).map_err(io("the data folder"))?;
@@ -136,6 +140,9 @@ impl Session<'_> {
 
         let ground = Ground { seats: &seats, dir: &data.path, partitions: 1, emulation: emulation.as_ref() };
         let running = start_all(&mut self.plan, ground, &mut warnings)?;
+        if emulation.is_some() {
+            warnings.extend(emulated::in_part(&running));
+        }
         let (began, clock) = (jiff::Timestamp::now(), SystemTime::now());
         let run_id = u32::try_from(began.as_nanosecond().unsigned_abs() & 0xffff_ffff).unwrap_or(0);
         let places = running.iter().map(|(name, it)| (name.clone(), it.place.clone())).collect();
@@ -150,9 +157,10 @@ impl Session<'_> {
 
         let (plan, course) = (&self.plan, self.course);
         let so_far = SoFar { rows: &rows, earlier: rows.len(), elapsed: Duration::ZERO };
-        let mut progress = Progress::new(plan.warm_up_steps() + course.left(plan, &so_far).steps);
-        progress.say("touching memory");
+        let touches = u64::from(!self.place.no_touch);
+        let mut progress = Progress::new(touches + plan.warm_up_steps() + course.left(plan, &so_far).steps);
         if !self.place.no_touch {
+            progress.say("touching memory");
             touch(&data.path)?;
         }
         let logs = data.path.clone();
@@ -162,15 +170,24 @@ impl Session<'_> {
         progress.finish();
         let mut warnings = manifest.warnings.clone();
         warnings.extend(summary::warnings(&rows, story::meaning));
+        warnings.extend(story::left_topics(plan, progress.stays()));
         let ended = jiff::Timestamp::now().to_string();
         // A full disk may refuse this too: the rows are there, and the end says what happened.
         let kept = manifest::replace(&folder, &Manifest { ended, warnings: warnings.clone(), ..manifest });
         let end = end.and(kept.map_err(End::from));
-        if let Err(error) = page::write_into(folder.path()) {
-            // The figures are kept: `ringlog report` makes the page when there is room for it.
+        let page = page::write_into(folder.path());
+        if let Err(error) = &page {
             errln!("no {}: {error}", page::FILE);
         }
-        Ok(Done { summaries: summary::summaries(&rows), warnings, folder: folder.path().to_owned(), rows, end })
+        let has_page = page.is_ok();
+        Ok(Done {
+            has_page,
+            summaries: summary::summaries(&rows),
+            warnings,
+            folder: folder.path().to_owned(),
+            rows,
+            end,
+        })
     }
 
     /// The folder of a new run, or of the one that is gone on with.
@@ -185,11 +202,16 @@ impl Session<'_> {
         let folder = RunFolder::open(path)?;
         let mut kept = manifest::read(&folder.path().join(manifest::FILE))?;
         let unusual = resume::may_go_on(path, &kept, &manifest)?;
-        let (keeper, rows) = Keeper::resume(&folder)?;
-        errln!("{} rows are there already", rows.len());
-        kept.warnings.push(format!("stopped, and gone on with at {}", manifest.began));
-        kept.warnings.extend(unusual);
         let first: Option<jiff::Timestamp> = kept.began.parse().ok();
+        let (keeper, rows) = Keeper::resume(&folder, first.map_or(began, SystemTime::from))?;
+        errln!("{} rows are there already", rows.len());
+        let so_far = SoFar { rows: &rows, earlier: rows.len(), elapsed: Duration::ZERO };
+        let is_whole = self.course.next(&self.plan, &so_far).is_none();
+        let unusual = unusual.into_iter().chain([format!("stopped, and gone on with at {}", manifest.began)]);
+        kept.warnings = resume::warnings(&kept.warnings, &rows, unusual.filter(|_| !is_whole));
+        if is_whole {
+            errln!("nothing of it was left to do");
+        }
         let now = jiff::Timestamp::try_from(began).ok();
         let since = first.zip(now).and_then(|(first, now)| Duration::try_from(now.duration_since(first)).ok());
         Ok(Opened { folder, keeper, rows, manifest: kept, since: since.unwrap_or_default() })
@@ -212,6 +234,15 @@ struct Opened {
     manifest: Manifest,
     /// How long ago the run began.
     since: Duration,
+}
+
+/// Looks, before anything is started, whether there is a place for the rows.
+fn may_be_kept(place: &PlaceOptions) -> Result<(), SessionError> {
+    if let Some(folder) = &place.resume {
+        let is_run = folder.join(crate::results::rows::FILE).is_file();
+        return if is_run { Ok(()) } else { Err(SessionError::NoRun(folder.clone())) };
+    }
+    RunFolder::may_create(&place.results).map_err(|source| SessionError::Keep { path: place.results.clone(), source })
 }
 
 /// Starts every target. A ceiling that does not start is left out with a word; a subject that does not, or that is not
@@ -282,8 +313,8 @@ fn is_there(target: &Target) -> Result<(), SessionError> {
     let place = target::Place { properties: client.clone(), ..target::Place::default() };
     let asked = target::admin(&place, ANSWER_MAX).and_then(|mut admin| admin.describe_topic("ringlog-bench"));
     let bootstrap = || client.get("bootstrap.servers").unwrap_or_default().to_owned();
-    let missing = |reason| SessionError::Missing { name: target.name.clone(), bootstrap: bootstrap(), reason };
-    asked.map(drop).map_err(|error| missing(error.to_string()))?;
+    let missing = |error: &ClientError| SessionError::missing(&target.name, &bootstrap(), error);
+    asked.map(drop).map_err(|error| missing(&error))?;
     target.metrics.iter().try_for_each(|url| metrics::fetch(url).map(drop).map_err(SessionError::Metrics))
 }
 
@@ -302,6 +333,16 @@ fn touch(dir: &Path) -> Result<(), SessionError> {
 }
 
 impl Done {
+    /// Where it is kept, and what to do for a page.
+    #[must_use]
+    pub(crate) fn kept_words(&self) -> String {
+        let folder = self.folder.display();
+        if self.has_page {
+            return format!("Kept in {folder}; {} in it is a page to look at", page::FILE);
+        }
+        format!("Kept in {folder}; `ringlog report {folder}` makes a page of it when there is room")
+    }
+
     /// Whether a trial's ledger did not add up.
     #[must_use]
     pub fn has_ledger_fault(&self) -> bool {

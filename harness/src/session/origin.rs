@@ -15,7 +15,7 @@ use crate::client::properties::Properties;
 use crate::target::{Client, Start, Target, client, spec};
 
 /// Facts of a target, as the manifest names them.
-const START: &str = "start";
+pub(super) const START: &str = "start";
 /// Hash of the program: of its binary, or of all its jars in the order of their names.
 pub(crate) const SHA256: &str = "program_sha256";
 const SETTINGS: &str = "settings";
@@ -25,7 +25,7 @@ const WARM_UP: &str = "warm_up_mb";
 /// The client that was measured, where it was another process than ours, and the hash of its program.
 pub(crate) const CLIENT: &str = "client";
 const CLIENT_SHA256: &str = "client_sha256";
-const REMOTE: &str = "remote";
+pub(super) const REMOTE: &str = "remote";
 
 /// What the manifest says of how a target was had, beside what it said of itself.
 pub(super) fn facts(target: &Target) -> BTreeMap<String, String> {

@@ -18,6 +18,15 @@ pub(crate) struct Progress {
     done: u64,
     total: u64,
     clock: Clock,
+    stays: Vec<Stays>,
+}
+
+/// A topic that a broker did not delete.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stays {
+    pub(crate) target: String,
+    pub(crate) topic: String,
+    pub(crate) why: String,
 }
 
 /// Works out the time that is left: measured seconds that are left, times what a measured second has taken so far.
@@ -32,10 +41,9 @@ struct Clock {
 const OVERHEAD_AT_FIRST: f64 = 1.6;
 
 impl Progress {
-    /// For so many steps and one for the preparation.
+    /// For so many steps.
     #[must_use]
-    pub(crate) fn new(steps: u64) -> Self {
-        let total = steps + 1;
+    pub(crate) fn new(total: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total);
             // The template is a constant: a default bar is what is left were it wrong.
@@ -43,7 +51,7 @@ impl Progress {
             bar.enable_steady_tick(TICK);
             bar
         });
-        Self { bar, done: 0, total, clock: Clock::default() }
+        Self { bar, done: 0, total, clock: Clock::default(), stays: Vec::new() }
     }
 
     /// A step that is not a round. There may be more steps than were planned: rounds go on until there are enough.
@@ -58,6 +66,11 @@ impl Progress {
             }
             None => errln!("[{}/{}] {what}", self.done, self.total),
         }
+    }
+
+    /// The topics that are still there.
+    pub(crate) fn stays(&self) -> &[Stays] {
+        &self.stays
     }
 
     /// Takes the bar away.
@@ -96,6 +109,11 @@ impl Watch for Progress {
     fn step(&mut self, target: &str, what: &str, round: u32, about: Duration) {
         let left = self.clock.words();
         self.say(&format!("{what}, round {round}: {target}, about {:.1} s{left}", about.as_secs_f64()));
+    }
+
+    fn topic_stays(&mut self, target: &str, topic: &str, why: &str) {
+        let (target, topic, why) = (target.to_owned(), topic.to_owned(), why.to_owned());
+        self.stays.push(Stays { target, topic, why });
     }
 
     fn refused(&mut self, target: &str, what: &str, round: u32, why: &str) {

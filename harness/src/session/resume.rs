@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::error::SessionError;
-use super::origin::SHA256;
+use super::origin::{REMOTE, SHA256, START};
+use super::story;
 use crate::emulate::told;
-use crate::results::Manifest;
+use crate::results::{Manifest, Row};
+use crate::run::summary;
 
 /// Facts of a target that the rows before were made with.
 const OF_TARGETS: [&str; 5] = ["start", "settings", "topic", "replication_factor", "client"];
+/// Who answered, and where, of a target that ran already: the rows before are of that one.
+const CLUSTER: &str = "cluster_id";
+const BOOTSTRAP: &str = "bootstrap_servers";
 /// What a comparison varies on its sides beside the targets.
 const OF_SIDES: [&str; 2] = ["a_set", "b_set"];
 /// What is told of a fact that is not there.
@@ -18,9 +23,21 @@ const NONE: &str = "none";
 /// Refuses to go on with a run of something else; what is unusual about going on with this one, in words.
 pub(super) fn may_go_on(path: &Path, kept: &Manifest, now: &Manifest) -> Result<Vec<String>, SessionError> {
     match difference(kept, now) {
-        None => Ok(other_programs(kept, now)),
+        None => Ok(other_programs(kept, now).into_iter().chain(other_addresses(kept, now)).collect()),
         Some(what) => Err(SessionError::Resume { path: path.to_owned(), what }),
     }
+}
+
+/// The warnings that an earlier part of a run left, without those that followed from its rows: they are made again from all.
+pub(super) fn warnings(kept: &[String], rows: &[Row], more: impl Iterator<Item = String>) -> Vec<String> {
+    let derived = summary::warnings(rows, story::meaning);
+    let mut all: Vec<String> = kept.iter().filter(|it| !derived.contains(it)).cloned().collect();
+    for warning in more {
+        if !all.contains(&warning) {
+            all.push(warning);
+        }
+    }
+    all
 }
 
 fn difference(kept: &Manifest, now: &Manifest) -> Option<String> {
@@ -43,9 +60,39 @@ fn difference(kept: &Manifest, now: &Manifest) -> Option<String> {
 }
 
 fn of_target(name: &str, kept: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Option<String> {
-    let differs = OF_TARGETS.iter().find(|key| kept.get(**key) != now.get(**key))?;
+    let Some(differs) = OF_TARGETS.iter().find(|key| kept.get(**key) != now.get(**key)) else {
+        return of_cluster(name, kept, now);
+    };
     let words = |of: &BTreeMap<String, String>| of.get(*differs).cloned().unwrap_or_else(|| NONE.to_owned());
     Some(format!("{name} had as {}: {}, and has: {}", differs.replace('_', " "), words(kept), words(now)))
+}
+
+/// A broker that ran already is the same one where its cluster says so; where that is not known, where its address does. One
+/// that is started has a new address each time.
+fn of_cluster(name: &str, kept: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Option<String> {
+    if !is_remote(now) {
+        return None;
+    }
+    let key = if kept.contains_key(CLUSTER) && now.contains_key(CLUSTER) { CLUSTER } else { BOOTSTRAP };
+    let of = |facts: &BTreeMap<String, String>, key: &str| facts.get(key).cloned().unwrap_or_else(|| NONE.to_owned());
+    let words = |facts| format!("{} (cluster {})", of(facts, BOOTSTRAP), of(facts, CLUSTER));
+    (kept.get(key) != now.get(key)).then(|| {
+        format!("that run is of the broker at {}, this one of another: {} at {}", words(kept), name, words(now))
+    })
+}
+
+fn is_remote(facts: &BTreeMap<String, String>) -> bool {
+    facts.get(START).is_some_and(|it| it == REMOTE)
+}
+
+/// Clusters that are reached under another address than before.
+fn other_addresses(kept: &Manifest, now: &Manifest) -> Vec<String> {
+    let moved = |(name, facts): (&String, &BTreeMap<String, String>)| {
+        let (before, after) = (kept.targets.get(name)?.get(BOOTSTRAP)?, facts.get(BOOTSTRAP)?);
+        let is_moved = is_remote(facts) && before != after;
+        is_moved.then(|| format!("{name}: the same cluster, at {after} and not at {before} as before"))
+    };
+    now.targets.iter().filter_map(moved).collect()
 }
 
 fn of_side(key: &str, kept: &Manifest, now: &Manifest) -> Option<String> {
@@ -85,6 +132,41 @@ mod tests {
         now.targets.get_mut("ringlog-a").unwrap().insert(SHA256.to_owned(), "bb".to_owned());
         let told = may_go_on(Path::new("r"), &manifest(), &now).unwrap();
         assert!(told[0].starts_with("ringlog-a: the program is not"), "{told:?}");
+    }
+
+    #[test]
+    fn another_broker_that_ran_already_is_refused_and_the_same_cluster_elsewhere_is_told() {
+        let remote = |cluster: Option<&str>, bootstrap: &str| {
+            let mut manifest = manifest();
+            let facts = manifest.targets.get_mut("ringlog-a").unwrap();
+            facts.insert(START.to_owned(), REMOTE.to_owned());
+            facts.insert(BOOTSTRAP.to_owned(), bootstrap.to_owned());
+            facts.extend(cluster.map(|it| (CLUSTER.to_owned(), it.to_owned())));
+            manifest
+        };
+        let go_on =
+            |kept: &Manifest, now: &Manifest| may_go_on(Path::new("r"), kept, now).map_err(|error| error.to_string());
+        let kept = remote(Some("c1"), "a:1");
+        assert_eq!(go_on(&kept, &kept), Ok(Vec::new()));
+        let refused = go_on(&kept, &remote(Some("c2"), "a:1")).unwrap_err();
+        assert!(refused.contains("a:1 (cluster c1)") && refused.contains("a:1 (cluster c2)"), "{refused}");
+        let told = go_on(&kept, &remote(Some("c1"), "b:1")).unwrap();
+        assert_eq!(told, ["ringlog-a: the same cluster, at b:1 and not at a:1 as before"]);
+        let refused = go_on(&kept, &remote(None, "b:1")).unwrap_err();
+        assert!(refused.contains("b:1 (cluster none)"), "{refused}");
+        assert_eq!(go_on(&remote(None, "a:1"), &kept), Ok(Vec::new()), "older manifests know no cluster");
+    }
+
+    #[test]
+    fn warnings_that_followed_from_rows_are_not_told_twice_with_counts_that_differ() {
+        let row = Row { role: "subject".to_owned(), disturbances: "steal".to_owned(), ..Row::default() };
+        let mut kept = vec!["a debug build".to_owned()];
+        kept.extend(summary::warnings(std::slice::from_ref(&row), story::meaning));
+        assert!(kept.len() > 1, "{kept:?}");
+        let more = || std::iter::once("gone on with".to_owned());
+        let once = warnings(&kept, std::slice::from_ref(&row), more());
+        assert_eq!(once, ["a debug build", "gone on with"]);
+        assert_eq!(warnings(&once, &[row], more()), once, "and not again");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::origin;
+use super::progress::Stays;
 use crate::host::{HostFacts, PathFacts};
 use crate::results::columns::Row;
 use crate::results::manifest::{self, Manifest};
@@ -47,9 +48,10 @@ pub(super) fn warnings_of(host: &HostFacts, seats: &Seats, plan: &Plan) -> Vec<S
         warnings.push(format!("{} shard(s) and the client share {} core(s)", seats.shards, host.cores));
     }
     for target in subjects(plan) {
-        if matches!(&target.start, Start::Remote { pids, .. } if pids.is_empty()) {
-            let name = &target.name;
-            warnings.push(format!("{name}: its processor time is not known: give --broker-pid where it runs here"));
+        // An endpoint may know it: where it does not, the columns are empty.
+        if target.metrics.is_empty() && matches!(&target.start, Start::Remote { pids, .. } if pids.is_empty()) {
+            let advice = "give --broker-pid where it runs on this machine, --metrics-from where it runs on another";
+            warnings.push(format!("{}: its processor time is not known: {advice}", target.name));
         }
     }
     if host.cgroup.cpu_quota_cores.is_some_and(|quota| quota < host.cores as f64) {
@@ -63,6 +65,28 @@ pub(super) fn warnings_of(host: &HostFacts, seats: &Seats, plan: &Plan) -> Vec<S
     warnings
 }
 
+/// Topics that brokers did not delete: which, why, and how they go.
+pub(super) fn left_topics(plan: &Plan, stays: &[Stays]) -> Vec<String> {
+    let of = |target: &Target| {
+        let own: Vec<&Stays> = stays.iter().filter(|it| it.target == target.name).collect();
+        let first = own.first()?;
+        let topics: Vec<&str> = own.iter().map(|it| it.topic.as_str()).collect();
+        let all = format!("{} topic(s) of this run are left on {}: {}", own.len(), target.name, topics.join(", "));
+        let Start::Remote { client, .. } = &target.start else {
+            return Some(format!("{all} ({}); they go with its folder", first.why));
+        };
+        let advice = match &first.why {
+            why if why.contains("TOPIC_DELETION_DISABLED") => "set delete.topic.enable=true on its brokers, and then: ",
+            why if why.contains("AUTHORIZATION_FAILED") => "let the client's user delete topics, or as one who may: ",
+            _ => "",
+        };
+        let servers = client.get("bootstrap.servers").unwrap_or_default();
+        let command = format!("kafka-topics.sh --bootstrap-server {servers} --delete --topic '{}'", topics.join("|"));
+        Some(format!("{all} ({}); to remove them: {advice}{command}", first.why))
+    };
+    plan.subjects().filter_map(of).collect()
+}
+
 /// A disturbance in words.
 pub(super) fn meaning(note: &str) -> &'static str {
     let known = DISTURBANCES.iter().find(|it| it.0 == note).map(|it| it.1);
@@ -73,7 +97,9 @@ pub(super) fn meaning(note: &str) -> &'static str {
         "not-recovered" => {
             "after its events the stated time for 99 of 100 records was not kept again before the trial's end"
         }
-        "throttled" => "the broker's quotas made the clients hold back: the figures show a quota",
+        "throttled" => {
+            "the broker made the clients hold back (throttle_ms): the figures show a quota, or what its disk takes"
+        }
         "dropped-records" => "records were due and never sent, not even in as long again",
         _ => "see harness/docs/method.md",
     })
@@ -175,4 +201,43 @@ impl Source {
 fn git(root: &Path, arguments: &[&str]) -> Option<String> {
     let output = Command::new("git").arg("-C").arg(root).args(arguments).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::properties::Properties;
+
+    #[test]
+    fn topics_that_stay_are_told_with_the_way_to_remove_them() {
+        let mut client = Properties::new();
+        client.set("bootstrap.servers", "h:1");
+        let target = Target::new("k", Start::Remote { client, pids: Vec::new() });
+        let plan = Plan { cells: Vec::new(), targets: vec![target], seed: 1 };
+        let stays = |topic: &str| Stays {
+            target: "k".to_owned(),
+            topic: topic.to_owned(),
+            why: format!("deleting topic {topic}: TOPIC_DELETION_DISABLED (73)"),
+        };
+        let told = left_topics(&plan, &[stays("a"), stays("b")]);
+        assert_eq!(told.len(), 1);
+        for part in ["2 topic(s)", "on k: a, b", "delete.topic.enable=true", "--bootstrap-server h:1", "--topic 'a|b'"]
+        {
+            assert!(told[0].contains(part), "{part}: {}", told[0]);
+        }
+        assert!(left_topics(&plan, &[]).is_empty());
+    }
+
+    #[test]
+    fn a_broker_whose_endpoint_is_asked_is_not_said_to_be_unknown() {
+        let mut target = Target::new("k", Start::Remote { client: Properties::new(), pids: Vec::new() });
+        let told = |target: &Target| {
+            let plan = Plan { cells: Vec::new(), targets: vec![target.clone()], seed: 1 };
+            let warnings = warnings_of(&HostFacts::default(), &Seats::on(&[0, 1], None), &plan);
+            warnings.iter().any(|it| it.contains("its processor time is not known"))
+        };
+        assert!(told(&target));
+        target.metrics = vec!["http://h:1/metrics".to_owned()];
+        assert!(!told(&target));
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::client::properties::Properties;
 use crate::host::facts::sanitized;
+use crate::host::has_ended;
 use crate::target::spec::{self, TargetError};
 use crate::target::{Start, Target};
 use crate::yardstick::Mode;
@@ -37,6 +38,9 @@ pub(crate) fn of(options: &TargetOptions, ceilings: Ceilings) -> Result<Vec<Targ
 /// The broker that runs already.
 fn remote(options: &TargetOptions) -> Result<Option<Target>, SessionError> {
     let Some(bootstrap) = &options.bootstrap_server else { return Ok(None) };
+    if let Some(pid) = options.broker_pid.iter().find(|pid| has_ended(**pid)) {
+        return Err(SessionError::BrokerPid(*pid));
+    }
     let mut client = match &options.command_config {
         None => Properties::new(),
         Some(path) => {
@@ -104,11 +108,20 @@ mod tests {
 
     #[test]
     fn a_broker_that_runs_already_takes_no_settings_and_its_own_replication() {
-        let targets = parsed("--bootstrap-server h:1 --override a=b --topic-config c=d --broker-pid 3,4").unwrap();
+        let own = std::process::id();
+        let line = format!("--bootstrap-server h:1 --override a=b --topic-config c=d --broker-pid {own},1");
+        let targets = parsed(&line).unwrap();
         let remote = targets.last().unwrap();
         assert_eq!((remote.name.as_str(), remote.replication_factor, remote.settings.len()), ("kafka", -1, 0));
         assert_eq!(remote.topic_configs, [("c".to_owned(), "d".to_owned())]);
-        assert!(matches!(&remote.start, Start::Remote { pids, .. } if pids == &[3, 4]));
+        assert!(matches!(&remote.start, Start::Remote { pids, .. } if pids == &[own, 1]));
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_refused_before_anything_is_measured() {
+        // Above what Linux gives out.
+        let error = parsed("--bootstrap-server h:1 --broker-pid 1,4194305").unwrap_err();
+        assert!(error.is_usage() && error.to_string().starts_with("--broker-pid 4194305: no such process"), "{error}");
     }
 
     #[test]

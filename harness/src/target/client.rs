@@ -11,6 +11,8 @@
 //!   Job { produce | consume, topic, records, settings, way }  -->  Command  -->  its output  -->  records that it says it moved
 //! ```
 //!
+//! Each writes values that are made beforehand, so that what a record costs is the client's work and not a random generator's.
+//!
 //! Invariants: every client is told the same settings under its own names, or refused; a setting that was not handed on is
 //! not said to have held. Secrets are in a file, never in a command line.
 
@@ -22,8 +24,10 @@ use regex::Regex;
 
 use super::kafka::JVM;
 use super::spec::{self, TargetError};
+use crate::client::SplittableRandom;
 use crate::client::properties::Properties;
 use crate::host::facts::sanitized;
+use crate::load::payload::prepared;
 
 /// kafka-producer-perf-test.sh, 4.3: what a user gets who sets nothing.
 const HEAP: &str = "-Xmx512M";
@@ -31,6 +35,8 @@ const PRODUCER_CLASS: &str = "org.apache.kafka.tools.ProducerPerformance";
 const CONSUMER_CLASS: &str = "org.apache.kafka.tools.ConsumerPerformance";
 /// The first version whose perf tools have `--command-config`, major and minor.
 const KAFKA_MIN: (u32, u32) = (4, 2);
+/// Values that are made beforehand, as many as librdkafka_cost.c makes: the tools draw from them.
+const VALUES: usize = 4096;
 /// A consumer that had nothing for so long ends.
 const SILENCE_MS: &str = "60000";
 /// What stands between a client's name and its broker's in a target's.
@@ -87,7 +93,7 @@ pub struct Job<'a> {
     pub settings: &'a BTreeMap<String, String>,
     /// What a client needs to get to the broker.
     pub way: &'a Properties,
-    /// A file that may be written for it.
+    /// A file that may be written for it, and one beside it.
     pub file: &'a Path,
 }
 
@@ -209,7 +215,7 @@ impl Client {
         command.args(["--bootstrap-server", bootstrap, "--topic", job.topic, "--num-records", &records]);
         let mut told = job.settings.clone();
         match job.verb {
-            Verb::Produce => command.args(["--record-size", &job.record_bytes.to_string(), "--throughput", "-1"]),
+            Verb::Produce => command.arg("--payload-file").arg(values(job)?).args(["--throughput", "-1"]),
             // The tool has an option of its own for this one, whose default is stronger than the file.
             Verb::Consume => match told.remove("max.partition.fetch.bytes") {
                 Some(bytes) => command.args(["--timeout", SILENCE_MS, "--fetch-size", &bytes]),
@@ -264,6 +270,16 @@ impl Client {
             _ => named(key, value),
         }
     }
+}
+
+/// A file of values for a job, a line each; made once.
+fn values(job: &Job<'_>) -> Result<PathBuf, ClientJobError> {
+    let path = job.file.with_extension(format!("{}-bytes", job.record_bytes));
+    if !path.exists() {
+        let lines = prepared(&mut SplittableRandom::new(0), job.record_bytes as usize, VALUES);
+        std::fs::write(&path, lines.join(&b'\n')).map_err(failed(&path.display().to_string()))?;
+    }
+    Ok(path)
 }
 
 /// How many records a client says it moved; `None` where it does not say.
@@ -344,14 +360,36 @@ mod tests {
         let kafka = Program::Kafka { libs: "/jars".into() };
         let settings = [("acks", "1"), ("linger.ms", "5")];
         let (words, file) = told(kafka.clone(), Verb::Produce, &settings, "ssl.key.password=a\\\\b").unwrap();
-        let due =
-            "ProducerPerformance --bootstrap-server h:1 --topic t --num-records 7 --record-size 100 --throughput -1";
-        assert!(words.contains(due) && words.contains("-cp /jars/*") && !words.contains("a\\b"), "{words}");
+        let due = "ProducerPerformance --bootstrap-server h:1 --topic t --num-records 7 --payload-file ";
+        assert!(words.contains(due) && words.contains("/p.100-bytes --throughput -1"), "{words}");
+        assert!(words.contains("-cp /jars/*") && !words.contains("a\\b"), "{words}");
         assert_eq!(file, "ssl.key.password=a\\\\b\nacks=1\nlinger.ms=5\n");
         let fetch = [("fetch.min.bytes", "1"), ("max.partition.fetch.bytes", "9")];
         let (words, file) = told(Program::Ringlog(None), Verb::Consume, &fetch, "").unwrap();
         assert!(words.starts_with("consumer-perf ") && words.contains("--timeout 60000 --fetch-size 9"), "{words}");
         assert_eq!(file, "fetch.min.bytes=1\n");
+    }
+
+    #[test]
+    fn values_are_lines_of_the_size_that_records_have() {
+        let dir = scratch("client-values");
+        let (way, file, settings) = (way(""), dir.join("client.properties"), BTreeMap::new());
+        let job = |record_bytes| Job {
+            verb: Verb::Produce,
+            topic: "t",
+            records: 7,
+            record_bytes,
+            settings: &settings,
+            way: &way,
+            file: &file,
+        };
+        let path = values(&job(100)).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.split('\n').collect();
+        assert!(lines.len() == VALUES && lines.iter().all(|line| line.len() == 100), "{}", lines.len());
+        assert!(text.bytes().all(|byte| byte == b'\n' || byte.is_ascii_uppercase()));
+        assert_ne!(values(&job(1)).unwrap(), path);
+        std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]

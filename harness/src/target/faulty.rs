@@ -309,12 +309,12 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_deletes_no_topic_ends_the_run_with_its_words_and_its_rows_are_kept() {
+    fn a_broker_that_deletes_no_topic_is_measured_and_what_stays_there_is_told_with_its_words() {
         let (outcome, dir) = bench("faulty-undeletable", Fault::Undeletable);
         let done = outcome.unwrap();
-        let told = done.end.as_ref().unwrap_err().to_string();
-        assert!(told.contains("faulty does not delete topic ringlog-bench-"), "{told}");
-        assert!(told.contains("TOPIC_AUTHORIZATION_FAILED"), "{told}");
+        assert!(done.end.is_ok(), "{:?}", done.end);
+        let told = done.warnings.iter().find(|it| it.contains("ringlog-bench-")).unwrap();
+        assert!(told.contains("TOPIC_AUTHORIZATION_FAILED") && told.contains("faulty"), "{told}");
         let kept = rows::read(&done.folder.join(rows::FILE)).unwrap();
         assert!(kept.len() == 2 && kept.iter().all(|it| it.is_measured()), "{kept:?}");
         std::fs::remove_dir_all(dir).unwrap();

@@ -24,6 +24,7 @@ pub mod control;
 pub(crate) mod faulty;
 pub mod folder;
 pub mod kafka;
+pub(crate) mod lost;
 pub mod machine;
 pub mod process;
 pub mod spec;

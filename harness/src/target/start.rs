@@ -29,6 +29,8 @@ const KAFKA_READY_MAX: Duration = Duration::from_secs(90);
 
 /// Lines of a log that a row tells of a broker that ended.
 const LAST_LINES: usize = 3;
+/// How long a broker that runs already may take to say which cluster it is of.
+const CLUSTER_MAX: Duration = Duration::from_secs(5);
 /// How long one look at whether a broker answers may take.
 const ANSWER_MAX: Duration = Duration::from_millis(500);
 
@@ -108,11 +110,15 @@ fn log_of(name: &str, dir: &Path) -> PathBuf {
 fn remote(client: &Properties, pids: &[u32]) -> Running {
     let bootstrap = client.get("bootstrap.servers").unwrap_or_default().to_owned();
     let protocol = client.get("security.protocol").unwrap_or("PLAINTEXT").to_owned();
-    Running {
-        place: Place { properties: client.clone(), pids: pids.to_vec(), control: None },
-        said: Row::default(),
-        facts: facts([("bootstrap_servers", bootstrap), ("security_protocol", protocol)]),
-    }
+    let place = Place { properties: client.clone(), pids: pids.to_vec(), control: None };
+    // One that does not say it is told apart by its address.
+    let cluster = super::admin(&place, CLUSTER_MAX).and_then(|mut admin| admin.cluster_id()).ok().flatten();
+    let words = [
+        ("bootstrap_servers", bootstrap),
+        ("security_protocol", protocol),
+        ("cluster_id", cluster.unwrap_or_default()),
+    ];
+    Running { place, said: Row::default(), facts: facts(words) }
 }
 
 fn start_ringlog(target: &Target, program: Option<&Path>, ground: &Ground<'_>) -> Result<Running, StartError> {

@@ -56,10 +56,7 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
         Err(code) => return code,
     };
     match run(&options) {
-        Ok(said) => {
-            outln!("{}", said.trim_end());
-            ExitCode::SUCCESS
-        }
+        Ok(said) => crate::out::product(said.trim_end(), ExitCode::SUCCESS),
         Err(error) => {
             errln!("ringlog export: {error}");
             ExitCode::FAILURE

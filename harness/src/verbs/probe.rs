@@ -11,6 +11,7 @@ use clap::Parser;
 use comfy_table::{Table, presets};
 
 use super::profile::show;
+use crate::out;
 use crate::probe::against::{self, Beside, OFF_SHARE};
 use crate::probe::{self, Probe};
 use crate::session::progress::Progress;
@@ -74,24 +75,32 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
 fn run(options: &Options) -> Result<ExitCode, String> {
     let probe = Probe { dir: options.dir.clone(), scale: if options.quick { QUICK } else { 1.0 } };
     // Everything that can be wrong is found before minutes are spent.
-    let (out, name) = out(options)?;
+    let (path, name) = out_file(options)?;
     let presets =
         Catalogue::load(None).map_err(|it| it.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     let against = options.against.as_deref().map(|it| preset(it, &presets)).transpose()?;
     probe.check().map_err(|it| it.to_string())?;
+    writable("--dir", &options.dir)?;
     if options.dry_run {
-        outln!("{}", dry_run(&probe, &out));
-        return Ok(ExitCode::SUCCESS);
+        return Ok(out::product(&dry_run(&probe, &path), ExitCode::SUCCESS));
     }
-    let entry = measure(&probe, &name, &out)?;
+    let entry = measure(&probe, &name, &path)?;
     let nearest = against.as_ref().or_else(|| against::nearest(&entry.profile, &presets));
-    tell(&entry, nearest, &out);
+    tell(&entry, nearest, &path);
     let disturbed = entry.profile.probe.as_ref().map_or(&[][..], |it| &it.disturbed);
     Ok(if disturbed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DISTURBED) })
 }
 
+/// Refuses a folder in which no file can be made: minutes of measuring would end with that.
+fn writable(option: &str, dir: &Path) -> Result<(), String> {
+    // Tried, not asked for: access(2) tells root that a read-only bind or /proc can be written.
+    let trial = dir.join(format!(".ringlog-probe-{}", std::process::id()));
+    let made = OpenOptions::new().write(true).create_new(true).open(&trial).and_then(|_| std::fs::remove_file(&trial));
+    made.map_err(|error| format!("{option} {}: no file can be made there: {error}", dir.display()))
+}
+
 /// The file that is written, and the profile's name.
-fn out(options: &Options) -> Result<(PathBuf, String), String> {
+fn out_file(options: &Options) -> Result<(PathBuf, String), String> {
     let default = || PathBuf::from(format!("{}.toml", probe::default_name(&options.dir)));
     let out = options.out.clone().unwrap_or_else(default);
     let shown = out.display();
@@ -105,6 +114,7 @@ fn out(options: &Options) -> Result<(PathBuf, String), String> {
     if !parent.is_dir() {
         return Err(format!("--out {shown}: there is no folder {}", parent.display()));
     }
+    writable("--out: its folder", parent)?;
     let name = out.file_stem().and_then(|it| it.to_str()).unwrap_or_default().to_owned();
     let good = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || matches!(it, '-' | '.');
     if name.is_empty() || !name.chars().all(good) {
@@ -137,7 +147,7 @@ fn dry_run(probe: &Probe, out: &Path) -> String {
 
 /// Measures, checks what comes of it as any other profile is checked, and writes it.
 fn measure(probe: &Probe, name: &str, out: &Path) -> Result<Entry, String> {
-    let mut progress = Progress::new(probe.steps().count() as u64 - 1);
+    let mut progress = Progress::new(probe.steps().count() as u64);
     let found = probe.run(|what, left_s| progress.say(&format!("{what}, about {left_s:.0} s left")));
     progress.finish();
     let text = probe::profile_text(name, probe, &found.map_err(|it| it.to_string())?).map_err(|it| it.to_string())?;
@@ -236,6 +246,18 @@ mod tests {
         }
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");
         std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_folder_in_which_nothing_can_be_written_is_refused_before_and_in_a_dry_run() {
+        // Nobody can make a file in /proc, root included.
+        for line in ["--dry-run --out /proc/mine.toml", "--out /proc/self/mine.toml"] {
+            let words = run_line(line).unwrap_err();
+            assert!(
+                words.contains("--out: its folder /proc") && words.contains("no file can be made there"),
+                "{words}"
+            );
+        }
     }
 
     #[test]

@@ -41,10 +41,7 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
         Err(code) => return code,
     };
     match run(&options) {
-        Ok(said) => {
-            outln!("{said}");
-            ExitCode::SUCCESS
-        }
+        Ok(said) => crate::out::product(&said, ExitCode::SUCCESS),
         Err(error) => {
             errln!("ringlog report: {error}");
             ExitCode::FAILURE

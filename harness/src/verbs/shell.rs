@@ -34,8 +34,7 @@ pub(crate) fn completions(args: &[String], foreign: &[Foreign<'_>]) -> ExitCode 
     };
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut tree(foreign), "ringlog", &mut script);
-    out!("{}", String::from_utf8_lossy(&script));
-    ExitCode::SUCCESS
+    crate::out::product(String::from_utf8_lossy(&script).trim_end(), ExitCode::SUCCESS)
 }
 
 /// Prints the man page, in roff.
@@ -45,10 +44,7 @@ pub(crate) fn man(args: &[String], foreign: &[Foreign<'_>]) -> ExitCode {
         return ExitCode::from(2);
     }
     match page(foreign) {
-        Ok(page) => {
-            out!("{}", String::from_utf8_lossy(&page));
-            ExitCode::SUCCESS
-        }
+        Ok(page) => crate::out::product(String::from_utf8_lossy(&page).trim_end(), ExitCode::SUCCESS),
         Err(error) => {
             errln!("ringlog man: {error}");
             ExitCode::FAILURE

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use super::metrics::{self, Metric};
 use super::pairs::{self, Pairs};
 use super::rule::{self, Levels, Said, Series, Verdict};
+use crate::emulate;
 use crate::results::columns::Row;
 use crate::run::LEDGER_FAULT;
 use crate::stats::{median, power};
 
+/// An interval's end beyond this ratio says nothing: it is told as unbounded.
+const RATIO_MAX: f64 = 1000.0;
 /// A run whose rows without figures are more than this share says nothing.
 const REFUSED_SHARE_MAX: f64 = 0.5;
 
@@ -40,17 +43,17 @@ pub struct Finding {
     pub b: Option<f64>,
     /// B against A, of pairs: 0.1 is a tenth more.
     pub change: Option<f64>,
-    /// Where its interval begins.
+    /// Where its interval begins; `None` where it is unbounded.
     pub change_low: Option<f64>,
-    /// Where it ends.
+    /// Where it ends; `None` where it is unbounded.
     pub change_high: Option<f64>,
-    /// A change matters beyond this share.
+    /// A change matters beyond this, of ln(B/A): so it is the same whichever side is A.
     pub threshold: f64,
     /// Pairs that have the column.
     pub pairs: usize,
     /// The least change that as many pairs as were allowed see in four of five comparisons.
     pub least_seen: Option<f64>,
-    /// Pairs after which the interval would be as narrow as the threshold, about.
+    /// Pairs after which it would be settled, about; `None` where no number is: it is too near the threshold.
     pub pairs_needed: Option<usize>,
     /// Whether the client was the limit of side A or side B alone: the difference is at least this.
     pub one_side_client_bound: bool,
@@ -154,15 +157,13 @@ fn finding(subject: &Subject<'_>, said: &Said, rules: &Rules) -> Finding {
     let sign = if metrics::is_more_better(metric.column) { -1.0 } else { 1.0 };
     let share = |difference: f64| (sign * difference).exp_m1();
     let middle = said.middle;
-    let edge = |to: f64| middle.map(|it| share(it.middle + to * sign * said.half_width)).filter(|it| it.is_finite());
+    let end = |to: f64| middle.map(|it| it.middle + to * sign * said.half_width);
+    let edge = |to: f64| end(to).filter(|it| it.abs() <= RATIO_MAX.ln()).map(share);
     let middle_of = |side: usize| median(&mut pairs.values(side, metric.column));
     let least_seen = middle.map(|it| {
         let most = rules.levels.pairs_max();
         power::least_seen(it.deviation(), most, rules.levels.level(most, said.among, true), series.threshold).exp_m1()
     });
-    let narrow_after = |it: f64| (it * (said.half_width / series.threshold).powi(2)).ceil();
-    let needed =
-        middle.map(|it| narrow_after(it.pairs as f64)).filter(|_| said.verdict.is_open() && series.threshold > 0.0);
     Finding {
         workload: pairs.workload.to_owned(),
         metric: metric.column,
@@ -176,9 +177,21 @@ fn finding(subject: &Subject<'_>, said: &Said, rules: &Rules) -> Finding {
         threshold: series.threshold,
         pairs: series.differences.len(),
         least_seen: least_seen.filter(|it| it.is_finite()),
-        pairs_needed: needed.filter(|it| it.is_finite() && *it < power::PAIRS_MAX as f64).map(|it| it as usize),
+        pairs_needed: pairs_needed(said, series.threshold),
         one_side_client_bound: bound[0] != bound[1],
     }
+}
+
+/// Pairs after which it would be settled if they went on as they did: the interval leaves out 0 where the middle is beyond the
+/// threshold, and lies within it where it is not.
+fn pairs_needed(said: &Said, threshold: f64) -> Option<usize> {
+    let it = said.middle.filter(|_| said.verdict.is_open())?;
+    let off = it.middle.abs();
+    let half_width = if off > threshold { off } else { threshold - off };
+    let needed = it.pairs as f64 * (said.half_width / half_width).powi(2);
+    // As many as there are did not settle it, whatever is foretold.
+    let least = (it.pairs + 1).max(rule::PAIRS_MIN).next_multiple_of(rule::PAIRS_STEP);
+    (needed < power::PAIRS_MAX as f64).then(|| (needed.ceil() as usize).next_multiple_of(rule::PAIRS_STEP).max(least))
 }
 
 fn beside_of(pairs: &Pairs<'_>, findings: &[Finding]) -> Vec<Beside> {
@@ -197,6 +210,9 @@ fn beside_of(pairs: &Pairs<'_>, findings: &[Finding]) -> Vec<Beside> {
 fn invalid(pairs: &Pairs<'_>, is_over: bool) -> Option<String> {
     if let Some(row) = pairs.refused.iter().find(|it| it.why.starts_with(LEDGER_FAULT)) {
         return Some(format!("{} against {}, pair {}: {}", row.workload, row.target, row.round, row.why));
+    }
+    if let Some(off) = pairs.rows.iter().flatten().find_map(|it| emulate::off_of(it)) {
+        return Some(format!("the machine was not the one that was asked for: {off}"));
     }
     let (refused, paired) = (pairs.refused.len(), pairs.rows.len());
     let is_too_few = refused as f64 > REFUSED_SHARE_MAX * (refused + paired) as f64;
@@ -293,5 +309,55 @@ mod tests {
         let finding = &judged.findings[0];
         assert_eq!(finding.verdict, Verdict::Inconclusive);
         assert!(finding.least_seen.unwrap() > 0.05 && finding.pairs_needed.unwrap() > 10, "{finding:?}");
+    }
+
+    #[test]
+    fn never_fewer_pairs_would_settle_it_than_did_not_and_none_where_it_is_at_the_threshold() {
+        let said = |middle: f64, half_width: f64| Said {
+            verdict: Verdict::Inconclusive,
+            middle: Some(crate::stats::paired::Middle { middle, error: 0.01, pairs: 26 }),
+            half_width,
+            level: 0.05,
+            among: 1,
+        };
+        assert_eq!(pairs_needed(&said(0.04, 0.04), 0.05), Some(416), "it has to be four times as narrow");
+        assert_eq!(pairs_needed(&said(0.06, 0.07), 0.05), Some(36));
+        assert_eq!(pairs_needed(&said(0.0, 0.046), 0.05), Some(28), "more than there are");
+        assert_eq!(pairs_needed(&said(0.05, 0.07), 0.05), None);
+        assert_eq!(pairs_needed(&said(0.049_99, 0.07), 0.05), None);
+        let near = judge(&rates(26, 0.951, 0.2), &rules(), true);
+        assert!(near.findings[0].pairs_needed.is_none_or(|it| it > 26), "{near:?}");
+    }
+
+    #[test]
+    fn an_interval_without_an_end_is_told_as_that() {
+        let of = |pair: u32| {
+            let b = if pair.is_multiple_of(2) { 1e9 } else { 1e-9 };
+            [("a", 1.0), ("b", b)].map(|(side, mb_s)| Row { mb_s: Some(mb_s), ..row("w", side, pair, false) })
+        };
+        let judged = judge(&(1..=8).flat_map(of).collect::<Vec<Row>>(), &rules(), true);
+        let finding = &judged.findings[0];
+        assert_eq!((finding.change_low, finding.change_high), (None, None), "{finding:?}");
+        assert!(judged.sentence(false).contains("unbounded .. unbounded"), "{}", judged.sentence(false));
+        assert_eq!(super::super::words::cells(finding)[5], "unbounded .. unbounded");
+    }
+
+    #[test]
+    fn a_machine_that_was_not_emulated_as_asked_for_gives_no_verdict() {
+        let mut rows = rates(10, 0.7, 0.01);
+        rows.iter_mut().for_each(|it| (it.emulated_cores, it.achieved_cores) = (Some(1.0), Some(0.9)));
+        assert_eq!(judge(&rows, &rules(), true).invalid, Vec::<String>::new(), "within 15 %");
+        rows[3].achieved_cores = Some(0.289);
+        let judged = judge(&rows, &rules(), true);
+        assert!(judged.invalid[0].contains("cores was 0.289 of 1"), "{:?}", judged.invalid);
+    }
+
+    #[test]
+    fn a_figure_that_is_no_number_hides_nothing() {
+        let mut rows = rates(10, 0.7, 0.01);
+        rows[1].mb_s = Some(f64::NAN);
+        rows[3].mb_s = Some(f64::INFINITY);
+        let judged = judge(&rows, &rules(), true);
+        assert_eq!((judged.verdict, judged.findings[0].pairs), (Verdict::Worse, 8));
     }
 }

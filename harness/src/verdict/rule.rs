@@ -5,7 +5,7 @@
 //!   worse      it leaves out 0, and its middle is above the threshold
 //!   better     the same below
 //!   same       all of it lies within the threshold to either side
-//!   else       inconclusive
+//!   else       inconclusive; so is anything of fewer than PAIRS_MIN pairs
 //! ```
 //!
 //! Invariant: where there is no difference, any metric is told as better or worse in at most [`ERROR`] of all comparisons, all
@@ -151,7 +151,12 @@ pub fn say(metrics: &[Series], levels: &Levels, is_over: bool) -> Vec<Said> {
         };
         let level = levels.level(middle.pairs, held.among, is_over);
         let half_width = middle.half_width(level);
-        let verdict = verdict(middle.middle, half_width, held.differs, metric.threshold);
+        // However sure so few look: they say nothing of how far others would have scattered.
+        let verdict = if middle.pairs < PAIRS_MIN {
+            Verdict::Inconclusive
+        } else {
+            verdict(middle.middle, half_width, held.differs, metric.threshold)
+        };
         said.push(Said { verdict, middle: Some(middle), half_width, level, among: held.among });
     }
     said
@@ -217,7 +222,14 @@ mod tests {
         assert_eq!(verdicts(&[series(5, 0.5, 0.01)], false), [Verdict::Inconclusive]);
         let said = say(&[series(9, 0.5, 0.01)], &Levels::new(20), false);
         assert_eq!(said[0].middle.unwrap().pairs, 8);
-        assert_eq!(verdicts(&[series(5, 0.5, 0.01)], true), [Verdict::Worse], "time is over: all that there is counts");
+        assert_eq!(verdicts(&[series(7, 0.5, 0.01)], true), [Verdict::Worse], "time is over: all that there is counts");
+        for middle in [0.5, -0.5, 0.0] {
+            assert_eq!(
+                verdicts(&[series(5, middle, 0.001)], true),
+                [Verdict::Inconclusive],
+                "too few, whatever they say"
+            );
+        }
     }
 
     #[test]

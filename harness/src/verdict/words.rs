@@ -8,6 +8,8 @@ use super::rule::{PAIRS_MIN, Verdict};
 pub const HEADS: [&str; 8] = ["workload", "figure", "A", "B", "B against A", "interval", "matters from", "verdict"];
 /// What stands where nothing is known.
 const UNKNOWN: &str = "-";
+/// An end of an interval that is none.
+const UNBOUNDED: &str = "unbounded";
 
 impl Judgement {
     /// In a sentence. `is_aa`: both sides were the same.
@@ -30,13 +32,11 @@ impl Judgement {
             Verdict::Better => format!("better after {pairs} pairs: {}; nothing is worse", of(Verdict::Better)),
             Verdict::Same => format!("same after {pairs} pairs: no figure changed by as much as matters"),
             Verdict::Inconclusive if pairs < PAIRS_MIN => {
-                format!(
-                    "inconclusive: {pairs} pairs are too few, {PAIRS_MIN} are the least: give more --pairs or a longer --budget"
-                )
+                format!("inconclusive: {pairs} pairs are too few, {PAIRS_MIN} are the least")
             }
             Verdict::Inconclusive => format!("inconclusive after {pairs} pairs: {}", of(Verdict::Inconclusive)),
             Verdict::ClientBound => {
-                let words = "its own speed was measured, not the brokers'. Compare at a rate (--only latency), or leave the figure out (--threshold mb_s=none)";
+                let words = "its own speed was measured, not the brokers'. Compare at a rate (the workload latency), or leave the figure out (--threshold mb_s=none)";
                 format!("invalid: the client was the limit of both sides: {words}")
             }
             Verdict::NoData => "invalid: no pair has figures to compare".to_owned(),
@@ -54,33 +54,45 @@ impl Judgement {
 /// A finding as a part of a sentence.
 fn in_words(it: &Finding) -> String {
     let name = format!("{} of {}", it.metric, it.workload);
-    let (Some(change), Some(low), Some(high)) = (it.change, it.change_low, it.change_high) else { return name };
-    let range = format!("{} to {}", percent(low), percent(high));
+    let Some(change) = it.change else { return name };
+    let changed = format!("{name} changed by {} ({})", percent(change), range(it));
     match (it.verdict, it.least_seen, it.pairs_needed) {
-        (Verdict::Inconclusive, Some(seen), Some(needed)) => {
-            format!(
-                "{name} changed by {} ({range}); so many pairs see {} and more, and about {needed} would settle it",
-                percent(change),
-                share(seen)
-            )
+        (Verdict::Inconclusive, ..) if it.pairs < PAIRS_MIN => {
+            format!("{changed}: {} pairs are too few, {PAIRS_MIN} are the least", it.pairs)
         }
-        _ => format!("{name} changed by {} ({range})", percent(change)),
+        (Verdict::Inconclusive, Some(seen), Some(needed)) => {
+            format!("{changed}; so many pairs see {} and more, and about {needed} would settle it", share(seen))
+        }
+        (Verdict::Inconclusive, ..) => {
+            format!("{changed}; it is too near what matters, or scatters too far, for more pairs to settle it soon")
+        }
+        _ => changed,
     }
+}
+
+/// Where its interval begins and ends.
+fn range(it: &Finding) -> String {
+    let end = |it: Option<f64>| it.map_or_else(|| UNBOUNDED.to_owned(), percent);
+    format!("{} .. {}", end(it.change_low), end(it.change_high))
+}
+
+/// From where on a change matters, to either side: as far in ln(B/A), so that A and B may change places.
+fn matters_from(threshold: f64) -> String {
+    format!("{} / {}", percent((-threshold).exp_m1()), percent(threshold.exp_m1()))
 }
 
 /// A finding as a line of a table.
 #[must_use]
 pub fn cells(it: &Finding) -> [String; 8] {
     let star = if it.one_side_client_bound { "*" } else { "" };
-    let range = it.change_low.zip(it.change_high).map(|(low, high)| format!("{} .. {}", percent(low), percent(high)));
     [
         it.workload.clone(),
         format!("{}{star}", it.metric),
         figure(it.a),
         figure(it.b),
         it.change.map_or_else(|| UNKNOWN.to_owned(), percent),
-        range.unwrap_or_else(|| UNKNOWN.to_owned()),
-        share(it.threshold),
+        it.change.map_or_else(|| UNKNOWN.to_owned(), |_| range(it)),
+        matters_from(it.threshold),
         it.verdict.name().to_owned(),
     ]
 }

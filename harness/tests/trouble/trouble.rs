@@ -324,7 +324,7 @@ fn no_room_for_the_log(ground: &Ground) -> Told {
     need(why.contains("no room is left for its log"), || format!("its rows say {why:?}: {}", end(&done.err)))?;
     need(why.contains(&small.0.display().to_string()), || format!("the folder is not named: {why}"))?;
     need(measured(&rows) == 2, || format!("{} of {} rows are measured", measured(&rows), rows.len()))?;
-    says(done, 0, &["has no figures", "no room is left for its log", "Kept in"])?;
+    says(done, 1, &["has no figures", "no room is left for its log", "Kept in"])?;
     Ok(format!("2 rows measured; then: {why}"))
 }
 

@@ -76,6 +76,8 @@ pub(crate) struct SentBatch {
     pub(crate) marks: Vec<Mark>,
     /// The topic's id in the request that it last went out with.
     pub(crate) topic_id: Uuid,
+    /// Why it was not taken when it was tried last.
+    pub(crate) refused_with: Option<&'static str>,
     pub(super) birth: Birth,
     pub(super) stamp: ProducerStamp,
     pub(super) raw_len: usize,
@@ -99,6 +101,7 @@ impl SentBatch {
             bytes,
             marks,
             topic_id: Uuid::ZERO,
+            refused_with: None,
             birth,
             stamp,
             raw_len,

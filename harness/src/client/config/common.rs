@@ -71,6 +71,8 @@ impl<'a> Take<'a> {
             "nothing is looked up in other places: a value like ${file:..} would be taken as it is written; write the \
              values themselves",
         )?;
+        self.dns_lookup()?;
+        self.no_interceptors()?;
         Ok(CommonConfig {
             bootstrap_servers: self.bootstrap_servers()?,
             client_id: self.text("client.id").unwrap_or(client_id).to_owned(),
@@ -105,6 +107,23 @@ impl<'a> Take<'a> {
             return conflict(NO_BOOTSTRAP_URLS);
         }
         Ok(servers)
+    }
+
+    /// How a name with several addresses is tried. What is not the default has no effect here, and is told with all that has none.
+    fn dns_lookup(&mut self) -> Result<(), ConfigError> {
+        let (name, default) = ("client.dns.lookup", "use_all_dns_ips");
+        let of = [default, "resolve_canonical_bootstrap_servers_only"];
+        match self.properties.get(name).map(str::trim) {
+            Some(canonical) if canonical == of[1] => Ok(()),
+            _ => self.choice(name, default, &of).map(drop),
+        }
+    }
+
+    /// Java loads these classes; there are none here.
+    fn no_interceptors(&mut self) -> Result<(), ConfigError> {
+        let classes = self.text("interceptor.classes").unwrap_or_default();
+        let first = classes.split(',').map(str::trim).find(|it| !it.is_empty());
+        first.map_or(Ok(()), |class| conflict(&format!("Class {class} cannot be found")))
     }
 }
 

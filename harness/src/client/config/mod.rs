@@ -114,6 +114,12 @@ mod tests {
             ("batch.size=-1", "Invalid value -1 for configuration batch.size: Value must be at least 0"),
             ("bootstrap.servers=foo", "Invalid url in bootstrap.servers: foo"),
             ("bootstrap.servers=,", "No resolvable bootstrap urls given in bootstrap.servers"),
+            (
+                "client.dns.lookup=foo",
+                "Invalid value foo for configuration client.dns.lookup: String must be one of: use_all_dns_ips, \
+                 resolve_canonical_bootstrap_servers_only",
+            ),
+            ("interceptor.classes=foo", "Class foo cannot be found"),
         ];
         for (text, wanted) in cases {
             assert_eq!(producer(text).unwrap_err(), wanted);

@@ -176,9 +176,10 @@ impl Take<'_> {
         }
         let enabled = wanted && acks == Acks::All && retries > 0;
         if enabled && max_in_flight > 5 {
-            return conflict(
-                "Must set max.in.flight.requests.per.connection to at most 5 to use the idempotent producer.",
-            );
+            return conflict(&format!(
+                "To use the idempotent producer, max.in.flight.requests.per.connection must be set to at most 5. Current \
+                 value is {max_in_flight}."
+            ));
         }
         Ok(enabled)
     }
@@ -252,6 +253,7 @@ impl Take<'_> {
         if also.contains(&level) || (min..=max).contains(&level) {
             return Ok(Some(level));
         }
-        Err(invalid(name, text, format!("Value must be between {min} and {max}")))
+        let also = also.iter().map(|it| format!(" or equal to {it}")).collect::<String>();
+        Err(invalid(name, text, format!("Value must be between {min} and {max}{also}")))
     }
 }

@@ -27,6 +27,7 @@ impl Consumer {
             NetEvent::Down { reason, was_used } => {
                 if !reason.is_empty() {
                     if !was_used {
+                        self.on_unreachable.iter_mut().for_each(|tell| tell(&reason));
                         self.unreachable = Some(reason.clone());
                     }
                     self.last_down = Some(reason);

@@ -69,6 +69,9 @@ pub struct ConsumerStats {
     pub throttle_ms_max: u64,
 }
 
+/// Hears why a broker could not be reached.
+type Listener = Box<dyn FnMut(&str) + Send>;
+
 /// See the module's picture.
 pub struct Consumer {
     config: ConsumerConfig,
@@ -86,6 +89,8 @@ pub struct Consumer {
     last_down: Option<String>,
     /// Why a broker could not be reached, until somebody asks.
     unreachable: Option<String>,
+    /// Who wants to hear of it at once, also while a call waits.
+    on_unreachable: Option<Listener>,
     opened_ns: u64,
     stats: ConsumerStats,
 }
@@ -106,6 +111,7 @@ impl Consumer {
             fatal: None,
             last_down: None,
             unreachable: None,
+            on_unreachable: None,
             opened_ns,
             stats: ConsumerStats::default(),
             config,
@@ -150,6 +156,11 @@ impl Consumer {
     /// Why the last connection ended or could not be made.
     pub fn last_disconnect(&self) -> Option<&str> {
         self.last_down.as_deref()
+    }
+
+    /// Whom to tell at once of a broker that cannot be reached, also while a call waits for it.
+    pub fn on_unreachable(&mut self, told: impl FnMut(&str) + Send + 'static) {
+        self.on_unreachable = Some(Box::new(told));
     }
 
     /// Why a broker could not be reached, or turned us away, since this was asked last. It is tried again.

@@ -196,11 +196,18 @@ impl<S: DeliverySink> Producer<S> {
         self.stats.records += batch.marks.len() as u64;
         self.watch.ended(&batch, Ok((base_offset, done_ns)));
         let partition = i32::try_from(batch.partition).unwrap_or(i32::MAX);
-        self.sink.delivered(&Delivered { topic: batch.topic, partition, base_offset, done_ns, marks: &batch.marks });
+        let SentBatch { topic, topic_id, .. } = batch;
+        let marks = &batch.marks;
+        self.sink.delivered(&Delivered { topic, topic_id, partition, base_offset, done_ns, marks });
         self.accumulator.recycle(batch.marks);
     }
 
-    fn refused(&mut self, batch: SentBatch, how: Refusal, error: &SendError, now_ns: u64) {
+    fn refused(&mut self, mut batch: SentBatch, how: Refusal, error: &SendError, now_ns: u64) {
+        batch.refused_with = match error {
+            SendError::Broker { name, .. } => Some(name),
+            SendError::Disconnected => Some("the connection ended before an answer"),
+            _ => batch.refused_with,
+        };
         match self.accumulator.refused(batch, how, now_ns) {
             None => self.stats.retries += 1,
             Some(batch)

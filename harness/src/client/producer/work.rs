@@ -120,7 +120,13 @@ impl<S: DeliverySink> Producer<S> {
             records: batch.marks.len(),
             partition: format!("{}-{}", self.accumulator.name(batch.topic), batch.partition),
             waited_ms: now_ns.saturating_sub(batch.created_ns()) / 1_000_000,
+            why: batch.refused_with.or_else(|| self.is_without_leader(batch).then_some("the partition has no leader")),
         }
+    }
+
+    fn is_without_leader(&self, batch: &SentBatch) -> bool {
+        let layout = self.metadata.layout(self.accumulator.name(batch.topic));
+        layout.and_then(|it| it.leaders.get(batch.partition)).is_some_and(|leader| leader.node.is_none())
     }
 
     fn ask_metadata(&mut self, now_ns: u64) -> Result<(), ClientError> {

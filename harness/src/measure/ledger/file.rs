@@ -13,6 +13,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use ringlog_wire::Uuid;
 use serde::{Deserialize, Serialize};
 
 use super::{Ranges, Verdict, WriteLedger, WrittenPartition};
@@ -46,6 +47,8 @@ const MARKER_MAX: Duration = Duration::from_secs(15);
 pub struct LedgerFile {
     /// The topic.
     pub topic: String,
+    /// Its id when the first record was acknowledged; `None` where it is not known. One that was deleted and made anew has another.
+    pub topic_id: Option<Uuid>,
     /// Whose word counts.
     pub acknowledged_by: AcknowledgedBy,
     /// Records that were sent again without idempotence: so many may be doubled or out of order. `None`: nobody knows.
@@ -108,6 +111,8 @@ struct Document {
     format: String,
     version: u32,
     topic: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    topic_id: Option<String>,
     acknowledged_by: AcknowledgedBy,
     resent: Option<u64>,
     writers: Vec<Writer>,
@@ -199,6 +204,7 @@ impl LedgerFile {
             format: FORMAT.to_owned(),
             version: VERSION,
             topic: self.topic.clone(),
+            topic_id: self.topic_id.map(|it| it.to_string()),
             acknowledged_by: self.acknowledged_by,
             resent: self.resent,
             writers: self.writers.iter().map(writer).collect(),
@@ -210,8 +216,10 @@ impl LedgerFile {
             return Err(format!("it says {} {}, not {FORMAT} {VERSION}", document.format, document.version));
         }
         let writers: Result<Vec<WriteLedger>, String> = document.writers.into_iter().map(ledger_of).collect();
-        let Document { topic, acknowledged_by, resent, .. } = document;
-        Ok(Self { topic, acknowledged_by, resent, writers: writers? })
+        let Document { topic, topic_id, acknowledged_by, resent, .. } = document;
+        let id = |text: String| text.parse().map_err(|_| format!("{text} is no id of a topic"));
+        let topic_id = topic_id.map(id).transpose()?;
+        Ok(Self { topic, topic_id, acknowledged_by, resent, writers: writers? })
     }
 }
 
@@ -276,6 +284,10 @@ mod tests {
         assert_eq!((verdict.acknowledged, verdict.failed, verdict.unknown, verdict.unacknowledged), (80, 10, 10, 20));
         assert!(verdict.adds_up());
         assert_eq!(back.acknowledged(), 80);
+        let known = LedgerFile { topic_id: Some(Uuid([7; 16])), ..file };
+        let text = serde_json::to_string(&known.document()).unwrap();
+        let back = LedgerFile::of(serde_json::from_str(&text).unwrap()).unwrap();
+        assert_eq!(back.topic_id, known.topic_id, "{text}");
     }
 
     #[test]

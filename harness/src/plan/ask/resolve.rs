@@ -33,10 +33,15 @@ impl Taken {
     ) -> Interval {
         let it = said.unwrap_or(Interval::known(default));
         if !it.is_ordered() {
-            self.refuse(key, format!("{key} is {it}: low, mid and high must not fall"));
+            let words = if it.low.is_nan() || it.mid.is_nan() || it.high.is_nan() {
+                format!("{key} is NaN, which is no number")
+            } else {
+                format!("{key} is {it}: low, mid and high must not fall")
+            };
+            self.refuse(key, words);
         }
         let (least, most) = limits;
-        if !(it.low >= least && it.high <= most) {
+        if it.is_ordered() && !(it.low >= least && it.high <= most) {
             let from = if least == SOME { "above 0 and at most".to_owned() } else { format!("{} to", short(least)) };
             self.refuse(key, format!("{key} is {it}; it must be {from} {}", short(most)));
         }
@@ -120,6 +125,26 @@ impl Ask {
         }
         if let Some(p99) = self.p99_ms_max.filter(|it| it.is_nan() || *it <= 0.0) {
             t.refuse("p99_ms_max", format!("p99_ms_max is {p99}; it must be above 0"));
+        }
+        // One replica outlives no failure: that is said, not asked for.
+        let outlived = replicas.saturating_sub(1).min(1);
+        let failures = t.count(
+            "failures",
+            self.failures,
+            outlived,
+            (0, 100),
+            if outlived == 0 {
+                "a partition with one replica outlives no broker"
+            } else {
+                "assumed: one broker may be gone"
+            },
+        );
+        if failures >= replicas && failures > 0 {
+            let words = format!(
+                "failures is {failures} and replicas {replicas}: all copies of a partition may be gone then; failures must be \
+                 below replicas"
+            );
+            t.refuse("failures", words);
         }
         if self.partitions == Some(0) {
             t.refuse("partitions", "partitions is 0; it must be 1 or more, or left out".to_owned());
@@ -207,7 +232,7 @@ impl Ask {
                 (0.1, 1000.0),
                 "Confluent, running Kafka in production: -Xms6g -Xmx6g",
             ),
-            failures: t.count("failures", self.failures, 1, (0, 100), "assumed: one broker may be gone"),
+            failures,
             recovery_hours: t.number(
                 "recovery_hours",
                 self.recovery_hours,
@@ -228,6 +253,13 @@ impl Ask {
                 disk_full: t.number("disk_full_max", self.disk_full_max, 0.7, share, "the handbook: / 0.7"),
                 survivors: 0.9,
             },
+            confidence: t.number(
+                "confidence",
+                self.confidence,
+                0.95,
+                (0.01, 0.99),
+                "assumed: brokers are enough in 95 of 100 draws of what is not known",
+            ),
             assumptions: Vec::new(),
         };
         t.keep("tls", it.tls.to_string(), self.tls.is_some(), "assumed: a network of one's own");

@@ -28,7 +28,10 @@ fn a_zero_a_missing_rate_and_two_rates_are_refused_by_name() {
     assert!(wrong(Ask { replicas: Some(0), ..base() }).contains("replicas is 0; it must be 1 to 32"));
     assert!(wrong(Ask { peak_factor: Some(Interval::new(3.0, 2.0, 4.0)), ..base() }).contains("must not fall"));
     assert!(wrong(Ask { lagging_groups: Some(3), groups: Some(2), ..base() }).contains("3, of 2 groups"));
-    assert!(wrong(Ask { record_bytes: known(f64::NAN), ..base() }).contains("record_bytes"));
+    assert_eq!(wrong(Ask { record_bytes: known(f64::NAN), ..base() }), "record_bytes is NaN, which is no number");
+    let all_gone = wrong(Ask { failures: Some(3), replicas: Some(3), ..base() });
+    assert!(all_gone.contains("failures is 3 and replicas 3: all copies"), "{all_gone}");
+    assert_eq!(Ask { replicas: Some(1), ..base() }.resolve().unwrap().failures, 0, "one replica outlives nothing");
 }
 
 #[test]

@@ -41,7 +41,12 @@ pub fn write_into(folder: &Path) -> Result<PathBuf, ResultsError> {
 
 /// Writes the page of a run.
 pub fn write(kept: &Kept, path: &Path) -> Result<(), ResultsError> {
-    std::fs::write(path, render(kept)).map_err(ResultsError::io(path))
+    let written = std::fs::write(path, render(kept)).map_err(ResultsError::io(path));
+    if written.is_err() {
+        // Half a page helps nobody. What cannot be removed either is told with the reason.
+        let _ = std::fs::remove_file(path);
+    }
+    written
 }
 
 /// The verdict as lines for a terminal.

@@ -22,6 +22,8 @@ pub struct Entry {
     pub origin: String,
     /// Its text.
     pub text: String,
+    /// Whether it is in the program.
+    pub is_built_in: bool,
 }
 
 /// Profiles by name.
@@ -41,7 +43,7 @@ impl Entry {
             found.push(document.finding("name", format!("name is {:?}, the file is {stem:?}.toml", profile.name)));
         }
         if found.is_empty() {
-            Ok(Self { profile, origin: origin.to_owned(), text: text.to_owned() })
+            Ok(Self { profile, origin: origin.to_owned(), text: text.to_owned(), is_built_in: false })
         } else {
             Err(found)
         }
@@ -63,7 +65,8 @@ impl Catalogue {
         let mut read = Vec::new();
         for file in BUILT_IN.files().filter(|it| it.path().extension().is_some_and(|it| it == "toml")) {
             let origin = format!("profiles/hardware/{}", file.path().display());
-            read.push(Entry::read(&origin, file.contents_utf8().unwrap_or_default()));
+            let entry = Entry::read(&origin, file.contents_utf8().unwrap_or_default());
+            read.push(entry.map(|it| Entry { is_built_in: true, ..it }));
         }
         let files = dir.map_or(Ok(Vec::new()), toml_files)?;
         read.extend(files.iter().map(|it| Entry::open(it)));
@@ -81,6 +84,14 @@ impl Catalogue {
         entries.sort_by(|a, b| a.profile.name.cmp(&b.profile.name));
         found.extend(families(&entries));
         if found.is_empty() { Ok(Self { entries }) } else { Err(found) }
+    }
+
+    /// What is wrong with an entry beside those that are here and keep their place: what a family has in common.
+    #[must_use]
+    pub fn beside(&self, entry: &Entry) -> Vec<Finding> {
+        let others = self.entries.iter().filter(|it| it.profile.name != entry.profile.name);
+        let pairs = others.map(|it| families(&[it.clone(), entry.clone()]));
+        pairs.flatten().collect()
     }
 
     /// All of them, by name.
@@ -116,7 +127,7 @@ impl Catalogue {
 }
 
 /// The TOML files of a folder, by name.
-pub(super) fn toml_files(dir: &Path) -> Result<Vec<PathBuf>, Vec<Finding>> {
+pub fn toml_files(dir: &Path) -> Result<Vec<PathBuf>, Vec<Finding>> {
     let wrong =
         |error: std::io::Error| vec![Finding { origin: dir.display().to_string(), line: 0, words: error.to_string() }];
     let mut files = Vec::new();
@@ -146,7 +157,9 @@ fn families(entries: &[Entry]) -> Vec<Finding> {
 
 fn family_pair(family: &str, small: &Entry, large: &Entry) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut add = |words: String| found.push(Finding { origin: large.origin.clone(), line: 0, words });
+    // A built-in one has been checked: what is new is to be looked at.
+    let blamed = if large.is_built_in && !small.is_built_in { small } else { large };
+    let mut add = |words: String| found.push(Finding { origin: blamed.origin.clone(), line: 0, words });
     let names = format!("{} and {} of family {family}", small.profile.name, large.profile.name);
     let memory = |it: &Entry| it.profile.memory.gib / f64::from(it.profile.cpu.threads);
     if (memory(small) / memory(large) - 1.0).abs() > FAMILY_MEMORY_ROOM {

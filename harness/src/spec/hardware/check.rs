@@ -10,6 +10,28 @@ const ROOM: f64 = 1.1;
 /// The clock of a processor that somebody wrote in GHz.
 const GHZ: std::ops::RangeInclusive<f64> = 0.3..=8.0;
 
+/// What machines are like at most and at least: beyond it a unit was mistaken. The largest that is sold has 32 TiB of memory.
+const BOUNDS: [(&str, f64, f64); 16] = [
+    ("cpu.threads", 1.0, 4096.0),
+    ("cpu.crc32c_mb_s", 1.0, 1e6),
+    ("cpu.lz4_mb_s", 1.0, 1e6),
+    ("cpu.zstd_mb_s", 0.1, 1e6),
+    ("memory.gib", 0.1, 65_536.0),
+    ("memory.usable_gib", 0.05, 65_536.0),
+    ("nic.baseline_gbps", 0.001, 10_000.0),
+    ("nic.burst_gbps", 0.001, 10_000.0),
+    ("disk.count", 1.0, 1000.0),
+    ("disk.size_gb", 1.0, 1e6),
+    ("disk.seq_read_mb_s", 0.1, 1e6),
+    ("disk.seq_write_mb_s", 0.1, 1e6),
+    ("disk.rand_read_iops", 1.0, 1e8),
+    ("disk.rand_write_iops", 1.0, 1e8),
+    ("volume_road.baseline_mb_s", 0.1, 1e6),
+    ("price.usd_per_hour", 1e-5, 10_000.0),
+];
+/// By how much a disk may write faster than it reads where a cache takes the writes.
+const WRITES_BESIDE_READS_MAX: f64 = 10.0;
+
 /// Everything that is wrong with a profile; its values are to be used only if this is empty.
 pub(super) fn check(document: &Document<'_>, profile: &Profile) -> Vec<Finding> {
     let mut found = Findings { document, all: Vec::new() };
@@ -22,6 +44,7 @@ pub(super) fn check(document: &Document<'_>, profile: &Profile) -> Vec<Finding> 
     }
     facts(&mut found, profile);
     positive(&mut found, profile);
+    bounds(&mut found, profile);
     processor(&mut found, profile);
     network(&mut found, profile);
     if profile.disk.is_empty() {
@@ -101,6 +124,19 @@ fn positive(found: &mut Findings<'_>, profile: &Profile) {
     }
 }
 
+/// No number is beyond what machines are like.
+fn bounds(found: &mut Findings<'_>, profile: &Profile) {
+    let price = profile.price.as_ref().map(|it| ("price.usd_per_hour".to_owned(), it.usd_per_hour));
+    for (path, value) in profile.numbers().into_iter().chain(price) {
+        let kind: Vec<&str> = path.split('.').filter(|it| it.parse::<u32>().is_err()).collect();
+        let kind = kind.join(".");
+        let bound = BOUNDS.iter().find(|it| it.0 == kind);
+        if let Some((_, least, most)) = bound.filter(|it| value > 0.0 && !(it.1..=it.2).contains(&value)) {
+            found.add(&path, format!("{path} is {value}; machines have {least} to {most}: is it in that unit?"));
+        }
+    }
+}
+
 fn not_positive(name: &str, value: &toml::Value, bad: &mut Vec<(String, f64)>) {
     let below = |key: &dyn std::fmt::Display| if name.is_empty() { key.to_string() } else { format!("{name}.{key}") };
     match value {
@@ -116,7 +152,9 @@ fn not_positive(name: &str, value: &toml::Value, bad: &mut Vec<(String, f64)>) {
 fn processor(found: &mut Findings<'_>, profile: &Profile) {
     let cpu = &profile.cpu;
     found.at_most(("cpu", "cores", cpu.cores.into()), ("cpu", "threads", Some(cpu.threads.into())));
-    found.at_most(("cpu", "baseline_share", cpu.baseline_share.unwrap_or(0.0)), ("", "a whole thread", Some(1.0)));
+    if let Some(share) = cpu.baseline_share.filter(|it| *it > 1.0) {
+        found.add("cpu.baseline_share", format!("cpu.baseline_share is {share}, above 1: a whole thread"));
+    }
     if let Some(ghz) = cpu.ghz.filter(|it| !GHZ.contains(it)) {
         found.add("cpu.ghz", format!("cpu.ghz is {ghz}; clocks are {} to {} GHz", GHZ.start(), GHZ.end()));
     }
@@ -152,7 +190,14 @@ fn disk(found: &mut Findings<'_>, profile: &Profile, at: usize, disk: &Disk) {
     // and then it was seen, not read in a document.
     let may_write_faster =
         |write: &str, read: &str| disk.media == Media::Virtual || (is_measured(write) && is_measured(read));
-    if !may_write_faster("seq_write_mb_s", "seq_read_mb_s") {
+    if disk.seq_write_mb_s > WRITES_BESIDE_READS_MAX * disk.seq_read_mb_s {
+        let (write, read) = (disk.seq_write_mb_s, disk.seq_read_mb_s);
+        let words = format!(
+            "{name}.seq_write_mb_s is {write}, {:.0} times {name}.seq_read_mb_s, which is {read}: no cache makes so much of a difference",
+            write / read
+        );
+        found.add(&format!("{name}.seq_write_mb_s"), words);
+    } else if !may_write_faster("seq_write_mb_s", "seq_read_mb_s") {
         found.at_most((name, "seq_write_mb_s", disk.seq_write_mb_s), (name, "seq_read_mb_s", Some(disk.seq_read_mb_s)));
     }
     if let Some(writes) = disk.rand_write_iops.filter(|_| !may_write_faster("rand_write_iops", "rand_read_iops")) {

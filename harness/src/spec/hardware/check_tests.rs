@@ -57,6 +57,20 @@ fn a_number_without_a_fact_with_two_and_a_fact_without_a_number_are_refused() {
 }
 
 #[test]
+fn numbers_beyond_what_machines_are_like_are_refused() {
+    for (say, in_place_of, expected) in [
+        ("gib = 640000000.0", "gib = 32.0", "memory.gib is 640000000; machines have 0.1 to 65536"),
+        ("gib = 0.001", "gib = 32.0", "memory.gib is 0.001; machines have"),
+        ("size_gb = 1e30", "size_gb = 1000.0", "disk.0.size_gb is 1000000000000000000000000000000; machines have 1 to"),
+        ("seq_write_mb_s = 65000.0", "seq_write_mb_s = 500.0", "65 times disk.0.seq_read_mb_s, which is 1000"),
+        ("threads = 5000", "threads = 8", "cpu.threads is 5000; machines have"),
+    ] {
+        let words = found(say, in_place_of);
+        assert!(words.contains(expected), "{say}: {words}");
+    }
+}
+
+#[test]
 fn values_that_contradict_each_other_are_refused_at_their_line() {
     let rules = [
         ("baseline_gbps = 25.0", "baseline_gbps = 2.5", "x.toml:9: nic.baseline_gbps is 25, above nic.burst_gbps"),

@@ -17,7 +17,7 @@ mod probed;
 use serde::{Deserialize, Serialize};
 use toml::value::Datetime;
 
-pub use catalogue::{Catalogue, Entry};
+pub use catalogue::{Catalogue, Entry, toml_files};
 pub use probed::{Loopback, ParallelSync, Probe};
 
 /// Version of the keys below.

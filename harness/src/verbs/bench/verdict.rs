@@ -46,11 +46,20 @@ const INTERRUPTED: u8 = 130;
 pub fn tell(options: &Options, outcome: Result<Done, BenchError>) -> ExitCode {
     match outcome {
         Ok(done) => {
-            outln!("{}", if options.json { json(&done) } else { text(&done) });
+            let mut written = ExitCode::SUCCESS;
+            if options.json {
+                written = crate::out::product(&json(&done), written);
+            } else {
+                outln!("{}", text(&done));
+            }
             if let Err(end) = &done.end {
                 errln!("ringlog bench: {end}");
             }
-            ExitCode::from(code(&done))
+            // What was measured weighs more than that its document was lost.
+            match code(&done) {
+                0 => written,
+                code => ExitCode::from(code),
+            }
         }
         Err(error) => refused(&error),
     }
@@ -108,15 +117,17 @@ fn text(done: &Done) -> String {
         lines.push(format!("{verified} records {words}"));
     }
     lines.extend(done.warnings.iter().map(|it| format!("warning: {it}")));
-    lines.push(format!("Kept in {}; report.html in it is a page to look at", done.folder.display()));
+    lines.push(done.kept_words());
     lines.join("\n")
 }
 
 /// What the words of the table mean, each once.
 fn explanations(summaries: &[Summary]) -> Vec<String> {
-    let mut lines = vec![
-        "Below each figure stand the least and the greatest round; ± is the 95 % interval of the rate.".to_owned(),
-    ];
+    let mut lines = Vec::new();
+    if summaries.iter().any(|it| it.rounds > 1) {
+        let words = "± is the 95 % interval of the mean: below the rounds that of MB/s, elsewhere that of the figure";
+        lines.push(format!("Below each figure of several rounds stand the least and the greatest; {words}."));
+    }
     for bottleneck in Bottleneck::ALL {
         if summaries.iter().any(|it| it.bottleneck == bottleneck.name()) {
             lines.push(format!("bottleneck {}: {}", bottleneck.name(), bottleneck.words()));
@@ -264,7 +275,8 @@ mod tests {
 
     fn done(rows: Vec<Row>, end: Result<(), End>) -> Done {
         let summaries = summary::summaries(&rows);
-        Done { summaries, warnings: vec!["a debug build".to_owned()], folder: PathBuf::from("results/x"), rows, end }
+        let warnings = vec!["a debug build".to_owned()];
+        Done { summaries, warnings, folder: PathBuf::from("results/x"), has_page: true, rows, end }
     }
 
     fn lost(round: u32) -> Row {
@@ -289,6 +301,19 @@ mod tests {
         }
         assert!(text.contains("no share of a ceiling: null-receive limited by the client"), "{text}");
         assert!(text.contains("the time was over before its interval was narrow enough"), "{text}");
+    }
+
+    #[test]
+    fn a_page_for_which_there_was_no_room_is_not_pointed_at() {
+        let without = Done { has_page: false, ..done(vec![row(1)], Ok(())) };
+        let text = text(&without);
+        assert!(text.contains("`ringlog report results/x`") && !text.contains("report.html"), "{text}");
+    }
+
+    #[test]
+    fn what_stands_below_a_figure_is_explained_where_something_does() {
+        assert!(text(&done(vec![row(1), row(2)], Ok(()))).contains("stand the least and the greatest"));
+        assert!(!text(&done(vec![row(1)], Ok(()))).contains("the least and the greatest"), "of a single round");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::options::Options;
+use crate::emulate;
 use crate::results::columns::{Row, validity};
 use crate::run::{self, Cell, LEDGER_FAULT, Left, Plan, SoFar, Trial, Turn};
 use crate::target::Target;
@@ -88,14 +89,15 @@ impl Course {
         is_gone || (is_over && pairs > 0) || (self.stops_early && is_certain())
     }
 
-    fn has_ledger_fault(so_far: &SoFar<'_>) -> bool {
-        so_far.rows.iter().any(|it| it.why.starts_with(LEDGER_FAULT))
+    /// Whether a row makes all of it invalid: a ledger that does not add up, a machine that is not the one asked for.
+    fn is_spoilt(so_far: &SoFar<'_>) -> bool {
+        so_far.rows.iter().any(|it| it.why.starts_with(LEDGER_FAULT) || emulate::off_of(it).is_some())
     }
 }
 
 impl run::Course for Course {
     fn next<'a>(&self, plan: &'a Plan, so_far: &SoFar<'_>) -> Option<Turn<'a>> {
-        if Self::has_ledger_fault(so_far) {
+        if Self::is_spoilt(so_far) {
             return None;
         }
         for pair in 1..=self.pairs_max {

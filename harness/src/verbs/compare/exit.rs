@@ -10,7 +10,7 @@ use crate::verdict::gates::GateError;
 
 pub(super) const EXIT_CODES: &str = "\
 Exit codes: 0 same or better (with --aa: quiet); 1 worse; 2 wrong usage; 3 inconclusive; 4 invalid: records lost, a client at
-its limit, a broker that did not start or ended, sides that are the same and differ (--aa); 5 a gate is not met. 130 interrupted.
+its limit, an emulated machine more than 15 % off, a broker that did not start or ended, sides that are the same and differ (--aa); 5 a gate is not met. 130 interrupted.
 Of several the first of 130, 4, 5, 1, 3.";
 
 pub(super) const WORSE: u8 = 1;
@@ -62,6 +62,12 @@ pub(super) enum CompareError {
         "{0}: its rows have no sides: it is no run of ringlog compare; --noise and --power want one of ringlog compare --aa"
     )]
     NotPaired(PathBuf),
+    /// Rows whose sides were different on purpose.
+    #[error(
+        "{0}: its sides were not the same (its manifest does not say aa = true): what differed would be taken for noise; give a run \
+         of ringlog compare --aa"
+    )]
+    NotEqual(PathBuf),
     /// The measuring.
     #[error(transparent)]
     Session(#[from] SessionError),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::exit::{CompareError, EXIT_CODES};
 use crate::session::PlaceOptions;
 use crate::session::options::pair;
-use crate::verdict::metrics;
+use crate::verdict::{metrics, rule};
 
 /// Did it become slower? Side A is the one before, side B the one after.
 ///
@@ -25,8 +25,8 @@ pub(super) struct Options {
     #[arg(long)]
     pub aa: bool,
 
-    /// Pairs at most; it ends before where the verdict is certain.
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=200))]
+    /// Pairs at most, 6 or more; it ends before where the verdict is certain.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(rule::PAIRS_MIN as i64..=200))]
     pub pairs: u32,
 
     /// No pair begins that would end after this: 90 (seconds), 90s, 10m, 2h.
@@ -137,9 +137,40 @@ pub(super) struct Options {
     /// Write the verdict as Markdown too: $GITHUB_STEP_SUMMARY, a comment.
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
+
+    /// Names of the options that stand in the command line.
+    #[arg(skip)]
+    pub given: Vec<String>,
 }
 
+/// What is asked of rows that are kept; every other option says how rows are made.
+const OF_KEPT: [&str; 8] = ["sides", "threshold", "noise", "gates", "aa", "sensitivity", "json", "markdown"];
+const OF_POWER: [&str; 3] = ["power", "runs", "seed"];
+
 impl Options {
+    /// With the names of the options in the command line.
+    pub(super) fn with_given(self, args: &[String]) -> Self {
+        let command = <Self as clap::CommandFactory>::command();
+        let argv = std::iter::once("compare").chain(args.iter().map(String::as_str));
+        // These arguments were parsed a moment ago.
+        let Ok(matches) = command.clone().try_get_matches_from(argv) else { return self };
+        let names = command.get_arguments().map(|it| it.get_id().to_string());
+        let is_given = |it: &String| matches.value_source(it) == Some(clap::parser::ValueSource::CommandLine);
+        Self { given: names.filter(is_given).collect(), ..self }
+    }
+
+    /// Refuses options that have nothing to say where rows are kept: whoever gives them expects something to be measured.
+    pub(super) fn measures_nothing(&self) -> Result<(), CompareError> {
+        let own: &[&str] = if self.power.is_some() { &OF_POWER } else { &OF_KEPT };
+        let foreign: Vec<String> = self.given.iter().filter(|it| !own.contains(&it.as_str())).cloned().collect();
+        if foreign.is_empty() {
+            return Ok(());
+        }
+        let names = foreign.iter().map(|it| format!("--{}", it.replace('_', "-"))).collect::<Vec<_>>().join(", ");
+        let words = "say how something is measured, and these rows were measured before: leave them out, or name sides to measure";
+        Err(CompareError::Usage(format!("{names} {words}")))
+    }
+
     /// Whether pairs end where the verdict is certain.
     pub(super) fn stops_early(&self) -> bool {
         !self.all_pairs && !self.aa
@@ -216,7 +247,33 @@ pub(super) mod tests {
     use super::*;
 
     pub(in super::super) fn parsed(line: &str) -> Options {
-        Options::try_parse_from(std::iter::once("compare").chain(line.split_whitespace())).unwrap()
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let argv = std::iter::once("compare").chain(args.iter().map(String::as_str));
+        Options::try_parse_from(argv).unwrap().with_given(&args)
+    }
+
+    #[test]
+    fn fewer_pairs_than_say_anything_are_refused_at_once() {
+        let refused = Options::try_parse_from(["compare", "ringlog", "--pairs", "4"]).unwrap_err().to_string();
+        assert!(refused.contains("4 is not in 6..=200"), "{refused}");
+    }
+
+    #[test]
+    fn options_of_measuring_are_refused_where_rows_are_kept() {
+        let refused = |line: &str| parsed(line).measures_nothing().unwrap_err().to_string();
+        assert!(
+            refused("x --pairs 8 --a-set acks=all").starts_with("--pairs, --a-set say how"),
+            "{}",
+            refused("x --pairs 8 --a-set acks=all")
+        );
+        for option in ["--pairs 20", "--emulate cores=1", "--dry-run", "--resume f", "--only latency", "--override a=b"]
+        {
+            let told = refused(&format!("x {option}"));
+            assert!(told.starts_with(option.split(' ').next().unwrap()), "{told}");
+        }
+        assert!(parsed("x y --threshold mb_s=3% --json --gates g --markdown m --noise n").measures_nothing().is_ok());
+        assert!(parsed("--power x --runs 30 --seed 2").measures_nothing().is_ok());
+        assert!(refused("--power x --json").starts_with("--json"));
     }
 
     #[test]

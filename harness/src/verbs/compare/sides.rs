@@ -59,7 +59,7 @@ fn target(options: &Options, word: &str, side: usize) -> Result<Target, CompareE
 }
 
 /// `HOST:PORT`, or several with commas between.
-fn is_address(word: &str) -> bool {
+pub(super) fn is_address(word: &str) -> bool {
     let is_one =
         |it: &str| it.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     word.split(',').all(is_one)

@@ -29,6 +29,8 @@ pub(super) struct Told {
     pub(super) warnings: Vec<String>,
     pub(super) folder: Option<PathBuf>,
     pub(super) ended: Ended,
+    /// Whether the rows were there before: then nothing can be measured on.
+    pub(super) is_stored: bool,
 }
 
 impl Told {
@@ -53,7 +55,17 @@ impl Told {
     }
 
     fn sentence(&self) -> String {
-        self.judgement.as_ref().map_or_else(String::new, |it| it.sentence(self.is_aa))
+        let sentence = self.judgement.as_ref().map_or_else(String::new, |it| it.sentence(self.is_aa));
+        let folder = self.folder.as_ref().map_or_else(|| "FOLDER".to_owned(), |it| it.display().to_string());
+        let pairs = self.judgement.as_ref().map_or(0, |it| it.pairs);
+        match &self.ended {
+            Ended::Interrupted => format!("interrupted after {pairs} pairs: go on with --resume {folder}"),
+            Ended::Broken(why) => format!("invalid, it ended after {pairs} pairs: {why}; go on with --resume {folder}"),
+            Ended::Whole if self.verdict().is_open() && self.is_believed() && !self.is_stored && !self.is_aa => {
+                format!("{sentence}. More --pairs or a longer --budget go on from here with --resume {folder}")
+            }
+            Ended::Whole => sentence,
+        }
     }
 
     /// The exit code: the first of those that `--help` names.
@@ -76,7 +88,7 @@ pub(super) fn text(told: &Told, sensitivity: Option<f64>) -> String {
     if !told.findings().is_empty() {
         lines.push(findings(told.findings()));
         let level = 100.0 * (1.0 - ERROR);
-        lines.push(format!("Intervals hold at all looks and for all figures together, {level:.0} %. A change matters beyond the threshold."));
+        lines.push(format!("Intervals hold at all looks and for all figures together, {level:.0} %. A change matters beyond either end of `matters from`."));
     }
     lines.extend(told.beside().iter().map(beside));
     if told.findings().iter().any(|it| it.one_side_client_bound) {
@@ -271,6 +283,27 @@ mod tests {
         assert!(open.contains("would settle it"), "{open}");
         let few = super::text(&told(&rates(4, 1.0, 0.4)), None);
         assert!(few.contains("4 pairs are too few"), "{few}");
+    }
+
+    #[test]
+    fn what_ended_early_says_so_and_how_to_go_on_and_rows_that_are_kept_have_no_such_advice() {
+        let last = |told: &Told| text(told, None).lines().last().unwrap().to_owned();
+        let folder = Some(PathBuf::from("results/x"));
+        let stopped = Told { ended: Ended::Interrupted, folder: folder.clone(), ..told(&rates(4, 1.0, 0.4)) };
+        assert_eq!(last(&stopped), "interrupted after 4 pairs: go on with --resume results/x");
+        assert!(markdown(&stopped).starts_with("**interrupted"));
+        let broken = Told { ended: Ended::Broken("no room".to_owned()), ..stopped };
+        assert!(last(&broken).contains("no room") && last(&broken).contains("--resume results/x"), "{}", last(&broken));
+        for pairs in [4, 10] {
+            let open = Told { folder: folder.clone(), ..told(&rates(pairs, 1.0, 0.4)) };
+            assert!(last(&open).contains("More --pairs or a longer --budget"), "{}", last(&open));
+            let kept = Told { is_stored: true, ..open };
+            assert!(last(&kept).starts_with("inconclusive") && !last(&kept).contains("--"), "{}", last(&kept));
+        }
+        for ratio in [0.5, 2.0] {
+            let few = Told { is_stored: true, ..told(&rates(3, ratio, 0.0)) };
+            assert_eq!(last(&few), "inconclusive: 3 pairs are too few, 6 are the least", "either way round");
+        }
     }
 
     #[test]

@@ -79,7 +79,9 @@ fn parse(args: &[String]) -> Result<(Options, Extras), Stop> {
 }
 
 fn run(options: Options, extras: &Extras, args: &[String]) -> Result<ExitCode, PerfError> {
-    extras.json.as_deref().map_or(Ok(()), |path| document::check_writable("--json", path))?;
+    for (option, path) in [("--json", &extras.json), ("--hdr-log", &extras.hdr_log)] {
+        path.as_deref().map_or(Ok(()), |path| document::check_writable(option, path))?;
+    }
     options.notices.iter().for_each(|notice| outln!("{notice}"));
     if !options.hide_header {
         outln!("{}", if options.detailed { rows::HEADER_DETAILED } else { rows::HEADER });

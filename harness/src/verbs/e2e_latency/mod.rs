@@ -15,11 +15,12 @@ mod options;
 pub(crate) mod results;
 
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ringlog_io::{Clock as _, SystemClock, driver};
 
-use crate::cli::{PerfError, warn_unused};
+use crate::cli::{PerfError, Warnings, warn_unused};
 use crate::client::config::{ConsumerConfig, ProducerConfig};
 use crate::client::{
     Admin, ClientError, ConsumedRecord, Consumer, Delivered, DeliverySink, Failed, NewRecord, NewTopic, Producer, Topic,
@@ -104,8 +105,11 @@ impl Pair {
         let unused = producer.unused.iter().filter(|name| consumer.unused.contains(name)).cloned();
         warn_unused(&unused.collect::<Vec<_>>());
         let open = || driver::open(driver::DriverOptions::default());
-        let consumer = Consumer::open(consumer.config, open()?)?;
-        let producer = Producer::open(producer.config, open()?, Acknowledged::default())?;
+        let warnings = Shared::default();
+        let sink = Acknowledged { failed: None, warnings: Arc::clone(&warnings) };
+        let mut consumer = Consumer::open(consumer.config, open()?)?;
+        consumer.on_unreachable(move |reason| warn(&warnings, reason));
+        let producer = Producer::open(producer.config, open()?, sink)?;
         Ok(Self { producer, consumer })
     }
 
@@ -237,6 +241,14 @@ fn check(sent: &Content, read: &[Content], options: &Options) -> Result<(), Stri
 #[derive(Debug, Default)]
 struct Acknowledged {
     failed: Option<String>,
+    warnings: Shared,
+}
+
+/// Both clients warn of a broker once.
+type Shared = Arc<Mutex<Warnings>>;
+
+fn warn(warnings: &Shared, reason: &str) {
+    warnings.lock().unwrap_or_else(PoisonError::into_inner).unreachable(reason);
 }
 
 impl DeliverySink for Acknowledged {
@@ -244,6 +256,10 @@ impl DeliverySink for Acknowledged {
 
     fn failed(&mut self, batch: &Failed<'_>) {
         self.failed = Some(batch.error.to_string());
+    }
+
+    fn unreachable(&mut self, reason: &str) {
+        warn(&self.warnings, reason);
     }
 }
 

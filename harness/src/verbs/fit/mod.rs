@@ -60,6 +60,7 @@ struct Document<'a> {
     #[serde(flatten)]
     fitted: &'a Fitted,
     checked: &'a [Checked],
+    check_notes: &'a [String],
 }
 
 /// Its options, for shells and the man page.
@@ -75,10 +76,7 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
         Err(code) => return code,
     };
     match run(&options) {
-        Ok(text) => {
-            outln!("{}", text.trim_end());
-            ExitCode::SUCCESS
-        }
+        Ok(text) => crate::out::product(text.trim_end(), ExitCode::SUCCESS),
         Err(words) => {
             errln!("{words}");
             ExitCode::FAILURE
@@ -87,13 +85,11 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<String, String> {
-    let picked = fit::pick(read(&options.folders)?, options.target.as_deref())?;
-    let fitted = fit::fit(&picked, !options.remote, options.seed)?;
-    let checked = if options.check.is_empty() {
-        Vec::new()
-    } else {
-        fitted.check(&fit::pick(read(&options.check)?, Some(&picked.target))?.rows)
-    };
+    let (rows, told) = read(&options.folders)?;
+    let picked = fit::pick(rows, options.target.as_deref())?;
+    let mut fitted = fit::fit(&picked, !options.remote, options.seed)?;
+    fitted.notes.extend(told);
+    let (checked, check_notes) = check(options, &fitted, &picked.target)?;
     if let Some(path) = &options.out {
         let text = toml::to_string(&fitted.model).map_err(|error| error.to_string())?;
         let text = format!(
@@ -103,19 +99,36 @@ fn run(options: &Options) -> Result<String, String> {
         std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     if options.json {
-        let document = Document { schema: 1, fitted: &fitted, checked: &checked };
+        let document = Document { schema: 1, fitted: &fitted, checked: &checked, check_notes: &check_notes };
         return serde_json::to_string_pretty(&document).map_err(|error| error.to_string());
     }
-    Ok(text::fitted(&fitted, &checked, options.out.as_deref()))
+    Ok(text::fitted(&fitted, (&checked, &check_notes), options.out.as_deref()))
 }
 
-fn read(folders: &[PathBuf]) -> Result<Vec<Row>, String> {
-    let mut all = Vec::new();
+/// What the fit says of rows that it has not seen, and of which rows it says nothing.
+fn check(options: &Options, fitted: &Fitted, target: &str) -> Result<(Vec<Checked>, Vec<String>), String> {
+    if options.check.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let (rows, told) = read(&options.check)?;
+    let picked = fit::pick(rows, Some(target)).map_err(|words| format!("--check: {words}"))?;
+    let unsaid = fitted.unsaid(&picked.rows);
+    let left_out = picked.left_out.iter().chain(&unsaid).map(|(why, count)| format!("{count} rows left out: {why}"));
+    let checked = fitted.check(&picked.rows);
+    let nothing = checked.is_empty().then(|| "no row is left that the fit says something of".to_owned());
+    Ok((checked, left_out.chain(nothing).chain(told).collect()))
+}
+
+/// The rows of folders, and what has to be known of them.
+fn read(folders: &[PathBuf]) -> Result<(Vec<Row>, Vec<String>), String> {
+    let (mut all, mut all_told) = (Vec::new(), Vec::new());
     for folder in folders {
         let path = if folder.is_dir() { folder.join(rows::FILE) } else { folder.clone() };
-        all.extend(rows::read(Path::new(&path)).map_err(|error| error.to_string())?);
+        let (rows, told) = rows::read_told(Path::new(&path)).map_err(|error| error.to_string())?;
+        all.extend(rows);
+        all_told.extend(told);
     }
-    Ok(all)
+    Ok((all, all_told))
 }
 
 #[cfg(test)]
@@ -149,10 +162,21 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_count_less_than_the_fit_are_named_and_not_foretold_as_nothing() {
+        let sweep = format!("{KEPT}-sweep");
+        let text = line(&format!("{sweep} --target ringlog --check {KEPT}")).unwrap();
+        assert!(text.contains("--check: ") && text.contains("rows left out: without a count of"), "{text}");
+        assert!(!text.contains("-98."), "{text}");
+        let both = line(&format!("{sweep} {KEPT} --target ringlog")).unwrap();
+        let costs = |text: &str| text.lines().find(|it| it.contains("MB in")).map(str::to_owned);
+        assert_eq!(costs(&both), costs(&text), "they move no cost");
+    }
+
+    #[test]
     fn what_is_no_run_and_rows_of_other_columns_are_refused_by_name() {
         let dir = scratch("fit-wrong");
         assert!(line(&dir.display().to_string()).unwrap_err().contains("rows.csv: No such file"));
-        std::fs::write(dir.join("rows.csv"), "schema,speed\n9,1\n").unwrap();
+        std::fs::write(dir.join("rows.csv"), "schema,speed\n4,1\n").unwrap();
         let words = line(&dir.display().to_string()).unwrap_err();
         assert!(words.contains("rows.csv") && words.contains("speed"), "{words}");
         std::fs::remove_dir_all(dir).unwrap();

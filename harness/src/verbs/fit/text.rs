@@ -1,18 +1,19 @@
 //! A fit as people read it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::fit::{Checked, Fitted};
+use crate::fit::{Checked, Fitted, Saturated};
 use crate::plan::interval::short;
 
 /// Above this median a model is not one to plan with.
 const FORETELLS_LITTLE: f64 = 0.25;
 
 /// What a fit found, and what it says of rows that it had not seen.
-pub(super) fn fitted(fitted: &Fitted, checked: &[Checked], out: Option<&Path>) -> String {
+pub(super) fn fitted(fitted: &Fitted, (checked, notes): (&[Checked], &[String]), out: Option<&Path>) -> String {
     let model = &fitted.model;
     let mut text = format!("{}: {} rows, {} different settings\n", model.name, model.rows, fitted.cells);
     let mut table = Table::new();
@@ -78,6 +79,9 @@ pub(super) fn fitted(fitted: &Fitted, checked: &[Checked], out: Option<&Path>) -
     if !checked.is_empty() {
         text.push_str(&check(checked));
     }
+    for note in notes {
+        let _ = writeln!(text, "--check: {note}");
+    }
     if let Some(path) = out {
         let _ = writeln!(text, "{} has the model: ringlog plan LOAD --model {}", path.display(), path.display());
     }
@@ -91,19 +95,53 @@ fn check(checked: &[Checked]) -> String {
         "measured\nms/MB",
         "foretold\nms/MB",
         "off",
+        "at its limit\nMB/s",
+        "foretold\nMB/s",
+        "off",
     ]);
+    // A workload's name says what varies; where it says it all, the rest would make lines that no terminal holds.
+    let names: BTreeSet<&str> = checked.iter().map(name).collect();
+    let label = |it: &Checked| if names.len() == checked.len() { name(it).to_owned() } else { it.cell.clone() };
     for it in checked {
+        let saturated = |of: fn(&Saturated) -> String| it.saturated.as_ref().map_or_else(String::new, of);
         table.add_row([
-            it.cell.clone(),
+            label(it),
             short(it.measured_ms_per_mb),
             short(it.foretold_ms_per_mb),
-            format!("{:+.1} %", it.off_share * 100.0),
+            off(it.off_share),
+            saturated(|it| short(it.measured_mb_s)),
+            saturated(|it| short(it.foretold_mb_s)),
+            saturated(|it| off(it.off_share)),
         ]);
     }
-    let mut off: Vec<f64> = checked.iter().map(|it| it.off_share.abs()).collect();
+    let mut text = format!("{table}\n");
+    missed(&mut text, "processor time for each MB", checked.iter().map(|it| it.off_share));
+    let saturated: Vec<f64> = checked.iter().filter_map(|it| it.saturated).map(|it| it.off_share).collect();
+    if saturated.is_empty() {
+        text.push_str("the rate at the broker's limit: in no setting was the broker's core what limited it\n");
+    } else {
+        missed(&mut text, "the rate at the broker's limit", saturated.into_iter());
+    }
+    text
+}
+
+/// The workload of a setting.
+fn name(checked: &Checked) -> &str {
+    checked.cell.split(' ').next().unwrap_or_default()
+}
+
+fn missed(text: &mut String, what: &str, off: impl Iterator<Item = f64>) {
+    let mut off: Vec<f64> = off.map(f64::abs).collect();
     off.sort_by(f64::total_cmp);
-    let worst = off.last().copied().unwrap_or_default();
-    format!("{table}\nhalf are missed by less than {}, the worst by {}\n", percent(off[off.len() / 2]), percent(worst))
+    if let (Some(middle), Some(worst)) = (off.get(off.len() / 2), off.last()) {
+        let (settings, middle, worst) = (off.len(), percent(*middle), percent(*worst));
+        let _ =
+            writeln!(text, "{what}, {settings} settings: half are missed by less than {middle}, the worst by {worst}");
+    }
+}
+
+fn off(share: f64) -> String {
+    format!("{:+.1} %", share * 100.0)
 }
 
 fn percent(share: f64) -> String {

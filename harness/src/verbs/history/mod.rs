@@ -1,7 +1,7 @@
 //! `ringlog history`: since when? Changes of level in the rows of many runs, in the order of their time.
 //!
 //! ```text
-//!   files, folders --> rows by time --> a series for each profile, workload, target and figure --> stats::change --> lines
+//!   files, folders --> rows by time --> a series for each profile, workload, target, settings and figure --> stats::change --> lines
 //! ```
 //!
 //! It finds what no pair of neighbours shows: a level that moved, among values that scatter. It says nothing of a single bad
@@ -53,7 +53,7 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
         Err(code) => return code,
     };
     match history(&options) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(error) => {
             errln!("ringlog history: {error}");
             ExitCode::from(USAGE)
@@ -61,13 +61,15 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
     }
 }
 
-fn history(options: &Options) -> Result<u8, HistoryError> {
+fn history(options: &Options) -> Result<ExitCode, HistoryError> {
     let named = options.metric.iter().map(|it| metrics::named(it));
     let columns = named.collect::<Result<Vec<&'static str>, UnknownColumn>>()?;
     let mut rows = Vec::new();
     for path in &options.results {
         for file in files_of(path)? {
-            rows.extend(rows::read(&file)?);
+            let (own, told) = rows::read_told(&file)?;
+            told.iter().for_each(|it| errln!("{it}"));
+            rows.extend(own);
         }
     }
     let found = series::of(&rows, &columns, options.each_run);
@@ -75,9 +77,9 @@ fn history(options: &Options) -> Result<u8, HistoryError> {
         return Err(HistoryError::Empty(columns.join(", ")));
     }
     let looked: Vec<tell::Looked> = found.into_iter().map(|it| tell::Looked::at(it, &options.sensitivity())).collect();
-    outln!("{}", if options.json { tell::json(&looked) } else { tell::text(&looked) });
     let is_worse = looked.iter().any(tell::Looked::became_worse);
-    Ok(if options.strict && is_worse { WORSE } else { 0 })
+    let code = ExitCode::from(if options.strict && is_worse { WORSE } else { 0 });
+    Ok(crate::out::product(&if options.json { tell::json(&looked) } else { tell::text(&looked) }, code))
 }
 
 /// The files of rows of a path: itself, its own, or those of the folders in it.

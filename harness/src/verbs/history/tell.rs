@@ -30,13 +30,16 @@ impl Looked {
     }
 
     fn is_worse(&self, change: &Change) -> bool {
-        (change.share() < 0.0) == metrics::is_more_better(self.series.metric)
+        (change.after < change.before) == metrics::is_more_better(self.series.metric)
     }
 }
 
 /// A paragraph for each series.
 pub(super) fn text(all: &[Looked]) -> String {
-    all.iter().map(paragraph).collect::<Vec<_>>().join("\n")
+    let changes: usize = all.iter().map(|it| it.changes.len()).sum();
+    let worse = all.iter().flat_map(|it| it.changes.iter().filter(|change| it.is_worse(change))).count();
+    let last = format!("{} series, {changes} changes, {worse} of them for the worse", all.len());
+    all.iter().map(paragraph).chain([last]).collect::<Vec<_>>().join("\n")
 }
 
 fn paragraph(it: &Looked) -> String {
@@ -47,7 +50,11 @@ fn paragraph(it: &Looked) -> String {
         (1, _) => "one change".to_owned(),
         (many, _) => format!("{many} changes"),
     };
-    let mut lines = vec![format!("{}, {}: {count} values, {found}", it.series.name, it.series.metric)];
+    let left_out = match it.series.no_numbers {
+        0 => String::new(),
+        some => format!(" ({some} left out: NaN or inf)"),
+    };
+    let mut lines = vec![format!("{}, {}: {count} values{left_out}, {found}", it.series.name, it.series.metric)];
     lines.extend(it.changes.iter().map(|change| line(it, change)));
     lines.join("\n")
 }
@@ -56,13 +63,18 @@ fn line(it: &Looked, change: &Change) -> String {
     let at = &it.series.values[change.index];
     let commit: String = at.commit.chars().take(COMMIT_CHARS).collect();
     let words = if it.is_worse(change) { "worse" } else { "better" };
-    let (before, after, percent) = (change.before, change.after, change.share() * 100.0);
+    let (before, after) = (change.before, change.after);
+    // Nothing is a share of 0.
+    let step = share(change).map_or_else(|| format!("{:+.4}", after - before), |it| format!("{:+.1} %", it * 100.0));
     let place =
         [at.time.as_str(), commit.as_str()].into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(", ");
-    format!(
-        "  from value {} ({place}): {percent:+.1} %, {words}: {before:.4} to {after:.4}, p {:.1e}",
-        change.index, change.p
-    )
+    let place = if place.is_empty() { place } else { format!(" ({place})") };
+    format!("  from value {}{place}: {step}, {words}: {before:.4} to {after:.4}, p {:.1e}", change.index, change.p)
+}
+
+/// The step as a share of the level before it; `None` where that was 0.
+fn share(change: &Change) -> Option<f64> {
+    (change.before != 0.0).then(|| change.share())
 }
 
 #[derive(Serialize)]
@@ -76,6 +88,7 @@ struct OfSeries<'a> {
     name: &'a str,
     metric: &'a str,
     values: usize,
+    no_numbers: usize,
     changes: Vec<OfChange<'a>>,
 }
 
@@ -86,7 +99,7 @@ struct OfChange<'a> {
     commit: &'a str,
     before: f64,
     after: f64,
-    share: f64,
+    share: Option<f64>,
     p: f64,
     is_worse: bool,
 }
@@ -97,6 +110,7 @@ pub(super) fn json(all: &[Looked]) -> String {
         name: &it.series.name,
         metric: it.series.metric,
         values: it.series.values.len(),
+        no_numbers: it.series.no_numbers,
         changes: it.changes.iter().map(|change| of_change(it, change)).collect(),
     });
     // Plain numbers and strings: there is nothing in it that JSON could refuse.
@@ -111,7 +125,7 @@ fn of_change<'a>(it: &'a Looked, change: &Change) -> OfChange<'a> {
         commit: &at.commit,
         before: change.before,
         after: change.after,
-        share: change.share(),
+        share: share(change),
         p: change.p,
         is_worse: it.is_worse(change),
     }
@@ -130,7 +144,7 @@ mod tests {
         };
         let values = levels.iter().enumerate().map(value).collect();
         let sensitivity = Sensitivity { window: 50, p_max: 0.001, magnitude_min: 0.05 };
-        Looked::at(Series { name: "w, t".to_owned(), metric, values }, &sensitivity)
+        Looked::at(Series { name: "w, t".to_owned(), metric, values, no_numbers: 0 }, &sensitivity)
     }
 
     #[test]
@@ -143,6 +157,20 @@ mod tests {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(json(&[time]).contains("\"is_worse\": false"));
+    }
+
+    #[test]
+    fn a_step_from_nothing_is_told_as_what_it_is_and_a_value_without_time_has_no_empty_brackets() {
+        let mut counted = looked("failed_records", &[0.0; 12].into_iter().chain([10.0; 12]).collect::<Vec<_>>());
+        // Without the waves of the made-up values the level before is 0.
+        counted.changes = vec![Change { index: 12, before: 0.0, after: 10.0, p: 1e-9 }];
+        counted.series.values.iter_mut().for_each(|it| (it.time, it.commit) = (String::new(), String::new()));
+        assert!(counted.became_worse());
+        let text = text(std::slice::from_ref(&counted));
+        assert!(text.contains("from value 12: +10.0000, worse: 0.0000 to 10.0000"), "{text}");
+        assert!(text.ends_with("1 series, 1 changes, 1 of them for the worse"), "{text}");
+        assert!(json(&[counted]).contains("\"share\": null"));
+        assert!(!looked("mb_s", &[5.0; 20]).became_worse());
     }
 
     #[test]

@@ -5,18 +5,22 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::Refused;
 use crate::plan::ask::Question;
 use crate::run::course::Rounds;
 use crate::run::spread::Spread;
 use crate::run::{Cell, Plan};
 use crate::session::targets::{self, Ceilings};
-use crate::session::{Extra, PlaceOptions, Session, TargetOptions};
+use crate::session::{Done, Extra, PlaceOptions, Session, TargetOptions, emulated};
 use crate::spec::workload;
+use crate::target::Target;
 
 /// Rounds go on until their interval (95 %) is so wide to either side, or one of these is over.
 const HALF_WIDTH_MAX: f64 = 0.1;
 const ROUNDS_MAX: u32 = 9;
 const TIME_MAX: Duration = Duration::from_secs(100);
+/// The exit code of somebody's Ctrl-C.
+const INTERRUPTED: u8 = 130;
 /// The workloads whose shape is taken: their partitions are 1.
 const WRITES: &str = "produce-1k";
 const READS: &str = "consume";
@@ -32,18 +36,68 @@ pub(super) struct Partition {
     pub told: String,
 }
 
+/// What a dry run says; what would be refused is refused.
+pub(super) fn would(question: &Question, targets: &TargetOptions, place: &PlaceOptions) -> Result<String, String> {
+    let cell = cell(question)?;
+    let targets = one_target(targets)?;
+    let writes = &cell.workload;
+    let mut lines = vec![format!(
+        "would write records of {} bytes to one partition of {} as fast as it goes ({}), and read them back",
+        writes.record_bytes,
+        targets[0].name,
+        writes.producer.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
+    )];
+    lines.push(format!(
+        "rounds until both rates are known to {:.0} %, {ROUNDS_MAX} at most and about {} s in all; rows go to a folder in {}",
+        HALF_WIDTH_MAX * 100.0,
+        TIME_MAX.as_secs(),
+        place.results.display()
+    ));
+    lines.extend(emulated::would(place, &targets).map_err(|it| it.to_string())?);
+    Ok(lines.join("\n"))
+}
+
+fn one_target(targets: &TargetOptions) -> Result<Vec<Target>, String> {
+    let targets = targets::of(targets, Ceilings::Without).map_err(|it| it.to_string())?;
+    if targets.len() == 1 {
+        Ok(targets)
+    } else {
+        Err("--measure-partition measures one broker: give one --target or --bootstrap-server".to_owned())
+    }
+}
+
+/// Why a measurement that began is no figure to plan with.
+fn unusable(done: &Done) -> Option<Refused> {
+    let folder = done.folder.display();
+    if done.is_interrupted() {
+        let words = format!("interrupted: nothing is planned. The same command with --resume {folder} goes on");
+        return Some(Refused { words, code: INTERRUPTED });
+    }
+    if done.has_ledger_fault() {
+        let words = format!(
+            "the ledger does not add up: a broker that loses or doubles records is not fast. Rows are in {folder}"
+        );
+        return Some(words.into());
+    }
+    None
+}
+
 /// Measures it, and keeps the rows in a folder of results.
-pub(super) fn measure(question: &Question, targets: &TargetOptions, place: &PlaceOptions) -> Result<Partition, String> {
+pub(super) fn measure(
+    question: &Question,
+    targets: &TargetOptions,
+    place: &PlaceOptions,
+) -> Result<Partition, Refused> {
     let cell = cell(question)?;
     let shards = targets.shards;
-    let targets = targets::of(targets, Ceilings::Without).map_err(|it| it.to_string())?;
-    if targets.len() != 1 {
-        return Err("--measure-partition measures one broker: give one --target or --bootstrap-server".to_owned());
-    }
+    let targets = one_target(targets)?;
     let course = Rounds { half_width_max: HALF_WIDTH_MAX, rounds_max: ROUNDS_MAX, time_max: TIME_MAX };
     let plan = Plan { cells: vec![cell], targets, seed: place.seed };
     let done = Session { verb: "partition", place, shards, plan, course: &course, extra: Extra::default() }.measure();
     let done = done.map_err(|it| it.to_string())?;
+    if let Some(refused) = unusable(&done) {
+        return Err(refused);
+    }
     let rate = |name: &str| {
         let summary = done.summaries.iter().find(|it| it.workload == name);
         let missing = || {
@@ -150,6 +204,26 @@ mod tests {
         let plain = partition(writes, reads, 1.0, Path::new("x"));
         assert_eq!((plain.in_mb_s, plain.out_mb_s), (330.0, 750.0));
         assert!(!plain.told.contains("the wire"), "{}", plain.told);
+    }
+
+    #[test]
+    fn a_measurement_that_was_interrupted_is_no_plan_and_names_the_folder_to_go_on_with() {
+        let done = |end| Done {
+            summaries: vec![],
+            warnings: vec![],
+            folder: "results/x".into(),
+            rows: vec![],
+            end,
+            has_page: true,
+        };
+        let refused = unusable(&done(Err(crate::run::End::Interrupted))).unwrap();
+        assert_eq!(refused.code, INTERRUPTED);
+        assert!(
+            refused.words.contains("interrupted") && refused.words.contains("--resume results/x"),
+            "{}",
+            refused.words
+        );
+        assert!(unusable(&done(Ok(()))).is_none());
     }
 
     #[test]

@@ -34,6 +34,7 @@ use crate::load::to_ms;
 use crate::measure::hlog::PRODUCER_KINDS;
 use crate::measure::ledger::LedgerFile;
 use crate::spec::{Produce, RecordShape};
+use crate::target::lost::lost_topic;
 use crate::verbs::extras::progress::Progress;
 use crate::verbs::extras::{args, document};
 use account::Account;
@@ -76,7 +77,7 @@ fn parse(args: &[String]) -> Result<(Options, Extras), ParserStop> {
 }
 
 fn run(options: Options, extras: &Extras, args: &[String]) -> Result<ExitCode, PerfError> {
-    for (option, path) in [("--json", &extras.json), ("--ledger", &extras.ledger)] {
+    for (option, path) in [("--json", &extras.json), ("--ledger", &extras.ledger), ("--hdr-log", &extras.hdr_log)] {
         path.as_deref().map_or(Ok(()), |path| document::check_writable(option, path))?;
     }
     let records = records(&spec::record_shape(&options, extras), extras.clients)?;
@@ -167,9 +168,13 @@ impl Run<'_> {
             produced: &produced,
         };
         account.print();
-        let judged = ledger.map_or(Ok(None), |ledger| self.judge(&ledger))?;
-        account.write(judged)?;
-        Ok(self.exit_code(&shared, judged))
+        let judged = ledger.map_or(Ok(None), |ledger| self.judge(&ledger));
+        if let Err(error) = &judged {
+            outln!("ledger: could not be read back: {error}");
+        }
+        // What was measured is kept, whatever became of the ledger.
+        account.write(*judged.as_ref().unwrap_or(&None))?;
+        Ok(judged.map_or(ExitCode::FAILURE, |judged| self.exit_code(&shared, judged)))
     }
 
     fn send(&self, load: Load<'_>) -> Produced {
@@ -193,13 +198,19 @@ impl Run<'_> {
     }
 
     fn verify(&self, ledger: &LedgerFile) -> Result<Judged, PerfError> {
-        let verdict = readback::read_back(&self.properties, ledger, readback::SILENCE_MAX, &self.stop)?;
+        let verdict = readback::read_back(&self.properties, ledger, readback::SILENCE_MAX, &self.stop);
+        let verdict =
+            verdict.map_err(|error| match lost_topic(readback::way_of(&self.properties, ledger), ledger) {
+                Some(words) => PerfError::Text(format!("{error}; {words}")),
+                None => error,
+            })?;
         let Some(verdict) = verdict else {
             outln!("ledger: not read back: the run was interrupted");
             return Ok(None);
         };
         let (line, adds_up) = readback::line(&verdict, ledger);
-        outln!("{line}");
+        let what = if adds_up { None } else { lost_topic(readback::way_of(&self.properties, ledger), ledger) };
+        outln!("{line}{}", what.map(|it| format!("; {it}")).unwrap_or_default());
         Ok(Some((verdict, adds_up)))
     }
 

@@ -202,7 +202,12 @@ mod tests {
 
     #[test]
     fn a_batch_that_expired_is_told_in_the_words_of_either_line_of_kafka() {
-        let error = SendError::Expired { records: 5, partition: "a.b-0".into(), waited_ms: 1501 };
+        let error = SendError::Expired {
+            records: 5,
+            partition: "a.b-0".into(),
+            waited_ms: 1501,
+            why: Some("NOT_LEADER_OR_FOLLOWER"),
+        };
         let old = "Expiring 5 record(s) for a.b-0:1501 ms has passed since batch creation";
         let new = "The request has not been sent, or no server response has been received yet.";
         assert_eq!(words(&error, Compat::V3_9), old);

@@ -15,8 +15,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::out;
 use crate::spec::document::Finding;
-use crate::spec::hardware::{Catalogue, Entry};
+use crate::spec::hardware::{self, Catalogue, Entry};
 
 /// Which machines there are, what is known of them, and where it comes from.
 #[derive(Debug, Parser)]
@@ -86,10 +87,7 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
         Err(code) => return code,
     };
     match run(&options) {
-        Ok(text) => {
-            outln!("{text}");
-            ExitCode::SUCCESS
-        }
+        Ok(text) => out::product(&text, ExitCode::SUCCESS),
         Err(words) => {
             errln!("{words}");
             ExitCode::FAILURE
@@ -104,7 +102,7 @@ fn run(options: &Options) -> Result<String, String> {
             let all = load()?;
             Ok(format!("{} profiles, nothing wrong", all.entries().len()))
         }
-        Verb::Check { paths } => check(paths),
+        Verb::Check { paths } => check(paths, options.dir.as_deref()),
         Verb::List { patterns } => Ok(show::list(&load()?.select(patterns)?)),
         Verb::Show { name, toml: true } => load()?.get(name).map(|it| it.text.trim_end().to_owned()),
         Verb::Show { name, toml: false } => load()?.get(name).map(show::one),
@@ -116,31 +114,65 @@ fn run(options: &Options) -> Result<String, String> {
     }
 }
 
-fn check(paths: &[PathBuf]) -> Result<String, String> {
+fn check(paths: &[PathBuf], dir: Option<&Path>) -> Result<String, String> {
+    let others = Catalogue::load(dir).map_err(|it| lines(&it))?;
     let mut found = Vec::new();
-    let mut good = 0;
+    let mut files = 0;
     for path in paths {
         if path.is_dir() {
-            match Catalogue::load(Some(path)) {
-                Ok(_) => good += 1,
+            let of_folder = hardware::toml_files(path);
+            match of_folder {
                 Err(these) => found.extend(these),
+                Ok(these) if these.is_empty() => {
+                    found.push(whole_file(path, "there is no profile in it: no file that ends in .toml".to_owned()));
+                }
+                Ok(these) => {
+                    files += these.len();
+                    // Those of a folder stand beside each other, too.
+                    found.extend(Catalogue::load(Some(path)).err().into_iter().flatten());
+                    found.extend(
+                        these.iter().filter_map(|it| Entry::open(it).ok()).filter_map(|it| from_the_future(&it)),
+                    );
+                }
             }
         } else {
-            match Entry::open(path) {
-                Ok(_) => good += 1,
+            files += 1;
+            match checked(path, &others) {
+                Ok(_) => {}
                 Err(these) => found.extend(these),
             }
         }
     }
-    if found.is_empty() {
-        Ok(format!("{good} of {} files or folders, nothing wrong", paths.len()))
-    } else {
-        Err(lines(&found))
-    }
+    if found.is_empty() { Ok(format!("{files} profiles, nothing wrong")) } else { Err(lines(&found)) }
+}
+
+/// A profile that has nothing wrong, neither by itself nor beside the others that there are.
+fn checked(path: &Path, others: &Catalogue) -> Result<Entry, Vec<Finding>> {
+    let entry = Entry::open(path)?;
+    let mut found = others.beside(&entry);
+    found.extend(from_the_future(&entry));
+    if found.is_empty() { Ok(entry) } else { Err(found) }
+}
+
+/// Facts cannot have been gathered tomorrow. Asked here alone: a board without a clock must still be able to plan.
+fn from_the_future(entry: &Entry) -> Option<Finding> {
+    let (as_of, today) = (entry.profile.as_of.to_string(), jiff::Zoned::now().date().to_string());
+    // ISO dates are in the order of their letters.
+    (as_of.get(..10)? > today.as_str()).then(|| {
+        whole_file(
+            Path::new(&entry.origin),
+            format!("as_of is {as_of}, and today is {today}: when were the facts gathered?"),
+        )
+    })
+}
+
+fn whole_file(path: &Path, words: String) -> Finding {
+    Finding { origin: path.display().to_string(), line: 0, words }
 }
 
 fn add(file: &Path, dir: &Path, force: bool) -> Result<String, String> {
-    let entry = Entry::open(file).map_err(|it| lines(&it))?;
+    let others = Catalogue::load(Some(dir).filter(|it| it.is_dir())).map_err(|it| lines(&it))?;
+    let entry = checked(file, &others).map_err(|it| lines(&it))?;
     let to = dir.join(format!("{}.toml", entry.profile.name));
     if to.exists() && !force {
         return Err(format!("{} is there already; `ringlog profile add --force` replaces it", to.display()));
@@ -203,5 +235,37 @@ mod tests {
     fn what_is_not_there_is_an_error_with_the_nearest() {
         assert!(run_line("show aws-i4i-2xlage").unwrap_err().contains("the nearest is aws-i4i-2xlarge"));
         assert!(run_line("check nowhere.toml").unwrap_err().contains("nowhere.toml: No such file"));
+    }
+
+    #[test]
+    fn a_file_that_contradicts_its_family_is_refused_before_it_breaks_the_others() {
+        let dir = scratch("profile-family");
+        let text =
+            run_line("show aws-i4i-2xlarge --toml").unwrap().replace("name = \"aws-i4i-2xlarge\"", "name = \"mine\"");
+        let text = text.replace("gib = 64.0", "gib = 16.0");
+        assert!(text.contains("gib = 16.0") && text.contains("family = "));
+        let (file, to) = (dir.join("mine.toml"), dir.join("to"));
+        std::fs::write(&file, text).unwrap();
+        for line in [format!("check {}", file.display()), format!("--dir {} add {}", to.display(), file.display())] {
+            let words = run_line(&line).unwrap_err();
+            assert!(words.contains("mine.toml: ") && words.contains("of family aws-i4i have"), "{line}: {words}");
+        }
+        assert!(!to.exists(), "nothing was added");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn an_empty_folder_and_a_profile_of_tomorrow_are_refused() {
+        let dir = scratch("profile-empty");
+        let words = run_line(&format!("check {}", dir.display())).unwrap_err();
+        assert!(words.contains("there is no profile in it"), "{words}");
+        let text = run_line("show handbook-1gbe-hdd --toml").unwrap().replacen("as_of = 2", "as_of = 9", 1);
+        let file = dir.join("handbook-1gbe-hdd.toml");
+        std::fs::write(&file, text).unwrap();
+        for path in [&file, &dir] {
+            let words = run_line(&format!("check {}", path.display())).unwrap_err();
+            assert!(words.contains("when were the facts gathered?"), "{words}");
+        }
+        std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -19,6 +19,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::out;
 use crate::run::{Cell, Course as _, Plan, SoFar};
 use crate::session::targets::{self, Ceilings};
 use crate::session::{Extra, Session, SessionError, emulated};
@@ -65,13 +66,11 @@ pub fn main(args: &[String]) -> ExitCode {
 
 fn run(options: &Options) -> Result<ExitCode, SweepError> {
     if options.list {
-        outln!("{}", presets::list());
-        return Ok(ExitCode::SUCCESS);
+        return Ok(out::product(&presets::list(), ExitCode::SUCCESS));
     }
     if let Some(name) = &options.show {
         let text = presets::text(name).ok_or_else(|| no_preset(name))?;
-        outln!("{}", text.trim_end());
-        return Ok(ExitCode::SUCCESS);
+        return Ok(out::product(text.trim_end(), ExitCode::SUCCESS));
     }
     let sweep = sweep_of(options)?;
     let ceilings = if options.yardstick { Ceilings::Beside } else { Ceilings::Without };
@@ -82,9 +81,9 @@ fn run(options: &Options) -> Result<ExitCode, SweepError> {
     let cells = sweep.cells.iter().map(|it| Cell { workload: it.workload.clone(), reader: it.reader.clone() });
     let plan = Plan { cells: cells.collect(), targets, seed: options.place.seed };
     if options.dry_run {
-        outln!("{}", dry_run::text(&sweep, &plan, &course));
-        emulated::would(&options.place, &plan.targets)?.iter().for_each(|it| outln!("{it}"));
-        return Ok(ExitCode::SUCCESS);
+        let would = emulated::would(&options.place, &plan.targets)?;
+        let lines: Vec<String> = std::iter::once(dry_run::text(&sweep, &plan, &course)).chain(would).collect();
+        return Ok(out::product(&lines.join("\n"), ExitCode::SUCCESS));
     }
     errln!("{}", dry_run::order(&sweep, &plan, &course));
     let extra = Extra { asked: sweep.asked.clone(), references: sweep.references.clone(), ..Extra::default() };

@@ -194,7 +194,14 @@ fn the_end_tells_the_highest_rates_the_throttle_and_figures_of_others() {
     sweep.references.push(toml::from_str(reference).unwrap());
     let mut rows = play(&sweep, Vec::new(), 1000);
     rows[0].bottleneck = "schedule".to_owned();
-    let done = Done { summaries: Vec::new(), warnings: Vec::new(), folder: "results/x".into(), rows, end: Ok(()) };
+    let done = Done {
+        summaries: Vec::new(),
+        warnings: Vec::new(),
+        folder: "results/x".into(),
+        has_page: true,
+        rows,
+        end: Ok(()),
+    };
     let text = verdict::text(&sweep, &done);
     for part in [
         "a holds 2828 records/s with p99 at most 10 ms",
