@@ -150,7 +150,12 @@ def read_again(bootstrap, agains):
 
 
 class Member(Client):
-    """A member of a group: reads, commits every two seconds and when something is taken from it, leaves after a while."""
+    """A member of a group: reads, commits every two seconds and when something is taken from it, leaves after a while.
+
+    It waits for each commit. librdkafka repeats one that a coordinator refused which has moved, or is loading, 100 ms later and more:
+    were it not waited for, the next commit would be taken before it, and the repetition put the group back to where it was, in the
+    same generation, at any broker.
+    """
 
     COMMIT_S = 2
 
@@ -159,7 +164,7 @@ class Member(Client):
         self.book, self.topics, self.places, self.records = book, topics, {}, 0
         self.client = reader(bootstrap, self.name, **{
             "group.id": book.name, "partition.assignment.strategy": strategy, "session.timeout.ms": 30_000,
-            "heartbeat.interval.ms": 1_000, "on_commit": self.committed})
+            "heartbeat.interval.ms": 1_000})
 
     def work(self):
         self.client.subscribe(self.topics, on_assign=self.assigned, on_revoke=self.revoked, on_lost=self.lost)
@@ -173,7 +178,7 @@ class Member(Client):
                 self.records += 1
             if time.monotonic() > commit_at:
                 commit_at = time.monotonic() + self.COMMIT_S
-                self.commit(self.places, asynchronous=True)
+                self.commit(self.places)
         self.client.close()  # calls revoked
 
     def assigned(self, _client, where):
@@ -181,7 +186,7 @@ class Member(Client):
 
     def revoked(self, _client, where):
         mine = [(one.topic, one.partition) for one in where]
-        self.commit({place: self.places[place] for place in mine if place in self.places}, asynchronous=False)
+        self.commit({place: self.places[place] for place in mine if place in self.places})
         self.gone(mine)
 
     def lost(self, _client, where):
@@ -192,20 +197,15 @@ class Member(Client):
             self.places.pop(place, None)
         self.book.revoked(self.name, mine, how)
 
-    def commit(self, places, asynchronous):
+    def commit(self, places):
         offsets = [ck.TopicPartition(topic, number, offset) for (topic, number), offset in places.items()]
         if not offsets:
             return
         try:
-            told = self.client.commit(offsets=offsets, asynchronous=asynchronous)
+            told = self.client.commit(offsets=offsets, asynchronous=False)
         except ck.KafkaException:
             return  # not committed: the next owner begins where it was before
-        self.committed(None, told or [])
-
-    def committed(self, error, offsets):
-        if error:
-            return
-        for one in offsets:
+        for one in told or []:
             if one.error is None:
                 self.book.commits((one.topic, one.partition), one.offset)
 
