@@ -29,6 +29,7 @@ pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
+pub mod describe_transactions;
 pub mod describe_user_scram_credentials;
 pub mod elect_leaders;
 pub mod end_txn;
@@ -43,6 +44,7 @@ pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
+pub mod list_transactions;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
@@ -54,6 +56,7 @@ pub mod sasl_handshake;
 pub mod sync_group;
 pub mod txn_offset_commit;
 pub mod update_features;
+pub mod write_txn_markers;
 
 /// Calls `$each! { Key(module): Request => Response; ... }` with one line per API that has declarations, so that
 /// dispatchers, tests and fuzz targets name no list of their own.
@@ -84,6 +87,7 @@ macro_rules! for_each_api {
             AddPartitionsToTxn(add_partitions_to_txn): AddPartitionsToTxnRequest => AddPartitionsToTxnResponse;
             AddOffsetsToTxn(add_offsets_to_txn): AddOffsetsToTxnRequest => AddOffsetsToTxnResponse;
             EndTxn(end_txn): EndTxnRequest => EndTxnResponse;
+            WriteTxnMarkers(write_txn_markers): WriteTxnMarkersRequest => WriteTxnMarkersResponse;
             TxnOffsetCommit(txn_offset_commit): TxnOffsetCommitRequest => TxnOffsetCommitResponse;
             SaslAuthenticate(sasl_authenticate): SaslAuthenticateRequest => SaslAuthenticateResponse;
             DescribeAcls(describe_acls): DescribeAclsRequest => DescribeAclsResponse;
@@ -108,6 +112,8 @@ macro_rules! for_each_api {
             UpdateFeatures(update_features): UpdateFeaturesRequest => UpdateFeaturesResponse;
             DescribeCluster(describe_cluster): DescribeClusterRequest => DescribeClusterResponse;
             DescribeProducers(describe_producers): DescribeProducersRequest => DescribeProducersResponse;
+            DescribeTransactions(describe_transactions): DescribeTransactionsRequest => DescribeTransactionsResponse;
+            ListTransactions(list_transactions): ListTransactionsRequest => ListTransactionsResponse;
             ConsumerGroupDescribe(consumer_group_describe): ConsumerGroupDescribeRequest => ConsumerGroupDescribeResponse;
             ConsumerGroupHeartbeat(consumer_group_heartbeat): ConsumerGroupHeartbeatRequest => ConsumerGroupHeartbeatResponse;
             ListConfigResources(list_config_resources): ListConfigResourcesRequest => ListConfigResourcesResponse;

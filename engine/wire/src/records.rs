@@ -3,3 +3,4 @@
 pub mod consumer_group;
 pub mod group;
 pub mod metadata;
+pub mod transaction_log;

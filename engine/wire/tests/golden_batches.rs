@@ -15,6 +15,7 @@ use ringlog_wire::messages::produce::ProduceRequest;
 use ringlog_wire::records::consumer_group::*;
 use ringlog_wire::records::group::{self, GroupKey, GroupMetadataValue, OffsetCommitValue};
 use ringlog_wire::records::metadata::MetadataRecord;
+use ringlog_wire::records::transaction_log::{TransactionLogKey, TransactionLogValue};
 use ringlog_wire::{ApiKey, Message, Reader, header};
 
 const OPEN_MAX: usize = 1 << 20;
@@ -159,4 +160,20 @@ fn every_group_record_comes_back_byte_for_byte() {
         assert_eq!(again, value, "{key:?}");
     }
     assert!(offsets > 0 && groups > 0 && consumers > 0, "{offsets} offsets, {groups} and {consumers} of groups");
+}
+
+#[test]
+fn every_record_of_a_transaction_comes_back_byte_for_byte() {
+    let mut states = std::collections::BTreeSet::new();
+    for (_, key, value) in ["__transaction_state-12", "__transaction_state-24"].into_iter().flat_map(golden_log) {
+        let key = key.unwrap();
+        let value = value.unwrap();
+        let decoded = TransactionLogKey::decode_key(&key).unwrap().unwrap();
+        assert_eq!(decoded.encode_key().unwrap(), key);
+        let version = i16::from_be_bytes(*value.first_chunk().unwrap());
+        assert_eq!(again::<TransactionLogValue>(&value, version), value, "{} v{version}", decoded.transactional_id);
+        states.insert(group::decode_value::<TransactionLogValue>(&value).unwrap().transaction_status);
+    }
+    // Empty, Ongoing, both prepared and both complete: transactions were committed and aborted there.
+    assert_eq!(states.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
 }

@@ -13,8 +13,9 @@ use ringlog_wire::batch::{BatchHeader, Batches, HEADER_LEN, LENGTH_OVERHEAD, Rul
 use ringlog_wire::codec::{MEMORY_FLOOR, MEMORY_PER_BYTE};
 use ringlog_wire::compression::{Codec, Scratch, decompress};
 use ringlog_wire::header::RequestHeader;
-use ringlog_wire::records::group::GroupKey;
+use ringlog_wire::records::group::{GroupKey, decode_value};
 use ringlog_wire::records::metadata::MetadataRecord;
+use ringlog_wire::records::transaction_log::{TransactionLogKey, TransactionLogValue};
 use ringlog_wire::{ApiKey, Message, Reader, Request, for_each_api};
 
 #[global_allocator]
@@ -37,6 +38,8 @@ fn decode_as_everything(input: &[u8]) {
     let _ = RequestHeader::decode(&mut Reader::new(input));
     let _ = MetadataRecord::decode_value(input);
     let _ = GroupKey::decode(input);
+    let _ = TransactionLogKey::decode_key(input);
+    let _ = decode_value::<TransactionLogValue>(input);
     macro_rules! each {
         ($($key:ident($module:ident): $request:ident => $response:ident;)+) => { $(
             for version in [<ringlog_wire::messages::$module::$request>::VERSIONS.0, <ringlog_wire::messages::$module::$request>::VERSIONS.1] {

@@ -11,7 +11,7 @@ mod debug;
 use std::collections::BTreeSet;
 
 use ringlog_wire::messages::consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
-use ringlog_wire::records::{consumer_group, group, metadata};
+use ringlog_wire::records::{consumer_group, group, metadata, transaction_log};
 use ringlog_wire::{Message, Reader, for_each_api};
 use serde_json::Value;
 
@@ -106,6 +106,7 @@ fn check_any(vector: &Vector) -> usize {
             ConsumerGroupTargetAssignmentMetadataValue ConsumerGroupTargetAssignmentMemberValue
             ConsumerGroupCurrentMemberAssignmentValue ConsumerGroupRegularExpressionValue;
         group: OffsetCommitKey OffsetCommitValue GroupMetadataKey GroupMetadataValue;
+        transaction_log: TransactionLogKey TransactionLogValue;
         metadata: RegisterBrokerRecord UnregisterBrokerRecord TopicRecord PartitionRecord ConfigRecord
             PartitionChangeRecord FenceBrokerRecord UnfenceBrokerRecord RemoveTopicRecord DelegationTokenRecord
             UserScramCredentialRecord FeatureLevelRecord ClientQuotaRecord ProducerIdsRecord

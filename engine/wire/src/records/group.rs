@@ -153,8 +153,8 @@ pub fn encode_value<M: Message>(value: &M, version: i16) -> Result<Vec<u8>, Enco
     Ok(w.bytes)
 }
 
-/// Reads a record's value ([`OffsetCommitValue`] or [`GroupMetadataValue`]) to its last byte, in the version that its
-/// first two bytes say.
+/// Reads a record's value ([`OffsetCommitValue`], [`GroupMetadataValue`] and the like) to its last byte, in the version
+/// that its first two bytes say.
 pub fn decode_value<M: Message>(value: &[u8]) -> Result<M, DecodeError> {
     let mut r = Reader::new(value);
     let version = r.i16()?;

@@ -40,7 +40,8 @@ public class Vectors {
     static Class<?> find(String name) throws ClassNotFoundException {
         for (String candidate : new String[] {
             "org.apache.kafka.common.message." + name + "Data", "org.apache.kafka.common.message." + name,
-            "org.apache.kafka.common.metadata." + name, "org.apache.kafka.coordinator.group.generated." + name}) {
+            "org.apache.kafka.common.metadata." + name, "org.apache.kafka.coordinator.group.generated." + name,
+            "org.apache.kafka.coordinator.transaction.generated." + name}) {
             try {
                 return Class.forName(candidate);
             } catch (ClassNotFoundException e) { /* the next one */ }
