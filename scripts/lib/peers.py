@@ -78,6 +78,8 @@ TOOLS = {
     "kafka-client-metrics": "org.apache.kafka.tools.ClientMetricsCommand",
     "kafka-reassign-partitions": "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
     "kafka-storage": "kafka.tools.StorageTool",
+    "transactional-message-copier": "org.apache.kafka.tools.TransactionalMessageCopier",
+    "transactions": "ringlog.Transactions",
 }
 MOVED_IN_4 = {"kafka-console-producer": "kafka.tools.ConsoleProducer", "kafka-dump-log": "kafka.tools.DumpLogSegments"}
 
@@ -162,13 +164,14 @@ def tool_class(name, version=DEFAULT):
 
 
 def tool_host(version=DEFAULT):
-    """The folder with ToolHost compiled against these jars."""
-    source, out = HERE / "ToolHost.java", kafka_libs(version).parent / "host"
-    stamp = out / "ToolHost.class"
-    if not stamp.exists() or stamp.stat().st_mtime < source.stat().st_mtime:
+    """The folder with ToolHost, and what runs in it, compiled against these jars."""
+    sources, out = [HERE / "ToolHost.java", HERE / "Transactions.java"], kafka_libs(version).parent / "host"
+    stamps = [out / "ToolHost.class", out / "ringlog" / "Transactions.class"]
+    if not all(stamp.exists() and stamp.stat().st_mtime >= source.stat().st_mtime
+               for stamp, source in zip(stamps, sources)):
         out.mkdir(exist_ok=True)
         java()
-        run(["javac", "-nowarn", "-cp", class_path(version), "-d", str(out), str(source)])
+        run(["javac", "-nowarn", "-cp", class_path(version), "-d", str(out), *map(str, sources)])
     return out
 
 

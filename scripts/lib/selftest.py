@@ -4,7 +4,7 @@ import os
 from functools import partial
 
 from lib import (badinput, brokers, checks_admin, checks_crash, checks_files, checks_perf, checks_security,
-                 checks_snapshots, consumer_selftest, ledger, proxy, readers, secure, suite, wire, writers)
+                 checks_snapshots, checks_transactions, consumer_selftest, exactly_once, ledger, proxy, readers, secure, suite, wire, writers)
 from lib.lanes import Part
 from lib.report import Failed, need
 
@@ -18,6 +18,7 @@ def parts(target, binary):
     yield Part("planted", 60, partial(on_a_broker, target=target, **how))
     yield Part("planted in the broker", 10, partial(in_broker, target=target, **how))
     yield Part("planted after a crash", 15, partial(after_a_crash, target=target, **how))
+    yield Part("planted in transactions", 15, partial(in_transactions, **how))
     yield Part("planted in security", 20, partial(in_security, binary=binary))
     yield from consumer_selftest.parts()
 
@@ -216,6 +217,22 @@ def after_a_crash(report, target, **how):
                 checks_crash.compare(broker, sent, due)
                 return f"{len(due)} acknowledged batches found"
     caught(report, "acknowledged records lost after kill -9", loses)
+
+
+def in_transactions(report, **_):
+    """What was aborted as if it had been committed, what was committed as if it had not, and a record that was copied twice."""
+    with suite.Clients() as clients, brokers.scratch() as folder, brokers.new("kafka", folder / "broker") as broker:
+        ctx = suite.Context(report, clients, broker, folder, "planted")
+        topic = "tx-planted"
+        ctx.create(topic, checks_transactions.PARTITIONS)
+        said = checks_transactions.transactions(ctx.tools, ctx, "fence", topic)
+        committed, aborted = said["COMMITTED"], said["ABORTED"]
+        ctx.check("nothing, transactions", checks_transactions.both_levels, ctx, topic, said)
+        for name, lie in (("an aborted record is due", {"COMMITTED": [*committed, aborted[0]], "ABORTED": aborted[1:]}),
+                          ("a committed record is not due", {"COMMITTED": committed[1:], "ABORTED": [*aborted, committed[0]]})):
+            caught(report, name, checks_transactions.both_levels, ctx, topic, lie)
+    caught(report, "a record copied twice", exactly_once.once_in_order, committed, committed[:1] + committed)
+    caught(report, "a record not copied", exactly_once.once_in_order, committed, committed[1:])
 
 
 def in_security(report, binary):

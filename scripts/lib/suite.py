@@ -5,7 +5,8 @@ from functools import partial
 
 from lib import (badinput, badlimits, badstart, brokers, certificates, checks_admin, checks_clients, checks_compaction,
                  checks_consumer, checks_crash, checks_files, checks_groups, checks_log, checks_metrics, checks_moves,
-                 checks_perf, checks_protocol, checks_retention, checks_security, checks_settings, peers, wire)
+                 checks_perf, checks_protocol, checks_retention, checks_security, checks_settings, checks_transactions,
+                 exactly_once, peers, wire)
 from lib.lanes import Part
 from lib.report import Failed, need
 from lib.tools import Tools
@@ -69,6 +70,9 @@ def parts(target, short=False, **how):
     yield Part(f"{label} compaction", 30, partial(compaction, target=target, label=label, **how))
     yield Part(f"{label} protocol", 40, partial(protocol, target=target, label=label, **how))
     yield Part(f"{label} log", 30, partial(log, target=target, label=label, **how))
+    if target == "kafka":
+        yield Part(f"{label} transactions", 40, partial(transactions, target=target, label=label, **how))
+        yield Part(f"{label} exactly once", 20, partial(exactly_once.run, target=target, label=label, **how))
     yield Part(f"{label} bad input", 20, partial(badinput.run, target=target, **how))
     if target == "ringlog":
         yield Part(f"{label} metrics", 20, partial(checks_metrics.run, label=label, **how))
@@ -108,6 +112,10 @@ def log(report, **how):
 
 def protocol(report, **how):
     apart(report, checks_protocol, **how)
+
+
+def transactions(report, **how):
+    apart(report, checks_transactions, **how)
 
 
 def apart(report, checks, target, label, **how):
