@@ -7,6 +7,18 @@
 //!     |        | leadership moved, the topic went: stop
 //!     +-- meanwhile: COORDINATOR_LOAD_IN_PROGRESS, and everybody else is served
 //! ```
+//! A partition that moves from shard to shard, step by step, and what each of the two tells its groups:
+//!
+//! | what happens                                | the old shard                       | the new one                  |
+//! |---------------------------------------------|-------------------------------------|------------------------------|
+//! | nobody leads, says the image                | serves until it sees that           | NOT_COORDINATOR              |
+//! | the old one sees it, closes and hands over  | NOT_COORDINATOR, and who waits too  | NOT_COORDINATOR              |
+//! | the new one leads, opens the log, reads it  | NOT_COORDINATOR                     | COORDINATOR_LOAD_IN_PROGRESS |
+//! | the log's end is reached                    | NOT_COORDINATOR                     | serves                       |
+//!
+//! So nothing is appended behind what the new shard reads, and what was acknowledged is in it: a commit is acknowledged when it is
+//! in the file. A client that repeats an older commit behind a newer one puts its group back all the same: the two are in the log in
+//! that order.
 
 use ringlog_io::{Buf, Job};
 use ringlog_storage::{Isolation, LogRange, Lookup, Ready};

@@ -19,6 +19,8 @@ use super::Violation;
 use super::clients::{Ask, Client, Phase, Scene};
 use super::ledger::{Key, Topic};
 use super::line::{Flight, Line};
+use super::plan::OFFSETS_PARTITIONS;
+use crate::metadata::image::OFFSETS_TOPIC;
 
 /// How long a request may still be on its way after its connection is gone: longer than any pause of a shard.
 const GHOST_MS: u64 = 12_000;
@@ -110,6 +112,12 @@ impl Admin {
                 let node = 1 + scene.dice.below(scene.ports.len()) as i32;
                 Task::Move { name, partition: partitions - 1, node }
             }
+            // Groups find their coordinator at another shard.
+            (true, 5) if scene.ports.len() > 1 => {
+                let node = 1 + scene.dice.below(scene.ports.len()) as i32;
+                let partition = scene.dice.below(OFFSETS_PARTITIONS) as i32;
+                Task::Move { name: OFFSETS_TOPIC.to_owned(), partition, node }
+            }
             (true, 3) => {
                 self.set_to = None;
                 Task::SetBrokers { value: (64 * (1 + partitions)).to_string() }
@@ -180,6 +188,9 @@ impl Admin {
                 self.line.ask(scene.now, 1, &request, &[], Some(Ask::SetBrokers { value }))
             }
             Some(Task::Move { name, partition, node }) => {
+                if name == OFFSETS_TOPIC {
+                    scene.book().coordinator_moves();
+                }
                 let replicas = Some(vec![node]);
                 let partition = ReassignablePartition { partition_index: partition, replicas, ..Default::default() };
                 let topic = ReassignableTopic { name, partitions: vec![partition], ..Default::default() };

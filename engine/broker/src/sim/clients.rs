@@ -10,7 +10,7 @@ use ringlog_wire::messages::metadata::{MetadataRequest, MetadataResponse};
 use ringlog_wire::{ErrorCode, Uuid};
 
 use super::Violation;
-use super::group_book::{GroupBook, Spot};
+use super::group_book::{GroupBook, Life, Spot};
 use super::ledger::{Key, Ledger};
 use super::line::{Flight, Heard, Line, client_of};
 
@@ -71,20 +71,22 @@ pub(super) enum Ask {
         era: u32,
     },
     Join {
-        /// The broker's life that it was asked in.
-        start: u32,
+        /// The coordinator's life that it was asked in.
+        life: Life,
     },
     Sync {
         generation: i32,
         era: u32,
     },
     Heartbeat {
+        life: Life,
         is_stale: bool,
     },
     MemberCommit {
         spot: Spot,
         offset: i64,
         era: u32,
+        life: Life,
         is_stale: bool,
     },
     MemberCommitted {

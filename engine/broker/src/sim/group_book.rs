@@ -1,7 +1,8 @@
 //! What the members of a group were told, held against each other.
 //!
 //! - A generation has one leader, and every member of it is given its share of one leader's word: no partition is two members'.
-//! - A generation whose shares were given out does not come back, whoever is killed: they were stored before.
+//! - A generation whose shares were given out does not come back, whoever is killed and wherever the coordinator goes: they were
+//!   stored before. One that was announced only is forgotten with the coordinator's life.
 //! - What names a generation that is over is refused.
 //! - Offsets that were stored do not go back.
 //!
@@ -61,6 +62,29 @@ impl Share {
     }
 }
 
+/// A coordinator from one load of its groups to the next, as far as clients can tell: the broker's start, the moves of coordinators
+/// that were asked for by then, and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Life {
+    start: u32,
+    moves: u32,
+    port: u16,
+}
+
+impl Life {
+    pub(super) fn port(self) -> u16 {
+        self.port
+    }
+}
+
+/// The last generation that a coordinator told anybody of, and its leader.
+#[derive(Debug)]
+struct Announced {
+    life: Life,
+    generation: i32,
+    leader: String,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Stored {
     /// -1 where that is not known.
@@ -77,11 +101,11 @@ impl Stored {
 #[derive(Debug, Default)]
 pub(super) struct GroupBook {
     now: Nanos,
-    /// The era and the broker's life that it is about.
+    /// The era and the broker's start that it is about.
     era: u32,
     start: u32,
-    /// The last generation that anybody was told of in this life, and its leader.
-    announced: (i32, String),
+    moves: u32,
+    announced: Option<Announced>,
     /// The last one whose shares were given out, in this era.
     shared: i32,
     words: BTreeMap<i32, u64>,
@@ -91,41 +115,50 @@ pub(super) struct GroupBook {
 }
 
 impl GroupBook {
-    /// It is this moment, in this era and life of the broker.
+    /// It is this moment, in this era, after this start of the broker.
     pub(super) fn turn_to(&mut self, now: Nanos, era: u32, start: u32) {
-        self.now = now;
         if self.era != era {
-            *self = Self { now, era, offsets: self.offsets, ..Self::default() };
+            *self = Self { era, moves: self.moves, offsets: self.offsets, ..Self::default() };
         }
-        if self.start != start {
-            // What was announced and not stored is forgotten.
-            (self.start, self.announced) = (start, (self.shared, String::new()));
-        }
+        (self.now, self.start) = (now, start);
+    }
+
+    /// A coordinator is asked to go to another shard, and may do so from now on.
+    pub(super) fn coordinator_moves(&mut self) {
+        self.moves += 1;
+    }
+
+    /// The life of the coordinator that is there now.
+    pub(super) fn life(&self, port: u16) -> Life {
+        Life { start: self.start, moves: self.moves, port }
     }
 
     /// A member was told of its generation.
-    pub(super) fn announced(&mut self, generation: i32, leader: &str) -> Result<(), Violation> {
-        let (last, its_leader) = &self.announced;
+    pub(super) fn announced(&mut self, life: Life, generation: i32, leader: &str) -> Result<(), Violation> {
         if generation < self.shared {
             return Err(Violation(format!("generation {generation} begins after {} was shared out", self.shared)));
         }
-        if generation == *last && !its_leader.is_empty() && its_leader != leader {
-            return Err(Violation(format!("generation {generation} has two leaders: {its_leader} and {leader}")));
-        }
-        if generation >= *last {
-            self.announced = (generation, leader.to_owned());
+        let before = self.announced.as_ref().filter(|before| before.life == life && before.generation >= generation);
+        match before {
+            None => self.announced = Some(Announced { life, generation, leader: leader.to_owned() }),
+            Some(same) if same.generation == generation && same.leader != leader => {
+                let other = &same.leader;
+                return Err(Violation(format!("generation {generation} has two leaders: {other} and {leader}")));
+            }
+            Some(_) => {}
         }
         Ok(())
     }
 
-    /// Whether this life of the broker is known to have loaded the group: it told somebody of a generation.
-    pub(super) fn is_loaded(&self) -> bool {
-        !self.announced.1.is_empty()
+    /// Whether a coordinator is known to have loaded the group: it told somebody of a generation.
+    pub(super) fn is_loaded(&self, life: Life) -> bool {
+        self.announced.as_ref().is_some_and(|announced| announced.life == life)
     }
 
-    /// Whether a request of this generation, sent now, must be refused.
-    pub(super) fn is_stale(&self, generation: i32) -> bool {
-        generation < self.announced.0.max(self.shared)
+    /// Whether a request of this generation, sent now to this coordinator, must be refused.
+    pub(super) fn is_stale(&self, life: Life, generation: i32) -> bool {
+        let announced = self.announced.as_ref().filter(|announced| announced.life == life);
+        generation < announced.map_or(self.shared, |announced| announced.generation.max(self.shared))
     }
 
     /// A member was given its share. Gives the partitions.

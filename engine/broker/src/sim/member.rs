@@ -22,7 +22,7 @@ use ringlog_wire::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssig
 
 use super::Violation;
 use super::clients::{Ask, Client, Phase, Scene};
-use super::group_book::{Share, Spot};
+use super::group_book::{Life, Share, Spot};
 use super::line::{Flight, Line};
 
 /// The topic whose partitions a group shares out.
@@ -95,7 +95,8 @@ impl Member {
             ..Default::default()
         };
         let version = [3, 5, 7][scene.dice.below(3)];
-        self.line.ask(scene.now, version, &request, &[], Some(Ask::Join { start: scene.ledger.starts }))
+        let life = scene.book().life(self.line.port);
+        self.line.ask(scene.now, version, &request, &[], Some(Ask::Join { life }))
     }
 
     fn sync(&mut self, scene: &mut Scene, shares: Vec<SyncGroupRequestAssignment>) -> Result<(), Violation> {
@@ -119,8 +120,9 @@ impl Member {
         };
         // While a group is loaded, which a slow disk draws out, heartbeats are answered blindly.
         let book = scene.book();
-        let is_stale = book.is_loaded() && book.is_stale(self.generation);
-        self.line.ask(scene.now, 3, &request, &[], Some(Ask::Heartbeat { is_stale }))
+        let life = book.life(self.line.port);
+        let is_stale = book.is_loaded(life) && book.is_stale(life, self.generation);
+        self.line.ask(scene.now, 3, &request, &[], Some(Ask::Heartbeat { life, is_stale }))
     }
 
     /// Stores an offset for a partition, and looks at it in the same write.
@@ -129,7 +131,8 @@ impl Member {
         let era = scene.ledger.era;
         let generation = self.generation;
         let book = scene.book();
-        let (offset, is_stale) = (book.next_offset(), book.is_stale(generation));
+        let life = book.life(self.line.port);
+        let (offset, is_stale) = (book.next_offset(), book.is_stale(life, generation));
         let one =
             OffsetCommitRequestPartition { partition_index: partition, committed_offset: offset, ..Default::default() };
         let topic = OffsetCommitRequestTopic { name: TOPIC.to_owned(), partitions: vec![one], ..Default::default() };
@@ -140,7 +143,7 @@ impl Member {
             topics: vec![topic],
             ..Default::default()
         };
-        let ask = Ask::MemberCommit { spot, offset, era, is_stale };
+        let ask = Ask::MemberCommit { spot, offset, era, life, is_stale };
         self.line.ask(scene.now, 9, &request, &[], Some(ask))?;
         self.look(scene, partition)
     }
@@ -188,16 +191,17 @@ impl Member {
 
     // --- being answered ----------------------------------------------------------------------------------------------
 
-    fn joined(&mut self, scene: &mut Scene, answer: &JoinGroupResponse, start: u32) -> Result<(), Violation> {
+    fn joined(&mut self, scene: &mut Scene, answer: &JoinGroupResponse, life: Life) -> Result<(), Violation> {
         match ErrorCode(answer.error_code) {
             ErrorCode::NONE => {
                 (self.id, self.generation) = (answer.member_id.clone(), answer.generation_id);
                 self.had.clear();
                 let members: Vec<&str> = answer.members.iter().map(|member| member.member_id.as_str()).collect();
                 let is_leader = answer.leader == answer.member_id;
-                // An answer that was under way when the broker was started again is the earlier life's.
-                if start == scene.ledger.starts {
-                    scene.book().announced(answer.generation_id, &answer.leader)?;
+                // An answer that was under way when the coordinator was loaded again is the earlier life's.
+                let book = scene.book();
+                if life == book.life(life.port()) {
+                    book.announced(life, answer.generation_id, &answer.leader)?;
                 }
                 if is_leader && !members.contains(&self.id.as_str()) {
                     return Err(Violation(format!("the leader {} is not among its members {members:?}", self.id)));
@@ -251,11 +255,19 @@ impl Member {
         self.due = scene.in_ms(20, 20 + self.nature.pause_ms);
     }
 
-    /// A request that names a generation was answered: one of a generation that is over must be refused.
-    fn answered(&mut self, scene: &mut Scene, what: &str, error: ErrorCode, is_stale: bool) -> Result<(), Violation> {
+    /// A request that names a generation was answered: one of a generation that is over must be refused. Of one that may have come
+    /// to a later life of the coordinator that is not known.
+    fn answered(
+        &mut self,
+        scene: &mut Scene,
+        what: &str,
+        error: ErrorCode,
+        (life, is_stale): (Life, bool),
+    ) -> Result<(), Violation> {
+        let is_same_life = life == scene.book().life(life.port());
         if !error.is_none() {
             self.refused(scene, error);
-        } else if is_stale {
+        } else if is_stale && is_same_life {
             let (group, generation) = (&self.group, self.generation);
             return Err(Violation(format!("{group}: {what} of generation {generation} was taken, which was over")));
         } else if scene.phase == Phase::Calm {
@@ -328,22 +340,22 @@ impl Client for Member {
                 self.coordinator = (response.error_code == 0).then_some(response.port as u16);
                 Ok(())
             }
-            Ask::Join { start } => self.joined(scene, &flight.read::<JoinGroupRequest>(frame)?, *start),
+            Ask::Join { life } => self.joined(scene, &flight.read::<JoinGroupRequest>(frame)?, *life),
             Ask::Sync { generation, era } => {
                 let response = flight.read::<SyncGroupRequest>(frame)?;
                 self.synced(scene, ErrorCode(response.error_code), &response.assignment, (*generation, *era))
             }
-            Ask::Heartbeat { is_stale } => {
+            Ask::Heartbeat { life, is_stale } => {
                 let response = flight.read::<HeartbeatRequest>(frame)?;
-                self.answered(scene, "a heartbeat", ErrorCode(response.error_code), *is_stale)
+                self.answered(scene, "a heartbeat", ErrorCode(response.error_code), (*life, *is_stale))
             }
-            Ask::MemberCommit { spot, offset, era, is_stale } => {
+            Ask::MemberCommit { spot, offset, era, life, is_stale } => {
                 let response = flight.read::<OffsetCommitRequest>(frame)?;
                 let one = response.topics.first().and_then(|topic| topic.partitions.first()).ok_or_else(missing)?;
                 if one.error_code == 0 && *era == scene.ledger.era {
                     scene.book().committed(*spot, *offset);
                 }
-                self.answered(scene, "a commit", ErrorCode(one.error_code), *is_stale)
+                self.answered(scene, "a commit", ErrorCode(one.error_code), (*life, *is_stale))
             }
             Ask::MemberCommitted { spot, floor, era } => {
                 let response = flight.read::<OffsetFetchRequest>(frame)?;

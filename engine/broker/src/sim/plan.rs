@@ -11,6 +11,8 @@ use super::producer::Manner;
 use super::upserter::Hand;
 
 const MS: u64 = 1_000_000;
+/// Partitions of `__consumer_offsets`.
+pub(super) const OFFSETS_PARTITIONS: usize = 2;
 /// The setting that makes logs begin where they like.
 const RETENTION_BYTES: &str = "log.retention.bytes";
 
@@ -165,7 +167,7 @@ fn settings(dice: &mut Dice, shards: usize, is_tight: bool) -> Vec<(String, Stri
         ("log.index.interval.bytes", [64, 512, 4_096][dice.below(3)].to_string()),
         ("socket.request.max.bytes", request_bytes_max.to_string()),
         ("auto.create.topics.enable", "false".to_owned()),
-        ("offsets.topic.num.partitions", "2".to_owned()),
+        ("offsets.topic.num.partitions", OFFSETS_PARTITIONS.to_string()),
         ("connections.max.idle.ms", [5_000, 600_000][dice.below(2)].to_string()),
         ("group.min.session.timeout.ms", "500".to_owned()),
         ("group.initial.rebalance.delay.ms", [0, 300][dice.below(2)].to_string()),
