@@ -253,6 +253,12 @@ impl Partition {
         })
     }
 
+    /// Whether the producer has a transaction open here, begun with this epoch.
+    #[must_use]
+    pub fn is_in_transaction(&self, producer_id: i64, producer_epoch: i16) -> bool {
+        self.producers.is_in_transaction(producer_id, producer_epoch)
+    }
+
     /// Bytes of all segments.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {

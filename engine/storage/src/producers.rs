@@ -178,6 +178,11 @@ impl Producers {
         self.known.iter().map(|(id, producer)| (*id, producer))
     }
 
+    pub(crate) fn is_in_transaction(&self, producer_id: i64, epoch: i16) -> bool {
+        let producer = self.known.get(&producer_id);
+        producer.is_some_and(|producer| producer.transaction_from.is_some() && producer.epoch == epoch)
+    }
+
     /// Puts a producer of a snapshot in place.
     pub(crate) fn insert(&mut self, producer_id: i64, producer: Producer) {
         self.open.extend(producer.transaction_from);
