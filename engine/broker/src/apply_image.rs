@@ -9,8 +9,9 @@ use ringlog_storage::{Checkpointed, PartitionName, Startup};
 use ringlog_wire::ErrorCode;
 
 use crate::broker::Broker;
+use crate::coordinators::Coordinator;
 use crate::group_desk;
-use crate::metadata::image::{Image, OFFSETS_TOPIC, Owner, Topic};
+use crate::metadata::image::{Image, Owner, Topic};
 use crate::openings;
 use crate::replica::PartitionKey;
 use crate::settings::topic_config;
@@ -111,21 +112,19 @@ fn change(broker: &mut Broker, image: &Image, topic: &Topic) {
             let role = upkeep::role(broker, topic, *number, partition);
             broker.replicas.at_mut(place).change(role, config.clone(), &mut broker.news);
             // Its leadership was away, and is back.
-            if &*topic.name == OFFSETS_TOPIC && !broker.groups.expects(*number) {
-                expect(broker, key);
+            if let Some(coordinator) = Coordinator::of(&topic.name)
+                && !coordinator.expects(broker, *number)
+            {
+                coordinator.expect(broker, *number);
+                upkeep::enqueue(broker, key);
             }
-        } else if &*topic.name == OFFSETS_TOPIC {
-            expect(broker, key);
         } else {
+            if let Some(coordinator) = Coordinator::of(&topic.name) {
+                coordinator.expect(broker, *number);
+            }
             upkeep::enqueue(broker, key);
         }
     }
-}
-
-/// A partition of the offsets topic is this shard's: its groups are told that they are being loaded.
-fn expect(broker: &mut Broker, key: PartitionKey) {
-    group_desk::expect(broker, key.partition);
-    upkeep::enqueue(broker, key);
 }
 
 /// A partition that moves to another shard: what is written goes along, so who waits for the disk alone is not refused.
@@ -145,7 +144,7 @@ fn resign(broker: &mut Broker, topic: &Topic, number: i32, error: ErrorCode) {
 }
 
 fn unload(broker: &mut Broker, topic: &Topic, number: i32) {
-    if &*topic.name == OFFSETS_TOPIC {
-        group_desk::unload(broker, number);
+    if let Some(coordinator) = Coordinator::of(&topic.name) {
+        coordinator.unload(broker, number);
     }
 }

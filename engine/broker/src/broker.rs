@@ -29,6 +29,7 @@ use crate::metadata::controller::{Call, Decided};
 use crate::metadata::image::{Image, Owner, ShardId, Topic};
 use crate::metrics::meter::Phase;
 use crate::metrics::step::Watch;
+use crate::outbox::Outbox;
 use crate::random::Random;
 use crate::replica::{News, PartitionKey, Settled, Ticket};
 use crate::replicas::{Place, Replicas};
@@ -38,6 +39,7 @@ use crate::settings::Settings;
 use crate::tasks::Tasks;
 use crate::throttle::Throttle;
 use crate::timers::{Timer, Timers};
+use crate::transaction_desk::Transactions;
 use crate::upkeep::Upkeep;
 use crate::waiting::Waiting;
 use crate::writeback::Writebacks;
@@ -132,6 +134,7 @@ pub(crate) struct Broker {
     pub(crate) deletions: Deletions,
     pub(crate) sessions: SessionCache,
     pub(crate) groups: Groups,
+    pub(crate) transactions: Transactions,
     pub(crate) produces: Slab<PendingProduce>,
     pub(crate) fetches: Waiting<WaitingFetch>,
     /// ListOffsets that wait for a disk.
@@ -147,6 +150,8 @@ pub(crate) struct Broker {
     pub(crate) replies: Vec<(ReplyTo, Result<Response, Refused>)>,
     /// Calls for the controller; the shard posts them.
     pub(crate) calls: Vec<(Caller, Call)>,
+    /// Mail for other shards; the shard sends it.
+    pub(crate) outbox: Outbox,
     /// What calls on replicas brought about; taken when the turn settles.
     pub(crate) news: News,
     /// What this step does, counted.
@@ -193,6 +198,7 @@ impl Broker {
                 clock.random(),
             ),
             groups: Groups::new(&settings),
+            transactions: Transactions::new(&settings),
             throttle: Throttle::new(&settings, Arc::clone(image.quotas())),
             settings,
             budget,
@@ -208,6 +214,7 @@ impl Broker {
             random: Random::new(clock.random()),
             replies: Vec::new(),
             calls: Vec::new(),
+            outbox: Outbox::default(),
             news: News::default(),
             watch: Watch::new(clock.now()),
         }
@@ -322,6 +329,10 @@ impl Broker {
                 Ticket::Group { ticket } => {
                     crate::group_desk::settled(self, ticket, result.map(|appended| appended.base_offset));
                 }
+                Ticket::Transaction { ticket } => {
+                    crate::transaction_desk::settled(self, ticket, result.map(|appended| appended.base_offset));
+                }
+                Ticket::Marker { number } => crate::transaction_markers::settled(self, number, result.map(drop)),
             }
         }
         give_back(&mut self.news.settled, settled);

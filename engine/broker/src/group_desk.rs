@@ -12,7 +12,7 @@ use ringlog_wire::{ErrorCode, Uuid};
 use crate::broker::{Broker, Incoming, Outcome, ReplyTo};
 use crate::coordinator::group::{
     self, Assignor, Caller, ConsumerSettings, Effect, GroupCoordinator, GroupFacts, GroupRequest, GroupResponse,
-    GroupSettings, KeyValue, LoadError, Moment, Topics,
+    GroupSettings, KeyValue, LoadError, Moment, Producer, Topics,
 };
 use crate::metadata::image::{Image, NodeId, OFFSETS_TOPIC, RESOURCE_GROUP};
 use crate::replica::{PartitionKey, Staged, Ticket};
@@ -24,6 +24,8 @@ use crate::timers::Timer;
 
 /// The time to the next try of what could not be removed.
 const SWEEP_AGAIN_NS: u64 = 5_000_000_000;
+/// Offsets of a transaction have no sequence: the coordinator writes them.
+const NO_SEQUENCE: i32 = -1;
 
 /// The coordinator of a shard, and who waits for its answers.
 pub(crate) struct Groups {
@@ -160,6 +162,11 @@ pub(crate) fn settled(broker: &mut Broker, ticket: u64, result: Result<i64, Erro
     act(broker, effects);
 }
 
+/// A producer's transaction has ended in a partition of the offsets topic: what it carried counts, or does not.
+pub(crate) fn transaction_ended(broker: &mut Broker, partition: i32, producer_id: i64, is_commit: bool) {
+    broker.groups.coordinator.transaction_ended(partition, producer_id, is_commit);
+}
+
 fn act(broker: &mut Broker, effects: Vec<Effect>) {
     for effect in effects {
         match effect {
@@ -168,8 +175,8 @@ fn act(broker: &mut Broker, effects: Vec<Effect>) {
                     reply(broker, reply_to, asked, response);
                 }
             }
-            Effect::Append { partition, ticket, records } => {
-                if let Err(error) = stage(broker, partition, ticket.0, &records) {
+            Effect::Append { partition, ticket, records, producer } => {
+                if let Err(error) = stage(broker, partition, (ticket.0, producer), &records) {
                     settled(broker, ticket.0, Err(error));
                 }
             }
@@ -184,6 +191,7 @@ fn reply(broker: &mut Broker, to: ReplyTo, asked: Asked, response: GroupResponse
         GroupResponse::Heartbeat(body) => broker.reply(to, asked, &body),
         GroupResponse::Leave(body) => broker.reply(to, asked, &body),
         GroupResponse::OffsetCommit(body) => broker.reply(to, asked, &body),
+        GroupResponse::TxnOffsetCommit(body) => broker.reply(to, asked, &body),
         GroupResponse::OffsetFetch(body) => broker.reply(to, asked, &body),
         GroupResponse::Describe(body) => broker.reply(to, asked, &body),
         GroupResponse::List(body) => broker.reply(to, asked, &body),
@@ -199,9 +207,17 @@ fn offsets_place(broker: &Broker, partition: i32) -> Option<Place> {
     broker.replicas.find(PartitionKey { topic_id, partition })
 }
 
-fn stage(broker: &mut Broker, partition: i32, ticket: u64, records: &[KeyValue]) -> Result<(), ErrorCode> {
+fn stage(
+    broker: &mut Broker,
+    partition: i32,
+    (ticket, producer): (u64, Option<Producer>),
+    records: &[KeyValue],
+) -> Result<(), ErrorCode> {
     let place = offsets_place(broker, partition).ok_or(ErrorCode::NOT_COORDINATOR)?;
     let mut builder = BatchBuilder::new();
+    if let Some(producer) = producer {
+        builder.set_producer(producer.id, producer.epoch, NO_SEQUENCE).set_transactional(true);
+    }
     for (key, value) in records {
         builder.append(broker.wall_ms, Some(key), value.as_deref(), &[]);
     }

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ringlog_storage::{Checkpointed, PartitionName};
+use ringlog_wire::ErrorCode;
 
 use crate::bus;
+use crate::coordinator::transaction::{Claim, Marker};
 use crate::metadata::controller::{Call, Decided};
 use crate::metadata::image::Image;
 use crate::replica::PartitionKey;
@@ -37,6 +39,14 @@ pub(crate) enum Mail {
     StartsKept { partitions: BTreeMap<PartitionName, Checkpointed>, is_well: bool },
     /// To whom a partition moves: how its log is to be opened, which its shard has closed.
     Handed { key: PartitionKey, handed: Handed },
+    /// To a partition's leader: a transaction has ended, and the marker is to be written; `number` comes back.
+    Mark { number: u64, key: PartitionKey, marker: Marker, coordinator_epoch: i32 },
+    /// From there: it is written, or could not be.
+    Marked { number: u64, result: Result<(), ErrorCode> },
+    /// To a transaction's coordinator: is the partition part of it? All but the answer comes back.
+    Verify { number: u64, key: PartitionKey, claim: Claim },
+    /// From there.
+    Verified { number: u64, key: PartitionKey, claim: Claim, found: Result<(), ErrorCode> },
     /// A sync failed: nothing is written to the log directory any more.
     DirectoryFailed { reason: String },
     /// Finish what is under way, close the partitions, end the thread.

@@ -7,10 +7,10 @@ use ringlog_io::Slice;
 use ringlog_storage::LogCheck;
 
 use crate::broker::Broker;
-use crate::group_desk;
+use crate::coordinators::Coordinator;
 use crate::handlers::named;
 use crate::jobs::Purpose;
-use crate::metadata::image::{OFFSETS_TOPIC, Owner, Topic};
+use crate::metadata::image::{Owner, Topic};
 use crate::replica::PartitionKey;
 use crate::settings::topic_config;
 use crate::timers::Timer;
@@ -27,11 +27,12 @@ pub(crate) fn takes_over(broker: &mut Broker, key: PartitionKey, handed: Handed)
     }
 }
 
-/// A log that the last run left. The groups of one are told that they are being loaded, and it goes before the others.
+/// A log that the last run left. A coordinator's goes before the others, and who asks for what is in it is told that it is being
+/// loaded.
 pub(crate) fn found(broker: &mut Broker, topic: &Topic, key: PartitionKey, known: Known) {
     broker.upkeep.unread.found(key, Arc::clone(&topic.name), known);
-    if &*topic.name == OFFSETS_TOPIC {
-        group_desk::expect(broker, key.partition);
+    if let Some(coordinator) = Coordinator::of(&topic.name) {
+        coordinator.expect(broker, key.partition);
         broker.upkeep.unread.ask_for(key);
     }
 }

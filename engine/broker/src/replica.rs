@@ -53,7 +53,7 @@ pub(crate) struct Staged {
 
 impl Staged {
     /// In memory of its own: it stays for longer than a turn, and a receive buffer must not.
-    fn kept(self) -> Self {
+    pub(crate) fn kept(self) -> Self {
         Self { bytes: Slice::from(self.bytes.to_vec()), ..self }
     }
 }
@@ -72,6 +72,10 @@ pub(crate) enum Ticket {
     Produce { request: usize, topic: usize, partition: usize },
     /// The group coordinator, by its own number.
     Group { ticket: u64 },
+    /// The transaction coordinator, by its own number.
+    Transaction { ticket: u64 },
+    /// A marker, by its number ([`crate::transaction_markers`]).
+    Marker { number: u64 },
 }
 
 /// What became of a staged batch.

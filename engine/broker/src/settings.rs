@@ -186,6 +186,22 @@ typed! {
     quota_window_num: usize = "quota.window.num";
     /// `quota.window.size.seconds`.
     quota_window_size_seconds: u64 = "quota.window.size.seconds";
+    /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`.
+    transaction_abort_interval_ms: i32 = "transaction.abort.timed.out.transaction.cleanup.interval.ms";
+    /// `transaction.max.timeout.ms`.
+    transaction_max_timeout_ms: i32 = "transaction.max.timeout.ms";
+    /// `transaction.partition.verification.enable`.
+    transaction_partition_verification_enable: bool = "transaction.partition.verification.enable";
+    /// `transaction.remove.expired.transaction.cleanup.interval.ms`.
+    transaction_expire_interval_ms: i32 = "transaction.remove.expired.transaction.cleanup.interval.ms";
+    /// `transaction.state.log.num.partitions`.
+    transaction_state_log_num_partitions: i32 = "transaction.state.log.num.partitions";
+    /// `transaction.state.log.replication.factor`.
+    transaction_state_log_replication_factor: i16 = "transaction.state.log.replication.factor";
+    /// `transaction.state.log.segment.bytes`.
+    transaction_state_log_segment_bytes: i32 = "transaction.state.log.segment.bytes";
+    /// `transactional.id.expiration.ms`.
+    transactional_id_expiration_ms: i32 = "transactional.id.expiration.ms";
     /// `producer.id.expiration.ms`.
     producer_id_expiration_ms: i64 = "producer.id.expiration.ms";
 }
@@ -317,7 +333,11 @@ impl Settings {
         if let Some((key, why)) = group_config::beyond_limits(&self.values)? {
             return refuse(key, why);
         }
-        for key in ["default.replication.factor", "offsets.topic.replication.factor"] {
+        for key in [
+            "default.replication.factor",
+            "offsets.topic.replication.factor",
+            "transaction.state.log.replication.factor",
+        ] {
             if self.values.get::<i64>(key)? > 1 && !self.allow_colocated_replicas() {
                 let why = "the shards of one host fail together, so one replica is all that it can keep: say 1, or \
                            allow.colocated.replicas=true for a rehearsal";

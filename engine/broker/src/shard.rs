@@ -35,6 +35,8 @@ use crate::retention;
 use crate::submission::{Came, Sent, Submissions};
 use crate::tasks;
 use crate::timers::Timer;
+use crate::transaction_desk;
+use crate::transaction_markers;
 use crate::upkeep;
 use crate::vitals::{Held, Vitals};
 use crate::writeback;
@@ -143,6 +145,7 @@ impl Shard {
             }
         }
         self.broker.watch.enter(Phase::Send);
+        self.broker.outbox.send(&self.bus);
         self.tell_handed();
         self.tell_settled();
         self.tell_starts();
@@ -153,6 +156,7 @@ impl Shard {
         writeback::begin(&mut self.broker);
         self.front.out.append(&mut self.broker.jobs.take_asked());
         self.broker.timers.set(Timer::Groups, self.broker.groups.next_deadline());
+        self.broker.timers.set(Timer::Transactions, self.broker.transactions.next_deadline());
         group_desk::set_sweep_timer(&mut self.broker);
         if self.front.is_short() && !self.broker.timers.is_set(Timer::Holders) {
             self.broker.timers.set(Timer::Holders, Some(Nanos(now.0 + limits::STALLED_LOOK_NS)));
@@ -229,6 +233,8 @@ impl Shard {
     fn fire(&mut self, timer: Timer) {
         match timer {
             Timer::Groups => group_desk::tick(&mut self.broker),
+            Timer::Transactions => transaction_desk::tick(&mut self.broker),
+            Timer::Markers => transaction_markers::again(&mut self.broker),
             Timer::Sweep => group_desk::sweep_again(&mut self.broker),
             Timer::Fetch(id) => self.broker.fetches.expire(id),
             Timer::Flushes => self.flushes.look_again(&mut self.broker),

@@ -44,6 +44,8 @@ const STEPS_MAX: usize = 64;
 pub(crate) enum About {
     /// The groups of this partition of the offsets topic are loaded.
     LoadOffsets(i32),
+    /// The transactional ids of this partition of the transactions topic are loaded.
+    LoadTransactions(i32),
     /// Logs are cleaned.
     CleanLogs,
 }

@@ -11,6 +11,10 @@ use crate::broker::ReplyTo;
 pub(crate) enum Timer {
     /// The first deadline of the group coordinator.
     Groups,
+    /// The first deadline of the transaction coordinator.
+    Transactions,
+    /// Markers that could not be written.
+    Markers,
     /// A fetch has waited for its max_wait_ms.
     Fetch(ReplyTo),
     /// Partitions whose flush.ms runs.

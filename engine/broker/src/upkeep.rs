@@ -23,9 +23,10 @@ use ringlog_storage::{Checkpointed, KnownProducers, Startup};
 use ringlog_wire::ErrorCode;
 
 use crate::broker::Broker;
-use crate::group_load;
+use crate::coordinator_load;
+use crate::coordinators::Coordinator;
 use crate::jobs::Purpose;
-use crate::metadata::image::{OFFSETS_TOPIC, Owner, Partition, ShardId, Topic};
+use crate::metadata::image::{Owner, Partition, ShardId, Topic};
 use crate::openings;
 use crate::replica::{PartitionKey, Role};
 use crate::replicas::Opening;
@@ -238,7 +239,7 @@ pub(crate) fn settle(broker: &mut Broker, key: PartitionKey) {
     }
 }
 
-/// `None`: it is served when it was checked ([`openings::checked`]), or when its groups are loaded ([`loaded`]).
+/// `None`: it is served when it was checked ([`openings::checked`]), or when its coordinator has loaded it ([`loaded`]).
 fn serve(broker: &mut Broker, topic: &Topic, key: PartitionKey) -> Result<Option<()>, String> {
     if broker.replicas.find(key).is_none() {
         if broker.upkeep.unread.needs_check(key) {
@@ -247,16 +248,18 @@ fn serve(broker: &mut Broker, topic: &Topic, key: PartitionKey) -> Result<Option
         open(broker, topic, key)?;
         broker.upkeep.unread.remove(key);
     }
-    if &*topic.name == OFFSETS_TOPIC && !broker.groups.leads(key.partition) {
-        group_load::begin(broker, key);
+    if let Some(coordinator) = Coordinator::of(&topic.name)
+        && !coordinator.leads(broker, key.partition)
+    {
+        coordinator_load::begin(broker, coordinator, key);
         return Ok(None);
     }
     Ok(Some(()))
 }
 
-/// The groups of a partition were loaded, or could not be: then it is tried again.
-pub(crate) fn loaded(broker: &mut Broker, key: PartitionKey, result: Result<(), String>) {
-    broker.upkeep.note(key, &format!("{OFFSETS_TOPIC}-{}", key.partition), result);
+/// A coordinator's partition was loaded, or could not be: then it is tried again.
+pub(crate) fn loaded(broker: &mut Broker, of: Coordinator, key: PartitionKey, result: Result<(), String>) {
+    broker.upkeep.note(key, &format!("{}-{}", of.topic(), key.partition), result);
     set_timer(broker);
 }
 

@@ -12,6 +12,7 @@ use crate::group_desk;
 use crate::limits::{Budget, Means};
 use crate::metadata::controller::{Call, Controller};
 use crate::metadata::fixtures::{self, topic};
+use crate::metadata::image::OFFSETS_TOPIC;
 use crate::metadata::image::{Image, ShardId};
 use crate::openings::checked;
 use crate::settings::Settings;

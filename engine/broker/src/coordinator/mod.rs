@@ -1,3 +1,4 @@
-//! What one shard coordinates for clients: groups.
+//! What one shard coordinates for clients: groups, and transactions.
 
 pub(crate) mod group;
+pub(crate) mod transaction;

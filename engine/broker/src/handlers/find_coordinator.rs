@@ -1,17 +1,16 @@
-//! FindCoordinator: v0-6. Which shard coordinates a group: the leader of its partition of `__consumer_offsets`.
+//! FindCoordinator: v0-6. Which shard coordinates a group or a transactional id: the leader of its partition of
+//! `__consumer_offsets` or `__transaction_state`.
 //!
-//! The offsets topic is made when it is first asked for; until it is there the answer is COORDINATOR_NOT_AVAILABLE, and
-//! the client asks again. Several keys at once from v4 on. There are no transactions yet: their keys get
-//! COORDINATOR_NOT_AVAILABLE with a message that says so.
+//! The topic is made when it is first asked for; until it is there the answer is COORDINATOR_NOT_AVAILABLE, and the client asks
+//! again. Several keys at once from v4 on.
 
 use ringlog_wire::messages::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use ringlog_wire::{ApiKey, ErrorCode};
 
 use crate::broker::{Broker, Caller, Incoming, Outcome};
-use crate::coordinator::group::partition_of;
+use crate::coordinators::Coordinator as Kind;
 use crate::handlers::Handler;
 use crate::metadata::controller::Call;
-use crate::metadata::image::OFFSETS_TOPIC;
 use crate::response::Response;
 
 pub(crate) const HANDLER: Handler = Handler::new(ApiKey::FindCoordinator, (0, 6), handle);
@@ -25,8 +24,10 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
         Ok(request) => request,
         Err(refused) => return Outcome::Refuse(refused),
     };
-    if broker.image.topic(OFFSETS_TOPIC).is_none() {
-        broker.calls.push((Caller::Nobody, Call::AutoCreate(vec![OFFSETS_TOPIC.to_owned()])));
+    if let Some(kind) = kind(request.key_type)
+        && broker.image.topic(kind.topic()).is_none()
+    {
+        broker.calls.push((Caller::Nobody, Call::AutoCreate(vec![kind.topic().to_owned()])));
     }
     let body = if incoming.asked.api_version < FIRST_BATCHED_VERSION {
         single(find(broker, request.key_type, &request.key))
@@ -35,6 +36,14 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
         FindCoordinatorResponse { coordinators, ..Default::default() }
     };
     Response::of(incoming.asked, &body).into()
+}
+
+fn kind(key_type: i8) -> Option<Kind> {
+    match key_type {
+        GROUP => Some(Kind::Groups),
+        TRANSACTION => Some(Kind::Transactions),
+        _ => None,
+    }
 }
 
 fn single(found: Coordinator) -> FindCoordinatorResponse {
@@ -57,21 +66,18 @@ fn find(broker: &Broker, key_type: i8, key: &str) -> Coordinator {
         error_message: Some(message.to_owned()),
         ..Default::default()
     };
-    match key_type {
-        GROUP => {}
-        TRANSACTION => return refused(ErrorCode::COORDINATOR_NOT_AVAILABLE, "this broker has no transactions yet"),
-        _ => return refused(ErrorCode::INVALID_REQUEST, "the key type is neither a group nor a transaction"),
-    }
-    match group_coordinator(broker, key) {
+    let Some(kind) = kind(key_type) else {
+        return refused(ErrorCode::INVALID_REQUEST, "the key type is neither a group nor a transaction");
+    };
+    match coordinator(broker, kind, key) {
         Some((node_id, host, port)) => Coordinator { key: key.to_owned(), node_id, host, port, ..Default::default() },
         None => refused(ErrorCode::COORDINATOR_NOT_AVAILABLE, "the coordinator is not available."),
     }
 }
 
-fn group_coordinator(broker: &Broker, group: &str) -> Option<(i32, String, i32)> {
-    let topic = broker.image.topic(OFFSETS_TOPIC)?;
-    let count = i32::try_from(topic.partitions.len()).ok()?;
-    let leader = topic.partition(partition_of(group, count))?.leader;
+fn coordinator(broker: &Broker, kind: Kind, id: &str) -> Option<(i32, String, i32)> {
+    let (topic, partition) = kind.find(broker, id)?;
+    let leader = topic.partition(partition)?.leader;
     let node = broker.image.broker(leader.0)?;
     Some((leader.0, node.host.clone(), i32::from(node.port)))
 }

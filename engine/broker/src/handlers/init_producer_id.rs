@@ -1,6 +1,5 @@
-//! InitProducerId: v0-5. A producer id out of this shard's stock; the controller gives out the next block when the stock
-//! is empty. There are no transactions yet: a transactional id gets UNSUPPORTED_VERSION, which every client takes as
-//! final.
+//! InitProducerId: v0-5. A producer id out of this shard's stock; the controller gives out the next block when the stock is empty,
+//! and who asks waits for that. One with a transactional id goes on to its coordinator.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -10,8 +9,10 @@ use ringlog_wire::{ApiKey, ErrorCode};
 
 use super::Handler;
 use crate::broker::{Broker, Caller, Incoming, Outcome, ReplyTo};
+use crate::coordinator::transaction::TxnRequest;
 use crate::metadata::controller::{Call, Decided};
 use crate::response::{Asked, Response};
+use crate::transaction_desk;
 
 pub(crate) const HANDLER: Handler = Handler::new(ApiKey::InitProducerId, (0, 5), handle);
 
@@ -19,7 +20,7 @@ pub(crate) const HANDLER: Handler = Handler::new(ApiKey::InitProducerId, (0, 5),
 #[derive(Debug, Default)]
 pub(crate) struct Stock {
     blocks: VecDeque<Range<i64>>,
-    waiting: Vec<(ReplyTo, Asked)>,
+    waiting: Vec<(ReplyTo, Asked, InitProducerIdRequest)>,
 }
 
 fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
@@ -27,10 +28,15 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
         Ok(request) => request,
         Err(refused) => return Outcome::Refuse(refused),
     };
-    if let Some(body) = answer(&request, &mut broker.producer_ids) {
+    if request.transactional_id.is_some() && !broker.producer_ids.is_empty() {
+        return transaction_desk::handle(broker, incoming, TxnRequest::InitProducerId(request));
+    }
+    if request.transactional_id.is_none()
+        && let Some(body) = answer(&request, &mut broker.producer_ids)
+    {
         return Response::of(incoming.asked, &body).into();
     }
-    broker.producer_ids.waiting.push((incoming.reply_to, incoming.asked));
+    broker.producer_ids.waiting.push((incoming.reply_to, incoming.asked, request));
     if broker.producer_ids.waiting.len() == 1 {
         let node = broker.image.here().node(broker.shard);
         broker.calls.push((Caller::ProducerIds, Call::ProducerIds(node)));
@@ -47,13 +53,21 @@ pub(crate) fn block_came(broker: &mut Broker, decided: Decided) {
         }
         decided => decided.refusal().code,
     };
-    for (to, asked) in std::mem::take(&mut broker.producer_ids.waiting) {
+    for (to, asked, request) in std::mem::take(&mut broker.producer_ids.waiting) {
+        if request.transactional_id.is_some() {
+            transaction_desk::ask(broker, to, asked, TxnRequest::InitProducerId(request));
+            continue;
+        }
         let body = broker.producer_ids.take().map_or_else(|| refused(error), given);
         broker.reply(to, asked, &body);
     }
 }
 
 impl Stock {
+    fn is_empty(&self) -> bool {
+        self.blocks.iter().all(Range::is_empty)
+    }
+
     /// The next id, if there is one.
     pub(crate) fn take(&mut self) -> Option<i64> {
         while let Some(block) = self.blocks.front_mut() {
@@ -71,16 +85,12 @@ impl Stock {
     }
 }
 
-/// Answers, or `None` where the stock is empty: ask the controller for a block, refill, ask again.
+/// Answers who has no transactional id, or `None` where the stock is empty: ask the controller for a block, refill, ask again.
 pub(crate) fn answer(request: &InitProducerIdRequest, stock: &mut Stock) -> Option<InitProducerIdResponse> {
     if (request.producer_id == -1) != (request.producer_epoch == -1) {
         return Some(refused(ErrorCode::INVALID_REQUEST));
     }
-    match request.transactional_id.as_deref() {
-        None => stock.take().map(given),
-        Some("") => Some(refused(ErrorCode::INVALID_REQUEST)),
-        Some(_) => Some(refused(ErrorCode::UNSUPPORTED_VERSION)),
-    }
+    stock.take().map(given)
 }
 
 fn given(producer_id: i64) -> InitProducerIdResponse {
@@ -101,19 +111,19 @@ pub(crate) fn refused(error: ErrorCode) -> InitProducerIdResponse {
 mod tests {
     use super::*;
 
-    fn ask(transactional_id: Option<&str>) -> InitProducerIdRequest {
-        InitProducerIdRequest { transactional_id: transactional_id.map(str::to_owned), ..Default::default() }
+    fn ask() -> InitProducerIdRequest {
+        InitProducerIdRequest { transactional_id: None, ..Default::default() }
     }
 
     #[test]
     fn ids_come_from_the_stock_and_never_twice() {
         let mut stock = Stock::default();
-        assert_eq!(answer(&ask(None), &mut stock), None);
+        assert_eq!(answer(&ask(), &mut stock), None);
         stock.refill(1000..1002);
         stock.refill(5000..5001);
-        let ids: Vec<_> = (0..3).map(|_| answer(&ask(None), &mut stock).unwrap().producer_id).collect();
+        let ids: Vec<_> = (0..3).map(|_| answer(&ask(), &mut stock).unwrap().producer_id).collect();
         assert_eq!(ids, [1000, 1001, 5000]);
-        assert_eq!(answer(&ask(None), &mut stock), None);
+        assert_eq!(answer(&ask(), &mut stock), None);
     }
 
     #[test]
@@ -121,9 +131,7 @@ mod tests {
         let mut stock = Stock::default();
         stock.refill(0..10);
         let error = |request: &InitProducerIdRequest, stock: &mut Stock| answer(request, stock).unwrap().error_code;
-        assert_eq!(error(&ask(Some("tx")), &mut stock), ErrorCode::UNSUPPORTED_VERSION.0);
-        assert_eq!(error(&ask(Some("")), &mut stock), ErrorCode::INVALID_REQUEST.0);
-        let odd = InitProducerIdRequest { producer_id: 5, ..ask(None) };
+        let odd = InitProducerIdRequest { producer_id: 5, ..ask() };
         assert_eq!(error(&odd, &mut stock), ErrorCode::INVALID_REQUEST.0);
         assert_eq!(stock.take(), Some(0));
     }

@@ -240,7 +240,10 @@ mod tests {
 
     #[test]
     fn the_brokers_own_topics_are_made_only_if_they_are_served_here() {
-        assert_eq!(ask(Some(&["__consumer_offsets", "__transaction_state"]), 12).create, ["__consumer_offsets"]);
+        assert_eq!(
+            ask(Some(&["__consumer_offsets", "__transaction_state"]), 12).create,
+            ["__consumer_offsets", "__transaction_state"]
+        );
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! One file per API, and the one list that says which exist: ApiVersions announces what stands here.
 
 pub(crate) mod acls;
+pub(crate) mod add_offsets_to_txn;
+pub(crate) mod add_partitions_to_txn;
 pub(crate) mod alter_configs;
 pub(crate) mod alter_replica_log_dirs;
 pub(crate) mod api_versions;
@@ -19,7 +21,9 @@ pub(crate) mod describe_log_dirs;
 pub(crate) mod describe_producers;
 pub(crate) mod describe_quorum;
 pub(crate) mod describe_topic_partitions;
+pub(crate) mod describe_transactions;
 pub(crate) mod elect_leaders;
+pub(crate) mod end_txn;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
 pub(crate) mod heartbeat;
@@ -29,6 +33,7 @@ pub(crate) mod leave_group;
 pub(crate) mod list_config_resources;
 pub(crate) mod list_groups;
 pub(crate) mod list_offsets;
+pub(crate) mod list_transactions;
 pub(crate) mod metadata;
 pub(crate) mod named;
 pub(crate) mod offset_commit;
@@ -41,6 +46,7 @@ mod reads;
 pub(crate) mod sasl;
 pub(crate) mod scram_credentials;
 pub(crate) mod sync_group;
+pub(crate) mod txn_offset_commit;
 pub(crate) mod update_features;
 
 use std::collections::BTreeSet;
@@ -88,6 +94,10 @@ pub(crate) const HANDLERS: &[Handler] = &[
     delete_records::HANDLER,
     init_producer_id::HANDLER,
     offset_for_leader_epoch::HANDLER,
+    add_partitions_to_txn::HANDLER,
+    add_offsets_to_txn::HANDLER,
+    end_txn::HANDLER,
+    txn_offset_commit::HANDLER,
     reads::DESCRIBE_ACLS,
     reads::CREATE_ACLS,
     reads::DELETE_ACLS,
@@ -111,6 +121,8 @@ pub(crate) const HANDLERS: &[Handler] = &[
     reads::UPDATE_FEATURES,
     reads::DESCRIBE_CLUSTER,
     describe_producers::HANDLER,
+    describe_transactions::HANDLER,
+    list_transactions::HANDLER,
     consumer_group_heartbeat::HANDLER,
     consumer_group_describe::HANDLER,
     reads::LIST_CONFIG_RESOURCES,

@@ -1,5 +1,6 @@
 //! Produce: v3-13 (announced from 0). One record batch per partition, checked, staged, and written at the end of the turn
-//! with what else came for its partition; after a job, where the topic keeps another codec.
+//! with what else came for its partition; after a job, where the topic keeps another codec. What is part of a transaction is
+//! written when the partition is known to be part of it.
 //!
 //! Versions: 7 zstd; 10 current leader on NOT_LEADER_OR_FOLLOWER (KIP-951); 13 topic ids. acks=0 has no answer; where it
 //! fails the connection is closed, so that the client looks for the leader again (Kafka's KafkaApis).
@@ -15,12 +16,14 @@ use ringlog_wire::{ApiKey, ErrorCode, Records};
 
 use crate::broker::{Broker, Incoming, NotHere, Outcome, ReplyTo};
 use crate::connection::Refused;
+use crate::coordinator::transaction::Claim;
 use crate::handlers::Handler;
 use crate::metadata::image::{Topic, is_internal};
 use crate::metrics::traffic::Traffic;
 use crate::replica::{Staged, Ticket};
 use crate::response::{Asked, Response};
 use crate::throttle::Rate;
+use crate::transaction_checks::{self, Held};
 
 pub(crate) const HANDLER: Handler = Handler { announced_from: 0, ..Handler::new(ApiKey::Produce, (3, 13), handle) };
 
@@ -81,7 +84,7 @@ fn stage_topic(
     for (index, partition) in data.partition_data.iter().enumerate() {
         let ticket = Ticket::Produce { request: number, topic: topic_index, partition: index };
         let staged = match &topic {
-            Ok(topic) => stage(broker, incoming, request.acks, topic, partition, ticket),
+            Ok(topic) => stage(broker, incoming, request, topic, partition, ticket),
             Err(not_here) => Err(Refusal::from(*not_here)),
         };
         partition_responses.push(match staged {
@@ -161,11 +164,12 @@ impl Refusal {
 fn stage(
     broker: &mut Broker,
     incoming: &Incoming,
-    acks: i16,
+    request: &ProduceRequest,
     topic: &Topic,
     data: &PartitionProduceData,
     ticket: Ticket,
 ) -> Result<(), Refusal> {
+    let acks = request.acks;
     if !matches!(acks, -1..=1) {
         return Err(ErrorCode::INVALID_REQUIRED_ACKS.into());
     }
@@ -191,11 +195,19 @@ fn stage(
     };
     let validated = batch::validate(&bytes, &rules, broker.wall_ms, &mut broker.scratch)
         .map_err(|error| Refusal::of(&error, replica.log().log_start_offset()))?;
-    if validated.header.is_transactional() {
-        return Err(Refusal::from(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
+    let header = validated.header;
+    let staged = Staged { validated, bytes, origin: Origin::Client, ticket };
+    if !header.is_transactional() {
+        broker.replicas.at(place).note(|traffic| traffic.produces += 1);
+        broker.replicas.stage(place, staged);
+        return Ok(());
     }
+    let transactional_id = request.transactional_id.clone().filter(|id| !id.is_empty());
+    let transactional_id = transactional_id.ok_or(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED)?;
     broker.replicas.at(place).note(|traffic| traffic.produces += 1);
-    broker.replicas.stage(place, Staged { validated, bytes, origin: Origin::Client, ticket });
+    let (producer_id, producer_epoch) = (header.producer_id, header.producer_epoch);
+    let claim = Claim { transactional_id, producer_id, producer_epoch };
+    transaction_checks::admit(broker, place, claim, Held::Batch(staged, incoming.asked.api_version));
     Ok(())
 }
 

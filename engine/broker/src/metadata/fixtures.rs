@@ -101,7 +101,18 @@ pub(crate) fn errors(proposal: &Proposal) -> Vec<(String, i16)> {
 
 /// The small cluster.
 pub(crate) fn image() -> Image {
+    small().image().as_ref().clone()
+}
+
+/// The same with another topic, as it is made by itself.
+pub(crate) fn image_with(name: &str) -> Image {
+    let mut controller = small();
+    decide(&mut controller, Call::AutoCreate(vec![name.to_owned()]));
+    controller.image().as_ref().clone()
+}
+
+fn small() -> Controller {
     let (mut controller, _) = start(settings(), None);
     create(&mut controller, vec![topic("a", 3, &[]), topic("b", 1, &[("segment.bytes", "2000000")])]);
-    controller.image().as_ref().clone()
+    controller
 }

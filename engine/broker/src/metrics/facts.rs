@@ -106,6 +106,7 @@ fn not_ready(broker: &Broker) -> NotReady {
     let node = broker.image.here().node(broker.shard);
     let is_registered = broker.image.broker(node.0).is_some_and(|node| !node.fenced);
     let loading = broker.groups.loading();
+    let loading_ids = broker.transactions.loading();
     let unread = broker.upkeep.unopened();
     let reasons = [
         (!is_registered, format!("node {node} is not registered")),
@@ -116,6 +117,7 @@ fn not_ready(broker: &Broker) -> NotReady {
         (broker.replicas.has_failed(), "the log directory is offline: a sync failed".to_owned()),
         (unread > 0, format!("{unread} logs are not opened yet")),
         (loading > 0, format!("{loading} partitions of __consumer_offsets are being loaded")),
+        (loading_ids > 0, format!("{loading_ids} partitions of __transaction_state are being loaded")),
     ];
     NotReady(reasons.into_iter().filter(|(holds, _)| *holds).map(|(_, words)| words).collect())
 }

@@ -51,7 +51,7 @@ impl Did {
 }
 
 /// The timers by name, as [`timer_place`] counts them.
-const TIMERS: [&str; 14] = [
+const TIMERS: [&str; 16] = [
     "groups",
     "fetch",
     "flushes",
@@ -66,6 +66,8 @@ const TIMERS: [&str; 14] = [
     "cleaner",
     "snapshot",
     "writeback",
+    "transactions",
+    "markers",
 ];
 
 fn timer_place(timer: Timer) -> usize {
@@ -84,6 +86,8 @@ fn timer_place(timer: Timer) -> usize {
         Timer::Cleaner => 11,
         Timer::Snapshot => 12,
         Timer::Writeback => 13,
+        Timer::Transactions => 14,
+        Timer::Markers => 15,
     }
 }
 

@@ -113,13 +113,16 @@ const NO_PURGATORY: &str = "Who waits is answered when it happens or is due: the
 const NO_QUORUM: &str = "Shard 0 is the only controller: there is no quorum to keep.";
 const NO_REMOTE: &str = "There is no remote storage.";
 const NO_REPLICATION: &str = "Nothing is replicated between hosts.";
-const NO_TRANSACTIONS: &str = "Transactions are not served.";
 const ONE_FOLDER: &str = "There is one folder of logs.";
 const PLAIN: &str = "Listeners are plain text: there is no TLS and no SASL.";
 
 /// Why nothing listens to a setting, by the beginning of its name; the longest one counts.
 const REASONS: &[(&str, Effect, &str)] = &[
-    ("add.partitions.to.txn.", Effect::Idle, NO_TRANSACTIONS),
+    (
+        "add.partitions.to.txn.",
+        Effect::Idle,
+        "Whether a partition is part of a transaction is asked once: shards answer at once.",
+    ),
     ("alter.config.policy.class.name", Effect::Refused, NO_CLASSES),
     ("alter.log.dirs.", Effect::Idle, ONE_FOLDER),
     (
@@ -196,7 +199,8 @@ const REASONS: &[(&str, Effect, &str)] = &[
     ("socket.listen.backlog.size", Effect::Idle, "The kernel's largest backlog is used."),
     ("ssl.", Effect::Idle, PLAIN),
     ("telemetry.", Effect::Idle, "Clients are not asked for their metrics."),
-    ("transaction.", Effect::Idle, NO_TRANSACTIONS),
+    ("transaction.state.log.", Effect::Idle, "A coordinator is a part of its shard, and a partition has one replica."),
+    ("transaction.two.phase.commit.enable", Effect::Idle, "Transactions that others decide (KIP-939) are not served."),
     ("unclean.leader.election.interval.ms", Effect::Idle, "A partition has one replica, which leads."),
     ("unstable.", Effect::Idle, "What is not stable in Kafka is not served."),
 ];

@@ -197,11 +197,11 @@ mod tests {
         );
         assert_eq!(warnings("frobnicate", "3"), ["frobnicate (test) is not a setting"]);
         assert_eq!(
-            warnings("transactional.id.expiration.ms", "604800000"),
+            warnings("unclean.leader.election.enable", "false"),
             Vec::<String>::new(),
             "the default asks for nothing"
         );
-        assert!(warnings("transactional.id.expiration.ms", "1")[0].contains("nothing acts on it yet"));
+        assert!(warnings("unclean.leader.election.enable", "true")[0].contains("nothing acts on it yet"));
     }
 
     #[test]

@@ -18,6 +18,8 @@ use crate::submission::Submission;
 use crate::tasks::{self, Answer};
 use crate::timers::Timer;
 use crate::tokens;
+use crate::transaction_checks;
+use crate::transaction_markers::{self, Asker};
 use crate::writeback;
 
 impl Shard {
@@ -219,6 +221,18 @@ impl Shard {
             }
             Mail::Handed { key, handed } => openings::takes_over(&mut self.broker, key, handed),
             Mail::StartsKept { partitions, is_well } => retention::kept(&mut self.broker, partitions, is_well),
+            Mail::Mark { number, key, marker, coordinator_epoch } => {
+                let asker = Asker::Shard(from, number);
+                transaction_markers::write(&mut self.broker, key, (marker, coordinator_epoch), asker);
+            }
+            Mail::Marked { number, result } => transaction_markers::ended(&mut self.broker, number, result),
+            Mail::Verify { number, key, claim } => {
+                let found = transaction_checks::verify(&self.broker, &claim, key);
+                self.broker.outbox.push(from, Mail::Verified { number, key, claim, found });
+            }
+            Mail::Verified { number, key, claim, found } => {
+                transaction_checks::verified(&mut self.broker, number, key, claim, found);
+            }
             Mail::DirectoryFailed { reason } => self.fail_directory(&reason),
             Mail::Stop => self.stopping = true,
         }

@@ -19,7 +19,10 @@ use super::offsets::{Committed, NEVER_EXPIRES};
 use super::records::offset_record;
 use super::reply::Waiter;
 use super::state::{Group, State};
-use super::{Caller, Effect, GroupCoordinator, GroupResponse, KeyValue, Moment, Pending, Topics, append_error};
+use super::{
+    Caller, Effect, GroupCoordinator, GroupResponse, KeyValue, Moment, Pending, Producer, Topics, append_error,
+    txn_commit,
+};
 
 /// The first version that says that there is no such group.
 const GROUP_ID_NOT_FOUND_FROM: i16 = 9;
@@ -32,6 +35,8 @@ const BROKERS_RETENTION: i64 = -1;
 #[derive(Debug)]
 pub(super) struct PendingCommit {
     pub(super) group: String,
+    /// Whose transaction decides whether they count.
+    producer: Option<Producer>,
     waiter: Waiter,
     response: OffsetCommitResponse,
     offsets: Vec<(String, i32, Committed)>,
@@ -41,7 +46,14 @@ impl PendingCommit {
     /// The answer where the offsets could not be stored.
     pub(super) fn failed(mut self, error: ErrorCode) -> Effect {
         set_error(&mut self.response, error);
-        self.waiter.with(GroupResponse::OffsetCommit(self.response))
+        self.answer()
+    }
+
+    fn answer(self) -> Effect {
+        self.waiter.with(match self.producer {
+            Some(_) => GroupResponse::TxnOffsetCommit(txn_commit::response(self.response)),
+            None => GroupResponse::OffsetCommit(self.response),
+        })
     }
 }
 
@@ -78,23 +90,40 @@ impl GroupCoordinator {
         topics: &dyn Topics,
         at: Moment,
     ) -> Vec<Effect> {
+        self.commit(caller, &request, None, topics, at)
+    }
+
+    /// Stores offsets, at once or (a producer's) when its transaction is committed.
+    pub(super) fn commit(
+        &mut self,
+        caller: Caller<'_>,
+        request: &OffsetCommitRequest,
+        producer: Option<Producer>,
+        topics: &dyn Topics,
+        at: Moment,
+    ) -> Vec<Effect> {
         let mut commit = PendingCommit {
             group: request.group_id.clone(),
+            producer,
             waiter: caller.waiter(),
             response: OffsetCommitResponse::default(),
             offsets: Vec::new(),
         };
         for topic in &request.topics {
             let found = find(topic, caller.api_version, topics);
-            self.take_topic(topic, found, &request, at, &mut commit);
+            self.take_topic(topic, found, request, at, &mut commit);
         }
         // Where nothing is left to store, the group is not even looked at.
         if commit.response.topics.iter().flat_map(|topic| &topic.partitions).all(|partition| partition.error_code != 0)
         {
-            return vec![commit.waiter.with(GroupResponse::OffsetCommit(commit.response))];
+            return vec![commit.answer()];
         }
         let partitions = commit.offsets.iter().map(|(_, partition, committed)| (committed.topic_id, *partition));
-        match self.check_commit(&request, caller.api_version, partitions) {
+        let checked = match producer {
+            Some(_) => self.check_transactional(request, partitions),
+            None => self.check_commit(request, caller.api_version, partitions),
+        };
+        match checked {
             Ok(()) => self.store_offsets(commit, &request.member_id, at),
             Err(error) => vec![commit.failed(error)],
         }
@@ -114,7 +143,9 @@ impl GroupCoordinator {
             let result =
                 found.as_ref().map_err(|error| *error).and_then(|found| self.check_partition(partition, found));
             if let Ok(found) = &result {
-                let committed = committed(partition, found.id, request.retention_time_ms, at);
+                // As Kafka's, a transaction's offsets do not say which topic of that name they are of.
+                let topic_id = if commit.producer.is_some() { Uuid::ZERO } else { found.id };
+                let committed = committed(partition, topic_id, request.retention_time_ms, at);
                 commit.offsets.push((found.name.clone(), partition.partition_index, committed));
             }
             answer.partitions.push(OffsetCommitResponsePartition {
@@ -172,20 +203,21 @@ impl GroupCoordinator {
         let partition = self.partition_for(&commit.group);
         let group = commit.group.clone();
         self.with_group(&group, at, |group, env| {
-            if matches!(group.state, State::Stable | State::PreparingRebalance) {
+            if commit.producer.is_none() && matches!(group.state, State::Stable | State::PreparingRebalance) {
                 group.schedule_session(member, env);
             }
             for (topic, partition, _) in &commit.offsets {
                 group.offsets.begin(topic, *partition);
             }
         });
-        self.with_env(at, |_, env| env.append(partition, records, Pending::Offsets(Box::new(commit))))
+        let producer = commit.producer;
+        self.with_env(at, |_, env| env.append_of(producer, partition, records, Pending::Offsets(Box::new(commit))))
     }
 
     /// The offsets are in the log from `base_offset` on, or could not be written.
     pub(super) fn offsets_stored(
         &mut self,
-        commit: PendingCommit,
+        mut commit: PendingCommit,
         result: Result<i64, ErrorCode>,
         at: Moment,
     ) -> Vec<Effect> {
@@ -202,10 +234,16 @@ impl GroupCoordinator {
             Ok(base_offset) => base_offset,
             Err(error) => return vec![commit.failed(append_error(error))],
         };
-        for ((topic, partition, committed), log_offset) in commit.offsets.into_iter().zip(base_offset..) {
-            group.offsets.put(&topic, partition, Committed { log_offset, ..committed });
+        for ((topic, partition, committed), log_offset) in
+            std::mem::take(&mut commit.offsets).into_iter().zip(base_offset..)
+        {
+            let committed = Committed { log_offset, ..committed };
+            match commit.producer {
+                Some(producer) => group.offsets.put_transactional(producer.id, &topic, partition, committed),
+                None => group.offsets.put(&topic, partition, committed),
+            }
         }
-        vec![commit.waiter.with(GroupResponse::OffsetCommit(commit.response))]
+        vec![commit.answer()]
     }
 }
 

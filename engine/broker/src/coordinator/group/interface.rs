@@ -14,6 +14,7 @@ use ringlog_wire::messages::offset_commit::{OffsetCommitRequest, OffsetCommitRes
 use ringlog_wire::messages::offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
 use ringlog_wire::messages::offset_fetch::{OffsetFetchRequest, OffsetFetchResponse};
 use ringlog_wire::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
+use ringlog_wire::messages::txn_offset_commit::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 
 use super::consumer::ConsumerSettings;
 use super::reply::Waiter;
@@ -28,6 +29,13 @@ pub(crate) struct Ticket(pub(crate) u64);
 
 /// A record's key and value; no value is a tombstone.
 pub(crate) type KeyValue = (Vec<u8>, Option<Vec<u8>>);
+
+/// A producer with transactions: its id and epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Producer {
+    pub(crate) id: i64,
+    pub(crate) epoch: i16,
+}
 
 /// What the coordinator wants done.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +56,8 @@ pub(crate) enum Effect {
         ticket: Ticket,
         /// The records in order.
         records: Vec<KeyValue>,
+        /// Whose transaction they are part of.
+        producer: Option<Producer>,
     },
 }
 
@@ -59,6 +69,7 @@ pub(crate) enum GroupRequest {
     Heartbeat(HeartbeatRequest),
     Leave(LeaveGroupRequest),
     OffsetCommit(OffsetCommitRequest),
+    TxnOffsetCommit(TxnOffsetCommitRequest),
     OffsetFetch(OffsetFetchRequest),
     Describe(DescribeGroupsRequest),
     List(ListGroupsRequest),
@@ -76,6 +87,7 @@ pub(crate) enum GroupResponse {
     Heartbeat(HeartbeatResponse),
     Leave(LeaveGroupResponse),
     OffsetCommit(OffsetCommitResponse),
+    TxnOffsetCommit(TxnOffsetCommitResponse),
     OffsetFetch(OffsetFetchResponse),
     Describe(DescribeGroupsResponse),
     List(ListGroupsResponse),

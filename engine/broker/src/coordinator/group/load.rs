@@ -122,9 +122,7 @@ impl GroupCoordinator {
     fn replay_marker(&mut self, partition: i32, producer_id: i64, key: &[u8]) -> Result<(), DecodeError> {
         let mut reader = Reader::new(key);
         let (_version, kind) = (reader.i16()?, reader.i16()?);
-        for group in self.groups.values_mut().filter(|group| group.partition == partition) {
-            group.offsets.end_transaction(producer_id, kind == COMMIT_MARKER);
-        }
+        self.transaction_ended(partition, producer_id, kind == COMMIT_MARKER);
         Ok(())
     }
 

@@ -45,6 +45,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod txn_commit;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -53,14 +54,15 @@ use ringlog_io::Nanos;
 use ringlog_wire::{EncodeError, ErrorCode};
 
 pub(crate) use interface::{
-    Caller, Effect, GroupRequest, GroupResponse, GroupSettings, KeyValue, Moment, ReplyTo, Ticket, Topics,
+    Caller, Effect, GroupRequest, GroupResponse, GroupSettings, KeyValue, Moment, Producer, ReplyTo, Ticket, Topics,
 };
 
 use commit::PendingCommit;
-pub(crate) use consumer::{Assignor, ConsumerSettings, ConsumerState};
+pub(crate) use consumer::{Assignor, ConsumerSettings, ConsumerState, compile_pattern};
 use consumer::{PendingChange, Work};
 pub(crate) use facts::{FactState, GroupFacts};
 pub(crate) use load::LoadError;
+pub(crate) use txn_commit::refused as refuse_txn_offset_commit;
 
 use delete::{Deletion, PendingGroup, PendingOffsets};
 use deleted_topics::PendingForget;
@@ -143,9 +145,20 @@ struct Env<'a> {
 impl Env<'_> {
     /// Asks for an append. Records that cannot be written (a text longer than Kafka's format has room for) fail it.
     fn append(&mut self, partition: i32, records: Result<Vec<KeyValue>, EncodeError>, pending: Pending) {
+        self.append_of(None, partition, records, pending);
+    }
+
+    /// The same for records that are part of a producer's transaction.
+    fn append_of(
+        &mut self,
+        producer: Option<Producer>,
+        partition: i32,
+        records: Result<Vec<KeyValue>, EncodeError>,
+        pending: Pending,
+    ) {
         let ticket = self.appends.issue(pending);
         match records {
-            Ok(records) => self.effects.push(Effect::Append { partition, ticket, records }),
+            Ok(records) => self.effects.push(Effect::Append { partition, ticket, records, producer }),
             Err(error) => {
                 tracing::warn!(%error, "a group's record cannot be encoded");
                 self.failed.push(ticket);
@@ -227,6 +240,7 @@ impl GroupCoordinator {
             GroupRequest::Heartbeat(request) => self.heartbeat(caller, &request, at),
             GroupRequest::Leave(request) => self.leave(caller, request, at),
             GroupRequest::OffsetCommit(request) => self.commit_offsets(caller, request, topics, at),
+            GroupRequest::TxnOffsetCommit(request) => self.commit_in_transaction(caller, request, topics, at),
             GroupRequest::OffsetFetch(request) => self.fetch_offsets(caller, request, topics),
             GroupRequest::Describe(request) => self.describe(caller, &request),
             GroupRequest::List(request) => self.list(caller, &request),

@@ -11,7 +11,7 @@ use ringlog_wire::records::metadata::{ConfigRecord, PartitionRecord, TopicRecord
 use ringlog_wire::{ErrorCode, Uuid};
 
 use super::super::ids::NodeId;
-use super::super::image::{Image, METADATA_TOPIC, OFFSETS_TOPIC, RESOURCE_TOPIC, is_internal};
+use super::super::image::{Image, METADATA_TOPIC, OFFSETS_TOPIC, RESOURCE_TOPIC, TRANSACTIONS_TOPIC, is_internal};
 use super::super::names;
 use super::placement::{self, Assignment};
 use super::{Controller, Draft, random_id};
@@ -215,6 +215,17 @@ fn automatic(name: &str, settings: &Settings) -> CreatableTopic {
             ],
             ..wish
         },
+        TRANSACTIONS_TOPIC => CreatableTopic {
+            num_partitions: settings.transaction_state_log_num_partitions(),
+            replication_factor: settings.transaction_state_log_replication_factor(),
+            configs: vec![
+                config("cleanup.policy", "compact"),
+                config("compression.type", "uncompressed"),
+                config("segment.bytes", &settings.transaction_state_log_segment_bytes().max(1 << 20).to_string()),
+                config("unclean.leader.election.enable", "false"),
+            ],
+            ..wish
+        },
         _ => wish,
     }
 }
@@ -296,8 +307,8 @@ fn made(plan: &Plan, id: Uuid, settings: &Settings) -> CreatableTopicResult {
     }
 }
 
-/// Whether a topic that a client asks for may be made by itself. Of the brokers' own, only the coordinator's that is here.
+/// Whether a topic that a client asks for may be made by itself. Of the brokers' own, only the coordinators' that are here.
 #[must_use]
 pub(crate) fn may_create(name: &str) -> bool {
-    name == OFFSETS_TOPIC || !is_internal(name)
+    matches!(name, OFFSETS_TOPIC | TRANSACTIONS_TOPIC) || !is_internal(name)
 }

@@ -14,6 +14,7 @@ mod settings;
 mod siblings;
 mod tasks;
 mod throttle;
+mod transactions;
 mod writeback;
 
 use std::path::Path;

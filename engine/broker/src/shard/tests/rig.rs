@@ -472,10 +472,17 @@ pub(super) fn produce(topic: &str, partition: i32, acks: i16, value_bytes: usize
 
 /// The same with a batch that is given.
 pub(super) fn produce_batch(topic: &str, partition: i32, acks: i16, records: &[u8]) -> Vec<u8> {
+    produce_of(None, topic, partition, acks, records)
+}
+
+/// The same with a transactional id.
+pub(super) fn produce_of(id: Option<&str>, topic: &str, partition: i32, acks: i16, records: &[u8]) -> Vec<u8> {
     let data =
         PartitionProduceData { index: partition, records: Records::Outside(records.len()), ..Default::default() };
     let data = TopicProduceData { name: topic.to_owned(), partition_data: vec![data], ..Default::default() };
-    let request = ProduceRequest { acks, timeout_ms: 1000, topic_data: vec![data], ..Default::default() };
+    let transactional_id = id.map(str::to_owned);
+    let request =
+        ProduceRequest { transactional_id, acks, timeout_ms: 1000, topic_data: vec![data], ..Default::default() };
     frame_with(PRODUCE_VERSION, &request, records)
 }
 

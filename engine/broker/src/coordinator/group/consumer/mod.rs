@@ -47,6 +47,7 @@ pub(crate) use assignor::Assignor;
 pub(super) use assignor::Partitions;
 pub(super) use desk::{PendingChange, Work};
 pub(super) use fact::Fact;
+pub(crate) use pattern::compile as compile_pattern;
 
 /// A static member that left and will be back.
 const LEFT_FOR_NOW: i32 = -2;

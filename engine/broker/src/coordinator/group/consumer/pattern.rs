@@ -12,7 +12,7 @@ const PATTERN_LEN_MAX: usize = 4 << 10;
 const COMPILED_LEN_MAX: usize = 1 << 20;
 
 /// The pattern, ready to be matched; or what is wrong with it.
-pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
+pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
     if pattern.len() > PATTERN_LEN_MAX {
         return Err(format!("it has {} bytes, the limit is {PATTERN_LEN_MAX}", pattern.len()));
     }

@@ -123,7 +123,7 @@ impl Rig {
                     assert!(to.0 < self.asked, "an answer to nobody");
                     assert!(self.answers.insert(to.0, response).is_none(), "request {} was answered twice", to.0);
                 }
-                Effect::Append { partition, ticket, records } => {
+                Effect::Append { partition, ticket, records, .. } => {
                     assert_eq!(partition, 0);
                     assert!(!records.is_empty(), "an append without records");
                     self.appending.push_back((ticket, records));

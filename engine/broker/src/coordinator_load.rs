@@ -1,5 +1,5 @@
-//! A partition of `__consumer_offsets` becomes ours: a task reads its log piece by piece, and its groups are served when the
-//! end is reached.
+//! A partition of a coordinator's topic becomes ours: a task reads its log piece by piece, and what belongs to it is served when
+//! the end is reached.
 //!
 //! ```text
 //!   begin -- piece: found, read, replayed -- piece -- .. -- the log's end: Active
@@ -25,10 +25,10 @@ use ringlog_storage::{Isolation, LogRange, Lookup, Ready};
 use ringlog_wire::batch::Batches;
 
 use crate::broker::Broker;
-use crate::group_desk;
+use crate::coordinators::Coordinator;
 use crate::jobs;
 use crate::replica::PartitionKey;
-use crate::tasks::{self, About, Hand};
+use crate::tasks::{self, Hand};
 use crate::upkeep;
 
 /// How long to wait where somebody else has asked for the same bytes.
@@ -42,38 +42,38 @@ enum Step {
     Load(Lookup, Job),
     /// They are found when somebody else's job was done.
     Wait,
-    /// There are no more: the groups are served.
+    /// There are no more: what belongs to it is served.
     Served,
 }
 
-/// Begins to load the groups of a partition whose log is open, unless that is under way.
-pub(crate) fn begin(broker: &mut Broker, key: PartitionKey) {
-    let about = About::LoadOffsets(key.partition);
+/// Begins to load a partition whose log is open, unless that is under way.
+pub(crate) fn begin(broker: &mut Broker, of: Coordinator, key: PartitionKey) {
+    let about = of.loading(key.partition);
     if !broker.tasks.is_about(about) {
-        group_desk::expect(broker, key.partition);
-        tasks::start(broker, about, |hand| load(hand, key));
+        of.expect(broker, key.partition);
+        tasks::start(broker, about, move |hand| load(hand, of, key));
     }
 }
 
-async fn load(hand: Hand, key: PartitionKey) {
-    let result = replay(&hand, key).await;
+async fn load(hand: Hand, of: Coordinator, key: PartitionKey) {
+    let result = replay(&hand, of, key).await;
     hand.on(move |broker| {
         if result.is_err() {
-            group_desk::give_up(broker, key.partition);
+            of.give_up(broker, key.partition);
         }
-        upkeep::loaded(broker, key, result);
+        upkeep::loaded(broker, of, key, result);
     })
     .await;
 }
 
-async fn replay(hand: &Hand, key: PartitionKey) -> Result<(), String> {
+async fn replay(hand: &Hand, of: Coordinator, key: PartitionKey) -> Result<(), String> {
     let mut from = None;
     loop {
-        match hand.on(move |broker| next(broker, key, from)).await? {
+        match hand.on(move |broker| next(broker, of, key, from)).await? {
             Step::Read(range) => {
                 let bytes =
                     hand.read(range.file, range.position, range.len).await.map_err(|error| error.to_string())?;
-                from = Some(hand.on(move |broker| take(broker, key, &bytes)).await?);
+                from = Some(hand.on(move |broker| take(broker, of, key, &bytes)).await?);
                 hand.turn().await;
             }
             Step::Load(lookup, job) => {
@@ -87,9 +87,9 @@ async fn replay(hand: &Hand, key: PartitionKey) -> Result<(), String> {
     }
 }
 
-/// Finds the bytes from this offset on (`None`: from the first one). At the end the groups are served in the same moment, so
+/// Finds the bytes from this offset on (`None`: from the first one). At the end it is served in the same moment, so
 /// that no batch comes between.
-fn next(broker: &mut Broker, key: PartitionKey, from: Option<i64>) -> Result<Step, String> {
+fn next(broker: &mut Broker, of: Coordinator, key: PartitionKey, from: Option<i64>) -> Result<Step, String> {
     let place = broker.replicas.find(key).ok_or("its log is not open")?;
     let log = broker.replicas.at(place).log();
     let from = from.unwrap_or(log.log_start_offset());
@@ -98,14 +98,14 @@ fn next(broker: &mut Broker, key: PartitionKey, from: Option<i64>) -> Result<Ste
     #[cfg(not(feature = "plant"))]
     let is_cut_short = false;
     if from >= log.end_offset() || is_cut_short {
-        group_desk::serve(broker, key.partition);
+        of.serve(broker, key.partition);
         return Ok(Step::Served);
     }
     let found = log.read_ready(from, broker.budget.task_bytes, true, Isolation::LogEnd);
     match found.map_err(|error| error.to_string())? {
         // Compacted away, up to the end.
         Ready::Now(range) if range.len == 0 => {
-            group_desk::serve(broker, key.partition);
+            of.serve(broker, key.partition);
             Ok(Step::Served)
         }
         Ready::Now(range) => Ok(Step::Read(range)),
@@ -115,8 +115,8 @@ fn next(broker: &mut Broker, key: PartitionKey, from: Option<i64>) -> Result<Ste
 }
 
 /// Replays whole batches. Gives the offset after the last one; a batch that is cut off at the end is read again.
-fn take(broker: &mut Broker, key: PartitionKey, bytes: &Buf) -> Result<i64, String> {
-    let used = broker.groups.replay(key.partition, bytes).map_err(|error| error.to_string())?;
+fn take(broker: &mut Broker, of: Coordinator, key: PartitionKey, bytes: &Buf) -> Result<i64, String> {
+    let used = of.replay(broker, key.partition, bytes)?;
     let last = Batches::new(&bytes[..used]).map_while(Result::ok).last();
     last.map(|batch| batch.header.next_offset())
         .ok_or_else(|| format!("no whole batch in {} bytes where one should be", bytes.len()))

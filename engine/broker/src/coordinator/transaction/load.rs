@@ -1,0 +1,137 @@
+//! A partition of `__transaction_state` becomes ours: its records are read again, and what was decided and not completed goes on.
+//!
+//! ```text
+//!   begin_load -> load_part (as often as there are batches) -> finish_load     Loading -> Active, markers go out
+//!   unload                                                                     who waits is told NOT_COORDINATOR
+//! ```
+
+use ringlog_wire::batch::{Batch, BatchError, Batches};
+use ringlog_wire::compression::Scratch;
+use ringlog_wire::records::transaction_log::TransactionLogKey;
+use ringlog_wire::{DecodeError, ErrorCode};
+
+use super::{Change, Effect, Id, Moment, Ownership, TransactionCoordinator, records};
+
+/// What a batch of the coordinator's own may open to; Kafka's limit for a batch is far below.
+const INFLATED_LEN_MAX: usize = 64 << 20;
+
+/// Why a partition cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    /// A batch is damaged.
+    #[error("__transaction_state-{partition}: batch at offset {offset}: {error}")]
+    Batch { partition: i32, offset: i64, error: BatchError },
+    /// No batch stands where one should.
+    #[error("__transaction_state-{partition}: {error}")]
+    Header { partition: i32, error: BatchError },
+    /// A record is not of the form that its key announces.
+    #[error(
+        "__transaction_state-{partition}: record at offset {offset}: {error}; it was written by a newer broker or is damaged"
+    )]
+    Record { partition: i32, offset: i64, error: DecodeError },
+}
+
+impl TransactionCoordinator {
+    /// How many partitions `__transaction_state` has. To be told before the first of them is loaded; it never changes while
+    /// ids are owned, because it decides where each belongs.
+    pub(crate) fn set_partition_count(&mut self, count: i32) {
+        self.partition_count = count;
+    }
+
+    /// The shard leads `partition`: its ids are answered COORDINATOR_LOAD_IN_PROGRESS until [`Self::finish_load`].
+    pub(crate) fn begin_load(&mut self, partition: i32) {
+        self.partitions.insert(partition, Ownership::Loading);
+    }
+
+    /// Whether the ids of `partition` are served.
+    pub(crate) fn is_active(&self, partition: i32) -> bool {
+        self.partitions.get(&partition) == Some(&Ownership::Active)
+    }
+
+    /// Whether the ids of `partition` are served, or will be when it is loaded.
+    pub(crate) fn owns(&self, partition: i32) -> bool {
+        self.partitions.contains_key(&partition)
+    }
+
+    /// Partitions that are being replayed.
+    pub(crate) fn loading(&self) -> usize {
+        self.partitions.values().filter(|ownership| **ownership == Ownership::Loading).count()
+    }
+
+    /// Replays whole batches, in the order of the log. Gives how many of the bytes it used: a batch that is cut off at the end
+    /// is for the next call.
+    pub(crate) fn load_part(&mut self, partition: i32, bytes: &[u8]) -> Result<usize, LoadError> {
+        let mut scratch = Scratch::default();
+        let mut batches = Batches::new(bytes);
+        for batch in &mut batches {
+            let batch = batch.map_err(|error| LoadError::Header { partition, error })?;
+            self.load_batch(partition, &batch, &mut scratch)?;
+        }
+        Ok(bytes.len() - batches.rest().len())
+    }
+
+    fn load_batch(&mut self, partition: i32, batch: &Batch<'_>, scratch: &mut Scratch) -> Result<(), LoadError> {
+        let offset = batch.header.base_offset;
+        let damaged = |error| LoadError::Batch { partition, offset, error };
+        batch.check_crc().map_err(damaged)?;
+        for record in batch.records(scratch, INFLATED_LEN_MAX).map_err(damaged)? {
+            let record = record.map_err(damaged)?;
+            let Some(key) = record.key.filter(|_| !batch.header.is_control()) else { continue };
+            self.replay(partition, key, record.value).map_err(|error| LoadError::Record {
+                partition,
+                offset: record.offset,
+                error,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn replay(&mut self, partition: i32, key: &[u8], value: Option<&[u8]>) -> Result<(), DecodeError> {
+        let Some(key) = TransactionLogKey::decode_key(key)? else { return Ok(()) };
+        let now = match value {
+            Some(value) => records::read(value)?,
+            None => None,
+        };
+        match now {
+            Some(now) => drop(self.ids.insert(key.transactional_id, Id { partition, now, change: None })),
+            None => drop(self.ids.remove(&key.transactional_id)),
+        }
+        Ok(())
+    }
+
+    /// The partition's end was reached: its ids are served, and markers of what was decided go out (again).
+    pub(crate) fn finish_load(&mut self, partition: i32, at: Moment) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.partitions.get(&partition) != Some(&Ownership::Loading) {
+            return effects;
+        }
+        self.partitions.insert(partition, Ownership::Active);
+        for id in self.ids_where(|known| known.partition == partition && known.now.state.is_prepared()) {
+            self.mark(&id, at, &mut effects);
+        }
+        self.set_timers(at);
+        effects
+    }
+
+    /// The shard does not lead the partition any more.
+    pub(crate) fn unload(&mut self, partition: i32, at: Moment) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.partitions.remove(&partition).is_none() {
+            return effects;
+        }
+        for id in self.ids_where(|known| known.partition == partition) {
+            let change = self.ids.remove(&id).and_then(|known| known.change);
+            let change = change.and_then(|ticket| self.changes.remove(&ticket));
+            if let Some(Change { next, asker, .. }) = change {
+                effects.extend(self.tell(asker, Err(ErrorCode::NOT_COORDINATOR), &next));
+            }
+        }
+        self.markings.retain(|_, marking| self.ids.contains_key(&marking.id));
+        self.set_timers(at);
+        effects
+    }
+
+    fn ids_where(&self, is_meant: impl Fn(&Id) -> bool) -> Vec<String> {
+        self.ids.iter().filter(|(_, known)| is_meant(known)).map(|(id, _)| id.clone()).collect()
+    }
+}

@@ -1,0 +1,213 @@
+//! What stands between the transaction coordinator and its shard: requests go in with a number, effects come out as answers, as
+//! batches for `__transaction_state` and as markers ([`crate::transaction_markers`]), and what became of those goes back in.
+
+use std::collections::BTreeMap;
+
+use ringlog_io::{Nanos, Slice};
+use ringlog_storage::Origin;
+use ringlog_wire::ErrorCode;
+use ringlog_wire::batch::{self, BatchBuilder, Rules};
+
+use crate::broker::{Broker, Incoming, Outcome, ReplyTo};
+use crate::coordinator::group;
+use crate::coordinator::transaction::{
+    Caller, Claim, Effect, KeyValue, LoadError, Moment, Ticket, TopicPartition, TransactionCoordinator, TxnRequest,
+    TxnResponse, TxnSettings,
+};
+use crate::coordinators::Coordinator;
+use crate::replica::{self, PartitionKey, Staged};
+use crate::replicas::Place;
+use crate::response::Asked;
+use crate::settings::Settings;
+use crate::tasks;
+use crate::transaction_checks::Checks;
+use crate::transaction_markers::{self, Markers};
+
+/// The coordinator of a shard, who waits for its answers, and what it has others write and say.
+pub(crate) struct Transactions {
+    coordinator: TransactionCoordinator,
+    waiting: BTreeMap<u64, (ReplyTo, Asked)>,
+    next: u64,
+    pub(crate) markers: Markers,
+    pub(crate) checks: Checks,
+}
+
+impl Transactions {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let settings = TxnSettings {
+            timeout_ms_max: settings.transaction_max_timeout_ms(),
+            id_expiration_ms: settings.transactional_id_expiration_ms(),
+            abort_interval_ms: settings.transaction_abort_interval_ms(),
+            expire_interval_ms: settings.transaction_expire_interval_ms(),
+        };
+        Self {
+            coordinator: TransactionCoordinator::new(settings),
+            waiting: BTreeMap::new(),
+            next: 0,
+            markers: Markers::default(),
+            checks: Checks::default(),
+        }
+    }
+
+    /// Whether the ids of a partition of the transactions topic are served here.
+    pub(crate) fn leads(&self, partition: i32) -> bool {
+        self.coordinator.is_active(partition)
+    }
+
+    /// Whether they are, or will be soon.
+    pub(crate) fn expects(&self, partition: i32) -> bool {
+        self.coordinator.owns(partition)
+    }
+
+    /// Partitions of the transactions topic that are being replayed.
+    pub(crate) fn loading(&self) -> usize {
+        self.coordinator.loading()
+    }
+
+    /// Replays whole batches of a partition that is being loaded. Gives how many of the bytes it used.
+    pub(crate) fn replay(&mut self, partition: i32, bytes: &[u8]) -> Result<usize, LoadError> {
+        self.coordinator.load_part(partition, bytes)
+    }
+
+    /// When [`tick`] has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<Nanos> {
+        self.coordinator.next_deadline()
+    }
+
+    /// Whether a partition is part of the producer's transaction, as this shard's coordinator knows it.
+    pub(crate) fn verify(&self, claim: &Claim, partition: &TopicPartition) -> Result<(), ErrorCode> {
+        self.coordinator.verify(claim, partition)
+    }
+}
+
+fn moment(broker: &Broker) -> Moment {
+    Moment { now: broker.now, wall_ms: broker.wall_ms }
+}
+
+/// Handles a request. Its answer comes now or later.
+pub(crate) fn handle(broker: &mut Broker, incoming: &Incoming, request: TxnRequest) -> Outcome {
+    ask(broker, incoming.reply_to, incoming.asked, request);
+    Outcome::Later
+}
+
+/// The same for one that has waited.
+pub(crate) fn ask(broker: &mut Broker, reply_to: ReplyTo, asked: Asked, request: TxnRequest) {
+    let transactions = &mut broker.transactions;
+    let number = transactions.next;
+    transactions.next += 1;
+    transactions.waiting.insert(number, (reply_to, asked));
+    let caller = Caller { to: group::ReplyTo(number), api_version: asked.api_version };
+    let at = Moment { now: broker.now, wall_ms: broker.wall_ms };
+    let ids = &mut broker.producer_ids;
+    let effects = transactions.coordinator.handle(caller, request, &mut || ids.take(), at);
+    act(broker, effects);
+}
+
+/// Aborts what was open for too long, and forgets what nobody uses, where that is due.
+pub(crate) fn tick(broker: &mut Broker) {
+    if broker.transactions.next_deadline().is_some_and(|deadline| deadline <= broker.now) {
+        let at = moment(broker);
+        let effects = broker.transactions.coordinator.tick(at);
+        act(broker, effects);
+    }
+}
+
+/// A batch of the coordinator reached the log, or did not.
+pub(crate) fn settled(broker: &mut Broker, ticket: u64, result: Result<i64, ErrorCode>) {
+    let at = moment(broker);
+    let effects = broker.transactions.coordinator.appended(Ticket(ticket), result, at);
+    act(broker, effects);
+}
+
+/// A marker is written, or its partition is no more.
+pub(crate) fn marked(broker: &mut Broker, ticket: Ticket) {
+    let at = moment(broker);
+    let effects = broker.transactions.coordinator.marked(ticket, at);
+    act(broker, effects);
+}
+
+fn act(broker: &mut Broker, effects: Vec<Effect>) {
+    for effect in effects {
+        match effect {
+            Effect::Reply { to, response } => {
+                if let Some((reply_to, asked)) = broker.transactions.waiting.remove(&to.0) {
+                    reply(broker, reply_to, asked, &response);
+                }
+            }
+            Effect::Append { partition, ticket, records } => {
+                if let Err(error) = stage(broker, partition, ticket.0, &records) {
+                    settled(broker, ticket.0, Err(error));
+                }
+            }
+            Effect::Mark { partition, ticket, marker, into } => {
+                transaction_markers::begin(broker, partition, ticket, marker, into);
+            }
+        }
+    }
+}
+
+fn reply(broker: &mut Broker, to: ReplyTo, asked: Asked, response: &TxnResponse) {
+    match response {
+        TxnResponse::InitProducerId(body) => broker.reply(to, asked, body),
+        TxnResponse::AddPartitions(body) => broker.reply(to, asked, body),
+        TxnResponse::AddOffsets(body) => broker.reply(to, asked, body),
+        TxnResponse::EndTxn(body) => broker.reply(to, asked, body),
+        TxnResponse::Describe(body) => broker.reply(to, asked, body),
+        TxnResponse::List(body) => broker.reply(to, asked, body),
+    }
+}
+
+fn place(broker: &Broker, partition: i32) -> Option<Place> {
+    let topic_id = broker.image.topic(Coordinator::Transactions.topic())?.id;
+    broker.replicas.find(PartitionKey { topic_id, partition })
+}
+
+/// The epoch of a coordinator: that of its partition's leadership.
+pub(crate) fn epoch(broker: &Broker, partition: i32) -> Option<i32> {
+    place(broker, partition).map(|place| broker.replicas.at(place).role.leader_epoch)
+}
+
+fn stage(broker: &mut Broker, partition: i32, ticket: u64, records: &[KeyValue]) -> Result<(), ErrorCode> {
+    let place = place(broker, partition).ok_or(ErrorCode::NOT_LEADER_OR_FOLLOWER)?;
+    let mut builder = BatchBuilder::new();
+    for (key, value) in records {
+        builder.append(broker.wall_ms, Some(key), value.as_deref(), &[]);
+    }
+    builder.finish(&mut broker.scratch).map_err(|_| ErrorCode::RECORD_LIST_TOO_LARGE)?;
+    let bytes = builder.take();
+    let rules = Rules { origin: Origin::Coordinator, ..broker.replicas.at(place).role.rules };
+    let validated =
+        batch::validate(&bytes, &rules, broker.wall_ms, &mut broker.scratch).map_err(|error| error.code())?;
+    let ticket = replica::Ticket::Transaction { ticket };
+    broker.replicas.stage(place, Staged { validated, bytes: Slice::from(bytes), origin: Origin::Coordinator, ticket });
+    Ok(())
+}
+
+/// This shard leads a partition of the transactions topic, and opens it soon: until then its ids are told so.
+pub(crate) fn expect(broker: &mut Broker, partition: i32) {
+    let topic = broker.image.topic(Coordinator::Transactions.topic());
+    let count = topic.and_then(|topic| i32::try_from(topic.partitions.len()).ok()).unwrap_or(0);
+    broker.transactions.coordinator.set_partition_count(count);
+    broker.transactions.coordinator.begin_load(partition);
+}
+
+/// The log of a partition was replayed to its end: its ids are served.
+pub(crate) fn serve(broker: &mut Broker, partition: i32) {
+    let at = moment(broker);
+    let effects = broker.transactions.coordinator.finish_load(partition, at);
+    act(broker, effects);
+}
+
+/// This shard does not lead a partition of the transactions topic any more.
+pub(crate) fn unload(broker: &mut Broker, partition: i32) {
+    tasks::stop(broker, Coordinator::Transactions.loading(partition));
+    give_up(broker, partition);
+}
+
+/// The ids of a partition are not served, and nothing is known of them.
+pub(crate) fn give_up(broker: &mut Broker, partition: i32) {
+    let at = moment(broker);
+    let effects = broker.transactions.coordinator.unload(partition, at);
+    broker.transactions.markers.forget(partition);
+    act(broker, effects);
+}
