@@ -70,9 +70,8 @@ def parts(target, short=False, **how):
     yield Part(f"{label} compaction", 30, partial(compaction, target=target, label=label, **how))
     yield Part(f"{label} protocol", 40, partial(protocol, target=target, label=label, **how))
     yield Part(f"{label} log", 30, partial(log, target=target, label=label, **how))
-    if target == "kafka":
-        yield Part(f"{label} transactions", 40, partial(transactions, target=target, label=label, **how))
-        yield Part(f"{label} exactly once", 20, partial(exactly_once.run, target=target, label=label, **how))
+    yield Part(f"{label} transactions", 40, partial(transactions, target=target, label=label, **how))
+    yield Part(f"{label} exactly once", 20, partial(exactly_once.run, target=target, label=label, **how))
     yield Part(f"{label} bad input", 20, partial(badinput.run, target=target, **how))
     if target == "ringlog":
         yield Part(f"{label} metrics", 20, partial(checks_metrics.run, label=label, **how))
