@@ -3,10 +3,11 @@
 use ringlog_wire::messages::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 use ringlog_wire::{ApiKey, ErrorCode};
 
-use crate::broker::{Broker, Incoming, Outcome};
+use crate::broker::{Broker, Caller, Incoming, Outcome};
 use crate::coordinator::transaction::TxnRequest;
 use crate::coordinators::Coordinator;
 use crate::handlers::Handler;
+use crate::metadata::controller::Call;
 use crate::response::Response;
 use crate::transaction_desk;
 
@@ -22,8 +23,10 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
             let partition = (topic.name.to_string(), partition);
             transaction_desk::handle(broker, incoming, TxnRequest::AddOffsets(request, partition))
         }
-        // Nobody has asked for a group yet: its coordinator is to be found first.
+        // Nobody has asked for a group yet: its topic is made, and the client asks again.
         None => {
+            let topic = Coordinator::Groups.topic().to_owned();
+            broker.calls.push((Caller::Nobody, Call::AutoCreate(vec![topic])));
             let error_code = ErrorCode::COORDINATOR_NOT_AVAILABLE.0;
             Response::of(incoming.asked, &AddOffsetsToTxnResponse { error_code, ..Default::default() }).into()
         }
