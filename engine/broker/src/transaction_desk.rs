@@ -7,6 +7,7 @@ use ringlog_io::{Nanos, Slice};
 use ringlog_storage::Origin;
 use ringlog_wire::ErrorCode;
 use ringlog_wire::batch::{self, BatchBuilder, Rules};
+use slab::Slab;
 
 use crate::broker::{Broker, Incoming, Outcome, ReplyTo};
 use crate::coordinator::group;
@@ -15,6 +16,7 @@ use crate::coordinator::transaction::{
     TxnResponse, TxnSettings,
 };
 use crate::coordinators::Coordinator;
+use crate::handlers::write_txn_markers::PendingMarkers;
 use crate::replica::{self, PartitionKey, Staged};
 use crate::replicas::Place;
 use crate::response::Asked;
@@ -30,6 +32,8 @@ pub(crate) struct Transactions {
     next: u64,
     pub(crate) markers: Markers,
     pub(crate) checks: Checks,
+    /// WriteTxnMarkers that wait for their logs.
+    pub(crate) requests: Slab<PendingMarkers>,
 }
 
 impl Transactions {
@@ -46,6 +50,7 @@ impl Transactions {
             next: 0,
             markers: Markers::default(),
             checks: Checks::default(),
+            requests: Slab::new(),
         }
     }
 

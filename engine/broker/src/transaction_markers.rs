@@ -5,6 +5,7 @@
 //!   begin --> task --ours: write --> Writing --settled--> ended --> the coordinator: marked
 //!              |  ^          Mail::Mark --> the leader's shard: write --> settled --> Mail::Marked --^
 //!              +--+ not written: later
+//!   WriteTxnMarkers: write --> settled --> its answer
 //! ```
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::broker::Broker;
 use crate::coordinator::transaction::{Marker, Ticket, TopicPartition};
 use crate::coordinators::Coordinator;
 use crate::group_desk;
+use crate::handlers::write_txn_markers::{self, Place};
 use crate::mail::Mail;
 use crate::metadata::image::{Owner, ShardId};
 use crate::replica::{self, PartitionKey, Staged};
@@ -45,6 +47,8 @@ pub(crate) enum Asker {
     Here(u64),
     /// Another shard's.
     Shard(ShardId, u64),
+    /// A request, and its place there.
+    Request(usize, Place),
 }
 
 /// A marker on its way to a log of this shard.
@@ -175,5 +179,6 @@ fn tell(broker: &mut Broker, asker: Asker, result: Result<(), ErrorCode>) {
     match asker {
         Asker::Here(number) => ended(broker, number, result),
         Asker::Shard(shard, number) => broker.outbox.push(shard, Mail::Marked { number, result }),
+        Asker::Request(number, place) => write_txn_markers::settle(broker, number, place, result),
     }
 }

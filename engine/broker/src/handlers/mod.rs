@@ -48,6 +48,7 @@ pub(crate) mod scram_credentials;
 pub(crate) mod sync_group;
 pub(crate) mod txn_offset_commit;
 pub(crate) mod update_features;
+pub(crate) mod write_txn_markers;
 
 use std::collections::BTreeSet;
 
@@ -97,6 +98,7 @@ pub(crate) const HANDLERS: &[Handler] = &[
     add_partitions_to_txn::HANDLER,
     add_offsets_to_txn::HANDLER,
     end_txn::HANDLER,
+    write_txn_markers::HANDLER,
     txn_offset_commit::HANDLER,
     reads::DESCRIBE_ACLS,
     reads::CREATE_ACLS,

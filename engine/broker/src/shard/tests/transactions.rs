@@ -17,6 +17,7 @@ use ringlog_wire::messages::produce::ProduceRequest;
 use ringlog_wire::messages::txn_offset_commit::{
     TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
+use ringlog_wire::messages::write_txn_markers::{WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequest};
 
 use super::rig::{ClientId, FETCH_VERSION, PRODUCE_VERSION, Rig, fetch, produce_of};
 
@@ -238,4 +239,48 @@ fn a_produce_request_with_a_batch_of_a_transaction_names_the_id_of_one() {
     let answer = rig.answer::<ProduceRequest>(client, PRODUCE_VERSION).expect("an answer");
     let refused = ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED.0;
     assert_eq!(answer.responses[0].partition_responses[0].error_code, refused);
+}
+
+#[test]
+fn markers_of_a_request_end_what_they_name_and_are_answered_together() {
+    let (mut rig, client) = rig(&[]);
+    let (producer_id, producer_epoch) = init(&mut rig, client);
+    add(&mut rig, client, (producer_id, producer_epoch));
+    produce(&mut rig, client, (producer_id, producer_epoch), 0);
+    let topic = |name: &str, partition_indexes: &[i32]| WritableTxnMarkerTopic {
+        name: name.to_owned(),
+        partition_indexes: partition_indexes.to_vec(),
+        ..Default::default()
+    };
+    let marker = |topics: Vec<WritableTxnMarkerTopic>, producer_epoch| WritableTxnMarker {
+        producer_id,
+        producer_epoch,
+        topics,
+        ..Default::default()
+    };
+    let old = marker(vec![topic("t", &[0])], producer_epoch - 1);
+    let good = marker(vec![topic("t", &[0, 5]), topic("gone", &[1])], producer_epoch);
+    let request = WriteTxnMarkersRequest { markers: vec![old, good], ..Default::default() };
+    let answer = rig.ask(client, 1, &request);
+    let codes: Vec<Vec<i16>> = answer
+        .markers
+        .iter()
+        .map(|one| one.topics.iter().flat_map(|topic| topic.partitions.iter().map(|one| one.error_code)).collect())
+        .collect();
+    let (fenced, unknown) = (ErrorCode::INVALID_PRODUCER_EPOCH.0, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.0);
+    assert_eq!(codes, [vec![fenced], vec![0, unknown, unknown]]);
+    assert_eq!(ends(&mut rig, client), (2, 2));
+    let empty = rig.ask(client, 1, &WriteTxnMarkersRequest::default());
+    assert!(empty.markers.is_empty());
+}
+
+/// On the old code a client whose first word of a group was this one asked for ever.
+#[test]
+fn a_transaction_may_be_the_first_to_name_a_group() {
+    let mut rig = Rig::new(&SETTINGS);
+    let client = rig.connect();
+    rig.create_topic(client, "__transaction_state", 1, &[]);
+    let producer = init(&mut rig, client);
+    assert_eq!(add_offsets(&mut rig, client, producer), ErrorCode::COORDINATOR_NOT_AVAILABLE);
+    assert_eq!(add_offsets(&mut rig, client, producer), ErrorCode::NONE);
 }
