@@ -35,8 +35,6 @@ EXPECTED = [
 
 #: What is not run: (suite, test, not on, why), where `not on` is the least number of nodes of the target.
 LEFT_OUT = [
-    ("kafka-python", "test_transactional_producer_messages", 1, "transactions"),
-    ("kafka-python", "test_transactional_producer_offsets", 1, "transactions"),
     ("kafka-python", "test_alter_replica_log_dirs", 2, "takes it that the first node has the partition: fails by chance"),
     ("kafka-python", "test_alter_partition_reassignments", 2, ONE_COPY),
     ("confluent-kafka-python", "test_describe_operations", 1, "starts a broker of its own, with an authorizer"),
@@ -146,12 +144,12 @@ class Pytest:
         return self.pytest(target, [test.partition("::")[2].partition("[")[0] for test in tests], self.tests)
 
     def pytest(self, target, chosen, tests):
-        without = " and ".join(f"not {test}" for test in left_out(self.name, target))
-        only = " or ".join(chosen)
+        wanted = [f"({' or '.join(chosen)})"] if chosen else []
+        wanted += [f"not {test}" for test in left_out(self.name, target)]
         results = self.output.with_suffix(".xml")
         results.unlink(missing_ok=True)
         command = [str(self.python()), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "150", f"--junitxml={results}",
-                   "-k", f"({only}) and {without}" if only else without, *tests]
+                   "-k", " and ".join(wanted), *tests]
         with open(self.output, "w", encoding="utf-8") as out:
             subprocess.run(command, cwd=self.folder, env={**os.environ, **self.environment(target)}, stdout=out,
                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=WHOLE_S, check=False)
