@@ -59,6 +59,8 @@ impl EventLoop {
         }
         self.ended = self.driver.read();
         self.shard.step_ended(self.ended, self.driver.counters());
+        #[cfg(feature = "plant")]
+        ringlog_io::plant::pay(self.driver.counters().received_bytes);
         if self.shard.is_stopping() {
             self.driver.close_listener(self.listener);
             self.shard.close_clients();

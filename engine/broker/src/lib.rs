@@ -106,7 +106,7 @@ pub fn main(args: Vec<String>) -> ExitCode {
         && !ringlog_io::plant::plant_cost(&name)
     {
         let faults = ringlog_io::plant::NAMES.join(", ");
-        return fail(&format!("RINGLOG_PLANT={name} is none of cpu-burnt:PERCENT, paused:US:EVERY_US, {faults}"));
+        return fail(&format!("RINGLOG_PLANT={name} is none of cpu-per-mb:US, paused:US:EVERY_US, {faults}"));
     }
     log_to_stderr(settings.logs_json());
     ringlog_io::process::give_back_what_is_freed();

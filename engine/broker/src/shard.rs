@@ -162,8 +162,6 @@ impl Shard {
             self.broker.timers.set(Timer::Holders, Some(Nanos(now.0 + limits::STALLED_LOOK_NS)));
         }
         self.answer_question();
-        #[cfg(feature = "plant")]
-        ringlog_io::plant::pay();
     }
 
     /// Whether something follows from answers that came at once: a turn is due without a wait.

@@ -3,8 +3,8 @@
 //! whole process.
 //!
 //! Beside them costs: what makes a real broker dearer or slower by a known amount, to see whether `ringlog compare` finds it.
-//! `RINGLOG_PLANT=cpu-burnt:10` burns a tenth more processor time than each shard used, `RINGLOG_PLANT=paused:300:20000` stops
-//! each shard for 300 us in every 20,000 us.
+//! `RINGLOG_PLANT=cpu-per-mb:120` burns 120 us of a shard's processor time for each MB (10^6 bytes) that it received,
+//! `RINGLOG_PLANT=paused:300:20000` stops each shard for 300 us in every 20,000 us.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -109,25 +109,25 @@ pub fn is(name: &str) -> bool {
     planted > 0 && NAMES[planted - 1] == name
 }
 
-/// Percent of a shard's processor time that are burnt beside it.
-static BURNT_PERCENT: AtomicU64 = AtomicU64::new(0);
+/// Processor time that a shard burns for each MB that it received; microseconds.
+static BURNT_US_PER_MB: AtomicU64 = AtomicU64::new(0);
 /// How long a shard stops, and how often; microseconds.
 static PAUSE_US: AtomicU64 = AtomicU64::new(0);
 static PERIOD_US: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
-    /// Processor time of this shard when it last paid.
-    static PAID_NS: Cell<u64> = const { Cell::new(0) };
+    /// What this shard had received when it last paid.
+    static PAID_BYTES: Cell<u64> = const { Cell::new(0) };
     /// When it last stopped.
     static STOPPED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Plants a cost: `cpu-burnt:PERCENT` or `paused:US:EVERY_US`. False: it is none.
+/// Plants a cost: `cpu-per-mb:US` or `paused:US:EVERY_US`. False: it is none.
 pub fn plant_cost(text: &str) -> bool {
     let parts: Vec<&str> = text.split(':').collect();
     let number = |at: usize| parts.get(at).and_then(|it| it.parse::<u64>().ok());
     match (parts[0], parts.len(), number(1), number(2)) {
-        ("cpu-burnt", 2, Some(percent), _) => BURNT_PERCENT.store(percent, Ordering::Relaxed),
+        ("cpu-per-mb", 2, Some(us), _) => BURNT_US_PER_MB.store(us, Ordering::Relaxed),
         ("paused", 3, Some(pause_us), Some(period_us)) => {
             PAUSE_US.store(pause_us, Ordering::Relaxed);
             PERIOD_US.store(period_us, Ordering::Relaxed);
@@ -137,17 +137,16 @@ pub fn plant_cost(text: &str) -> bool {
     true
 }
 
-/// A shard pays at the end of each turn.
+/// A shard pays at the end of each turn, for all that it ever `received_bytes`.
 #[allow(clippy::disallowed_methods, reason = "a planted pause is real time, as the broker under it is")]
-pub fn pay() {
-    let percent = BURNT_PERCENT.load(Ordering::Relaxed);
-    if let (1.., Ok(now_ns)) = (percent, cpu_time::thread_ns()) {
-        let used_ns = now_ns.saturating_sub(PAID_NS.get().max(1));
-        let until_ns = if PAID_NS.get() == 0 { now_ns } else { now_ns + used_ns * percent / 100 };
-        while cpu_time::thread_ns().is_ok_and(|it| it < until_ns) {
+pub fn pay(received_bytes: u64) {
+    let owed_ns = received_bytes.saturating_sub(PAID_BYTES.replace(received_bytes))
+        * BURNT_US_PER_MB.load(Ordering::Relaxed)
+        / 1_000;
+    if let (1.., Ok(now_ns)) = (owed_ns, cpu_time::thread_ns()) {
+        while cpu_time::thread_ns().is_ok_and(|it| it < now_ns + owed_ns) {
             std::hint::spin_loop();
         }
-        PAID_NS.set(cpu_time::thread_ns().unwrap_or(until_ns));
     }
     let pause_us = PAUSE_US.load(Ordering::Relaxed);
     let period = Duration::from_micros(PERIOD_US.load(Ordering::Relaxed));
