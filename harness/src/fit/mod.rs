@@ -36,6 +36,8 @@ use work::{WORKS, Work};
 const CELLS_BEYOND: usize = 2;
 /// Above this, other columns say so nearly the same that a coefficient means nothing.
 const INFLATION_MAX: f64 = 20.0;
+/// Settings that were measured both times, at least, before they tell how the machine drifted.
+const DRIFT_SETTINGS_MIN: usize = 2;
 
 /// A column that was given up.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -78,6 +80,9 @@ pub struct Fitted {
     works: Vec<Work>,
     #[serde(skip)]
     coefficients: Vec<f64>,
+    /// What an MB cost in each setting that it was fitted to.
+    #[serde(skip)]
+    seen: BTreeMap<String, f64>,
 }
 
 /// What a model says of a row that it had not seen.
@@ -91,8 +96,23 @@ pub struct Checked {
     pub foretold_ms_per_mb: f64,
     /// Foretold beside measured, less 1.
     pub off_share: f64,
+    /// The same without what the machine itself changed since the fit, as settings of both tell: [`Drift`].
+    pub off_share_less_drift: Option<f64>,
+    /// The fit was made of this setting, too: it tells the machine's drift, not how well the fit foretells.
+    pub is_seen: bool,
     /// Where the broker's core was what limited every round.
     pub saturated: Option<Saturated>,
+}
+
+/// How much dearer the settings that a fit was made of have become when they were measured again, beside others.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Drift {
+    /// What their rows do: produce, consume, ..
+    pub kind: String,
+    /// How many settings were measured both times.
+    pub settings: usize,
+    /// The middle of their processor time for each MB now beside that time's, less 1.
+    pub share: f64,
 }
 
 /// The rate of a broker that is at its limit, measured and foretold: what a core for each shard carries at the foretold cost.
@@ -109,6 +129,7 @@ pub struct Saturated {
 /// The rounds of a cell.
 #[derive(Default)]
 struct Rounds {
+    kind: String,
     measured_ms_per_mb: Vec<f64>,
     foretold_ms_per_mb: Vec<f64>,
     mb_s: Vec<f64>,
@@ -132,9 +153,23 @@ impl Rounds {
             measured_ms_per_mb: measured,
             foretold_ms_per_mb: foretold,
             off_share: foretold / measured - 1.0,
+            off_share_less_drift: None,
+            is_seen: false,
             saturated,
         }
     }
+}
+
+/// What an MB cost the broker in each setting: the middle of its rounds.
+fn ms_per_mb(rows: &[Row]) -> BTreeMap<String, f64> {
+    let mut cells: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    rows.iter().for_each(|row| cells.entry(cell(row)).or_default().push(row.broker_cpu_ms.unwrap_or(0.0) / mb(row)));
+    cells.into_iter().filter_map(|(cell, mut rounds)| Some((cell, median(&mut rounds)?))).collect()
+}
+
+#[allow(clippy::cast_precision_loss, reason = "bytes below 2^53")]
+fn mb(row: &Row) -> f64 {
+    row.bytes.unwrap_or(0) as f64 / 1e6
 }
 
 /// Fits.
@@ -174,6 +209,7 @@ pub fn fit(picked: &Picked, loopback: bool, seed: u64) -> Result<Fitted, String>
         notes,
         works,
         coefficients: x.iter().copied().collect(),
+        seen: ms_per_mb(&picked.rows),
     })
 }
 
@@ -287,6 +323,22 @@ impl Fitted {
         uncounted(row, costly.map(|(work, _)| *work))
     }
 
+    /// How much dearer its own settings are in these rows, of each kind of which two are in both at least.
+    #[must_use]
+    pub fn drifts(&self, rows: &[Row]) -> Vec<Drift> {
+        let mut kinds: BTreeMap<&str, Vec<Row>> = BTreeMap::new();
+        rows.iter().for_each(|row| kinds.entry(&row.kind).or_default().push(row.clone()));
+        let drift = |(kind, rows): (&str, Vec<Row>)| {
+            let now = ms_per_mb(&rows);
+            let mut shares: Vec<f64> =
+                now.iter().filter_map(|(cell, ms)| Some(ms / self.seen.get(cell)? - 1.0)).collect();
+            let settings = shares.len();
+            let share = median(&mut shares).filter(|_| settings >= DRIFT_SETTINGS_MIN)?;
+            Some(Drift { kind: kind.to_owned(), settings, share })
+        };
+        kinds.into_iter().filter_map(drift).collect()
+    }
+
     /// What it says of rows that it had not seen, cell by cell; those that are [`Self::unsaid`] apart.
     #[must_use]
     pub fn check(&self, rows: &[Row]) -> Vec<Checked> {
@@ -294,8 +346,8 @@ impl Fitted {
         for row in rows.iter().filter(|it| self.lacks(it).is_none()) {
             let foretold: f64 = self.works.iter().zip(&self.coefficients).map(|(work, cost)| work.of(row) * cost).sum();
             let rounds = cells.entry(cell(row)).or_default();
-            #[allow(clippy::cast_precision_loss, reason = "bytes below 2^53")]
-            let mb = row.bytes.unwrap_or(0) as f64 / 1e6;
+            let mb = mb(row);
+            rounds.kind.clone_from(&row.kind);
             rounds.measured_ms_per_mb.push(row.broker_cpu_ms.unwrap_or(0.0) / mb);
             rounds.foretold_ms_per_mb.push(foretold / mb);
             rounds.mb_s.push(mb / row.seconds.unwrap_or(0.0));
@@ -303,6 +355,13 @@ impl Fitted {
             rounds.cores = shards.map_or(emulated, |shards| Some(emulated.map_or(shards, |it| it.min(shards))));
             rounds.at_broker_core += usize::from(row.bottleneck == "broker-core");
         }
-        cells.into_iter().map(|(cell, rounds)| rounds.checked(cell)).collect()
+        let drifts = self.drifts(rows);
+        let checked = cells.into_iter().map(|(cell, rounds)| {
+            let drift = drifts.iter().find(|it| it.kind == rounds.kind).map(|it| it.share);
+            let (is_seen, checked) = (self.seen.contains_key(&cell), rounds.checked(cell));
+            let less = |share: f64| (1.0 + checked.off_share) * (1.0 + share) - 1.0;
+            Checked { is_seen, off_share_less_drift: drift.filter(|_| !is_seen).map(less), ..checked }
+        });
+        checked.collect()
     }
 }

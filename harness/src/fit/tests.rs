@@ -120,6 +120,24 @@ fn settings_that_were_never_seen_are_foretold() {
 }
 
 #[test]
+fn what_settings_of_the_fit_cost_when_measured_again_tells_the_drift_of_the_machine() {
+    let fitted = fitted(varied());
+    let dearer = |it: Row| Row { broker_cpu_ms: it.broker_cpu_ms.map(|ms| ms * 1.1), ..it };
+    let unseen = dearer(row("produce", 100.0, 500, 32_768, 0.0));
+    let again = [(100, 16_384), (1000, 4096)].map(|(record, batch)| dearer(row("produce", 300.0, record, batch, 0.0)));
+    let read = dearer(row("consume", 400.0, 1000, 16_384, 0.0));
+    let all: Vec<Row> = again.iter().chain([&unseen, &read]).cloned().collect();
+    let drifts = fitted.drifts(&all);
+    assert_eq!(drifts.iter().map(|it| (it.kind.as_str(), it.settings)).collect::<Vec<_>>(), [("produce", 2)]);
+    assert!((drifts[0].share - 0.1).abs() < 0.02, "{drifts:?}");
+    let checked = fitted.check(&all);
+    let of = |bytes: &str| checked.iter().find(|it| it.cell.contains(bytes)).unwrap();
+    let unseen = of(" 500 B");
+    assert!((unseen.off_share + 0.09).abs() < 0.04 && unseen.off_share_less_drift.unwrap().abs() < 0.04, "{unseen:?}");
+    assert!(of(" 100 B").is_seen && of(" 100 B").off_share_less_drift.is_none() && !unseen.is_seen);
+}
+
+#[test]
 fn what_rows_cannot_tell_apart_is_given_up_with_the_trial_that_would() {
     let one_size: Vec<Row> = varied().into_iter().filter(|it| it.record_bytes == 1000).collect();
     let fitted = fitted(one_size);

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use serde::Serialize;
 
-use crate::fit::{self, Checked, Fitted};
+use crate::fit::{self, Checked, Drift, Fitted};
 use crate::results::{Row, rows};
 
 /// What a broker's processor and memory cost for each MB, record, batch and request, from rows of runs.
@@ -59,8 +59,17 @@ struct Document<'a> {
     schema: u32,
     #[serde(flatten)]
     fitted: &'a Fitted,
-    checked: &'a [Checked],
-    check_notes: &'a [String],
+    #[serde(flatten)]
+    beside: &'a Beside,
+}
+
+/// What a fit says of other rows.
+#[derive(Default, Serialize)]
+struct Beside {
+    checked: Vec<Checked>,
+    drifts: Vec<Drift>,
+    #[serde(rename = "check_notes")]
+    notes: Vec<String>,
 }
 
 /// Its options, for shells and the man page.
@@ -89,7 +98,7 @@ fn run(options: &Options) -> Result<String, String> {
     let picked = fit::pick(rows, options.target.as_deref())?;
     let mut fitted = fit::fit(&picked, !options.remote, options.seed)?;
     fitted.notes.extend(told);
-    let (checked, check_notes) = check(options, &fitted, &picked.target)?;
+    let beside = check(options, &fitted, &picked.target)?;
     if let Some(path) = &options.out {
         let text = toml::to_string(&fitted.model).map_err(|error| error.to_string())?;
         let text = format!(
@@ -99,16 +108,16 @@ fn run(options: &Options) -> Result<String, String> {
         std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     if options.json {
-        let document = Document { schema: 1, fitted: &fitted, checked: &checked, check_notes: &check_notes };
+        let document = Document { schema: 1, fitted: &fitted, beside: &beside };
         return serde_json::to_string_pretty(&document).map_err(|error| error.to_string());
     }
-    Ok(text::fitted(&fitted, (&checked, &check_notes), options.out.as_deref()))
+    Ok(text::fitted(&fitted, &beside, options.out.as_deref()))
 }
 
 /// What the fit says of rows that it has not seen, and of which rows it says nothing.
-fn check(options: &Options, fitted: &Fitted, target: &str) -> Result<(Vec<Checked>, Vec<String>), String> {
+fn check(options: &Options, fitted: &Fitted, target: &str) -> Result<Beside, String> {
     if options.check.is_empty() {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok(Beside::default());
     }
     let (rows, told) = read(&options.check)?;
     let picked = fit::pick(rows, Some(target)).map_err(|words| format!("--check: {words}"))?;
@@ -116,7 +125,7 @@ fn check(options: &Options, fitted: &Fitted, target: &str) -> Result<(Vec<Checke
     let left_out = picked.left_out.iter().chain(&unsaid).map(|(why, count)| format!("{count} rows left out: {why}"));
     let checked = fitted.check(&picked.rows);
     let nothing = checked.is_empty().then(|| "no row is left that the fit says something of".to_owned());
-    Ok((checked, left_out.chain(nothing).chain(told).collect()))
+    Ok(Beside { checked, drifts: fitted.drifts(&picked.rows), notes: left_out.chain(nothing).chain(told).collect() })
 }
 
 /// The rows of folders, and what has to be known of them.

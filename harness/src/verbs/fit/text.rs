@@ -6,14 +6,15 @@ use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::fit::{Checked, Fitted, Saturated};
+use super::Beside;
+use crate::fit::{Checked, Drift, Fitted, Saturated};
 use crate::plan::interval::short;
 
 /// Above this median a model is not one to plan with.
 const FORETELLS_LITTLE: f64 = 0.25;
 
 /// What a fit found, and what it says of rows that it had not seen.
-pub(super) fn fitted(fitted: &Fitted, (checked, notes): (&[Checked], &[String]), out: Option<&Path>) -> String {
+pub(super) fn fitted(fitted: &Fitted, beside: &Beside, out: Option<&Path>) -> String {
     let model = &fitted.model;
     let mut text = format!("{}: {} rows, {} different settings\n", model.name, model.rows, fitted.cells);
     let mut table = Table::new();
@@ -76,10 +77,10 @@ pub(super) fn fitted(fitted: &Fitted, (checked, notes): (&[Checked], &[String]),
     for note in &fitted.notes {
         let _ = writeln!(text, "note: {note}");
     }
-    if !checked.is_empty() {
-        text.push_str(&check(checked));
+    if !beside.checked.is_empty() {
+        text.push_str(&check(&beside.checked, &beside.drifts));
     }
-    for note in notes {
+    for note in &beside.notes {
         let _ = writeln!(text, "--check: {note}");
     }
     if let Some(path) = out {
@@ -88,13 +89,14 @@ pub(super) fn fitted(fitted: &Fitted, (checked, notes): (&[Checked], &[String]),
     text
 }
 
-fn check(checked: &[Checked]) -> String {
+fn check(checked: &[Checked], drifts: &[Drift]) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
         "setting",
         "measured\nms/MB",
         "foretold\nms/MB",
         "off",
+        "off, less\nthe drift",
         "at its limit\nMB/s",
         "foretold\nMB/s",
         "off",
@@ -109,14 +111,24 @@ fn check(checked: &[Checked]) -> String {
             short(it.measured_ms_per_mb),
             short(it.foretold_ms_per_mb),
             off(it.off_share),
+            if it.is_seen { "seen".to_owned() } else { it.off_share_less_drift.map_or_else(String::new, off) },
             saturated(|it| short(it.measured_mb_s)),
             saturated(|it| short(it.foretold_mb_s)),
             saturated(|it| off(it.off_share)),
         ]);
     }
     let mut text = format!("{table}\n");
-    missed(&mut text, "processor time for each MB", checked.iter().map(|it| it.off_share));
-    let saturated: Vec<f64> = checked.iter().filter_map(|it| it.saturated).map(|it| it.off_share).collect();
+    for it in drifts {
+        let (kind, settings, share) = (&it.kind, it.settings, off(it.share));
+        let _ = writeln!(text, "{settings} settings of the fit, measured again ({kind}): {share} for each MB");
+    }
+    // A fit of the very rows that it is laid beside has seen all of them.
+    let has_unseen = checked.iter().any(|it| !it.is_seen);
+    let counted = || checked.iter().filter(|it| !(has_unseen && it.is_seen));
+    missed(&mut text, "processor time for each MB", counted().map(|it| it.off_share));
+    let less = counted().filter_map(|it| it.off_share_less_drift);
+    missed(&mut text, "processor time for each MB, less the drift", less);
+    let saturated: Vec<f64> = counted().filter_map(|it| it.saturated).map(|it| it.off_share).collect();
     if saturated.is_empty() {
         text.push_str("the rate at the broker's limit: in no setting was the broker's core what limited it\n");
     } else {
