@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::cpu_time;
 
 /// A planted fault, by name.
-pub const NAMES: [&str; 25] = [
+pub const NAMES: [&str; 28] = [
     ACK_BEFORE_FLUSH,
     FOLDER_SYNC_SKIPPED,
     BUFFER_REUSED,
@@ -37,6 +37,9 @@ pub const NAMES: [&str; 25] = [
     NEWEST_DROPPED,
     SWAP_LOST,
     SNAPSHOT_UNSYNCED,
+    MARKER_LOST,
+    FENCE_SKIPPED,
+    STABLE_PAST_OPEN,
     BATCH_COPIED,
     WRITEBACK_INLINE,
 ];
@@ -86,6 +89,12 @@ pub const NEWEST_DROPPED: &str = "newest-dropped";
 pub const SWAP_LOST: &str = "swap-lost";
 /// A snapshot of the metadata log gets its name before it is on the disk.
 pub const SNAPSHOT_UNSYNCED: &str = "snapshot-unsynced";
+/// A transaction is complete with one of its markers not written.
+pub const MARKER_LOST: &str = "marker-lost";
+/// A transaction goes on for a producer that was superseded.
+pub const FENCE_SKIPPED: &str = "fence-skipped";
+/// Readers of committed data are shown what is still open.
+pub const STABLE_PAST_OPEN: &str = "stable-past-open";
 
 /// A batch is copied once more before it is written: what `scripts/counts` must find.
 pub const BATCH_COPIED: &str = "batch-copied";

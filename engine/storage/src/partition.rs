@@ -224,6 +224,10 @@ impl Partition {
     #[must_use]
     pub fn last_stable_offset(&self) -> i64 {
         let high_watermark = self.high_watermark();
+        #[cfg(feature = "plant")]
+        if ringlog_io::plant::is(ringlog_io::plant::STABLE_PAST_OPEN) {
+            return high_watermark;
+        }
         let first = self.producers.first_unstable(high_watermark).unwrap_or(high_watermark);
         // A transaction may have begun below what was deleted.
         first.min(high_watermark).max(self.log_start_offset)

@@ -13,6 +13,8 @@ use super::Violation;
 use super::group_book::{GroupBook, Life, Spot};
 use super::ledger::{Key, Ledger};
 use super::line::{Flight, Heard, Line, client_of};
+use super::transaction_book::TransactionBook;
+use super::transactor::TxnStep;
 
 /// The longest that a broker may take for an answer on a connection that is whole, however bad the weather.
 const ANSWER_NS_MAX: u64 = 30_000_000_000;
@@ -95,6 +97,12 @@ pub(super) enum Ask {
         era: u32,
     },
     Leave,
+    Transaction {
+        step: TxnStep,
+        era: u32,
+        /// Another was given the transactional id before this was asked.
+        is_superseded: bool,
+    },
 }
 
 /// What the run is about now.
@@ -116,6 +124,8 @@ pub(super) struct Scene {
     pub(super) ledger: Ledger,
     /// What the members of the group were told.
     pub(super) group_book: GroupBook,
+    /// What transactional clients did.
+    pub(super) transactions: TransactionBook,
     pub(super) driver: Box<dyn Driver>,
     pub(super) ports: Vec<u16>,
     pub(super) phase: Phase,

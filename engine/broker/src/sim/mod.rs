@@ -30,6 +30,8 @@ mod producer;
 mod run;
 #[cfg(test)]
 mod tests;
+mod transaction_book;
+mod transactor;
 mod upserter;
 
 use std::fmt;

@@ -8,6 +8,7 @@ use ringlog_io::sim::{Dice, Weather};
 use super::fetcher::Habit;
 use super::member::Nature;
 use super::producer::Manner;
+use super::transactor::Pace;
 use super::upserter::Hand;
 
 const MS: u64 = 1_000_000;
@@ -108,6 +109,8 @@ pub(super) struct Plan {
     pub(super) members: Vec<Nature>,
     /// Clients with a compacted topic: one at most.
     pub(super) upserters: Vec<Hand>,
+    /// Clients with one transactional id.
+    pub(super) transactors: Vec<Pace>,
     pub(super) storm_ns: u64,
     pub(super) events: Vec<Event>,
 }
@@ -145,6 +148,7 @@ impl Plan {
             committers: clients.below(2),
             members: members(&mut dice(5)),
             upserters: upserters(&mut compacted, segment_bytes),
+            transactors: transactors(&mut dice(11)),
             storm_ns,
             events: events(&mut dice(6), storm_ns, wish),
         }
@@ -170,6 +174,8 @@ fn settings(dice: &mut Dice, shards: usize, is_tight: bool) -> Vec<(String, Stri
         ("offsets.topic.num.partitions", OFFSETS_PARTITIONS.to_string()),
         ("connections.max.idle.ms", [5_000, 600_000][dice.below(2)].to_string()),
         ("group.min.session.timeout.ms", "500".to_owned()),
+        ("transaction.state.log.num.partitions", "2".to_owned()),
+        ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "500".to_owned()),
         ("group.initial.rebalance.delay.ms", [0, 300][dice.below(2)].to_string()),
     ];
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
@@ -230,6 +236,14 @@ fn upserters(dice: &mut Dice, segment_bytes: usize) -> Vec<Hand> {
         pause_ms: [5, 20, 100][dice.below(3)],
     };
     (0..dice.below(2)).map(|_| hand(dice)).collect()
+}
+
+/// Every other broker has one or two that write transactions.
+fn transactors(dice: &mut Dice) -> Vec<Pace> {
+    let count = [0, 0, 1, 2][dice.below(4)];
+    (0..count)
+        .map(|_| Pace { timeout_ms: [500, 3_000, 8_000][dice.below(3)], pause_ms: [5, 30, 200][dice.below(3)] })
+        .collect()
 }
 
 /// Every other broker has a group of two or three.

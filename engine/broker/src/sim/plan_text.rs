@@ -11,6 +11,7 @@
 //!   committer
 //!   member session-ms=1000 pause-ms=50
 //!   upserter value-len-max=300 pause-ms=20
+//!   transactor timeout-ms=3000 pause-ms=30
 //!   trouble kill at-ns=1200000000 lasts-ns=300000000 number=7
 //! ```
 //! What a plan does not say is the seed's: who runs first, how long a read takes, what a client does next.
@@ -25,6 +26,7 @@ use super::fetcher::Habit;
 use super::member::Nature;
 use super::plan::{Event, Plan, Trouble};
 use super::producer::Manner;
+use super::transactor::Pace;
 use super::upserter::Hand;
 
 /// The first words of lines.
@@ -37,6 +39,7 @@ const FETCHER: &str = "fetcher";
 const COMMITTER: &str = "committer";
 const MEMBER: &str = "member";
 const UPSERTER: &str = "upserter";
+const TRANSACTOR: &str = "transactor";
 const TROUBLE: &str = "trouble";
 
 struct Span<'a>(&'a Range<u64>);
@@ -90,6 +93,9 @@ impl fmt::Display for Plan {
         }
         for Hand { value_len_max, pause_ms } in &self.upserters {
             writeln!(f, "{UPSERTER} value-len-max={value_len_max} pause-ms={pause_ms}")?;
+        }
+        for Pace { timeout_ms, pause_ms } in &self.transactors {
+            writeln!(f, "{TRANSACTOR} timeout-ms={timeout_ms} pause-ms={pause_ms}")?;
         }
         for Event { at_ns, trouble, lasts_ns, number } in &self.events {
             let name = Trouble::ALL.iter().find(|(_, one, _)| one == trouble).map_or("", |(name, _, _)| name);
@@ -159,6 +165,7 @@ impl FromStr for Plan {
             committers: 0,
             members: Vec::new(),
             upserters: Vec::new(),
+            transactors: Vec::new(),
             storm_ns: 0,
             events: Vec::new(),
         };
@@ -227,6 +234,9 @@ impl Plan {
             UPSERTER => {
                 self.upserters
                     .push(Hand { value_len_max: words.take("value-len-max")?, pause_ms: words.take("pause-ms")? });
+            }
+            TRANSACTOR => {
+                self.transactors.push(Pace { timeout_ms: words.take("timeout-ms")?, pause_ms: words.take("pause-ms")? })
             }
             TROUBLE => {
                 let name = trouble.unwrap_or_default();

@@ -23,6 +23,7 @@ use super::ledger::Ledger;
 use super::member::Member;
 use super::plan::{Event, Plan, Trouble, Wish};
 use super::producer::Producer;
+use super::transactor::Transactor;
 use super::upserter::Upserter;
 use super::{Reader, Violation};
 use crate::limits::{Budget, Means};
@@ -123,6 +124,7 @@ impl Run {
             dice: Dice::new(seed.wrapping_mul(3)),
             ledger: Ledger::of(plan.retains_little()),
             group_book: Default::default(),
+            transactions: Default::default(),
             driver,
             ports: (0..plan.shards as u16).map(|shard| 9_092 + shard).collect(),
             phase: Phase::Storm,
@@ -460,6 +462,9 @@ fn cast(plan: &Plan) -> Vec<Box<dyn Client>> {
     }
     for hand in &plan.upserters {
         all.push(Box::new(Upserter::new(all.len(), *hand)));
+    }
+    for pace in &plan.transactors {
+        all.push(Box::new(Transactor::new(all.len(), *pace)));
     }
     all.push(Box::new(Auditor::new(all.len())));
     all

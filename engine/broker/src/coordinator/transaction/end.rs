@@ -60,6 +60,10 @@ impl TransactionCoordinator {
 
     /// The id's transaction is decided, in the log: its markers go out. Where it has no partition, it is complete.
     pub(super) fn mark(&mut self, id: &str, at: Moment, effects: &mut Vec<Effect>) {
+        #[cfg(feature = "plant")]
+        if ringlog_io::plant::is(ringlog_io::plant::MARKER_LOST) {
+            self.ids.get_mut(id).map(|known| known.now.partitions.pop_last());
+        }
         let Some(known) = self.ids.get(id) else { return };
         let (partition, marker) = (known.partition, known.now.marker());
         for into in &known.now.partitions {
