@@ -62,7 +62,7 @@ fn the_broker_is_well_under_every_plan_that_was_kept() {
     }
 }
 
-const KEPT: [(&str, &str); 8] = [
+const KEPT: [(&str, &str); 9] = [
     ("moved-coordinator", include_str!("kept/moved-coordinator.plan")),
     ("cut-in-a-swap", include_str!("kept/cut-in-a-swap.plan")),
     ("long-polls", include_str!("kept/long-polls.plan")),
@@ -70,6 +70,7 @@ const KEPT: [(&str, &str); 8] = [
     ("killed-in-a-sync", include_str!("kept/killed-in-a-sync.plan")),
     ("late-flushed-entry", include_str!("kept/late-flushed-entry.plan")),
     ("unsynced-snapshot", include_str!("kept/unsynced-snapshot.plan")),
+    ("stale-folder", include_str!("kept/stale-folder.plan")),
     ("unsynced-log-dir", include_str!("kept/unsynced-log-dir.plan")),
 ];
 
