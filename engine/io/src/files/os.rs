@@ -132,8 +132,10 @@ impl OsFiles {
         let mut at = Cursor { part: 0, inside: 0 };
         at.advance(parts, 0);
         while at.part < parts.len() {
-            let piece = Piece::cut(parts, &at, offset);
-            let written = self.pwrite_some(os, &piece.parts()[..piece.len], offset)?;
+            let written = match at.rest_within(parts, room(offset)) {
+                Some(rest) => self.pwrite_some(os, rest, offset)?,
+                None => self.pwrite_some(os, Piece::cut(parts, &at, offset).parts(), offset)?,
+            };
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
@@ -149,21 +151,26 @@ impl OsFiles {
 /// A larger write makes larger folios, and those come from blocks of free memory that have not been used for long: where a
 /// hypervisor takes such memory back, each is first touched again, at 2 ms/MB against 0.3 (`docs/decisions/append-path.md`).
 struct Piece<'a> {
-    slices: [&'a [u8]; PIECE_PARTS],
+    slices: [IoSlice<'a>; PIECE_PARTS],
     len: usize,
+}
+
+/// Bytes up to the next multiple of [`PIECE_BYTES`].
+fn room(offset: u64) -> usize {
+    PIECE_BYTES - (offset % PIECE_BYTES as u64) as usize
 }
 
 impl<'a> Piece<'a> {
     fn cut(parts: &'a [IoSlice<'_>], from: &Cursor, offset: u64) -> Self {
-        let mut room = PIECE_BYTES - (offset % PIECE_BYTES as u64) as usize;
-        let mut piece = Self { slices: [&[]; PIECE_PARTS], len: 0 };
+        let mut room = room(offset);
+        let mut piece = Self { slices: [IoSlice::new(&[]); PIECE_PARTS], len: 0 };
         let mut inside = from.inside;
         for part in &parts[from.part..] {
             if room == 0 || piece.len == PIECE_PARTS {
                 break;
             }
             let rest = &part[inside..];
-            piece.slices[piece.len] = &rest[..rest.len().min(room)];
+            piece.slices[piece.len] = IoSlice::new(&rest[..rest.len().min(room)]);
             room -= piece.slices[piece.len].len();
             piece.len += 1;
             inside = 0;
@@ -171,9 +178,8 @@ impl<'a> Piece<'a> {
         piece
     }
 
-    /// The first `len` count.
-    fn parts(&self) -> [IoSlice<'a>; PIECE_PARTS] {
-        self.slices.map(IoSlice::new)
+    fn parts(&self) -> &[IoSlice<'a>] {
+        &self.slices[..self.len]
     }
 }
 
@@ -184,6 +190,12 @@ struct Cursor {
 }
 
 impl Cursor {
+    /// All that is left, where one call takes it as it stands: most writes, which no list of parts is made for.
+    fn rest_within<'p, 'a>(&self, parts: &'p [IoSlice<'a>], room: usize) -> Option<&'p [IoSlice<'a>]> {
+        let rest = parts.get(self.part..).filter(|rest| self.inside == 0 && rest.len() <= PIECE_PARTS)?;
+        (rest.iter().map(|part| part.len()).sum::<usize>() <= room).then_some(rest)
+    }
+
     /// Goes on by `len` bytes, and over empty parts.
     fn advance(&mut self, parts: &[IoSlice<'_>], len: usize) {
         self.inside += len;
