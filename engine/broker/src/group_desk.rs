@@ -10,9 +10,10 @@ use ringlog_wire::batch::{self, BatchBuilder, Rules};
 use ringlog_wire::{ErrorCode, Uuid};
 
 use crate::broker::{Broker, Incoming, Outcome, ReplyTo};
+use crate::coordinator::LoadError;
 use crate::coordinator::group::{
     self, Assignor, Caller, ConsumerSettings, Effect, GroupCoordinator, GroupFacts, GroupRequest, GroupResponse,
-    GroupSettings, KeyValue, LoadError, Moment, Producer, Topics,
+    GroupSettings, KeyValue, Moment, Producer, Topics,
 };
 use crate::metadata::image::{Image, NodeId, OFFSETS_TOPIC, RESOURCE_GROUP};
 use crate::replica::{PartitionKey, Staged, Ticket};

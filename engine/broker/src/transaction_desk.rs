@@ -10,10 +10,11 @@ use ringlog_wire::batch::{self, BatchBuilder, Rules};
 use slab::Slab;
 
 use crate::broker::{Broker, Incoming, Outcome, ReplyTo};
+use crate::coordinator::LoadError;
 use crate::coordinator::group;
 use crate::coordinator::transaction::{
-    Caller, Claim, Effect, KeyValue, LoadError, Moment, Ticket, TopicPartition, TransactionCoordinator, TxnRequest,
-    TxnResponse, TxnSettings,
+    Caller, Claim, Effect, KeyValue, Moment, Ticket, TopicPartition, TransactionCoordinator, TxnRequest, TxnResponse,
+    TxnSettings,
 };
 use crate::coordinators::Coordinator;
 use crate::handlers::write_txn_markers::PendingMarkers;

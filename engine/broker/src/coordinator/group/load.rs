@@ -7,8 +7,6 @@
 //!
 //! Records of share and streams groups are passed over; their offsets are kept.
 
-use ringlog_wire::batch::{Batch, BatchError, Batches};
-use ringlog_wire::compression::Scratch;
 use ringlog_wire::messages::join_group::JoinGroupRequestProtocol;
 use ringlog_wire::records::group::{
     GroupKey, GroupMetadataValue, MemberMetadata, OffsetCommitKey, OffsetCommitValue, decode_value,
@@ -20,27 +18,11 @@ use super::member::Member;
 use super::offsets::Committed;
 use super::state::{Group, State};
 use super::{Effect, GroupCoordinator, Moment, Ownership, Pending};
+use crate::coordinator::replay::{self, LoadError};
+use crate::metadata::image::OFFSETS_TOPIC;
 
-/// What a batch of the coordinator's own may open to; Kafka's limit for a batch is far below.
-const INFLATED_LEN_MAX: usize = 64 << 20;
 /// The type of a control record that commits a transaction (0 aborts).
 const COMMIT_MARKER: i16 = 1;
-
-/// Why a partition cannot be loaded.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LoadError {
-    /// A batch is damaged.
-    #[error("__consumer_offsets-{partition}: batch at offset {offset}: {error}")]
-    Batch { partition: i32, offset: i64, error: BatchError },
-    /// No batch stands where one should.
-    #[error("__consumer_offsets-{partition}: {error}")]
-    Header { partition: i32, error: BatchError },
-    /// A record is not of the form that its key announces.
-    #[error(
-        "__consumer_offsets-{partition}: record at offset {offset}: {error}; it was written by a newer broker or is damaged"
-    )]
-    Record { partition: i32, offset: i64, error: DecodeError },
-}
 
 /// What a record's batch says about it.
 #[derive(Clone, Copy, Debug)]
@@ -89,33 +71,13 @@ impl GroupCoordinator {
     /// Replays whole batches, in the order of the log. Gives how many of the bytes it used: a batch that is cut off at
     /// the end is for the next call.
     pub(crate) fn load_part(&mut self, partition: i32, bytes: &[u8]) -> Result<usize, LoadError> {
-        let mut scratch = Scratch::default();
-        let mut batches = Batches::new(bytes);
-        for batch in &mut batches {
-            let batch = batch.map_err(|error| LoadError::Header { partition, error })?;
-            self.load_batch(partition, &batch, &mut scratch)?;
-        }
-        Ok(bytes.len() - batches.rest().len())
-    }
-
-    fn load_batch(&mut self, partition: i32, batch: &Batch<'_>, scratch: &mut Scratch) -> Result<(), LoadError> {
-        let offset = batch.header.base_offset;
-        let damaged = |error| LoadError::Batch { partition, offset, error };
-        batch.check_crc().map_err(damaged)?;
-        let producer_id = batch.header.producer_id;
-        for record in batch.records(scratch, INFLATED_LEN_MAX).map_err(damaged)? {
-            let record = record.map_err(damaged)?;
-            let Some(key) = record.key else { continue };
-            let transaction = batch.header.is_transactional().then_some(producer_id);
-            let origin = Origin { offset: record.offset, transaction };
-            let done = if batch.header.is_control() {
-                self.replay_marker(partition, producer_id, key)
-            } else {
-                self.replay(partition, key, record.value, origin)
-            };
-            done.map_err(|error| LoadError::Record { partition, offset: record.offset, error })?;
-        }
-        Ok(())
+        replay::records((OFFSETS_TOPIC, partition), bytes, |header, record, key| {
+            if header.is_control() {
+                return self.replay_marker(partition, header.producer_id, key);
+            }
+            let transaction = header.is_transactional().then_some(header.producer_id);
+            self.replay(partition, key, record.value, Origin { offset: record.offset, transaction })
+        })
     }
 
     /// The end of a producer's transaction: version i16, type i16.

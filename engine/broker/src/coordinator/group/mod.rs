@@ -61,7 +61,6 @@ use commit::PendingCommit;
 pub(crate) use consumer::{Assignor, ConsumerSettings, ConsumerState, compile_pattern};
 use consumer::{PendingChange, Work};
 pub(crate) use facts::{FactState, GroupFacts};
-pub(crate) use load::LoadError;
 pub(crate) use txn_commit::refused as refuse_txn_offset_commit;
 
 use delete::{Deletion, PendingGroup, PendingOffsets};

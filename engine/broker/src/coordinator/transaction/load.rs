@@ -5,31 +5,12 @@
 //!   unload                                                                     who waits is told NOT_COORDINATOR
 //! ```
 
-use ringlog_wire::batch::{Batch, BatchError, Batches};
-use ringlog_wire::compression::Scratch;
 use ringlog_wire::records::transaction_log::TransactionLogKey;
 use ringlog_wire::{DecodeError, ErrorCode};
 
 use super::{Change, Effect, Id, Moment, Ownership, TransactionCoordinator, records};
-
-/// What a batch of the coordinator's own may open to; Kafka's limit for a batch is far below.
-const INFLATED_LEN_MAX: usize = 64 << 20;
-
-/// Why a partition cannot be loaded.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LoadError {
-    /// A batch is damaged.
-    #[error("__transaction_state-{partition}: batch at offset {offset}: {error}")]
-    Batch { partition: i32, offset: i64, error: BatchError },
-    /// No batch stands where one should.
-    #[error("__transaction_state-{partition}: {error}")]
-    Header { partition: i32, error: BatchError },
-    /// A record is not of the form that its key announces.
-    #[error(
-        "__transaction_state-{partition}: record at offset {offset}: {error}; it was written by a newer broker or is damaged"
-    )]
-    Record { partition: i32, offset: i64, error: DecodeError },
-}
+use crate::coordinator::replay::{self, LoadError};
+use crate::metadata::image::TRANSACTIONS_TOPIC;
 
 impl TransactionCoordinator {
     /// How many partitions `__transaction_state` has. To be told before the first of them is loaded; it never changes while
@@ -61,29 +42,10 @@ impl TransactionCoordinator {
     /// Replays whole batches, in the order of the log. Gives how many of the bytes it used: a batch that is cut off at the end
     /// is for the next call.
     pub(crate) fn load_part(&mut self, partition: i32, bytes: &[u8]) -> Result<usize, LoadError> {
-        let mut scratch = Scratch::default();
-        let mut batches = Batches::new(bytes);
-        for batch in &mut batches {
-            let batch = batch.map_err(|error| LoadError::Header { partition, error })?;
-            self.load_batch(partition, &batch, &mut scratch)?;
-        }
-        Ok(bytes.len() - batches.rest().len())
-    }
-
-    fn load_batch(&mut self, partition: i32, batch: &Batch<'_>, scratch: &mut Scratch) -> Result<(), LoadError> {
-        let offset = batch.header.base_offset;
-        let damaged = |error| LoadError::Batch { partition, offset, error };
-        batch.check_crc().map_err(damaged)?;
-        for record in batch.records(scratch, INFLATED_LEN_MAX).map_err(damaged)? {
-            let record = record.map_err(damaged)?;
-            let Some(key) = record.key.filter(|_| !batch.header.is_control()) else { continue };
-            self.replay(partition, key, record.value).map_err(|error| LoadError::Record {
-                partition,
-                offset: record.offset,
-                error,
-            })?;
-        }
-        Ok(())
+        replay::records((TRANSACTIONS_TOPIC, partition), bytes, |header, record, key| match header.is_control() {
+            true => Ok(()),
+            false => self.replay(partition, key, record.value),
+        })
     }
 
     fn replay(&mut self, partition: i32, key: &[u8], value: Option<&[u8]>) -> Result<(), DecodeError> {

@@ -40,7 +40,6 @@ use ringlog_wire::ErrorCode;
 pub(crate) use interface::{
     Caller, Claim, Effect, KeyValue, Marker, Moment, Ticket, TopicPartition, TxnRequest, TxnResponse, TxnSettings,
 };
-pub(crate) use load::LoadError;
 
 use crate::coordinator::group::partition_of;
 use add::Batch;
