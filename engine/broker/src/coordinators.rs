@@ -102,7 +102,7 @@ impl Coordinator {
     pub(crate) fn find(self, broker: &Broker, id: &str) -> Option<(Arc<Topic>, i32)> {
         let topic = broker.image.topic(self.topic())?;
         let count = i32::try_from(topic.partitions.len()).ok()?;
-        Some((Arc::clone(topic), crate::coordinator::group::partition_of(id, count)))
+        Some((Arc::clone(topic), crate::coordinator::partition_of(id, count)))
     }
 
     /// Who coordinates an id.

@@ -62,12 +62,12 @@ impl Groups {
 
     /// Whether the groups of a partition of the offsets topic are served here.
     pub(crate) fn leads(&self, partition: i32) -> bool {
-        self.coordinator.is_active(partition)
+        self.coordinator.owned.is_active(partition)
     }
 
     /// Whether the groups of a partition of the offsets topic are served here, or will be soon.
     pub(crate) fn expects(&self, partition: i32) -> bool {
-        self.coordinator.owns(partition)
+        self.coordinator.owned.has(partition)
     }
 
     /// Replays whole batches of a partition that is being loaded. Gives how many of the bytes it used.
@@ -82,7 +82,7 @@ impl Groups {
 
     /// Partitions of the offsets topic that are being replayed.
     pub(crate) fn loading(&self) -> usize {
-        self.coordinator.loading()
+        self.coordinator.owned.loading()
     }
 
     /// When [`tick`] has something to do.
@@ -235,8 +235,8 @@ fn stage(
 /// This shard leads a partition of the offsets topic, and opens it soon: until then its groups are told so.
 pub(crate) fn expect(broker: &mut Broker, partition: i32) {
     let count = broker.image.partition_count(OFFSETS_TOPIC).unwrap_or(0);
-    broker.groups.coordinator.set_partition_count(count);
-    broker.groups.coordinator.begin_load(partition);
+    broker.groups.coordinator.owned.set_count(count);
+    broker.groups.coordinator.owned.begin_load(partition);
 }
 
 /// The log of a partition was replayed to its end: its groups are served. Offsets whose topic went meanwhile, or before a kill

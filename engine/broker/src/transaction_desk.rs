@@ -57,17 +57,17 @@ impl Transactions {
 
     /// Whether the ids of a partition of the transactions topic are served here.
     pub(crate) fn leads(&self, partition: i32) -> bool {
-        self.coordinator.is_active(partition)
+        self.coordinator.owned.is_active(partition)
     }
 
     /// Whether they are, or will be soon.
     pub(crate) fn expects(&self, partition: i32) -> bool {
-        self.coordinator.owns(partition)
+        self.coordinator.owned.has(partition)
     }
 
     /// Partitions of the transactions topic that are being replayed.
     pub(crate) fn loading(&self) -> usize {
-        self.coordinator.loading()
+        self.coordinator.owned.loading()
     }
 
     /// Replays whole batches of a partition that is being loaded. Gives how many of the bytes it used.
@@ -193,8 +193,8 @@ fn stage(broker: &mut Broker, partition: i32, ticket: u64, records: &[KeyValue])
 pub(crate) fn expect(broker: &mut Broker, partition: i32) {
     let topic = broker.image.topic(Coordinator::Transactions.topic());
     let count = topic.and_then(|topic| i32::try_from(topic.partitions.len()).ok()).unwrap_or(0);
-    broker.transactions.coordinator.set_partition_count(count);
-    broker.transactions.coordinator.begin_load(partition);
+    broker.transactions.coordinator.owned.set_count(count);
+    broker.transactions.coordinator.owned.begin_load(partition);
 }
 
 /// The log of a partition was replayed to its end: its ids are served.

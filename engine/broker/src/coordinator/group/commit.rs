@@ -179,7 +179,7 @@ impl GroupCoordinator {
         api_version: i16,
         partitions: impl Iterator<Item = (Uuid, i32)>,
     ) -> Result<(), ErrorCode> {
-        self.check_owned(&request.group_id)?;
+        self.owned.check(&request.group_id)?;
         match self.groups.get(&request.group_id) {
             Some(group) => match &group.consumers {
                 Some(consumers) => {
@@ -200,7 +200,7 @@ impl GroupCoordinator {
             .iter()
             .map(|(topic, partition, committed)| offset_record(&commit.group, topic, *partition, committed))
             .collect();
-        let partition = self.partition_for(&commit.group);
+        let partition = self.owned.partition_of(&commit.group);
         let group = commit.group.clone();
         self.with_group(&group, at, |group, env| {
             if commit.producer.is_none() && matches!(group.state, State::Stable | State::PreparingRebalance) {

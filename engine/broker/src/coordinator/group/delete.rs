@@ -93,7 +93,7 @@ impl GroupCoordinator {
     }
 
     fn check_deletion(&self, group: &str) -> Result<(), ErrorCode> {
-        self.check_owned(group)?;
+        self.owned.check(group)?;
         let found = self.groups.get(group);
         if let Some(consumers) = found.and_then(|group| group.consumers.as_ref()) {
             let is_empty = consumers.is_empty() && !self.busy.contains_key(group);

@@ -49,7 +49,7 @@ impl GroupCoordinator {
     ) -> Vec<Effect> {
         let served = match partition {
             Some(partition) => vec![partition],
-            None => self.partitions.keys().copied().filter(|partition| self.is_active(*partition)).collect(),
+            None => self.owned.active().collect(),
         };
         self.with_env(at, |groups, env| {
             for group in groups.values().filter(|group| served.contains(&group.partition)) {

@@ -5,7 +5,7 @@ use ringlog_wire::messages::describe_groups::{DescribeGroupsRequest, DescribeGro
 use ringlog_wire::messages::list_groups::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
 
 use super::state::{Group, State};
-use super::{Caller, Effect, GroupCoordinator, GroupResponse, Ownership};
+use super::{Caller, Effect, GroupCoordinator, GroupResponse};
 
 /// The types of groups, as KIP-848 named them.
 const CLASSIC: &str = "classic";
@@ -34,7 +34,7 @@ impl GroupCoordinator {
     fn describe_one(&self, id: &str, api_version: i16) -> DescribedGroup {
         let refused =
             |error: ErrorCode| DescribedGroup { error_code: error.0, group_id: id.to_owned(), ..Default::default() };
-        if let Err(error) = self.check_owned(id) {
+        if let Err(error) = self.owned.check(id) {
             return refused(error);
         }
         match self.groups.get(id) {
@@ -54,7 +54,7 @@ impl GroupCoordinator {
     /// The groups of this shard: clients ask every broker.
     pub(super) fn list(&self, caller: Caller<'_>, request: &ListGroupsRequest) -> Vec<Effect> {
         let mut response = ListGroupsResponse::default();
-        if self.partitions.values().any(|ownership| *ownership == Ownership::Loading) {
+        if self.owned.loading() > 0 {
             response.error_code = ErrorCode::COORDINATOR_LOAD_IN_PROGRESS.0;
         } else {
             let listed = self.groups.values().map(Group::listed);

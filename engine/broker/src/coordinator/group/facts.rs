@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ConsumerState, GroupCoordinator, Ownership, State};
+use super::{ConsumerState, GroupCoordinator, State};
 
 /// A group's state, by the protocol that it speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +42,5 @@ impl GroupCoordinator {
         });
         let facts = facts.collect();
         (facts, left_out)
-    }
-
-    /// Partitions of `__consumer_offsets` that are being replayed.
-    pub(crate) fn loading(&self) -> usize {
-        self.partitions.values().filter(|ownership| **ownership == Ownership::Loading).count()
     }
 }

@@ -44,7 +44,7 @@ impl GroupCoordinator {
 
     fn fetch_group(&self, request: &OffsetFetchRequestGroup, asked: Asked<'_>) -> OffsetFetchResponseGroup {
         let mut answer = OffsetFetchResponseGroup { group_id: request.group_id.clone(), ..Default::default() };
-        if let Err(error) = self.check_owned(&request.group_id) {
+        if let Err(error) = self.owned.check(&request.group_id) {
             answer.error_code = error.0;
             return answer;
         }

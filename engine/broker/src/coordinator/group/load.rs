@@ -17,7 +17,8 @@ use super::consumer::Fact;
 use super::member::Member;
 use super::offsets::Committed;
 use super::state::{Group, State};
-use super::{Effect, GroupCoordinator, Moment, Ownership, Pending};
+use super::{Effect, GroupCoordinator, Moment, Pending};
+use crate::coordinator::partition_of;
 use crate::coordinator::replay::{self, LoadError};
 use crate::metadata::image::OFFSETS_TOPIC;
 
@@ -33,17 +34,11 @@ struct Origin {
 }
 
 impl GroupCoordinator {
-    /// How many partitions `__consumer_offsets` has. To be told before the first of them is loaded; it never changes
-    /// while groups are owned, because it decides where each belongs.
-    pub(crate) fn set_partition_count(&mut self, count: i32) {
-        self.partition_count = count;
-    }
-
-    /// A whole partition at once: [`Self::begin_load`], [`Self::load_part`], [`Self::finish_load`]. A partition that
+    /// A whole partition at once: [`Owned::begin_load`], [`Self::load_part`], [`Self::finish_load`]. A partition that
     /// cannot be read is not owned: its groups get NOT_COORDINATOR.
     #[cfg(test)]
     pub(crate) fn load(&mut self, partition: i32, bytes: &[u8], at: Moment) -> Result<Vec<Effect>, LoadError> {
-        self.begin_load(partition);
+        self.owned.begin_load(partition);
         match self.load_part(partition, bytes) {
             Ok(_) => Ok(self.finish_load(partition, at)),
             Err(error) => {
@@ -51,21 +46,6 @@ impl GroupCoordinator {
                 Err(error)
             }
         }
-    }
-
-    /// The shard leads `partition`: its groups are answered COORDINATOR_LOAD_IN_PROGRESS until [`Self::finish_load`].
-    pub(crate) fn begin_load(&mut self, partition: i32) {
-        self.partitions.insert(partition, Ownership::Loading);
-    }
-
-    /// Whether the groups of `partition` are served.
-    pub(crate) fn is_active(&self, partition: i32) -> bool {
-        self.partitions.get(&partition) == Some(&Ownership::Active)
-    }
-
-    /// Whether the groups of `partition` are served, or will be when it is loaded.
-    pub(crate) fn owns(&self, partition: i32) -> bool {
-        self.partitions.contains_key(&partition)
     }
 
     /// Replays whole batches, in the order of the log. Gives how many of the bytes it used: a batch that is cut off at
@@ -140,10 +120,9 @@ impl GroupCoordinator {
     /// The partition's end was reached: its groups are served. Members have one session timeout from now on to say that
     /// they are still there.
     pub(crate) fn finish_load(&mut self, partition: i32, at: Moment) -> Vec<Effect> {
-        if self.partitions.get(&partition) != Some(&Ownership::Loading) {
+        if !self.owned.serve(partition) {
             return Vec::new();
         }
-        self.partitions.insert(partition, Ownership::Active);
         let mut effects = Vec::new();
         for id in self.groups_of(partition) {
             effects.append(&mut self.with_group(&id, at, |group, env| {
@@ -166,7 +145,7 @@ impl GroupCoordinator {
     /// The shard does not lead the partition any more.
     pub(crate) fn unload(&mut self, partition: i32) -> Vec<Effect> {
         let mut effects = Vec::new();
-        if self.partitions.remove(&partition).is_none() {
+        if !self.owned.give_up(partition) {
             return effects;
         }
         for id in self.groups_of(partition) {
@@ -174,8 +153,8 @@ impl GroupCoordinator {
                 group.fail_waiters(ErrorCode::NOT_COORDINATOR, &mut effects);
             }
         }
-        let count = self.partition_count;
-        let is_gone = |group: &str| super::partition_of(group, count) == partition;
+        let count = self.owned.count();
+        let is_gone = |group: &str| partition_of(group, count) == partition;
         self.timers.cancel_groups(is_gone);
         for (group, queue) in std::mem::take(&mut self.busy) {
             if is_gone(&group) {

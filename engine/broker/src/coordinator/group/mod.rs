@@ -70,14 +70,7 @@ use state::Group;
 pub(crate) use state::State;
 use timers::{Timer, Timers};
 
-/// How far a partition of `__consumer_offsets` is ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ownership {
-    /// Its records are being replayed.
-    Loading,
-    /// Its groups are served.
-    Active,
-}
+use crate::coordinator::Owned;
 
 /// What an append was for.
 #[derive(Debug)]
@@ -132,7 +125,7 @@ impl Appends {
 /// What a group needs around it while it handles one input.
 struct Env<'a> {
     settings: &'a GroupSettings,
-    partition_count: i32,
+    owned: &'a Owned,
     timers: &'a mut Timers,
     appends: &'a mut Appends,
     at: Moment,
@@ -166,7 +159,7 @@ impl Env<'_> {
     }
 
     fn partition_of(&self, group: &str) -> i32 {
-        partition_of(group, self.partition_count)
+        self.owned.partition_of(group)
     }
 
     /// `ms` from now; what a client may choose freely is never negative here.
@@ -180,9 +173,8 @@ impl Env<'_> {
 #[derive(Debug)]
 pub(crate) struct GroupCoordinator {
     settings: GroupSettings,
-    /// How many partitions `__consumer_offsets` has; 0 while it does not exist.
-    partition_count: i32,
-    partitions: BTreeMap<i32, Ownership>,
+    /// Partitions of `__consumer_offsets`.
+    pub(crate) owned: Owned,
     groups: BTreeMap<String, Group>,
     timers: Timers,
     appends: Appends,
@@ -195,20 +187,12 @@ pub(crate) struct GroupCoordinator {
     busy: BTreeMap<String, VecDeque<Work>>,
 }
 
-/// Which partition of an internal topic a group id or transactional id belongs to: Kafka's
-/// `Utils.abs(id.hashCode()) % count` (where `abs` of the lowest number is 0).
-pub(crate) fn partition_of(id: &str, partition_count: i32) -> i32 {
-    let count = u32::try_from(partition_count).unwrap_or(0).max(1);
-    ringlog_wire::hash::coordinator_partition(id, count).cast_signed()
-}
-
 impl GroupCoordinator {
     /// A coordinator that owns nothing yet.
     pub(crate) fn new(settings: GroupSettings) -> Self {
         Self {
             settings,
-            partition_count: 0,
-            partitions: BTreeMap::new(),
+            owned: Owned::default(),
             groups: BTreeMap::new(),
             timers: Timers::default(),
             appends: Appends::default(),
@@ -339,7 +323,7 @@ impl GroupCoordinator {
     fn with_env(&mut self, at: Moment, act: impl FnOnce(&mut BTreeMap<String, Group>, &mut Env<'_>)) -> Vec<Effect> {
         let mut env = Env {
             settings: &self.settings,
-            partition_count: self.partition_count,
+            owned: &self.owned,
             timers: &mut self.timers,
             appends: &mut self.appends,
             at,
@@ -358,7 +342,7 @@ impl GroupCoordinator {
 
     /// The group, made where it is missing. True: it was.
     fn make_group(&mut self, id: &str, at: Moment) -> bool {
-        let partition = self.partition_for(id);
+        let partition = self.owned.partition_of(id);
         match self.groups.entry(id.to_owned()) {
             Entry::Occupied(_) => false,
             Entry::Vacant(entry) => {
@@ -368,22 +352,9 @@ impl GroupCoordinator {
         }
     }
 
-    fn partition_for(&self, group: &str) -> i32 {
-        partition_of(group, self.partition_count)
-    }
-
-    /// Refuses a group that this shard does not coordinate (now).
-    fn check_owned(&self, group: &str) -> Result<(), ErrorCode> {
-        match self.partitions.get(&self.partition_for(group)) {
-            Some(Ownership::Active) => Ok(()),
-            Some(Ownership::Loading) => Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
-            None => Err(ErrorCode::NOT_COORDINATOR),
-        }
-    }
-
-    /// As [`Self::check_owned`], for requests that need a group id that is not empty.
+    /// As [`Owned::check`], for requests that need a group id that is not empty.
     fn check_group(&self, group: &str) -> Result<(), ErrorCode> {
-        if group.is_empty() { Err(ErrorCode::INVALID_GROUP_ID) } else { self.check_owned(group) }
+        if group.is_empty() { Err(ErrorCode::INVALID_GROUP_ID) } else { self.owned.check(group) }
     }
 }
 

@@ -14,7 +14,7 @@ use ringlog_wire::messages::list_transactions::{
 use crate::coordinator::group::compile_pattern;
 
 use super::state::{State, Transaction};
-use super::{Caller, Effect, Id, Moment, Ownership, TransactionCoordinator, TxnResponse};
+use super::{Caller, Effect, Id, Moment, TransactionCoordinator, TxnResponse};
 
 /// Which ids are listed.
 struct Filter {
@@ -51,7 +51,7 @@ impl TransactionCoordinator {
         if id.is_empty() {
             return Err(ErrorCode::INVALID_REQUEST);
         }
-        self.check_owned(id)?;
+        self.owned.check(id)?;
         self.ids.get(id).map(|known| &known.now).ok_or(ErrorCode::TRANSACTIONAL_ID_NOT_FOUND)
     }
 
@@ -63,7 +63,7 @@ impl TransactionCoordinator {
     }
 
     fn list_where(&self, request: ListTransactionsRequest, at: Moment) -> Result<ListTransactionsResponse, ErrorCode> {
-        if self.loading() > 0 {
+        if self.owned.loading() > 0 {
             return Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
         }
         let (known, unknown): (Vec<String>, Vec<String>) =
@@ -77,7 +77,7 @@ impl TransactionCoordinator {
                 pattern => Some(compile_pattern(pattern).map_err(|_| ErrorCode::INVALID_REGULAR_EXPRESSION)?),
             },
         };
-        let is_served = |known: &Id| self.partitions.get(&known.partition) == Some(&Ownership::Active);
+        let is_served = |known: &Id| self.owned.is_active(known.partition);
         let taken = self.ids.iter().filter(|(id, known)| is_served(known) && filter.takes(id, &known.now, at));
         // Where only states were asked for that there are not, there is nothing.
         let finds_nothing = filter.states.is_empty() && !unknown.is_empty();

@@ -14,7 +14,7 @@ use ringlog_wire::ErrorCode;
 use ringlog_wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 
 use super::state::{NONE, Transaction};
-use super::{Asker, Caller, Effect, Id, Moment, TransactionCoordinator, TxnResponse, fenced_as_known, partition_of};
+use super::{Asker, Caller, Effect, Id, Moment, TransactionCoordinator, TxnResponse, fenced_as_known};
 
 /// The first version that knows PRODUCER_FENCED.
 const FENCED_FROM: i16 = 4;
@@ -71,7 +71,7 @@ impl TransactionCoordinator {
         if timeout_ms <= 0 || timeout_ms > self.settings.timeout_ms_max {
             return Err(ErrorCode::INVALID_TRANSACTION_TIMEOUT);
         }
-        self.check_owned(id)?;
+        self.owned.check(id)?;
         let expected = (request.producer_id != NONE).then_some((request.producer_id, request.producer_epoch));
         let known = self.known_or_new(id, timeout_ms, next_id, at)?;
         if known.change.is_some() {
@@ -104,7 +104,7 @@ impl TransactionCoordinator {
         next_id: &mut dyn FnMut() -> Option<i64>,
         at: Moment,
     ) -> Result<&Id, ErrorCode> {
-        let partition = partition_of(id, self.partition_count);
+        let partition = self.owned.partition_of(id);
         match self.ids.entry(id.to_owned()) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {

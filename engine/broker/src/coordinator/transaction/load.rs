@@ -8,37 +8,11 @@
 use ringlog_wire::records::transaction_log::TransactionLogKey;
 use ringlog_wire::{DecodeError, ErrorCode};
 
-use super::{Change, Effect, Id, Moment, Ownership, TransactionCoordinator, records};
+use super::{Change, Effect, Id, Moment, TransactionCoordinator, records};
 use crate::coordinator::replay::{self, LoadError};
 use crate::metadata::image::TRANSACTIONS_TOPIC;
 
 impl TransactionCoordinator {
-    /// How many partitions `__transaction_state` has. To be told before the first of them is loaded; it never changes while
-    /// ids are owned, because it decides where each belongs.
-    pub(crate) fn set_partition_count(&mut self, count: i32) {
-        self.partition_count = count;
-    }
-
-    /// The shard leads `partition`: its ids are answered COORDINATOR_LOAD_IN_PROGRESS until [`Self::finish_load`].
-    pub(crate) fn begin_load(&mut self, partition: i32) {
-        self.partitions.insert(partition, Ownership::Loading);
-    }
-
-    /// Whether the ids of `partition` are served.
-    pub(crate) fn is_active(&self, partition: i32) -> bool {
-        self.partitions.get(&partition) == Some(&Ownership::Active)
-    }
-
-    /// Whether the ids of `partition` are served, or will be when it is loaded.
-    pub(crate) fn owns(&self, partition: i32) -> bool {
-        self.partitions.contains_key(&partition)
-    }
-
-    /// Partitions that are being replayed.
-    pub(crate) fn loading(&self) -> usize {
-        self.partitions.values().filter(|ownership| **ownership == Ownership::Loading).count()
-    }
-
     /// Replays whole batches, in the order of the log. Gives how many of the bytes it used: a batch that is cut off at the end
     /// is for the next call.
     pub(crate) fn load_part(&mut self, partition: i32, bytes: &[u8]) -> Result<usize, LoadError> {
@@ -64,10 +38,9 @@ impl TransactionCoordinator {
     /// The partition's end was reached: its ids are served, and markers of what was decided go out (again).
     pub(crate) fn finish_load(&mut self, partition: i32, at: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
-        if self.partitions.get(&partition) != Some(&Ownership::Loading) {
+        if !self.owned.serve(partition) {
             return effects;
         }
-        self.partitions.insert(partition, Ownership::Active);
         for id in self.ids_where(|known| known.partition == partition && known.now.state.is_prepared()) {
             self.mark(&id, at, &mut effects);
         }
@@ -78,7 +51,7 @@ impl TransactionCoordinator {
     /// The shard does not lead the partition any more.
     pub(crate) fn unload(&mut self, partition: i32, at: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
-        if self.partitions.remove(&partition).is_none() {
+        if !self.owned.give_up(partition) {
             return effects;
         }
         for id in self.ids_where(|known| known.partition == partition) {

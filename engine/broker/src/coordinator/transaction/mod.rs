@@ -41,19 +41,10 @@ pub(crate) use interface::{
     Caller, Claim, Effect, KeyValue, Marker, Moment, Ticket, TopicPartition, TxnRequest, TxnResponse, TxnSettings,
 };
 
-use crate::coordinator::group::partition_of;
+use crate::coordinator::Owned;
 use add::Batch;
 use end::Marking;
 use state::Transaction;
-
-/// How far a partition of `__transaction_state` is ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ownership {
-    /// Its records are being replayed.
-    Loading,
-    /// Its ids are served.
-    Active,
-}
 
 /// Who learns what became of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,9 +84,8 @@ struct Change {
 #[derive(Debug)]
 pub(crate) struct TransactionCoordinator {
     settings: TxnSettings,
-    /// How many partitions `__transaction_state` has; 0 while it does not exist.
-    partition_count: i32,
-    partitions: BTreeMap<i32, Ownership>,
+    /// Partitions of `__transaction_state`.
+    pub(crate) owned: Owned,
     ids: BTreeMap<String, Id>,
     next_ticket: u64,
     changes: BTreeMap<Ticket, Change>,
@@ -114,8 +104,7 @@ impl TransactionCoordinator {
     pub(crate) fn new(settings: TxnSettings) -> Self {
         Self {
             settings,
-            partition_count: 0,
-            partitions: BTreeMap::new(),
+            owned: Owned::default(),
             ids: BTreeMap::new(),
             next_ticket: 0,
             changes: BTreeMap::new(),
@@ -211,21 +200,12 @@ impl TransactionCoordinator {
         }
     }
 
-    /// Refuses an id that this shard does not coordinate (now).
-    fn check_owned(&self, id: &str) -> Result<(), ErrorCode> {
-        match self.partitions.get(&partition_of(id, self.partition_count)) {
-            Some(Ownership::Active) => Ok(()),
-            Some(Ownership::Loading) => Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
-            None => Err(ErrorCode::NOT_COORDINATOR),
-        }
-    }
-
     /// The transaction of an id, for a producer that says that it has it.
     fn claimed(&self, id: &str, producer_id: i64, producer_epoch: i16) -> Result<&Transaction, ErrorCode> {
         if id.is_empty() {
             return Err(ErrorCode::INVALID_REQUEST);
         }
-        self.check_owned(id)?;
+        self.owned.check(id)?;
         let known = self.ids.get(id).ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
         if known.change.is_some() {
             return Err(ErrorCode::CONCURRENT_TRANSACTIONS);

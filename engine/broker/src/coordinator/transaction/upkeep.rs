@@ -4,7 +4,7 @@
 use ringlog_io::Nanos;
 
 use super::state::Transaction;
-use super::{Asker, Effect, Moment, Ownership, TransactionCoordinator};
+use super::{Asker, Effect, Moment, TransactionCoordinator};
 
 fn after(at: Moment, ms: i32) -> Nanos {
     Nanos(at.now.0.saturating_add(u64::try_from(ms).unwrap_or(0).saturating_mul(1_000_000)))
@@ -49,7 +49,7 @@ impl TransactionCoordinator {
         at: Moment,
         effects: &mut Vec<Effect>,
     ) {
-        let is_free = |partition: i32| self.partitions.get(&partition) == Some(&Ownership::Active);
+        let is_free = |partition: i32| self.owned.is_active(partition);
         let free = self.ids.iter().filter(|(_, known)| known.change.is_none() && is_free(known.partition));
         let planned: Vec<(String, Transaction)> =
             free.filter_map(|(id, known)| Some((id.clone(), plan(&known.now, at)?))).collect();

@@ -87,7 +87,7 @@ impl GroupCoordinator {
         if let Err(refusal) = check_form(&request, caller.api_version, &self.settings.consumer.assignors) {
             return vec![refused(waiter, refusal)];
         }
-        if let Err(error) = self.check_owned(&request.group_id) {
+        if let Err(error) = self.owned.check(&request.group_id) {
             return vec![refused(waiter, Refusal { error, message: String::new() })];
         }
         if request.member_id.is_empty() {

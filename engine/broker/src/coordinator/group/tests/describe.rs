@@ -86,7 +86,7 @@ fn groups_that_are_not_ours_are_refused_by_every_request() {
 #[test]
 fn groups_that_are_being_loaded_are_refused_but_a_heartbeat_counts() {
     let mut rig = Rig::new();
-    rig.coordinator.begin_load(0);
+    rig.coordinator.owned.begin_load(0);
     every_request_gets(&mut rig, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS, ErrorCode::NONE);
     assert_eq!(rig.list(&[], &[]).error_code, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS.0);
 }

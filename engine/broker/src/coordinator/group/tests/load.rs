@@ -23,7 +23,7 @@ fn moment() -> Moment {
 
 fn loaded(partition: i32, log: &[u8]) -> GroupCoordinator {
     let mut coordinator = GroupCoordinator::new(GroupSettings::default());
-    coordinator.set_partition_count(50);
+    coordinator.owned.set_count(50);
     assert_eq!(coordinator.load(partition, log, moment()).unwrap(), []);
     coordinator
 }
@@ -35,7 +35,7 @@ fn offset(group: &Group, partition: i32) -> &Committed {
 #[test]
 fn groups_are_where_kafka_put_them() {
     for (group, partition) in [("mini-txn-43", 12), ("mini-classic-a411", 34), ("ckconsumer2f06", 34)] {
-        assert_eq!(super::super::partition_of(group, 50), partition, "{group}");
+        assert_eq!(crate::coordinator::partition_of(group, 50), partition, "{group}");
     }
 }
 
@@ -73,8 +73,8 @@ fn offsets_of_transactions_count_once_the_transaction_is_committed() {
 #[test]
 fn a_log_may_come_in_pieces() {
     let mut coordinator = GroupCoordinator::new(GroupSettings::default());
-    coordinator.set_partition_count(50);
-    coordinator.begin_load(34);
+    coordinator.owned.set_count(50);
+    coordinator.owned.begin_load(34);
     let mut rest: &[u8] = PARTITION_34;
     while !rest.is_empty() {
         let piece = (1..=rest.len()).find(|len| coordinator.load_part(34, &rest[..*len]).unwrap() > 0).unwrap();
@@ -92,8 +92,8 @@ fn what_kafka_wrote_we_write_the_same() {
     for log in [PARTITION_12, PARTITION_34] {
         for batch in Batches::new(log).map(Result::unwrap).filter(|batch| !batch.header.is_control()) {
             let mut coordinator = GroupCoordinator::new(GroupSettings::default());
-            coordinator.set_partition_count(1);
-            coordinator.begin_load(0);
+            coordinator.owned.set_count(1);
+            coordinator.owned.begin_load(0);
             coordinator.load_part(0, batch.bytes).unwrap();
             let records = batch.records(&mut scratch, 1 << 20).unwrap();
             for record in records.map(Result::unwrap) {
@@ -145,8 +145,8 @@ fn a_stable_group_is_found_again_with_its_members_and_their_sessions() {
     let ids = rig.stable(2);
     let log = std::mem::take(&mut rig.log);
     let mut coordinator = GroupCoordinator::new(GroupSettings::default());
-    coordinator.set_partition_count(1);
-    coordinator.begin_load(0);
+    coordinator.owned.set_count(1);
+    coordinator.owned.begin_load(0);
     for (offset, (key, value)) in log.iter().enumerate() {
         coordinator.load_part(0, &batch_of(key, value.as_deref(), offset as i64)).unwrap();
     }
@@ -199,10 +199,10 @@ fn a_damaged_partition_is_not_served_and_the_error_says_where() {
     let mut damaged = PARTITION_34.to_vec();
     damaged[100] ^= 1;
     let mut coordinator = GroupCoordinator::new(GroupSettings::default());
-    coordinator.set_partition_count(50);
+    coordinator.owned.set_count(50);
     let error = coordinator.load(34, &damaged, moment()).unwrap_err().to_string();
     assert!(error.starts_with("__consumer_offsets-34: batch at offset 0"), "{error}");
-    assert_eq!(coordinator.check_owned("mini-classic-a411"), Err(ErrorCode::NOT_COORDINATOR));
+    assert_eq!(coordinator.owned.check("mini-classic-a411"), Err(ErrorCode::NOT_COORDINATOR));
     assert!(coordinator.groups.is_empty());
 }
 

@@ -88,7 +88,7 @@ impl Rig {
 
     fn with(settings: GroupSettings) -> Self {
         let mut coordinator = GroupCoordinator::new(settings);
-        coordinator.set_partition_count(1);
+        coordinator.owned.set_count(1);
         let at = Moment { now: Nanos(1), wall_ms: 1_700_000_000_000 };
         assert_eq!(coordinator.load(0, &[], at).unwrap(), []);
         Self {

@@ -45,7 +45,7 @@ fn who_waits_when_leadership_goes_is_told_so_and_late_news_change_nothing() {
     assert!(rig.marking.is_empty());
     let late = rig.init(None);
     assert_eq!(rig.error(late), E::NOT_COORDINATOR);
-    rig.coordinator.begin_load(0);
+    rig.coordinator.owned.begin_load(0);
     let early = rig.init(None);
     assert_eq!(rig.error(early), E::COORDINATOR_LOAD_IN_PROGRESS);
 }
@@ -58,8 +58,8 @@ fn a_log_that_is_damaged_is_not_served() {
         let mut bad = bytes.clone();
         bad[at] ^= 1;
         let mut coordinator = TransactionCoordinator::new(TxnSettings::default());
-        coordinator.set_partition_count(1);
-        coordinator.begin_load(0);
+        coordinator.owned.set_count(1);
+        coordinator.owned.begin_load(0);
         assert!(coordinator.load_part(0, &bad).is_err(), "byte {at}");
     }
 }

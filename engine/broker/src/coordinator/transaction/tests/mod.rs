@@ -51,8 +51,8 @@ impl Rig {
     /// One that takes over what the log says.
     fn on(log: &[KeyValue]) -> Self {
         let mut coordinator = TransactionCoordinator::new(TxnSettings::default());
-        coordinator.set_partition_count(1);
-        coordinator.begin_load(0);
+        coordinator.owned.set_count(1);
+        coordinator.owned.begin_load(0);
         let at = Moment { now: Nanos(1), wall_ms: 1_700_000_000_000 };
         let bytes = batch(log);
         assert_eq!(coordinator.load_part(0, &bytes).unwrap(), bytes.len());

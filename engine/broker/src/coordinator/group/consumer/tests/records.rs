@@ -45,7 +45,7 @@ fn a_group_that_kafka_wrote_is_as_kafka_left_it() {
         "../../../../../../storage/tests/data/golden-log/__consumer_offsets-34/00000000000000000000.log"
     );
     let mut coordinator = GroupCoordinator::new(GroupSettings::default());
-    coordinator.set_partition_count(50);
+    coordinator.owned.set_count(50);
     coordinator.load(34, log, Moment { now: Nanos(1), wall_ms: 1_800_000_000_000 }).unwrap();
     let group = coordinator.groups["ckconsumer2f06"].consumers.as_ref().unwrap();
     assert_eq!((group.state(), group.epoch, group.target_epoch), (ConsumerState::Empty, 3, 2));
