@@ -14,14 +14,14 @@ pub enum Work {
     MbOut,
     /// MB that followers took.
     MbReplicated,
-    /// Thousands of records that producers sent without a codec.
+    /// Thousands of records that producers sent.
     RecordsIn,
     /// Thousands of batches that producers sent.
     BatchesIn,
     /// Thousands of requests.
     Requests,
-    /// MB of values that producers sent in a codec, beyond what the MB on the wire cost: what is taken out of a codec is values, and
-    /// records are looked at on the way.
+    /// MB of values that producers sent in a codec, beyond what their records and the MB on the wire cost: what is taken out of a
+    /// codec is values.
     Codec(Codec),
 }
 
@@ -130,7 +130,7 @@ impl Work {
             // Followers read all of it; groups beside the writers what they came to in the measured time.
             Self::MbOut => mb * followers + row.consumed_mb_s.unwrap_or(0.0) * row.seconds.unwrap_or(0.0),
             Self::MbReplicated if !read => mb * followers,
-            Self::RecordsIn if !read && matches!(row.compression_type.as_str(), "" | "none") => records / 1e3,
+            Self::RecordsIn if !read => records / 1e3,
             Self::BatchesIn if !read => row.batches.unwrap_or(0) as f64 / 1e3,
             Self::Requests => row.requests.unwrap_or(0) as f64 / 1e3,
             Self::Codec(codec) if !read && row.compression_type == codec.name() => values_mb,

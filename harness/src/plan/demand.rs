@@ -262,17 +262,12 @@ impl Demand {
         // At most: a batch in each request, and for each reader of it one that fetches it.
         let requests_s = batches_s * (groups + replicas);
         let tls_mb_s = if question.tls { net_in + net_out } else { 0.0 };
-        // Of compressed records each costs what its codec's MB of values cost.
-        let (plain_records_s, codec_mb_s) = if question.compression == "none" {
-            (records_s, 0.0)
-        } else {
-            (0.0, produced * get(Input::CompressionRatio))
-        };
+        let codec_mb_s = if question.compression == "none" { 0.0 } else { produced * get(Input::CompressionRatio) };
         let cpu_ms_s = produced * get(Input::CpuIn)
             + codec_mb_s * get(Input::CpuCodec)
             + produced * (replicas - 1.0) * get(Input::CpuReplicated)
             + net_out * get(Input::CpuOut)
-            + plain_records_s * get(Input::CpuRecord) / 1e3
+            + records_s * get(Input::CpuRecord) / 1e3
             + batches_s * get(Input::CpuBatch) / 1e3
             + requests_s * get(Input::CpuRequest) / 1e3
             + tls_mb_s * get(Input::CpuTls);

@@ -34,7 +34,7 @@ pub struct Model {
     pub rows: u32,
     /// Processor time.
     pub cpu: CpuCost,
-    /// Processor time for each MB of values in (before compression) beyond the above, by codec; what their records cost is in it.
+    /// Processor time for each MB of values in (before compression) beyond the above, by codec.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub codec_ms_per_mb: BTreeMap<String, Interval>,
     /// Memory.
@@ -59,7 +59,7 @@ pub struct CpuCost {
     /// For each MB that a follower takes; without it, as `ms_per_mb_in`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ms_per_mb_replicated: Option<Interval>,
-    /// For each record that producers send without a codec.
+    /// For each record that producers send.
     #[serde(default = "nothing", skip_serializing_if = "is_nothing")]
     pub us_per_record_in: Interval,
     /// For each batch that producers send.
