@@ -140,13 +140,17 @@ impl Partition {
     fn check_producer(&self, batch: &NewBatch<'_>, header: &BatchHeader) -> Result<Verdict, AppendError> {
         if header.is_control() {
             if let Some(marker) = Marker::parse(batch.bytes) {
-                self.producers.check_marker(header, marker)?;
+                let is_tv2 = batch.origin == Origin::CoordinatorTv2;
+                self.producers.check_marker(header, marker, is_tv2)?;
             }
             return Ok(Verdict::Append);
         }
         match batch.origin {
             Origin::Client => self.producers.check(header),
-            Origin::Coordinator => self.producers.check_coordinator(header).map(|()| Verdict::Append),
+            Origin::ClientTv2 => self.producers.check_tv2(header),
+            Origin::Coordinator | Origin::CoordinatorTv2 => {
+                self.producers.check_coordinator(header).map(|()| Verdict::Append)
+            }
         }
     }
 

@@ -106,14 +106,15 @@ impl Producer {
     }
 
     fn check_epoch(&self, header: &BatchHeader) -> Result<(), AppendError> {
-        if header.producer_epoch >= self.epoch {
-            return Ok(());
-        }
-        Err(AppendError::InvalidProducerEpoch {
+        if header.producer_epoch >= self.epoch { Ok(()) } else { Err(self.invalid_epoch(header)) }
+    }
+
+    fn invalid_epoch(&self, header: &BatchHeader) -> AppendError {
+        AppendError::InvalidProducerEpoch {
             producer_id: header.producer_id,
             epoch: header.producer_epoch,
             current: self.epoch,
-        })
+        }
     }
 
     /// A new epoch begins at 0. A producer of whom nothing is known (its records may have been deleted) begins anywhere.
@@ -205,6 +206,20 @@ impl Producers {
         Ok(Verdict::Append)
     }
 
+    /// The same of a client in a transaction of version 2 (KIP-890). Each of its transactions has an epoch of its own, so that a
+    /// producer of whom nothing is known begins at sequence 0: any other one has lost what came before.
+    pub(crate) fn check_tv2(&self, header: &BatchHeader) -> Result<Verdict, AppendError> {
+        let is_known = self.known.get(&header.producer_id).is_some_and(|producer| producer.epoch != NO_PRODUCER_EPOCH);
+        if !is_known && header.base_sequence != 0 {
+            return Err(AppendError::OutOfOrderSequence {
+                producer_id: header.producer_id,
+                sequence: header.base_sequence,
+                last_sequence: NO_SEQUENCE,
+            });
+        }
+        self.check(header)
+    }
+
     /// Checks a data batch of a coordinator: its epoch, no sequences.
     pub(crate) fn check_coordinator(&self, header: &BatchHeader) -> Result<(), AppendError> {
         let Some(producer) = self.known.get(&header.producer_id) else { return Ok(()) };
@@ -220,10 +235,14 @@ impl Producers {
         Ok(())
     }
 
-    /// Checks a transaction marker.
-    pub(crate) fn check_marker(&self, header: &BatchHeader, marker: Marker) -> Result<(), AppendError> {
+    /// Checks a transaction marker. One of version 2 bears a later epoch than the records that it ends: with the epoch of an open
+    /// transaction it is late, and meant the one before. Where none is open it may have been written once already (KAFKA-19999).
+    pub(crate) fn check_marker(&self, header: &BatchHeader, marker: Marker, is_tv2: bool) -> Result<(), AppendError> {
         let Some(producer) = self.known.get(&header.producer_id) else { return Ok(()) };
         producer.check_epoch(header)?;
+        if is_tv2 && header.producer_epoch == producer.epoch && producer.transaction_from.is_some() {
+            return Err(producer.invalid_epoch(header));
+        }
         if marker.coordinator_epoch < producer.coordinator_epoch {
             return Err(AppendError::CoordinatorFenced {
                 producer_id: header.producer_id,

@@ -234,6 +234,39 @@ fn marker(partition: &mut Partition, id: i64, epoch: i16, commit: bool) -> Resul
     append_as(partition, &[&bytes], Origin::Coordinator, 0).remove(0).map(|appended| appended.base_offset)
 }
 
+/// KIP-890: the marker of a transaction of version 2 bears the epoch of the next one.
+#[test]
+fn a_late_marker_of_version_2_does_not_end_the_next_transaction() {
+    let mark = |partition: &mut Partition, epoch: i16| {
+        let bytes = BatchBuilder::marker(WALL_MS, 1, epoch, true, 3);
+        let done = append_as(partition, &[&bytes], Origin::CoordinatorTv2, 0).remove(0);
+        done.map(|appended| appended.base_offset).map_err(|error| error.error_code().name())
+    };
+    let (.., mut partition) = create(&LogConfig::default());
+    append(&mut partition, &producer_batch(1, 0, 0, 1, true)).unwrap();
+    assert_eq!(mark(&mut partition, 0), Err("INVALID_PRODUCER_EPOCH"), "it is older than the records");
+    assert_eq!(mark(&mut partition, 1), Ok(1));
+    assert_eq!(mark(&mut partition, 1), Ok(2), "nothing is open: it may have been written once already");
+    let late = append(&mut partition, &producer_batch(1, 0, 1, 1, true)).unwrap_err();
+    assert_eq!(late.error_code().name(), "INVALID_PRODUCER_EPOCH");
+    append(&mut partition, &producer_batch(1, 1, 0, 1, true)).unwrap();
+    assert_eq!(mark(&mut partition, 1), Err("INVALID_PRODUCER_EPOCH"));
+    assert_eq!(mark(&mut partition, 2), Ok(4));
+    assert_eq!(partition.last_stable_offset(), 5);
+}
+
+#[test]
+fn a_transaction_of_version_2_begins_at_sequence_0_where_nothing_is_known_of_its_producer() {
+    let (.., mut partition) = create(&LogConfig::default());
+    let mut send = |sequence| {
+        let bytes = producer_batch(1, 0, sequence, 1, true);
+        let done = append_as(&mut partition, &[&bytes], Origin::ClientTv2, 0).remove(0);
+        done.map(|appended| appended.base_offset).map_err(|error| error.error_code().name())
+    };
+    assert_eq!(send(1), Err("OUT_OF_ORDER_SEQUENCE_NUMBER"));
+    assert_eq!((send(0), send(1)), (Ok(0), Ok(1)));
+}
+
 #[test]
 fn open_transactions_hold_the_last_stable_offset() {
     let (_, files, dir, mut partition) = create(&LogConfig::default());

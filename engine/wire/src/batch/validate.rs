@@ -23,8 +23,18 @@ pub enum Origin {
     /// A producer: nothing is believed.
     #[default]
     Client,
+    /// A producer, in a transaction of version 2 (KIP-890): it begins each one at sequence 0.
+    ClientTv2,
     /// A coordinator of this broker: control batches are allowed.
     Coordinator,
+    /// The same, of a transaction of version 2: its marker bears a later epoch than its records.
+    CoordinatorTv2,
+}
+
+impl Origin {
+    fn is_client(self) -> bool {
+        matches!(self, Self::Client | Self::ClientTv2)
+    }
 }
 
 /// What the topic and the request allow.
@@ -127,7 +137,7 @@ pub fn validate(bytes: &[u8], rules: &Rules, wall_ms: i64, scratch: &mut Scratch
     if codec == Codec::Zstd && !rules.zstd_allowed {
         return Err(BatchError::ZstdTooEarly);
     }
-    if header.base_offset != 0 && rules.origin == Origin::Client {
+    if header.base_offset != 0 && rules.origin.is_client() {
         return Err(BatchError::BaseOffset { base_offset: header.base_offset });
     }
     if bytes.len() > rules.batch_len_max {
@@ -156,13 +166,13 @@ fn check_claims(header: &BatchHeader, rules: &Rules) -> Result<(), BatchError> {
     if count <= 0 || last_offset_delta.checked_add(1) != Some(count) {
         return Err(BatchError::Count { count, last_offset_delta });
     }
-    if header.is_control() && rules.origin == Origin::Client {
+    if header.is_control() && rules.origin.is_client() {
         return Err(BatchError::Control);
     }
     let (producer_id, base_sequence) = (header.producer_id, header.base_sequence);
     #[cfg(feature = "planted_panic")]
     crate::planted::in_base_sequence(base_sequence);
-    if header.has_producer_id() && base_sequence < 0 && rules.origin == Origin::Client {
+    if header.has_producer_id() && base_sequence < 0 && rules.origin.is_client() {
         return Err(BatchError::Sequence { producer_id, base_sequence });
     }
     Ok(())
