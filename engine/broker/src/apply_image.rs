@@ -39,6 +39,7 @@ pub(crate) fn apply(broker: &mut Broker, image: Arc<Image>) {
     broker.replicas.set_provisional(image.is_provisional());
     let old = std::mem::replace(&mut broker.image, Arc::clone(&image));
     let is_set_anew = take_settings(broker, &image);
+    broker.transactions.take_features(&image);
     broker.throttle.take_quotas(image.quotas());
     let gone: Vec<&Arc<Topic>> = old.topics().filter(|topic| image.topic_by_id(topic.id).is_none()).collect();
     for topic in &gone {

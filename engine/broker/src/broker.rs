@@ -198,7 +198,7 @@ impl Broker {
                 clock.random(),
             ),
             groups: Groups::new(&settings),
-            transactions: Transactions::new(&settings),
+            transactions: Transactions::new(&settings, &image),
             throttle: Throttle::new(&settings, Arc::clone(image.quotas())),
             settings,
             budget,

@@ -10,10 +10,11 @@ use ringlog_storage::{Checkpointed, PartitionName};
 use ringlog_wire::ErrorCode;
 
 use crate::bus;
-use crate::coordinator::transaction::{Claim, Marker};
+use crate::coordinator::transaction::Marker;
 use crate::metadata::controller::{Call, Decided};
 use crate::metadata::image::Image;
 use crate::replica::PartitionKey;
+use crate::transaction_checks::Question;
 use crate::upkeep::Handed;
 
 /// A shard's seat at the bus.
@@ -43,10 +44,10 @@ pub(crate) enum Mail {
     Mark { number: u64, key: PartitionKey, marker: Marker, coordinator_epoch: i32 },
     /// From there: it is written, or could not be.
     Marked { number: u64, result: Result<(), ErrorCode> },
-    /// To a transaction's coordinator: is the partition part of it? All but the answer comes back.
-    Verify { number: u64, key: PartitionKey, claim: Claim },
+    /// To a transaction's coordinator: is the partition part of it? In version 2 it becomes so.
+    Verify(Question),
     /// From there.
-    Verified { number: u64, key: PartitionKey, claim: Claim, found: Result<(), ErrorCode> },
+    Verified(Question, Result<(), ErrorCode>),
     /// A sync failed: nothing is written to the log directory any more.
     DirectoryFailed { reason: String },
     /// Finish what is under way, close the partitions, end the thread.

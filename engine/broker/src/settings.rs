@@ -186,6 +186,8 @@ typed! {
     quota_window_num: usize = "quota.window.num";
     /// `quota.window.size.seconds`.
     quota_window_size_seconds: u64 = "quota.window.size.seconds";
+    /// `add.partitions.to.txn.retry.backoff.max.ms`.
+    add_partitions_to_txn_retry_backoff_max_ms: i32 = "add.partitions.to.txn.retry.backoff.max.ms";
     /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`.
     transaction_abort_interval_ms: i32 = "transaction.abort.timed.out.transaction.cleanup.interval.ms";
     /// `transaction.max.timeout.ms`.

@@ -1,13 +1,15 @@
 //! Before the first batch of a transaction is written to a partition, the coordinator is asked whether the partition is part of it
-//! (KIP-890): else a batch that comes late would open a transaction that nobody ends.
+//! (KIP-890): else a batch that comes late would open a transaction that nobody ends. In version 2 the question makes it part of it.
 //!
 //! ```text
-//!   admit --in a transaction here--------------------------------------------> passed on
-//!     |---- the coordinator is of this shard: verify ------------------------> passed on, refused
-//!     +---- of another: Mail::Verify; what follows waits behind --Verified---> passed on, refused
-//!                                       a marker comes meanwhile ------------> refused
+//!   admit --in a transaction here---------------------------------------------> passed on
+//!     |---- the coordinator is of this shard, and knows at once: verify ------> passed on, refused
+//!     |---- of this shard, version 2: enter; what follows waits behind -------> passed on, refused
+//!     +---- of another: Mail::Verify; what follows waits behind --Verified----> passed on, refused
+//!                                       a marker comes meanwhile -------------> refused
 //! ```
-//! Invariant: between the question and the append no marker of that producer is written, nor waits to be.
+//! Invariant: between the question and the append no marker of that transaction is written, nor waits to be. A marker of version 2
+//! bears a later epoch than its transaction; a claim with that epoch is of the next one, which waits until all markers are written.
 
 use std::collections::BTreeMap;
 
@@ -16,18 +18,23 @@ use ringlog_wire::messages::txn_offset_commit::TxnOffsetCommitRequest;
 
 use crate::broker::{Broker, Incoming};
 use crate::coordinator::group::{GroupRequest, refuse_txn_offset_commit};
-use crate::coordinator::transaction::Claim;
+use crate::coordinator::transaction::{Claim, Marker};
 use crate::coordinators::Coordinator;
 use crate::group_desk;
 use crate::mail::Mail;
 use crate::metadata::image::{Owner, ShardId};
 use crate::replica::{PartitionKey, Settled, Staged};
 use crate::replicas::Place;
+use crate::transaction_desk;
 
 /// The first version of Produce that knows TRANSACTION_ABORTABLE.
 const PRODUCE_ABORTABLE_FROM: i16 = 11;
+/// The first version of Produce that is of version 2 of transactions: what it writes to becomes part of one.
+pub(crate) const PRODUCE_TV2_FROM: i16 = 12;
 /// The first version of TxnOffsetCommit that knows it.
 const COMMIT_ABORTABLE_FROM: i16 = 4;
+/// The first version of TxnOffsetCommit that is of version 2 of transactions.
+pub(crate) const COMMIT_TV2_FROM: i16 = 5;
 
 /// What waits for the coordinator's word.
 #[derive(Debug)]
@@ -46,6 +53,14 @@ impl Held {
             commit @ Self::Commit(_) => commit,
         }
     }
+}
+
+/// Whether a partition is part of a transaction; by the number it is known again when it is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Question {
+    pub(crate) number: u64,
+    pub(crate) key: PartitionKey,
+    pub(crate) claim: Claim,
 }
 
 /// A question that is under way.
@@ -74,15 +89,22 @@ pub(crate) fn admit(broker: &mut Broker, place: Place, claim: Claim, held: Held)
         check.held.push(held.kept());
         return;
     }
-    if !broker.settings.transaction_partition_verification_enable() || is_open(broker, place, &claim) {
+    let is_asked = claim.is_tv2 || broker.settings.transaction_partition_verification_enable();
+    if !is_asked || is_open(broker, place, &claim) {
         return pass(broker, key, held);
     }
     match Coordinator::Transactions.owner(broker, &claim.transactional_id) {
-        Owner::Local => {
-            let found = verify(broker, &claim, key);
-            decide(broker, key, held, found);
+        Owner::Local => match verify(broker, &claim, key) {
+            Err(_) if claim.is_tv2 => {
+                let question = hold(broker, key, claim, held);
+                transaction_desk::enter(broker, broker.shard, question);
+            }
+            found => decide(broker, key, held, found),
+        },
+        Owner::Sibling(shard) => {
+            let question = hold(broker, key, claim, held);
+            broker.outbox.push(shard, Mail::Verify(question));
         }
-        Owner::Sibling(shard) => ask(broker, shard, key, claim, held),
         Owner::Remote(_) | Owner::Nobody => refuse(broker, key, held, ErrorCode::COORDINATOR_NOT_AVAILABLE),
     }
 }
@@ -100,22 +122,36 @@ pub(crate) fn verify(broker: &Broker, claim: &Claim, key: PartitionKey) -> Resul
     broker.transactions.verify(claim, &(topic.name.to_string(), key.partition))
 }
 
-fn ask(broker: &mut Broker, shard: ShardId, key: PartitionKey, claim: Claim, held: Held) {
+/// What comes waits for the answer to the question.
+fn hold(broker: &mut Broker, key: PartitionKey, claim: Claim, held: Held) -> Question {
     let checks = &mut broker.transactions.checks;
     checks.next += 1;
     let number = checks.next;
     checks.under_way.insert((key, claim.clone()), Check { number, held: vec![held.kept()] });
-    broker.outbox.push(shard, Mail::Verify { number, key, claim });
+    Question { number, key, claim }
 }
 
-/// The coordinator of another shard answered.
-pub(crate) fn verified(
-    broker: &mut Broker,
-    number: u64,
-    key: PartitionKey,
-    claim: Claim,
-    found: Result<(), ErrorCode>,
-) {
+/// A leader of another shard asks this one's coordinator.
+pub(crate) fn asked(broker: &mut Broker, shard: ShardId, question: Question) {
+    if question.claim.is_tv2 {
+        return transaction_desk::enter(broker, shard, question);
+    }
+    let found = verify(broker, &question.claim, question.key);
+    tell(broker, shard, question, found);
+}
+
+/// Tells the leader who asked.
+pub(crate) fn tell(broker: &mut Broker, shard: ShardId, question: Question, found: Result<(), ErrorCode>) {
+    if shard == broker.shard {
+        verified(broker, question, found);
+    } else {
+        broker.outbox.push(shard, Mail::Verified(question, found));
+    }
+}
+
+/// The coordinator answered.
+pub(crate) fn verified(broker: &mut Broker, question: Question, found: Result<(), ErrorCode>) {
+    let Question { number, key, claim } = question;
     let under_way = &mut broker.transactions.checks.under_way;
     let at = (key, claim);
     // One that a marker has ended is not asked about any more, or anew.
@@ -126,11 +162,12 @@ pub(crate) fn verified(
     held.into_iter().for_each(|held| decide(broker, key, held, found));
 }
 
-/// A marker goes to the log: what was asked about that producer before says nothing any more.
-pub(crate) fn marker_staged(broker: &mut Broker, key: PartitionKey, producer_id: i64) {
+/// A marker goes to the log: what was asked about a transaction that it ends says nothing any more.
+pub(crate) fn marker_staged(broker: &mut Broker, key: PartitionKey, marker: Marker) {
     let checks = &mut broker.transactions.checks;
-    *checks.ending.entry((key, producer_id)).or_default() += 1;
-    let is_of = |(at, claim): &(PartitionKey, Claim)| *at == key && claim.producer_id == producer_id;
+    *checks.ending.entry((key, marker.producer_id)).or_default() += 1;
+    let is_of =
+        |(at, claim): &(PartitionKey, Claim)| *at == key && marker.ends(claim.producer_id, claim.producer_epoch);
     let ended: Vec<_> = checks.under_way.keys().filter(|at| is_of(at)).cloned().collect();
     for at in ended {
         let held = broker.transactions.checks.under_way.remove(&at).map_or_else(Vec::new, |check| check.held);
@@ -194,6 +231,8 @@ fn produce_error(error: ErrorCode, version: i16) -> ErrorCode {
     match error {
         ErrorCode::PRODUCER_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH,
         ErrorCode::TRANSACTION_ABORTABLE if version < PRODUCE_ABORTABLE_FROM => ErrorCode::INVALID_TXN_STATE,
+        // It is usual there, when a transaction follows the last one at once, and its clients know it.
+        ErrorCode::CONCURRENT_TRANSACTIONS if version >= PRODUCE_TV2_FROM => error,
         ErrorCode::CONCURRENT_TRANSACTIONS
         | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
         | ErrorCode::COORDINATOR_NOT_AVAILABLE

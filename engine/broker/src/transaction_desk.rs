@@ -1,5 +1,6 @@
 //! What stands between the transaction coordinator and its shard: requests go in with a number, effects come out as answers, as
-//! batches for `__transaction_state` and as markers ([`crate::transaction_markers`]), and what became of those goes back in.
+//! batches for `__transaction_state` and as markers ([`crate::transaction_markers`]), and what became of those goes back in. Leaders of
+//! partitions ask here, too, for batches that they hold ([`crate::transaction_checks`]).
 
 use std::collections::BTreeMap;
 
@@ -17,19 +18,30 @@ use crate::coordinator::transaction::{
     TxnSettings,
 };
 use crate::coordinators::Coordinator;
+use crate::handlers::init_producer_id;
 use crate::handlers::write_txn_markers::PendingMarkers;
+use crate::metadata::image::{Image, ShardId, TRANSACTION_VERSION};
 use crate::replica::{self, PartitionKey, Staged};
 use crate::replicas::Place;
 use crate::response::Asked;
 use crate::settings::Settings;
 use crate::tasks;
-use crate::transaction_checks::Checks;
+use crate::transaction_checks::{self, Checks, Question};
 use crate::transaction_markers::{self, Markers};
+
+/// Who waits for the coordinator.
+#[derive(Debug)]
+enum Asker {
+    /// A client, with a request.
+    Client(ReplyTo, Asked),
+    /// The shard that leads a partition.
+    Leader(ShardId, Question),
+}
 
 /// The coordinator of a shard, who waits for its answers, and what it has others write and say.
 pub(crate) struct Transactions {
     coordinator: TransactionCoordinator,
-    waiting: BTreeMap<u64, (ReplyTo, Asked)>,
+    waiting: BTreeMap<u64, Asker>,
     next: u64,
     pub(crate) markers: Markers,
     pub(crate) checks: Checks,
@@ -38,21 +50,29 @@ pub(crate) struct Transactions {
 }
 
 impl Transactions {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings, image: &Image) -> Self {
         let settings = TxnSettings {
             timeout_ms_max: settings.transaction_max_timeout_ms(),
             id_expiration_ms: settings.transactional_id_expiration_ms(),
             abort_interval_ms: settings.transaction_abort_interval_ms(),
             expire_interval_ms: settings.transaction_expire_interval_ms(),
+            enter_wait_ms: settings.add_partitions_to_txn_retry_backoff_max_ms(),
         };
-        Self {
+        let mut transactions = Self {
             coordinator: TransactionCoordinator::new(settings),
             waiting: BTreeMap::new(),
             next: 0,
             markers: Markers::default(),
             checks: Checks::default(),
             requests: Slab::new(),
-        }
+        };
+        transactions.take_features(image);
+        transactions
+    }
+
+    /// The cluster's features are these now.
+    pub(crate) fn take_features(&mut self, image: &Image) {
+        self.coordinator.set_level(image.feature_level(TRANSACTION_VERSION));
     }
 
     /// Whether the ids of a partition of the transactions topic are served here.
@@ -98,14 +118,36 @@ pub(crate) fn handle(broker: &mut Broker, incoming: &Incoming, request: TxnReque
 
 /// The same for one that has waited.
 pub(crate) fn ask(broker: &mut Broker, reply_to: ReplyTo, asked: Asked, request: TxnRequest) {
+    put(broker, Asker::Client(reply_to, asked), asked.api_version, request);
+}
+
+/// The leader of a partition, on that shard, holds what makes the partition part of a transaction.
+pub(crate) fn enter(broker: &mut Broker, shard: ShardId, question: Question) {
+    let Some(topic) = broker.image.topic_by_id(question.key.topic_id) else {
+        return transaction_checks::tell(broker, shard, question, Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+    };
+    let request = TxnRequest::Enter(question.claim.clone(), (topic.name.to_string(), question.key.partition));
+    put(broker, Asker::Leader(shard, question), 0, request);
+}
+
+fn put(broker: &mut Broker, asker: Asker, api_version: i16, request: TxnRequest) {
     let transactions = &mut broker.transactions;
     let number = transactions.next;
     transactions.next += 1;
-    transactions.waiting.insert(number, (reply_to, asked));
-    let caller = Caller { to: group::ReplyTo(number), api_version: asked.api_version };
+    transactions.waiting.insert(number, asker);
+    let caller = Caller { to: group::ReplyTo(number), api_version };
     let at = Moment { now: broker.now, wall_ms: broker.wall_ms };
-    let ids = &mut broker.producer_ids;
-    let effects = transactions.coordinator.handle(caller, request, &mut || ids.take(), at);
+    let (ids, mut is_short) = (&mut broker.producer_ids, false);
+    let mut next_id = || {
+        ids.take().or_else(|| {
+            is_short = true;
+            None
+        })
+    };
+    let effects = transactions.coordinator.handle(caller, request, &mut next_id, at);
+    if is_short {
+        init_producer_id::order(broker);
+    }
     act(broker, effects);
 }
 
@@ -136,8 +178,8 @@ fn act(broker: &mut Broker, effects: Vec<Effect>) {
     for effect in effects {
         match effect {
             Effect::Reply { to, response } => {
-                if let Some((reply_to, asked)) = broker.transactions.waiting.remove(&to.0) {
-                    reply(broker, reply_to, asked, &response);
+                if let Some(asker) = broker.transactions.waiting.remove(&to.0) {
+                    answer(broker, asker, response);
                 }
             }
             Effect::Append { partition, ticket, records } => {
@@ -152,6 +194,16 @@ fn act(broker: &mut Broker, effects: Vec<Effect>) {
     }
 }
 
+fn answer(broker: &mut Broker, asker: Asker, response: TxnResponse) {
+    match (asker, response) {
+        (Asker::Leader(shard, question), TxnResponse::Enter(found)) => {
+            transaction_checks::tell(broker, shard, question, found);
+        }
+        (Asker::Client(to, asked), response) => reply(broker, to, asked, &response),
+        (Asker::Leader(..), other) => debug_assert!(false, "a leader was told {other:?}"),
+    }
+}
+
 fn reply(broker: &mut Broker, to: ReplyTo, asked: Asked, response: &TxnResponse) {
     match response {
         TxnResponse::InitProducerId(body) => broker.reply(to, asked, body),
@@ -160,6 +212,7 @@ fn reply(broker: &mut Broker, to: ReplyTo, asked: Asked, response: &TxnResponse)
         TxnResponse::EndTxn(body) => broker.reply(to, asked, body),
         TxnResponse::Describe(body) => broker.reply(to, asked, body),
         TxnResponse::List(body) => broker.reply(to, asked, body),
+        TxnResponse::Enter(found) => debug_assert!(false, "a client was told {found:?}"),
     }
 }
 

@@ -151,16 +151,17 @@ fn stage(broker: &mut Broker, key: PartitionKey, of: (Marker, i32), asker: Asker
     if Coordinator::of(&topic.name) == Some(Coordinator::Groups) && !broker.groups.leads(key.partition) {
         return Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
     }
-    let Marker { producer_id, producer_epoch, is_commit } = marker;
+    let Marker { producer_id, producer_epoch, is_commit, is_tv2 } = marker;
+    let origin = if is_tv2 { Origin::CoordinatorTv2 } else { Origin::Coordinator };
     let bytes = BatchBuilder::marker(broker.wall_ms, producer_id, producer_epoch, is_commit, coordinator_epoch);
     let rules = Rules { origin: Origin::Coordinator, ..broker.replicas.at(place).role.rules };
     let validated =
         batch::validate(&bytes, &rules, broker.wall_ms, &mut broker.scratch).map_err(|error| error.code())?;
-    transaction_checks::marker_staged(broker, key, producer_id);
+    transaction_checks::marker_staged(broker, key, marker);
     let number = broker.transactions.markers.number();
     broker.transactions.markers.writing.insert(number, Writing { asker, key, marker });
     let ticket = replica::Ticket::Marker { number };
-    broker.replicas.stage(place, Staged { validated, bytes: Slice::from(bytes), origin: Origin::Coordinator, ticket });
+    broker.replicas.stage(place, Staged { validated, bytes: Slice::from(bytes), origin, ticket });
     Ok(())
 }
 

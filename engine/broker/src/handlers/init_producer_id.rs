@@ -20,6 +20,8 @@ pub(crate) const HANDLER: Handler = Handler::new(ApiKey::InitProducerId, (0, 5),
 #[derive(Debug, Default)]
 pub(crate) struct Stock {
     blocks: VecDeque<Range<i64>>,
+    /// A block is on its way.
+    is_ordered: bool,
     waiting: Vec<(ReplyTo, Asked, InitProducerIdRequest)>,
 }
 
@@ -37,15 +39,21 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
         return Response::of(incoming.asked, &body).into();
     }
     broker.producer_ids.waiting.push((incoming.reply_to, incoming.asked, request));
-    if broker.producer_ids.waiting.len() == 1 {
+    order(broker);
+    Outcome::Later
+}
+
+/// Asks the controller for a block, where none is on its way.
+pub(crate) fn order(broker: &mut Broker) {
+    if !std::mem::replace(&mut broker.producer_ids.is_ordered, true) {
         let node = broker.image.here().node(broker.shard);
         broker.calls.push((Caller::ProducerIds, Call::ProducerIds(node)));
     }
-    Outcome::Later
 }
 
 /// The controller answered: gives ids to who waits. Who comes away with none asks again.
 pub(crate) fn block_came(broker: &mut Broker, decided: Decided) {
+    broker.producer_ids.is_ordered = false;
     let error = match decided {
         Decided::ProducerIds(ids) => {
             broker.producer_ids.refill(ids);

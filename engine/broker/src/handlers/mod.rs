@@ -120,7 +120,7 @@ pub(crate) const HANDLERS: &[Handler] = &[
     scram_credentials::DESCRIBE,
     scram_credentials::ALTER,
     reads::DESCRIBE_QUORUM,
-    reads::UPDATE_FEATURES,
+    update_features::HANDLER,
     reads::DESCRIBE_CLUSTER,
     describe_producers::HANDLER,
     describe_transactions::HANDLER,

@@ -1,6 +1,6 @@
 //! Produce: v3-13 (announced from 0). One record batch per partition, checked, staged, and written at the end of the turn
 //! with what else came for its partition; after a job, where the topic keeps another codec. What is part of a transaction is
-//! written when the partition is known to be part of it.
+//! written when the partition is known to be part of it; from v12 on (KIP-890) its first batch makes it so.
 //!
 //! Versions: 7 zstd; 10 current leader on NOT_LEADER_OR_FOLLOWER (KIP-951); 13 topic ids. acks=0 has no answer; where it
 //! fails the connection is closed, so that the client looks for the leader again (Kafka's KafkaApis).
@@ -206,7 +206,9 @@ fn stage(
     let transactional_id = transactional_id.ok_or(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED)?;
     broker.replicas.at(place).note(|traffic| traffic.produces += 1);
     let (producer_id, producer_epoch) = (header.producer_id, header.producer_epoch);
-    let claim = Claim { transactional_id, producer_id, producer_epoch };
+    let is_tv2 = incoming.asked.api_version >= transaction_checks::PRODUCE_TV2_FROM;
+    let staged = Staged { origin: if is_tv2 { Origin::ClientTv2 } else { Origin::Client }, ..staged };
+    let claim = Claim { transactional_id, producer_id, producer_epoch, is_tv2 };
     transaction_checks::admit(broker, place, claim, Held::Batch(staged, incoming.asked.api_version));
     Ok(())
 }

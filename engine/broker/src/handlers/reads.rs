@@ -1,6 +1,6 @@
 //! Metadata v0-13, DescribeCluster v0-2, DescribeConfigs v1-4, DescribeTopicPartitions v0, DescribeQuorum v0-2,
-//! ListConfigResources v0-1, ListPartitionReassignments v0, what changes nothing on one host (ElectLeaders v0-2,
-//! UpdateFeatures v0-2), and what there is none of (DescribeAcls, CreateAcls, DeleteAcls v1-3): questions that the image and the settings answer at once. What they answer stands in the file of each
+//! ListConfigResources v0-1, ListPartitionReassignments v0, what changes nothing on one host (ElectLeaders v0-2),
+//! and what there is none of (DescribeAcls, CreateAcls, DeleteAcls v1-3): questions that the image and the settings answer at once. What they answer stands in the file of each
 //! API.
 
 use ringlog_wire::messages::create_acls::CreateAclsRequest;
@@ -14,12 +14,11 @@ use ringlog_wire::messages::elect_leaders::ElectLeadersRequest;
 use ringlog_wire::messages::list_config_resources::ListConfigResourcesRequest;
 use ringlog_wire::messages::list_partition_reassignments::ListPartitionReassignmentsRequest;
 use ringlog_wire::messages::metadata::MetadataRequest;
-use ringlog_wire::messages::update_features::UpdateFeaturesRequest;
 use ringlog_wire::{ApiKey, Message, Request};
 
 use super::{
     Handler, acls, describe_cluster, describe_configs, describe_quorum, describe_topic_partitions, each_once,
-    elect_leaders, list_config_resources, metadata, partition_reassignments, update_features,
+    elect_leaders, list_config_resources, metadata, partition_reassignments,
 };
 use crate::broker::{Broker, Caller, Incoming, Outcome};
 use crate::metadata::controller::Call;
@@ -37,7 +36,6 @@ pub(super) const DESCRIBE_QUORUM: Handler = Handler::new(ApiKey::DescribeQuorum,
 pub(super) const LIST_CONFIG_RESOURCES: Handler =
     Handler::new(ApiKey::ListConfigResources, (0, 1), answer_config_resources);
 pub(super) const ELECT_LEADERS: Handler = Handler::new(ApiKey::ElectLeaders, (0, 2), answer_elections);
-pub(super) const UPDATE_FEATURES: Handler = Handler::new(ApiKey::UpdateFeatures, (0, 2), answer_features);
 pub(super) const LIST_PARTITION_REASSIGNMENTS: Handler =
     Handler::new(ApiKey::ListPartitionReassignments, (0, 0), answer_reassignments);
 
@@ -106,12 +104,6 @@ fn answer_elections(broker: &mut Broker, incoming: &Incoming) -> Outcome {
             each_once(&mut topic.partitions, |partition| *partition);
         }
         elect_leaders::answer(&request, &broker.image)
-    })
-}
-
-fn answer_features(broker: &mut Broker, incoming: &Incoming) -> Outcome {
-    read(incoming, |request: UpdateFeaturesRequest| {
-        update_features::answer(&request, incoming.asked.api_version, &broker.image)
     })
 }
 

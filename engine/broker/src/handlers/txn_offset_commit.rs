@@ -1,5 +1,5 @@
-//! TxnOffsetCommit: v0-4. Offsets that count once a transaction is committed. The transaction's coordinator is asked first whether
-//! the group's partition is part of it ([`crate::transaction_checks`]).
+//! TxnOffsetCommit: v0-5. Offsets that count once a transaction is committed. The transaction's coordinator is asked first whether
+//! the group's partition is part of it ([`crate::transaction_checks`]); under v5 (KIP-890) it becomes so.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::group_desk;
 use crate::handlers::Handler;
 use crate::transaction_checks::{self, Held};
 
-pub(crate) const HANDLER: Handler = Handler::new(ApiKey::TxnOffsetCommit, (0, 4), handle);
+pub(crate) const HANDLER: Handler = Handler::new(ApiKey::TxnOffsetCommit, (0, 5), handle);
 
 fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
     let request: TxnOffsetCommitRequest = match incoming.decode() {
@@ -31,6 +31,7 @@ fn handle(broker: &mut Broker, incoming: &Incoming) -> Outcome {
                 transactional_id: request.transactional_id.clone(),
                 producer_id: request.producer_id,
                 producer_epoch: request.producer_epoch,
+                is_tv2: incoming.asked.api_version >= transaction_checks::COMMIT_TV2_FROM,
             };
             transaction_checks::admit(broker, place, claim, Held::Commit(Box::new((without_frame(incoming), request))));
             Outcome::Later

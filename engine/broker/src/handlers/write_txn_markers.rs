@@ -25,6 +25,9 @@ pub(crate) struct PendingMarkers {
     response: WriteTxnMarkersResponse,
 }
 
+/// The version of transactions from which on a marker bears a later epoch than its records; v1 does not say which.
+const TV2: i8 = 2;
+
 /// A partition's place in an answer: marker, topic, partition.
 pub(crate) type Place = (usize, usize, usize);
 
@@ -68,6 +71,7 @@ fn write(broker: &mut Broker, number: usize, at: usize, marker: &WritableTxnMark
         producer_id: marker.producer_id,
         producer_epoch: marker.producer_epoch,
         is_commit: marker.transaction_result,
+        is_tv2: marker.transaction_version >= TV2,
     };
     for (topic_at, topic) in marker.topics.iter().enumerate() {
         let topic_id = broker.image.topic(&topic.name).map(|topic| topic.id);

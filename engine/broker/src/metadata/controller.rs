@@ -16,6 +16,7 @@ mod broker_configs;
 pub(crate) mod configs;
 mod create;
 mod delete;
+mod features;
 mod grow;
 pub(crate) mod mutations;
 mod placement;
@@ -38,6 +39,7 @@ use ringlog_wire::messages::alter_user_scram_credentials::{
 use ringlog_wire::messages::create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
 use ringlog_wire::messages::create_topics::{CreateTopicsRequest, CreateTopicsResponse};
 use ringlog_wire::messages::delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
+use ringlog_wire::messages::update_features::{UpdateFeaturesRequest, UpdateFeaturesResponse};
 use ringlog_wire::records::metadata::{MetadataRecord, ProducerIdsRecord};
 use ringlog_wire::{ErrorCode, Uuid};
 
@@ -73,6 +75,8 @@ pub(crate) enum Call {
     AlterClientQuotas(AlterClientQuotasRequest),
     /// Change how users can log in.
     AlterCredentials(AlterUserScramCredentialsRequest),
+    /// Change levels of features; the request's version.
+    UpdateFeatures(UpdateFeaturesRequest, i16),
     /// Move partitions to other shards.
     Reassign(AlterPartitionReassignmentsRequest),
     /// Every shard has given up these partitions, by topic and number: whom they go to leads them.
@@ -105,6 +109,8 @@ pub(crate) enum Decided {
     AlterClientQuotas(AlterClientQuotasResponse),
     /// To [`Call::AlterCredentials`].
     AlterCredentials(AlterUserScramCredentialsResponse),
+    /// To [`Call::UpdateFeatures`].
+    UpdateFeatures(UpdateFeaturesResponse),
     /// To [`Call::Reassign`].
     Reassign(AlterPartitionReassignmentsResponse),
     /// To [`Call::FinishMoves`].
@@ -176,6 +182,9 @@ impl Controller {
                 Decided::AlterClientQuotas(quotas::alter_client_quotas(request, &mut draft))
             }
             Call::AlterCredentials(request) => Decided::AlterCredentials(scram::alter_credentials(request, &mut draft)),
+            Call::UpdateFeatures(request, version) => {
+                Decided::UpdateFeatures(features::update_features(&request, version, &mut draft))
+            }
             Call::Reassign(request) => Decided::Reassign(self.reassign(request, &mut draft)),
             Call::FinishMoves(moves) => {
                 reassign::finish_moves(moves, self.directory_id, &mut draft);

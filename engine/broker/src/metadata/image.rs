@@ -64,10 +64,17 @@ pub(crate) const METADATA_VERSION: i16 = 30;
 /// The level from which groups of the consumer protocol are served (KIP-848).
 pub(crate) const GROUP_VERSION: i16 = 1;
 
-/// Features of this broker. `transaction.version` and the like are not among them: what they switch on is not there yet.
+/// The feature that says which version of transactions clients are to speak (KIP-890).
+pub(crate) const TRANSACTION_VERSION: &str = "transaction.version";
+
+/// Its highest level: every end of a transaction raises the epoch, and what is written to becomes part of one by itself.
+pub(crate) const TRANSACTION_VERSION_MAX: i16 = 2;
+
+/// Features of this broker. `share.version` and the like are not among them: what they switch on is not there.
 pub(crate) const FEATURES: &[Feature] = &[
     Feature { name: "group.version", min: 0, max: GROUP_VERSION },
     Feature { name: "metadata.version", min: 7, max: METADATA_VERSION },
+    Feature { name: TRANSACTION_VERSION, min: 0, max: TRANSACTION_VERSION_MAX },
 ];
 
 /// Who has a partition, seen from a shard.

@@ -32,6 +32,8 @@ const fn key(
 /// The table, by name.
 #[rustfmt::skip]
 pub(crate) const BROKER_KEYS: &[Key] = &[
+    key("add.partitions.to.txn.retry.backoff.max.ms", Int, Some("100"), AtLeast(0), ReadOnly, Used,
+        "The most milliseconds that a partition waits at the coordinator until it becomes part of a transaction, while the last one ends."),
     key("advertised.listeners", List, None, Any, ReadOnly, Used,
         "Host and port that clients are told; shard i is told as port + i. Default: what listeners says."),
     key("allow.colocated.replicas", Boolean, Some("false"), Any, ReadOnly, Used,

@@ -119,9 +119,9 @@ const PLAIN: &str = "Listeners are plain text: there is no TLS and no SASL.";
 /// Why nothing listens to a setting, by the beginning of its name; the longest one counts.
 const REASONS: &[(&str, Effect, &str)] = &[
     (
-        "add.partitions.to.txn.",
+        "add.partitions.to.txn.retry.backoff.ms",
         Effect::Idle,
-        "Whether a partition is part of a transaction is asked once: shards answer at once.",
+        "A partition waits at the coordinator to become part of a transaction: it is not asked again.",
     ),
     ("alter.config.policy.class.name", Effect::Refused, NO_CLASSES),
     ("alter.log.dirs.", Effect::Idle, ONE_FOLDER),

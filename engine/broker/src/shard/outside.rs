@@ -226,13 +226,8 @@ impl Shard {
                 transaction_markers::write(&mut self.broker, key, (marker, coordinator_epoch), asker);
             }
             Mail::Marked { number, result } => transaction_markers::ended(&mut self.broker, number, result),
-            Mail::Verify { number, key, claim } => {
-                let found = transaction_checks::verify(&self.broker, &claim, key);
-                self.broker.outbox.push(from, Mail::Verified { number, key, claim, found });
-            }
-            Mail::Verified { number, key, claim, found } => {
-                transaction_checks::verified(&mut self.broker, number, key, claim, found);
-            }
+            Mail::Verify(question) => transaction_checks::asked(&mut self.broker, from, question),
+            Mail::Verified(question, found) => transaction_checks::verified(&mut self.broker, question, found),
             Mail::DirectoryFailed { reason } => self.fail_directory(&reason),
             Mail::Stop => self.stopping = true,
         }

@@ -5,6 +5,8 @@
 //! | Empty, Complete               | Ongoing, with these partitions       | TRANSACTION_ABORTABLE                   |
 //! | Ongoing                       | with these too; at once where known  | TRANSACTION_ABORTABLE where not in it   |
 //! | Prepare, or changing          | CONCURRENT_TRANSACTIONS              | CONCURRENT_TRANSACTIONS                 |
+//!
+//! That a transaction is busy comes before who asks: the producer may have the id already that it gets when that is over.
 
 use ringlog_wire::ErrorCode;
 use ringlog_wire::messages::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
@@ -20,7 +22,7 @@ use super::{
 
 /// The first version that knows PRODUCER_FENCED.
 const FENCED_FROM: i16 = 2;
-/// The first version with several transactions in a request.
+/// The first version with several transactions in a request. Who speaks it knows version 2 of transactions.
 const BATCHED_FROM: i16 = 4;
 
 /// A request whose parts are on their way to the log.
@@ -90,6 +92,15 @@ fn all_well(transaction: &AddPartitionsToTxnTransaction) -> AddPartitionsToTxnRe
     }
 }
 
+fn claim(transaction: &AddPartitionsToTxnTransaction, is_tv2: bool) -> Claim {
+    Claim {
+        transactional_id: transaction.transactional_id.clone(),
+        producer_id: transaction.producer_id,
+        producer_epoch: transaction.producer_epoch,
+        is_tv2,
+    }
+}
+
 fn named(topics: &[AddPartitionsToTxnTopic]) -> Vec<TopicPartition> {
     let of = |topic: &AddPartitionsToTxnTopic| {
         let name = topic.name.clone();
@@ -106,6 +117,7 @@ impl TransactionCoordinator {
         at: Moment,
         effects: &mut Vec<Effect>,
     ) {
+        let is_tv2 = caller.api_version >= BATCHED_FROM;
         let transactions = transactions(request, caller.api_version);
         let results = transactions.iter().map(all_well).collect();
         let number = self.next_batch;
@@ -114,16 +126,12 @@ impl TransactionCoordinator {
         self.batches.insert(number, Batch { caller, missing: transactions.len() + 1, results });
         for (place, transaction) in transactions.into_iter().enumerate() {
             if transaction.verify_only {
-                self.look_only(number, place, transaction);
+                self.look_only(number, place, &transaction);
                 effects.extend(self.batch_part_done(number, place, None));
                 continue;
             }
             let partitions = named(&transaction.topics);
-            let claim = Claim {
-                transactional_id: transaction.transactional_id,
-                producer_id: transaction.producer_id,
-                producer_epoch: transaction.producer_epoch,
-            };
+            let claim = claim(&transaction, is_tv2);
             if let Err(told) = self.add(&claim, &partitions, Asker::Batch(number, place), at, effects) {
                 effects.extend(self.batch_part_done(number, place, told));
             }
@@ -131,12 +139,8 @@ impl TransactionCoordinator {
         effects.extend(self.batch_part_done(number, 0, None));
     }
 
-    fn look_only(&mut self, number: u64, place: usize, transaction: AddPartitionsToTxnTransaction) {
-        let claim = Claim {
-            transactional_id: transaction.transactional_id,
-            producer_id: transaction.producer_id,
-            producer_epoch: transaction.producer_epoch,
-        };
+    fn look_only(&mut self, number: u64, place: usize, transaction: &AddPartitionsToTxnTransaction) {
+        let claim = claim(transaction, true);
         let found: Vec<Result<(), ErrorCode>> =
             named(&transaction.topics).iter().map(|partition| self.verify(&claim, partition)).collect();
         let Some(batch) = self.batches.get_mut(&number) else { return };
@@ -181,6 +185,7 @@ impl TransactionCoordinator {
             transactional_id: request.transactional_id,
             producer_id: request.producer_id,
             producer_epoch: request.producer_epoch,
+            is_tv2: false,
         };
         if let Err(told) = self.add(&claim, &[partition], Asker::Offsets(caller), at, effects) {
             effects.push(offsets_answer(caller, told.map_or(Ok(()), Err)));
@@ -196,15 +201,23 @@ impl TransactionCoordinator {
         at: Moment,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Option<ErrorCode>> {
-        let now = self.claimed(&claim.transactional_id, claim.producer_id, claim.producer_epoch)?;
-        if now.state.is_prepared() {
+        self.check_add(claim, partitions)?;
+        if let Some(known) = self.ids.get(&claim.transactional_id) {
+            let next = known.now.with(partitions, claim.is_tv2, at.wall_ms);
+            self.change(&claim.transactional_id, next, asker, at, effects);
+        }
+        Ok(())
+    }
+
+    /// Whether these partitions are to be added. `Err` as of [`Self::add`].
+    pub(super) fn check_add(&self, claim: &Claim, partitions: &[TopicPartition]) -> Result<(), Option<ErrorCode>> {
+        if self.known(&claim.transactional_id)?.is_busy() {
             return Err(Some(ErrorCode::CONCURRENT_TRANSACTIONS));
         }
+        let now = self.claimed(&claim.transactional_id, claim.producer_id, claim.producer_epoch)?;
         if now.state == State::Ongoing && partitions.iter().all(|partition| now.partitions.contains(partition)) {
             return Err(None);
         }
-        let next = now.with(partitions, at.wall_ms);
-        self.change(&claim.transactional_id, next, asker, at, effects);
         Ok(())
     }
 }

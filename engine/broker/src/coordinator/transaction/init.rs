@@ -72,6 +72,7 @@ impl TransactionCoordinator {
             return Err(ErrorCode::INVALID_TRANSACTION_TIMEOUT);
         }
         self.owned.check(id)?;
+        let is_tv2 = self.is_tv2();
         let expected = (request.producer_id != NONE).then_some((request.producer_id, request.producer_epoch));
         let known = self.known_or_new(id, timeout_ms, next_id, at)?;
         if known.change.is_some() {
@@ -85,7 +86,7 @@ impl TransactionCoordinator {
             return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
         }
         if !now.state.is_at_rest() {
-            return Ok((now.fenced(at.wall_ms), true));
+            return Ok((now.fenced(is_tv2, at.wall_ms), true));
         }
         let is_used_up = now.is_exhausted() && expected.is_none_or(|(_, epoch)| epoch == now.producer_epoch);
         let next = if is_used_up {
@@ -110,7 +111,7 @@ impl TransactionCoordinator {
             Entry::Vacant(entry) => {
                 let producer_id = next_id().ok_or(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)?;
                 let now = Transaction::new(producer_id, timeout_ms, at.wall_ms);
-                Ok(entry.insert(Id { partition, now, change: None }))
+                Ok(entry.insert(Id::new(partition, now)))
             }
         }
     }

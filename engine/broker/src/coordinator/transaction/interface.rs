@@ -1,5 +1,6 @@
 //! What goes into the coordinator and what comes out of it.
 
+use ringlog_wire::ErrorCode;
 use ringlog_wire::messages::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 use ringlog_wire::messages::add_partitions_to_txn::{AddPartitionsToTxnRequest, AddPartitionsToTxnResponse};
 use ringlog_wire::messages::describe_transactions::{DescribeTransactionsRequest, DescribeTransactionsResponse};
@@ -35,6 +36,16 @@ pub(crate) struct Marker {
     pub(crate) producer_epoch: i16,
     /// It is committed, else aborted.
     pub(crate) is_commit: bool,
+    /// The transaction is of version 2: the epoch is a later one than that of its records.
+    pub(crate) is_tv2: bool,
+}
+
+impl Marker {
+    /// Whether it ends a transaction that has this producer and epoch.
+    pub(crate) fn ends(&self, producer_id: i64, producer_epoch: i16) -> bool {
+        let is_next = self.is_tv2 && producer_epoch == self.producer_epoch;
+        producer_id == self.producer_id && producer_epoch <= self.producer_epoch && !is_next
+    }
 }
 
 /// What the coordinator wants done.
@@ -66,6 +77,8 @@ pub(crate) enum TxnRequest {
     EndTxn(EndTxnRequest),
     Describe(DescribeTransactionsRequest),
     List(ListTransactionsRequest),
+    /// The leader of a partition has a batch of version 2 for it, which is part of the transaction from now on.
+    Enter(Claim, TopicPartition),
 }
 
 /// The answer to a [`TxnRequest`] of the same name.
@@ -77,6 +90,7 @@ pub(crate) enum TxnResponse {
     EndTxn(EndTxnResponse),
     Describe(DescribeTransactionsResponse),
     List(ListTransactionsResponse),
+    Enter(Result<(), ErrorCode>),
 }
 
 /// Whose transaction something is said to be part of.
@@ -85,6 +99,8 @@ pub(crate) struct Claim {
     pub(crate) transactional_id: String,
     pub(crate) producer_id: i64,
     pub(crate) producer_epoch: i16,
+    /// It is a claim of version 2: what is not part of the transaction becomes so.
+    pub(crate) is_tv2: bool,
 }
 
 /// Settings under their names in server.properties.
@@ -98,6 +114,8 @@ pub(crate) struct TxnSettings {
     pub(crate) abort_interval_ms: i32,
     /// `transaction.remove.expired.transaction.cleanup.interval.ms`
     pub(crate) expire_interval_ms: i32,
+    /// `add.partitions.to.txn.retry.backoff.max.ms`
+    pub(crate) enter_wait_ms: i32,
 }
 
 impl Default for TxnSettings {
@@ -107,6 +125,7 @@ impl Default for TxnSettings {
             id_expiration_ms: 604_800_000,
             abort_interval_ms: 10_000,
             expire_interval_ms: 3_600_000,
+            enter_wait_ms: 100,
         }
     }
 }

@@ -8,7 +8,7 @@
 use ringlog_wire::records::transaction_log::TransactionLogKey;
 use ringlog_wire::{DecodeError, ErrorCode};
 
-use super::{Change, Effect, Id, Moment, TransactionCoordinator, records};
+use super::{Change, Effect, Id, Moment, TransactionCoordinator, enter, records};
 use crate::coordinator::replay::{self, LoadError};
 use crate::metadata::image::TRANSACTIONS_TOPIC;
 
@@ -29,7 +29,7 @@ impl TransactionCoordinator {
             None => None,
         };
         match now {
-            Some(now) => drop(self.ids.insert(key.transactional_id, Id { partition, now, change: None })),
+            Some(now) => drop(self.ids.insert(key.transactional_id, Id::new(partition, now))),
             None => drop(self.ids.remove(&key.transactional_id)),
         }
         Ok(())
@@ -55,11 +55,12 @@ impl TransactionCoordinator {
             return effects;
         }
         for id in self.ids_where(|known| known.partition == partition) {
-            let change = self.ids.remove(&id).and_then(|known| known.change);
+            let Some(Id { change, entrants, .. }) = self.ids.remove(&id) else { continue };
             let change = change.and_then(|ticket| self.changes.remove(&ticket));
             if let Some(Change { next, asker, .. }) = change {
                 effects.extend(self.tell(asker, Err(ErrorCode::NOT_COORDINATOR), &next));
             }
+            effects.extend(enter::refuse(entrants, ErrorCode::NOT_COORDINATOR));
         }
         self.markings.retain(|_, marking| self.ids.contains_key(&marking.id));
         self.set_timers(at);

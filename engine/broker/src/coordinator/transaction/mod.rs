@@ -18,11 +18,13 @@
 //! - A producer is in one transaction at a time, and with one epoch.
 //! - Same inputs: same effects. There is no clock and no unordered map in here.
 //!
-//! Behaviour follows Kafka 4.3 (`TransactionCoordinator`, `TransactionMetadata`) for clients of transaction version 1.
+//! Behaviour follows Kafka 4.3 (`TransactionCoordinator`, `TransactionMetadata`). Which version of transactions (KIP-890) a request is
+//! of, its own version says; the finalized level of the feature counts for what the coordinator does by itself, and for its records.
 
 mod add;
 mod describe;
 mod end;
+mod enter;
 mod init;
 mod interface;
 mod load;
@@ -32,7 +34,7 @@ mod state;
 mod tests;
 mod upkeep;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use ringlog_io::Nanos;
 use ringlog_wire::ErrorCode;
@@ -44,10 +46,11 @@ pub(crate) use interface::{
 use crate::coordinator::Owned;
 use add::Batch;
 use end::Marking;
+use enter::Entrant;
 use state::Transaction;
 
 /// Who learns what became of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Asker {
     /// InitProducerId: is given the producer.
     Init(Caller),
@@ -59,6 +62,8 @@ enum Asker {
     Offsets(Caller),
     /// EndTxn.
     End(Caller),
+    /// Leaders of partitions, which have the first batches of a transaction.
+    Entrants(Vec<Caller>),
     /// The coordinator itself: a timeout, a transaction that is complete, an id that expires.
     Nobody,
 }
@@ -70,6 +75,19 @@ struct Id {
     now: Transaction,
     /// The change that is on its way to the log.
     change: Option<Ticket>,
+    /// Who waits until nothing is on its way.
+    entrants: Vec<Entrant>,
+}
+
+impl Id {
+    fn new(partition: i32, now: Transaction) -> Self {
+        Self { partition, now, change: None, entrants: Vec::new() }
+    }
+
+    /// A change is on its way to the log, or markers are.
+    fn is_busy(&self) -> bool {
+        self.change.is_some() || self.now.state.is_prepared()
+    }
 }
 
 /// A change that is on its way to the log.
@@ -84,6 +102,8 @@ struct Change {
 #[derive(Debug)]
 pub(crate) struct TransactionCoordinator {
     settings: TxnSettings,
+    /// The finalized level of the feature `transaction.version`.
+    level: i16,
     /// Partitions of `__transaction_state`.
     pub(crate) owned: Owned,
     ids: BTreeMap<String, Id>,
@@ -94,6 +114,8 @@ pub(crate) struct TransactionCoordinator {
     /// AddPartitionsToTxn requests that wait for the log, by number.
     batches: BTreeMap<u64, Batch>,
     next_batch: u64,
+    /// When entrants have waited for long enough, and the id that they wait for; the earliest first.
+    waits: VecDeque<(Nanos, String)>,
     /// When transactions are looked at that may have timed out, and ids that may have expired.
     abort_at: Option<Nanos>,
     expire_at: Option<Nanos>,
@@ -104,6 +126,7 @@ impl TransactionCoordinator {
     pub(crate) fn new(settings: TxnSettings) -> Self {
         Self {
             settings,
+            level: 0,
             owned: Owned::default(),
             ids: BTreeMap::new(),
             next_ticket: 0,
@@ -111,9 +134,19 @@ impl TransactionCoordinator {
             markings: BTreeMap::new(),
             batches: BTreeMap::new(),
             next_batch: 0,
+            waits: VecDeque::new(),
             abort_at: None,
             expire_at: None,
         }
+    }
+
+    /// The finalized level of the feature `transaction.version` is this now.
+    pub(crate) fn set_level(&mut self, level: i16) {
+        self.level = level;
+    }
+
+    fn is_tv2(&self) -> bool {
+        self.level >= state::TV2
     }
 
     /// Handles one request. `next_id` gives a producer id where one is needed, if there is one.
@@ -131,9 +164,10 @@ impl TransactionCoordinator {
             TxnRequest::AddOffsets(request, partition) => {
                 self.add_offsets(caller, request, partition, at, &mut effects);
             }
-            TxnRequest::EndTxn(request) => self.end_txn(caller, request, at, &mut effects),
+            TxnRequest::EndTxn(request) => self.end_txn(caller, &request, next_id, at, &mut effects),
             TxnRequest::Describe(request) => effects.push(self.describe(caller, request)),
             TxnRequest::List(request) => effects.push(self.list(caller, request, at)),
+            TxnRequest::Enter(claim, partition) => self.enter(caller, claim, partition, at, &mut effects),
         }
         effects
     }
@@ -144,7 +178,7 @@ impl TransactionCoordinator {
         debug_assert!(known.change.is_none(), "one change at a time");
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        let record = records::record(id, &next);
+        let record = records::record(id, &next, self.level);
         self.changes.insert(ticket, Change { id: id.to_owned(), next, asker });
         known.change = Some(ticket);
         match record {
@@ -167,7 +201,7 @@ impl TransactionCoordinator {
         let result = result.map(drop).map_err(append_error);
         let is_new = known.now.producer_epoch == state::NO_EPOCH;
         match result {
-            Ok(()) if next.state == state::State::Dead => drop(self.ids.remove(&id)),
+            Ok(()) if next.state == state::State::Dead => self.forget(&id, &mut effects),
             Ok(()) => {
                 known.now = next.clone();
                 if next.state.is_prepared() {
@@ -175,11 +209,12 @@ impl TransactionCoordinator {
                 }
             }
             // Nothing is known of it but that somebody asked.
-            Err(_) if is_new => drop(self.ids.remove(&id)),
+            Err(_) if is_new => self.forget(&id, &mut effects),
             Err(error) => {
                 tracing::warn!(id, %error, state = next.state.name(), "a transaction's state was not written")
             }
         }
+        self.let_in(&id, at, &mut effects);
         self.set_timers(at);
         // The client that is told may be served at once: its answer comes before the markers.
         let told = self.tell(asker, result, &next);
@@ -187,26 +222,38 @@ impl TransactionCoordinator {
         effects
     }
 
-    fn tell(&mut self, asker: Asker, result: Result<(), ErrorCode>, next: &Transaction) -> Option<Effect> {
+    /// Nothing is known of an id any more.
+    fn forget(&mut self, id: &str, effects: &mut Vec<Effect>) {
+        let entrants = self.ids.remove(id).map_or_else(Vec::new, |known| known.entrants);
+        effects.extend(enter::refuse(entrants, ErrorCode::INVALID_PRODUCER_ID_MAPPING));
+    }
+
+    fn tell(&mut self, asker: Asker, result: Result<(), ErrorCode>, next: &Transaction) -> Vec<Effect> {
         match asker {
-            Asker::Init(caller) => Some(init::answer(caller, result.map(|()| next))),
+            Asker::Init(caller) => vec![init::answer(caller, result.map(|()| next))],
             Asker::Fence(caller) => {
-                Some(init::answer(caller, Err(result.err().unwrap_or(ErrorCode::CONCURRENT_TRANSACTIONS))))
+                vec![init::answer(caller, Err(result.err().unwrap_or(ErrorCode::CONCURRENT_TRANSACTIONS)))]
             }
-            Asker::Batch(batch, place) => self.batch_part_done(batch, place, result.err()),
-            Asker::Offsets(caller) => Some(add::offsets_answer(caller, result)),
-            Asker::End(caller) => Some(end::answer(caller, result)),
-            Asker::Nobody => None,
+            Asker::Batch(batch, place) => self.batch_part_done(batch, place, result.err()).into_iter().collect(),
+            Asker::Offsets(caller) => vec![add::offsets_answer(caller, result)],
+            Asker::End(caller) => vec![end::answer(caller, result.map(|()| next))],
+            Asker::Entrants(callers) => callers.into_iter().map(|caller| enter::answer(caller, result)).collect(),
+            Asker::Nobody => Vec::new(),
         }
     }
 
-    /// The transaction of an id, for a producer that says that it has it.
-    fn claimed(&self, id: &str, producer_id: i64, producer_epoch: i16) -> Result<&Transaction, ErrorCode> {
+    /// An id that somebody says to have.
+    fn known(&self, id: &str) -> Result<&Id, ErrorCode> {
         if id.is_empty() {
             return Err(ErrorCode::INVALID_REQUEST);
         }
         self.owned.check(id)?;
-        let known = self.ids.get(id).ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
+        self.ids.get(id).ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)
+    }
+
+    /// The transaction of an id, for a producer that says that it has it.
+    fn claimed(&self, id: &str, producer_id: i64, producer_epoch: i16) -> Result<&Transaction, ErrorCode> {
+        let known = self.known(id)?;
         if known.change.is_some() {
             return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
         }

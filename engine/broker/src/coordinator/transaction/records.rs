@@ -1,4 +1,5 @@
-//! Records of `__transaction_state`, as Kafka 4.3 writes them (`TransactionLog`): values of version 1.
+//! Records of `__transaction_state`, as Kafka 4.3 writes them (`TransactionLog`): values of version 1 once the feature
+//! `transaction.version` is 1 or higher, before that of version 0, which has no room for what comes behind `previous_producer_id`.
 
 use ringlog_wire::records::group::{decode_value, encode_value};
 use ringlog_wire::records::transaction_log::{PartitionsSchema, TransactionLogKey, TransactionLogValue};
@@ -7,10 +8,8 @@ use ringlog_wire::{DecodeError, EncodeError};
 use super::interface::KeyValue;
 use super::state::{NO_EPOCH, State, Transaction};
 
-const VALUE_VERSION: i16 = 1;
-
-/// The record that says that the id's transaction is so; of a dead one, that it is forgotten.
-pub(super) fn record(id: &str, transaction: &Transaction) -> Result<KeyValue, EncodeError> {
+/// The record that says that the id's transaction is so, at a level of the feature; of a dead one, that it is forgotten.
+pub(super) fn record(id: &str, transaction: &Transaction, level: i16) -> Result<KeyValue, EncodeError> {
     let key = TransactionLogKey { transactional_id: id.to_owned(), ..Default::default() }.encode_key()?;
     if transaction.state == State::Dead {
         return Ok((key, None));
@@ -24,9 +23,11 @@ pub(super) fn record(id: &str, transaction: &Transaction) -> Result<KeyValue, En
         transaction_last_update_timestamp_ms: transaction.update_ms,
         transaction_start_timestamp_ms: transaction.start_ms,
         previous_producer_id: transaction.previous_producer_id,
+        next_producer_id: transaction.next_producer_id,
+        client_transaction_version: transaction.client_version,
         ..Default::default()
     };
-    Ok((key, Some(encode_value(&value, VALUE_VERSION)?)))
+    Ok((key, Some(encode_value(&value, level.min(1))?)))
 }
 
 fn by_topic(transaction: &Transaction) -> Vec<PartitionsSchema> {
@@ -60,6 +61,7 @@ pub(super) fn read(value: &[u8]) -> Result<Option<Transaction>, DecodeError> {
     Ok(Some(Transaction {
         producer_id: value.producer_id,
         previous_producer_id: value.previous_producer_id,
+        next_producer_id: value.next_producer_id,
         producer_epoch: value.producer_epoch,
         previous_epoch: NO_EPOCH,
         timeout_ms: value.transaction_timeout_ms,
@@ -67,5 +69,6 @@ pub(super) fn read(value: &[u8]) -> Result<Option<Transaction>, DecodeError> {
         partitions: partitions.collect(),
         start_ms: value.transaction_start_timestamp_ms,
         update_ms: value.transaction_last_update_timestamp_ms,
+        client_version: value.client_transaction_version,
     }))
 }

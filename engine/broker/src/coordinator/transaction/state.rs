@@ -7,6 +7,9 @@
 //!                                            +--> PrepareAbort  --markers--> CompleteAbort  --+
 //!                               fence, timeout ^ with the next epoch
 //! ```
+//! In version 2 (KIP-890) every end raises the epoch, and the markers bear the raised one; so a transaction's records have an epoch
+//! that no other's have. Where the epochs are used up, another producer id is at hand when the transaction is complete. Of nothing
+//! an abort makes an empty transaction, so that whoever is not sure whether anything was written has an epoch that is.
 
 use std::collections::BTreeSet;
 
@@ -17,6 +20,10 @@ use super::interface::{Marker, TopicPartition};
 /// "No producer", "no epoch", "not begun" on the wire.
 pub(super) const NONE: i64 = -1;
 pub(super) const NO_EPOCH: i16 = -1;
+/// The first version of transactions whose ends raise the epoch.
+pub(super) const TV2: i16 = 2;
+/// What clients before that speak, as the log says it.
+const TV0: i16 = 0;
 /// The last epoch is the coordinator's own: it fences with it.
 const LAST_EPOCH: i16 = i16::MAX - 1;
 
@@ -86,8 +93,10 @@ pub(crate) struct Transaction {
     pub(super) producer_id: i64,
     /// The id before the last one, for a client that asks again after its epochs were used up.
     pub(super) previous_producer_id: i64,
+    /// The id that the producer has once the transaction that was decided is complete; -1 for the same.
+    pub(super) next_producer_id: i64,
     pub(super) producer_epoch: i16,
-    /// The epoch before the client asked for the next, for one that asks again; it is not in the log.
+    /// The epoch before the client was given the next, for one that asks again; it is not in the log.
     pub(super) previous_epoch: i16,
     pub(super) timeout_ms: i32,
     pub(super) state: State,
@@ -95,6 +104,8 @@ pub(crate) struct Transaction {
     /// When the transaction began, ms since 1970; -1 before the first.
     pub(super) start_ms: i64,
     pub(super) update_ms: i64,
+    /// The version of transactions that its client spoke last.
+    pub(super) client_version: i16,
 }
 
 impl Transaction {
@@ -103,6 +114,7 @@ impl Transaction {
         Self {
             producer_id,
             previous_producer_id: NONE,
+            next_producer_id: NONE,
             producer_epoch: NO_EPOCH,
             previous_epoch: NO_EPOCH,
             timeout_ms,
@@ -110,6 +122,7 @@ impl Transaction {
             partitions: BTreeSet::new(),
             start_ms: NONE,
             update_ms: wall_ms,
+            client_version: TV0,
         }
     }
 
@@ -162,8 +175,9 @@ impl Transaction {
     }
 
     /// These partitions are part of the transaction, which begins with them where none is open.
-    pub(super) fn with(&self, added: &[TopicPartition], wall_ms: i64) -> Self {
+    pub(super) fn with(&self, added: &[TopicPartition], is_tv2: bool, wall_ms: i64) -> Self {
         let mut next = self.clone();
+        next.client_version = if is_tv2 { TV2 } else { TV0 };
         if self.state.is_at_rest() {
             (next.start_ms, next.partitions) = (wall_ms, BTreeSet::new());
         }
@@ -171,16 +185,30 @@ impl Transaction {
         Self { state: State::Ongoing, update_ms: wall_ms, ..next }
     }
 
-    /// It is decided how the transaction ends.
+    /// It is decided how the transaction ends, with the epoch that it has (before version 2).
     pub(super) fn decided(&self, is_commit: bool, wall_ms: i64) -> Self {
         let state = if is_commit { State::PrepareCommit } else { State::PrepareAbort };
-        Self { state, update_ms: wall_ms, ..self.clone() }
+        Self { state, update_ms: wall_ms, client_version: TV0, ..self.clone() }
+    }
+
+    /// The same with the next epoch (version 2), and with another id from the end on where one is given. Where nothing was written,
+    /// the transaction that is aborted began just now.
+    pub(super) fn decided_tv2(&self, is_commit: bool, next_producer_id: Option<i64>, wall_ms: i64) -> Self {
+        Self {
+            producer_epoch: self.producer_epoch.saturating_add(1),
+            previous_epoch: self.producer_epoch,
+            next_producer_id: next_producer_id.unwrap_or(NONE),
+            start_ms: if self.state == State::Ongoing { self.start_ms } else { wall_ms },
+            client_version: TV2,
+            ..self.decided(is_commit, wall_ms)
+        }
     }
 
     /// It is aborted, and its producer is not to be heard again.
-    pub(super) fn fenced(&self, wall_ms: i64) -> Self {
+    pub(super) fn fenced(&self, is_tv2: bool, wall_ms: i64) -> Self {
         let producer_epoch = self.producer_epoch.saturating_add(1);
-        Self { producer_epoch, previous_epoch: NO_EPOCH, ..self.decided(false, wall_ms) }
+        let client_version = if is_tv2 { TV2 } else { TV0 };
+        Self { producer_epoch, previous_epoch: NO_EPOCH, client_version, ..self.decided(false, wall_ms) }
     }
 
     /// Every marker is written.
@@ -189,7 +217,31 @@ impl Transaction {
             State::PrepareCommit => State::CompleteCommit,
             _ => State::CompleteAbort,
         };
-        Self { state, partitions: BTreeSet::new(), update_ms: wall_ms, ..self.clone() }
+        let done = Self { state, partitions: BTreeSet::new(), update_ms: wall_ms, ..self.clone() };
+        if self.next_producer_id == NONE {
+            return done;
+        }
+        let (producer_id, producer_epoch) = self.next_producer();
+        Self { producer_id, producer_epoch, previous_producer_id: self.producer_id, next_producer_id: NONE, ..done }
+    }
+
+    /// The producer from the end of the transaction on.
+    pub(super) fn next_producer(&self) -> (i64, i16) {
+        match self.next_producer_id {
+            NONE => (self.producer_id, self.producer_epoch),
+            next => (next, 0),
+        }
+    }
+
+    /// Whether a client that says it has this producer asks again for an end that it was not told of: it has the epoch before
+    /// ours, or the last one of the id before.
+    pub(super) fn is_retry(&self, producer_id: i64, producer_epoch: i16) -> bool {
+        let is_before = producer_id == self.producer_id && producer_epoch.checked_add(1) == Some(self.producer_epoch);
+        let is_rotated = self.producer_epoch == 0
+            && producer_id == self.previous_producer_id
+            && producer_id != self.producer_id
+            && producer_epoch == LAST_EPOCH;
+        is_before || is_rotated
     }
 
     /// It is forgotten.
@@ -203,6 +255,7 @@ impl Transaction {
             producer_id: self.producer_id,
             producer_epoch: self.producer_epoch,
             is_commit: self.state == State::PrepareCommit,
+            is_tv2: self.client_version >= TV2,
         }
     }
 

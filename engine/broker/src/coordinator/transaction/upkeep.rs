@@ -6,7 +6,7 @@ use ringlog_io::Nanos;
 use super::state::Transaction;
 use super::{Asker, Effect, Moment, TransactionCoordinator};
 
-fn after(at: Moment, ms: i32) -> Nanos {
+pub(super) fn after(at: Moment, ms: i32) -> Nanos {
     Nanos(at.now.0.saturating_add(u64::try_from(ms).unwrap_or(0).saturating_mul(1_000_000)))
 }
 
@@ -24,14 +24,17 @@ impl TransactionCoordinator {
 
     /// When [`Self::tick`] has something to do, `None` while there are no ids.
     pub(crate) fn next_deadline(&self) -> Option<Nanos> {
-        [self.abort_at, self.expire_at].into_iter().flatten().min()
+        let refusal = self.waits.front().map(|(until, _)| *until);
+        [self.abort_at, self.expire_at, refusal].into_iter().flatten().min()
     }
 
     /// Looks at what is due.
     pub(crate) fn tick(&mut self, at: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
+        self.turn_away(at, &mut effects);
         if self.abort_at.take_if(|due| *due <= at.now).is_some() {
-            self.change_where(timed_out, at, &mut effects);
+            let is_tv2 = self.is_tv2();
+            self.change_where(|id, at| timed_out(id, is_tv2, at), at, &mut effects);
             self.change_where(unfinished, at, &mut effects);
         }
         if self.expire_at.take_if(|due| *due <= at.now).is_some() {
@@ -59,8 +62,8 @@ impl TransactionCoordinator {
     }
 }
 
-fn timed_out(transaction: &Transaction, at: Moment) -> Option<Transaction> {
-    transaction.is_timed_out(at.wall_ms).then(|| transaction.fenced(at.wall_ms))
+fn timed_out(transaction: &Transaction, is_tv2: bool, at: Moment) -> Option<Transaction> {
+    transaction.is_timed_out(at.wall_ms).then(|| transaction.fenced(is_tv2, at.wall_ms))
 }
 
 /// All its markers are written, and that it is complete is not in the log.

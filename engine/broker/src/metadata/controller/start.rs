@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use ringlog_wire::Uuid;
 use ringlog_wire::records::metadata::{
-    AbortTransactionRecord, BrokerEndpoint, BrokerFeature, ConfigRecord, FeatureLevelRecord, MetadataRecord,
-    RegisterBrokerRecord, UnregisterBrokerRecord,
+    AbortTransactionRecord, BrokerEndpoint, BrokerFeature, ConfigRecord, MetadataRecord, RegisterBrokerRecord,
+    UnregisterBrokerRecord,
 };
 
 use super::super::ids::{NodeId, ShardId};
-use super::super::image::{FEATURES, GROUP_VERSION, Image, METADATA_VERSION, RESOURCE_BROKER};
+use super::super::image::{
+    FEATURES, GROUP_VERSION, Image, METADATA_VERSION, RESOURCE_BROKER, TRANSACTION_VERSION, TRANSACTION_VERSION_MAX,
+};
+use super::features::feature_level;
 use super::mutations::Mutations;
 use super::rehome::rehome;
 use super::{Controller, Decided, Draft, Proposal, random_id};
@@ -73,6 +76,10 @@ impl Controller {
         if draft.image.feature_level("group.version") < GROUP_VERSION {
             draft.push(feature_level("group.version", GROUP_VERSION));
         }
+        // Who formatted the folder said which; in a cluster that is there already only UpdateFeatures changes it.
+        if is_new && !start.bootstrap.iter().any(|record| is_feature(&record)) {
+            draft.push(feature_level(TRANSACTION_VERSION, TRANSACTION_VERSION_MAX));
+        }
         if is_new {
             draft.push(least_replicas(&start.settings));
         }
@@ -95,10 +102,6 @@ impl Controller {
         let proposal = controller.propose(draft, Decided::AutoCreate(Vec::new()));
         Ok((controller, proposal))
     }
-}
-
-fn feature_level(name: &str, feature_level: i16) -> FeatureLevelRecord {
-    FeatureLevelRecord { name: name.to_owned(), feature_level, ..FeatureLevelRecord::default() }
 }
 
 /// `min.insync.replicas` belongs to the cluster from its first start on, as in one that Kafka 4.1 or later formats (KIP-966):

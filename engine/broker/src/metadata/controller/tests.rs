@@ -214,10 +214,17 @@ fn a_first_start_writes_the_features_the_least_replicas_and_a_broker_for_each_sh
     let names: Vec<_> = proposal.records.iter().map(MetadataRecord::name).collect();
     assert_eq!(
         names,
-        ["FeatureLevelRecord", "FeatureLevelRecord", "ConfigRecord", "RegisterBrokerRecord", "RegisterBrokerRecord"]
+        [
+            "FeatureLevelRecord",
+            "FeatureLevelRecord",
+            "FeatureLevelRecord",
+            "ConfigRecord",
+            "RegisterBrokerRecord",
+            "RegisterBrokerRecord"
+        ]
     );
     let brokers: Vec<_> = proposal.image.brokers().map(|broker| (broker.node.0, broker.port, broker.epoch)).collect();
-    assert_eq!(brokers, [(1, 9092, 3), (2, 9093, 4)], "a registration's epoch is its record's offset");
+    assert_eq!(brokers, [(1, 9092, 4), (2, 9093, 5)], "a registration's epoch is its record's offset");
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod siblings;
 mod tasks;
 mod throttle;
 mod transactions;
+mod transactions_tv2;
 mod writeback;
 
 use std::path::Path;

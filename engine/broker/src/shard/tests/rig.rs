@@ -477,13 +477,24 @@ pub(super) fn produce_batch(topic: &str, partition: i32, acks: i16, records: &[u
 
 /// The same with a transactional id.
 pub(super) fn produce_of(id: Option<&str>, topic: &str, partition: i32, acks: i16, records: &[u8]) -> Vec<u8> {
+    produce_in(PRODUCE_VERSION, id, (topic, partition), acks, records)
+}
+
+/// The same in another version.
+pub(super) fn produce_in(
+    version: i16,
+    id: Option<&str>,
+    (topic, partition): (&str, i32),
+    acks: i16,
+    records: &[u8],
+) -> Vec<u8> {
     let data =
         PartitionProduceData { index: partition, records: Records::Outside(records.len()), ..Default::default() };
     let data = TopicProduceData { name: topic.to_owned(), partition_data: vec![data], ..Default::default() };
     let transactional_id = id.map(str::to_owned);
     let request =
         ProduceRequest { transactional_id, acks, timeout_ms: 1000, topic_data: vec![data], ..Default::default() };
-    frame_with(PRODUCE_VERSION, &request, records)
+    frame_with(version, &request, records)
 }
 
 /// Error and base offset of a produce answer.

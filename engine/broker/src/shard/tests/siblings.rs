@@ -25,7 +25,7 @@ use crate::replica::{PartitionKey, Staged, Ticket};
 use crate::replicas::Place;
 use crate::shard::Shard;
 use crate::submission::{Came, Submission};
-use crate::transaction_checks::{self, Held};
+use crate::transaction_checks::{self, Held, Question};
 
 /// A marker's number, and what became of it.
 type Told = (u64, Result<(), ErrorCode>);
@@ -104,10 +104,14 @@ impl Rig {
 
     /// A producer's batch comes, whose transaction shard 0 coordinates.
     fn produce(&mut self, sequence: i32) -> Claim {
+        self.produce_in(false, sequence)
+    }
+
+    fn produce_in(&mut self, is_tv2: bool, sequence: i32) -> Claim {
         let broker = &mut self.shard.broker;
         let is_of_first = |id: &String| Coordinator::Transactions.owner(broker, id) == Owner::Sibling(ShardId(0));
         let transactional_id = (0..100).map(|n| format!("id-{n}")).find(is_of_first).expect("one of hundred");
-        let claim = Claim { transactional_id, producer_id: 7, producer_epoch: 0 };
+        let claim = Claim { transactional_id, producer_id: 7, producer_epoch: 0, is_tv2 };
         let mut builder = BatchBuilder::new();
         builder.set_producer(7, 0, sequence).set_transactional(true);
         builder.append(0, None, Some(b"value"), &[]);
@@ -117,14 +121,22 @@ impl Rig {
         let ticket = Ticket::Produce { request: 0, topic: 0, partition: 0 };
         let staged = Staged { validated, bytes: Slice::from(bytes), origin: Origin::Client, ticket };
         let place = self.partition().1;
-        transaction_checks::admit(&mut self.shard.broker, place, claim.clone(), Held::Batch(staged, 8));
+        transaction_checks::admit(
+            &mut self.shard.broker,
+            place,
+            claim.clone(),
+            Held::Batch(staged, if is_tv2 { 12 } else { 8 }),
+        );
         self.turn();
         claim
     }
 
     fn mark(&mut self, number: u64) {
+        self.mark_with(number, marker(0, false));
+    }
+
+    fn mark_with(&mut self, number: u64, marker: Marker) {
         let key = self.partition().0;
-        let marker = Marker { producer_id: 7, producer_epoch: 0, is_commit: true };
         self.tell(Mail::Mark { number, key, marker, coordinator_epoch: 3 });
     }
 
@@ -133,7 +145,7 @@ impl Rig {
         let (mut questions, mut markers) = (Vec::new(), Vec::new());
         for mail in self.hear() {
             match mail {
-                Mail::Verify { number, .. } => questions.push(number),
+                Mail::Verify(question) => questions.push(question.number),
                 Mail::Marked { number, result } => markers.push((number, result)),
                 _ => {}
             }
@@ -221,6 +233,10 @@ fn what_shard_0_is_to_know_of_the_folders_is_told_when_it_has_room() {
     assert!(rig.hear().is_empty(), "once");
 }
 
+fn marker(producer_epoch: i16, is_tv2: bool) -> Marker {
+    Marker { producer_id: 7, producer_epoch, is_commit: true, is_tv2 }
+}
+
 // --- transactions that another shard coordinates -----------------------------------------------------------------------
 
 #[test]
@@ -230,7 +246,7 @@ fn a_marker_of_another_shard_is_written_and_told_of_or_why_it_is_not() {
     rig.mark(4);
     rig.turn();
     assert_eq!((rig.questions_and_markers().1, rig.end_offset()), (vec![(4, Ok(()))], 1));
-    let marker = Marker { producer_id: 7, producer_epoch: 0, is_commit: true };
+    let marker = marker(0, false);
     let key = PartitionKey { partition: 99, ..rig.partition().0 };
     rig.tell(Mail::Mark { number: 5, key, marker, coordinator_epoch: 3 });
     rig.turn();
@@ -250,7 +266,7 @@ fn a_batch_waits_for_the_coordinators_word_and_those_behind_it_wait_too() {
     let questions = rig.questions_and_markers().0;
     assert_eq!((questions.len(), rig.end_offset()), (1, 0), "one question for both");
     let key = rig.partition().0;
-    rig.tell(Mail::Verified { number: questions[0], key, claim, found: Ok(()) });
+    rig.tell(Mail::Verified(Question { number: questions[0], key, claim }, Ok(())));
     assert_eq!(rig.end_offset(), 2);
     rig.produce(2);
     assert_eq!((rig.questions_and_markers().0.len(), rig.end_offset()), (0, 3), "it is open here by now");
@@ -264,12 +280,12 @@ fn a_batch_that_a_marker_overtakes_is_never_written() {
     let questions = rig.questions_and_markers().0;
     rig.mark(1);
     let key = rig.partition().0;
-    rig.tell(Mail::Verified { number: questions[0], key, claim: claim.clone(), found: Ok(()) });
+    rig.tell(Mail::Verified(Question { number: questions[0], key, claim: claim.clone() }, Ok(())));
     assert_eq!(rig.end_offset(), 1, "the marker alone");
     rig.produce(0);
     let again = rig.questions_and_markers().0;
     assert_eq!(again.len(), 1);
-    rig.tell(Mail::Verified { number: again[0], key, claim, found: Err(ErrorCode::TRANSACTION_ABORTABLE) });
+    rig.tell(Mail::Verified(Question { number: again[0], key, claim }, Err(ErrorCode::TRANSACTION_ABORTABLE)));
     assert_eq!(rig.end_offset(), 1);
 }
 
@@ -277,11 +293,50 @@ fn a_batch_that_a_marker_overtakes_is_never_written() {
 fn who_asks_a_shard_that_does_not_coordinate_is_told_so() {
     let mut rig = Rig::new();
     let key = PartitionKey { topic_id: rig.shard.broker.image.topic("a").unwrap().id, partition: 0 };
-    let claim = Claim { transactional_id: "id".to_owned(), producer_id: 7, producer_epoch: 0 };
-    rig.tell(Mail::Verify { number: 9, key, claim: claim.clone() });
-    let told = rig.hear().into_iter().find_map(|mail| match mail {
-        Mail::Verified { number, found, .. } => Some((number, found)),
-        _ => None,
-    });
-    assert_eq!(told, Some((9, Err(ErrorCode::NOT_COORDINATOR))));
+    for is_tv2 in [false, true] {
+        let claim = Claim { transactional_id: "id".to_owned(), producer_id: 7, producer_epoch: 0, is_tv2 };
+        let question = Question { number: 9, key, claim };
+        rig.tell(Mail::Verify(question.clone()));
+        let told = rig.hear().into_iter().find_map(|mail| match mail {
+            Mail::Verified(question, found) => Some((question, found)),
+            _ => None,
+        });
+        assert_eq!(told, Some((question, Err(ErrorCode::NOT_COORDINATOR))));
+    }
+}
+
+/// A producer goes on as soon as the end of its transaction is decided, with the epoch that the markers of that one bear.
+#[test]
+fn a_marker_of_version_2_leaves_what_waits_for_the_next_transaction() {
+    let mut rig = Rig::with_logs();
+    rig.hear();
+    let claim = rig.produce_in(true, 0);
+    let questions = rig.questions_and_markers().0;
+    rig.mark_with(1, marker(0, true));
+    let key = rig.partition().0;
+    rig.tell(Mail::Verified(Question { number: questions[0], key, claim }, Ok(())));
+    assert_eq!(rig.end_offset(), 2, "the marker, and the batch behind it");
+    rig.mark_with(2, marker(0, true));
+    rig.turn();
+    let refused = Err(ErrorCode::INVALID_PRODUCER_EPOCH);
+    assert_eq!(
+        rig.questions_and_markers().1,
+        [(1, Ok(())), (2, refused)],
+        "it is late, and another transaction is open"
+    );
+    rig.mark_with(3, marker(1, true));
+    rig.turn();
+    assert_eq!((rig.questions_and_markers().1, rig.end_offset()), (vec![(3, Ok(()))], 3));
+}
+
+#[test]
+fn a_batch_of_version_2_whose_transaction_a_marker_ends_is_never_written() {
+    let mut rig = Rig::with_logs();
+    rig.hear();
+    let claim = rig.produce_in(true, 0);
+    let questions = rig.questions_and_markers().0;
+    rig.mark_with(1, marker(1, true));
+    let key = rig.partition().0;
+    rig.tell(Mail::Verified(Question { number: questions[0], key, claim }, Ok(())));
+    assert_eq!(rig.end_offset(), 1, "the marker alone");
 }

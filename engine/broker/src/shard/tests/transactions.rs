@@ -21,15 +21,15 @@ use ringlog_wire::messages::write_txn_markers::{WritableTxnMarker, WritableTxnMa
 
 use super::rig::{ClientId, FETCH_VERSION, PRODUCE_VERSION, Rig, fetch, produce_of};
 
-const SETTINGS: [(&str, &str); 2] =
+pub(super) const SETTINGS: [(&str, &str); 2] =
     [("offsets.topic.num.partitions", "1"), ("transaction.state.log.num.partitions", "1")];
-const ID: &str = "tx";
-const GROUP: &str = "g";
+pub(super) const ID: &str = "tx";
+pub(super) const GROUP: &str = "g";
 
-type Producer = (i64, i16);
+pub(super) type Producer = (i64, i16);
 
 /// A shard with the coordinators' topics and a topic of one partition.
-fn rig(configs: &[(&str, &str)]) -> (Rig, ClientId) {
+pub(super) fn rig(configs: &[(&str, &str)]) -> (Rig, ClientId) {
     let mut rig = Rig::new(&SETTINGS);
     let client = rig.connect();
     for (name, configs) in [("t", configs), ("__consumer_offsets", &[]), ("__transaction_state", &[])] {
@@ -38,7 +38,7 @@ fn rig(configs: &[(&str, &str)]) -> (Rig, ClientId) {
     (rig, client)
 }
 
-fn init(rig: &mut Rig, client: ClientId) -> Producer {
+pub(super) fn init(rig: &mut Rig, client: ClientId) -> Producer {
     let transactional_id = Some(ID.to_owned());
     let request = InitProducerIdRequest { transactional_id, transaction_timeout_ms: 60_000, ..Default::default() };
     let answer = rig.ask(client, 4, &request);
@@ -46,7 +46,7 @@ fn init(rig: &mut Rig, client: ClientId) -> Producer {
     (answer.producer_id, answer.producer_epoch)
 }
 
-fn add(rig: &mut Rig, client: ClientId, (id, epoch): Producer) -> ErrorCode {
+pub(super) fn add(rig: &mut Rig, client: ClientId, (id, epoch): Producer) -> ErrorCode {
     let topic = AddPartitionsToTxnTopic { name: "t".to_owned(), partitions: vec![0], ..Default::default() };
     let request = AddPartitionsToTxnRequest {
         v3_and_below_transactional_id: ID.to_owned(),
@@ -59,25 +59,35 @@ fn add(rig: &mut Rig, client: ClientId, (id, epoch): Producer) -> ErrorCode {
     ErrorCode(answer.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code)
 }
 
-fn end(rig: &mut Rig, client: ClientId, (producer_id, producer_epoch): Producer, committed: bool) -> ErrorCode {
+pub(super) fn end(
+    rig: &mut Rig,
+    client: ClientId,
+    (producer_id, producer_epoch): Producer,
+    committed: bool,
+) -> ErrorCode {
     let transactional_id = ID.to_owned();
     let request = EndTxnRequest { transactional_id, producer_id, producer_epoch, committed, ..Default::default() };
     ErrorCode(rig.ask(client, 3, &request).error_code)
 }
 
 /// A batch of a transaction with this sequence number.
-fn produce(rig: &mut Rig, client: ClientId, (id, epoch): Producer, sequence: i32) -> ErrorCode {
-    let mut builder = BatchBuilder::new();
-    builder.set_producer(id, epoch, sequence).set_transactional(true);
-    builder.append(1_700_000_000_000, None, Some(b"value"), &[]);
-    builder.finish(&mut Scratch::default()).unwrap();
-    rig.send(client, &[produce_of(Some(ID), "t", 0, -1, &builder.take())]);
+pub(super) fn produce(rig: &mut Rig, client: ClientId, producer: Producer, sequence: i32) -> ErrorCode {
+    rig.send(client, &[produce_of(Some(ID), "t", 0, -1, &batch(producer, sequence))]);
     let answer = rig.answer::<ProduceRequest>(client, PRODUCE_VERSION).expect("an answer");
     ErrorCode(answer.responses[0].partition_responses[0].error_code)
 }
 
+/// One record.
+pub(super) fn batch((id, epoch): Producer, sequence: i32) -> Vec<u8> {
+    let mut builder = BatchBuilder::new();
+    builder.set_producer(id, epoch, sequence).set_transactional(true);
+    builder.append(1_700_000_000_000, None, Some(b"value"), &[]);
+    builder.finish(&mut Scratch::default()).unwrap();
+    builder.take()
+}
+
 /// The last stable offset, and the high watermark.
-fn ends(rig: &mut Rig, client: ClientId) -> (i64, i64) {
+pub(super) fn ends(rig: &mut Rig, client: ClientId) -> (i64, i64) {
     let mut latest = |isolation_level| {
         let partition = ListOffsetsPartition { timestamp: -1, ..Default::default() };
         let topics = vec![ListOffsetsTopic { name: "t".to_owned(), partitions: vec![partition], ..Default::default() }];
@@ -88,7 +98,7 @@ fn ends(rig: &mut Rig, client: ClientId) -> (i64, i64) {
 }
 
 /// What a group committed; whoever must not see what is not decided is told that it is not.
-fn committed(rig: &mut Rig, client: ClientId) -> (ErrorCode, i64) {
+pub(super) fn committed(rig: &mut Rig, client: ClientId) -> (ErrorCode, i64) {
     let topic = OffsetFetchRequestTopics { name: "t".to_owned(), partition_indexes: vec![0], ..Default::default() };
     let group = OffsetFetchRequestGroup { group_id: GROUP.to_owned(), topics: Some(vec![topic]), ..Default::default() };
     let request = OffsetFetchRequest { groups: vec![group], require_stable: true, ..Default::default() };
@@ -97,7 +107,17 @@ fn committed(rig: &mut Rig, client: ClientId) -> (ErrorCode, i64) {
     (ErrorCode(partition.error_code), partition.committed_offset)
 }
 
-fn commit_offset(rig: &mut Rig, client: ClientId, (producer_id, producer_epoch): Producer, offset: i64) -> ErrorCode {
+pub(super) fn commit_offset(rig: &mut Rig, client: ClientId, producer: Producer, offset: i64) -> ErrorCode {
+    commit_offset_in(3, rig, client, producer, offset)
+}
+
+pub(super) fn commit_offset_in(
+    version: i16,
+    rig: &mut Rig,
+    client: ClientId,
+    (producer_id, producer_epoch): Producer,
+    offset: i64,
+) -> ErrorCode {
     let partition = TxnOffsetCommitRequestPartition { committed_offset: offset, ..Default::default() };
     let topic = TxnOffsetCommitRequestTopic { name: "t".to_owned(), partitions: vec![partition], ..Default::default() };
     let request = TxnOffsetCommitRequest {
@@ -108,7 +128,7 @@ fn commit_offset(rig: &mut Rig, client: ClientId, (producer_id, producer_epoch):
         topics: vec![topic],
         ..Default::default()
     };
-    ErrorCode(rig.ask(client, 3, &request).topics[0].partitions[0].error_code)
+    ErrorCode(rig.ask(client, version, &request).topics[0].partitions[0].error_code)
 }
 
 fn add_offsets(rig: &mut Rig, client: ClientId, (producer_id, producer_epoch): Producer) -> ErrorCode {

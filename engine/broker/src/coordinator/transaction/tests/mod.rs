@@ -2,6 +2,7 @@
 
 mod load;
 mod table;
+mod tv2;
 mod upkeep;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -11,7 +12,7 @@ use ringlog_wire::ErrorCode;
 use ringlog_wire::batch::BatchBuilder;
 use ringlog_wire::compression::Scratch;
 use ringlog_wire::messages::add_partitions_to_txn::{AddPartitionsToTxnRequest, AddPartitionsToTxnTopic};
-use ringlog_wire::messages::end_txn::EndTxnRequest;
+use ringlog_wire::messages::end_txn::{EndTxnRequest, EndTxnResponse};
 use ringlog_wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 
 use super::state::State;
@@ -170,14 +171,18 @@ impl Rig {
         self.ask(ADD_VERSION, TxnRequest::AddPartitions(request))
     }
 
-    fn end(&mut self, (producer_id, producer_epoch): (i64, i16), committed: bool) -> Ask {
+    fn end(&mut self, producer: (i64, i16), committed: bool) -> Ask {
+        self.end_in(END_VERSION, producer, committed)
+    }
+
+    fn end_in(&mut self, version: i16, (producer_id, producer_epoch): (i64, i16), committed: bool) -> Ask {
         let transactional_id = ID.to_owned();
         let request = EndTxnRequest { transactional_id, producer_id, producer_epoch, committed, ..Default::default() };
-        self.ask(END_VERSION, TxnRequest::EndTxn(request))
+        self.ask(version, TxnRequest::EndTxn(request))
     }
 
     fn verify(&self, (producer_id, producer_epoch): (i64, i16), partition: i32) -> ErrorCode {
-        let claim = Claim { transactional_id: ID.to_owned(), producer_id, producer_epoch };
+        let claim = Claim { transactional_id: ID.to_owned(), producer_id, producer_epoch, is_tv2: false };
         let found = self.coordinator.verify(&claim, &("t".to_owned(), partition));
         found.err().unwrap_or(ErrorCode::NONE)
     }
@@ -196,6 +201,7 @@ impl Rig {
             }
             TxnResponse::AddOffsets(body) => body.error_code,
             TxnResponse::EndTxn(body) => body.error_code,
+            TxnResponse::Enter(found) => found.err().unwrap_or(ErrorCode::NONE).0,
             other => panic!("{other:?} has no error of its own"),
         })
     }
@@ -204,7 +210,10 @@ impl Rig {
         match &self.answers[&ask.0] {
             TxnResponse::InitProducerId(InitProducerIdResponse {
                 error_code: 0, producer_id, producer_epoch, ..
-            }) => (*producer_id, *producer_epoch),
+            })
+            | TxnResponse::EndTxn(EndTxnResponse { error_code: 0, producer_id, producer_epoch, .. }) => {
+                (*producer_id, *producer_epoch)
+            }
             other => panic!("{ask:?} was given no producer but {other:?}"),
         }
     }

@@ -35,8 +35,12 @@ fn every_request_in_every_state_has_kafkas_answer() {
     check("init as before", [well, busy, busy, busy, well, well], |rig, producer| rig.init(Some(producer)));
     check("init as another", [fenced; 6], |rig, (id, epoch)| rig.init(Some((id + 1, epoch))));
     check("add", [well, well, busy, busy, well, well], |rig, producer| rig.add(producer, &[0, 2]));
-    check("add, of an old epoch", [fenced; 6], |rig, (id, epoch)| rig.add((id, epoch - 1), &[0]));
-    check("add, of another id", [other; 6], |rig, (id, epoch)| rig.add((id + 1, epoch), &[0]));
+    check("add, of an old epoch", [fenced, fenced, busy, busy, fenced, fenced], |rig, (id, epoch)| {
+        rig.add((id, epoch - 1), &[0])
+    });
+    check("add, of another id", [other, other, busy, busy, other, other], |rig, (id, epoch)| {
+        rig.add((id + 1, epoch), &[0])
+    });
     check("commit", [invalid, well, busy, invalid, well, invalid], |rig, producer| rig.end(producer, true));
     check("abort", [invalid, well, invalid, busy, invalid, well], |rig, producer| rig.end(producer, false));
     check("commit, of a later epoch", [fenced; 6], |rig, (id, epoch)| rig.end((id, epoch + 1), true));
@@ -66,7 +70,11 @@ fn nothing_is_answered_before_it_is_in_the_log_and_one_change_goes_there_at_a_ti
     rig.settle();
     assert_eq!((rig.error(ask), rig.marking.len()), (E::NONE, 2));
     let written = rig.write_markers();
-    assert!(written.iter().all(|marker| *marker == Marker { producer_id: 1000, producer_epoch: 0, is_commit: true }));
+    assert!(
+        written
+            .iter()
+            .all(|marker| *marker == Marker { producer_id: 1000, producer_epoch: 0, is_commit: true, is_tv2: false })
+    );
     assert_eq!(rig.state(), Some(State::CompleteCommit));
 }
 
@@ -92,7 +100,7 @@ fn who_comes_anew_fences_the_one_before_and_its_transaction_is_aborted() {
     rig.settle();
     assert_eq!(rig.error(ask), E::CONCURRENT_TRANSACTIONS);
     let markers = rig.write_markers();
-    assert_eq!(markers, [Marker { producer_id: id, producer_epoch: epoch + 1, is_commit: false }; 2]);
+    assert_eq!(markers, [Marker { producer_id: id, producer_epoch: epoch + 1, is_commit: false, is_tv2: false }; 2]);
     let ask = rig.init(None);
     rig.settle();
     assert_eq!(rig.producer(ask), (id, epoch + 2));

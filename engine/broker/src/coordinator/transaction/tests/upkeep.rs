@@ -12,7 +12,7 @@ fn a_transaction_that_is_open_for_too_long_is_aborted_and_its_producer_fenced() 
     rig.pass_ms(10_000);
     rig.settle();
     let markers = rig.write_markers();
-    assert_eq!(markers, [Marker { producer_id: id, producer_epoch: epoch + 1, is_commit: false }; 2]);
+    assert_eq!(markers, [Marker { producer_id: id, producer_epoch: epoch + 1, is_commit: false, is_tv2: false }; 2]);
     assert_eq!(rig.state(), Some(State::CompleteAbort));
     let late = rig.end((id, epoch), true);
     assert_eq!(rig.error(late), E::PRODUCER_FENCED);
