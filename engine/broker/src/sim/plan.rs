@@ -148,7 +148,7 @@ impl Plan {
             committers: clients.below(2),
             members: members(&mut dice(5)),
             upserters: upserters(&mut compacted, segment_bytes),
-            transactors: transactors(&mut dice(11)),
+            transactors: transactors(&mut dice(11), &mut dice(12)),
             storm_ns,
             events: events(&mut dice(6), storm_ns, wish),
         }
@@ -238,11 +238,15 @@ fn upserters(dice: &mut Dice, segment_bytes: usize) -> Vec<Hand> {
     (0..dice.below(2)).map(|_| hand(dice)).collect()
 }
 
-/// Every other broker has one or two that write transactions.
-fn transactors(dice: &mut Dice) -> Vec<Pace> {
+/// Every other broker has one or two that write transactions, each of them in the version that it speaks.
+fn transactors(dice: &mut Dice, versions: &mut Dice) -> Vec<Pace> {
     let count = [0, 0, 1, 2][dice.below(4)];
     (0..count)
-        .map(|_| Pace { timeout_ms: [500, 3_000, 8_000][dice.below(3)], pause_ms: [5, 30, 200][dice.below(3)] })
+        .map(|_| Pace {
+            timeout_ms: [500, 3_000, 8_000][dice.below(3)],
+            pause_ms: [5, 30, 200][dice.below(3)],
+            is_tv2: versions.once_in(2),
+        })
         .collect()
 }
 

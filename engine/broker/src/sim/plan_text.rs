@@ -94,8 +94,8 @@ impl fmt::Display for Plan {
         for Hand { value_len_max, pause_ms } in &self.upserters {
             writeln!(f, "{UPSERTER} value-len-max={value_len_max} pause-ms={pause_ms}")?;
         }
-        for Pace { timeout_ms, pause_ms } in &self.transactors {
-            writeln!(f, "{TRANSACTOR} timeout-ms={timeout_ms} pause-ms={pause_ms}")?;
+        for Pace { timeout_ms, pause_ms, is_tv2 } in &self.transactors {
+            writeln!(f, "{TRANSACTOR} timeout-ms={timeout_ms} pause-ms={pause_ms} tv2={is_tv2}")?;
         }
         for Event { at_ns, trouble, lasts_ns, number } in &self.events {
             let name = Trouble::ALL.iter().find(|(_, one, _)| one == trouble).map_or("", |(name, _, _)| name);
@@ -235,9 +235,11 @@ impl Plan {
                 self.upserters
                     .push(Hand { value_len_max: words.take("value-len-max")?, pause_ms: words.take("pause-ms")? });
             }
-            TRANSACTOR => {
-                self.transactors.push(Pace { timeout_ms: words.take("timeout-ms")?, pause_ms: words.take("pause-ms")? })
-            }
+            TRANSACTOR => self.transactors.push(Pace {
+                timeout_ms: words.take("timeout-ms")?,
+                pause_ms: words.take("pause-ms")?,
+                is_tv2: words.take("tv2")?,
+            }),
             TROUBLE => {
                 let name = trouble.unwrap_or_default();
                 let found = Trouble::ALL.iter().find(|(known, _, _)| *known == name);

@@ -6,6 +6,7 @@
 //!         ^                  ^                       |
 //!         +-- elsewhere      +-- fenced, no answer --+        now and then, and in each audit: read everything
 //! ```
+//! In version 2 (KIP-890) no partition is added, and EndTxn brings the next epoch.
 //! One request at a time. Nothing is sent twice: after a request without an answer it asks for a new epoch, which aborts what was
 //! open. What must hold stands in `transaction_book.rs`; at the end nothing is open any more, and everything can be read.
 
@@ -48,6 +49,8 @@ pub(super) struct Pace {
     /// After how long the coordinator aborts what it leaves open.
     pub(super) timeout_ms: i32,
     pub(super) pause_ms: u64,
+    /// It speaks version 2 of transactions.
+    pub(super) is_tv2: bool,
 }
 
 /// What is asked for within a transaction, and between them.
@@ -233,7 +236,7 @@ impl Transactor {
             ..Default::default()
         };
         let ask = self.ask(scene, TxnStep::Produce { partition, records });
-        self.line.ask(scene.now, 9, &request, &bytes, ask)
+        self.line.ask(scene.now, if self.pace.is_tv2 { 12 } else { 9 }, &request, &bytes, ask)
     }
 
     fn end(&mut self, scene: &mut Scene, (id, epoch): (i64, i16), number: Number) -> Result<(), Violation> {
@@ -249,7 +252,7 @@ impl Transactor {
             ..Default::default()
         };
         let ask = self.ask(scene, TxnStep::End { commit });
-        self.line.ask(scene.now, 3, &request, &[], ask)
+        self.line.ask(scene.now, if self.pace.is_tv2 { 5 } else { 3 }, &request, &[], ask)
     }
 
     fn fetch(&mut self, scene: &mut Scene, key: Key) -> Result<(), Violation> {
@@ -287,7 +290,11 @@ impl Transactor {
             None => scene.transactions.begin(era),
         };
         let batches_left = 1 + scene.dice.below(3);
-        let open = *self.open.get_or_insert(Open { number, added: None, batches_left });
+        let mut open = *self.open.get_or_insert(Open { number, added: None, batches_left });
+        if self.pace.is_tv2 && open.added.is_none() && open.batches_left > 0 {
+            open.added = Some(scene.dice.below(PARTITIONS as usize) as i32);
+            self.open = Some(open);
+        }
         match open.added {
             Some(partition) => match self.leader(scene, partition) {
                 None if self.is_anywhere(scene) => scene.ask_metadata(&mut self.line),
@@ -538,7 +545,14 @@ impl Client for Transactor {
                         let one = topic.and_then(|topic| topic.results_by_partition.first()).ok_or_else(missing)?;
                         (one.partition_error_code, 0)
                     }
-                    TxnStep::End { .. } => (flight.read::<EndTxnRequest>(frame)?.error_code, 0),
+                    TxnStep::End { .. } => {
+                        let response = flight.read::<EndTxnRequest>(frame)?;
+                        if response.error_code == 0 && self.pace.is_tv2 {
+                            let identity = (response.producer_id, response.producer_epoch);
+                            self.given(scene, ErrorCode::NONE, identity, *era);
+                        }
+                        (response.error_code, 0)
+                    }
                     TxnStep::Init => (0, 0),
                 };
                 let is_coordinators = !matches!(step, TxnStep::Produce { .. });
