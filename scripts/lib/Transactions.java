@@ -32,6 +32,7 @@ public class Transactions {
             case "fence" -> fence(bootstrap, topic);
             case "timeout" -> timeout(bootstrap, topic);
             case "offsets" -> offsets(bootstrap, topic);
+            case "turn" -> turn(bootstrap, topic);
             default -> throw new IllegalArgumentException(arguments[0]);
         }
     }
@@ -79,6 +80,23 @@ public class Transactions {
             }
         }
         producer.close(Duration.ZERO); // which does not abort
+    }
+
+    /** Four transactions of whoever has the id for a while: the second one is aborted. */
+    private static void turn(String bootstrap, String topic) {
+        KafkaProducer<String, String> producer = producer(bootstrap, "turn-" + topic, 600_000);
+        String name = Long.toString(System.nanoTime());
+        for (int transaction = 0; transaction < 4; transaction++) {
+            producer.beginTransaction();
+            List<String> values = send(producer, topic, name + "-" + transaction);
+            if (transaction == 1) {
+                producer.abortTransaction();
+            } else {
+                producer.commitTransaction();
+            }
+            say(transaction == 1 ? "ABORTED" : "COMMITTED", values);
+        }
+        producer.close();
     }
 
     /** A second producer takes the id over from one that has a transaction open, which then cannot commit. */

@@ -214,6 +214,10 @@ def scram_described(users):
     return sent(flexible(DESCRIBE_SCRAM, 0, body), read)
 
 
+#: FeatureUpdate.UpgradeType.
+SAFE_DOWNGRADE = 2
+
+
 def features_updated(*updates, version=2):
     """Updates as (name, level, upgrade type)."""
     def read(cursor):

@@ -1,4 +1,4 @@
-"""Transactions: Java's producers of two lines, librdkafka and kcat, and readers of both isolation levels; a zombie, a timeout, a
+"""Transactions: Java's producers of two lines (one speaks version 2 of KIP-890, the other the one before), librdkafka and kcat, and readers of both isolation levels; a zombie, a timeout, a
 group's offsets in a transaction, kafka-transactions, and what stands in the two logs afterwards. What is due was observed on
 Kafka 4.3.1, where the same checks run."""
 
@@ -107,6 +107,33 @@ def waits(ctx):
     return "5 records waited"
 
 
+def turns(ctx):
+    """One id in the hands of the newer client, the older one, and the newer one where the cluster says to speak as the older does."""
+    ctx.create("tx-turns", PARTITIONS)
+    level(ctx, 2)
+    said = {}
+    for tools, lowered in ((ctx.tools, False), (ctx.old_tools, False), (ctx.tools, True), (ctx.tools, False)):
+        if lowered:
+            feature(ctx, "downgrade", 1)
+        for word, got in transactions(tools, ctx, "turn", "tx-turns").items():
+            said.setdefault(word, []).extend(got)
+        if lowered:
+            feature(ctx, "upgrade", 2)
+    return both_levels(ctx, "tx-turns", said)
+
+
+def feature(ctx, verb, to):
+    ctx.tools("kafka-features", *at(ctx), verb, "--feature", f"transaction.version={to}")
+    level(ctx, to)
+
+
+def level(ctx, due):
+    """What kafka-features says of the version of transactions."""
+    out = ctx.tools("kafka-features", *at(ctx), "describe").out
+    need(re.search(rf"Feature: transaction.version\s+SupportedMinVersion: 0\s+SupportedMaxVersion: 2\s+FinalizedVersionLevel: {due}\s", out),
+         f"transaction.version is not finalized at {due}: {out}")
+
+
 def fenced(ctx):
     ctx.create("tx-fence", PARTITIONS)
     said = transactions(ctx.tools, ctx, "fence", "tx-fence")
@@ -171,6 +198,9 @@ def decoded(ctx):
     states = dumped(ctx, "__transaction_state-*", "--transaction-log-decoder")
     seen = {int(number) for number in re.findall(r'"transactionStatus":(\d)', states)}
     need(seen >= ALL_STATES, f"states {seen} in {states[:600]}")
+    newer, older = (epochs(states, f"write-tx-{who}java") for who in ("", "older-"))
+    need(newer >= set(range(13)), f"an end without the next epoch: {sorted(newer)}")
+    need(len(older) <= 3, f"the older client's epochs: {sorted(older)}")
     committed = dumped(ctx, "__consumer_offsets-*", "--offsets-decoder")
     need(re.search(r'"group":"offsets-tx-offsets","topic":"tx-offsets","partition":0.*?"offset":7', committed),
          f"no offset of the committed transaction in {committed[:600]}")
@@ -180,6 +210,13 @@ def decoded(ctx):
         r'"group":"offsets-tx-offsets","topic":"tx-offsets","partition":0.*?"offset":(7).*?"metadata":"(\w+)"', committed)],
         "the note")
     return f"{len(states.splitlines())} and {len(committed.splitlines())} lines"
+
+
+def epochs(states, transactional_id):
+    """All epochs that an id had, by the transactions' log."""
+    lines = [line for line in states.splitlines() if f'"{transactional_id}"' in line]
+    need(lines, f"{transactional_id} is not in the log: {states[:600]}")
+    return {int(epoch) for line in lines for epoch in re.findall(r'"producerEpoch":(\d+)', line)}
 
 
 def dumped(ctx, folders, decoder):
@@ -208,6 +245,7 @@ CHECKS = {
     "transactions older java": older_java,
     "transactions confluent-kafka": librdkafka,
     "transactions kcat": kcat,
+    "transactions of both versions on one id": turns,
     "transactions fence a zombie": fenced,
     "transactions end at their timeout": timed_out,
     "transactions hold a group's offsets": offsets,

@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 
-from lib import brokers, peers, readers, wire, writers
+from lib import badadmin, brokers, peers, readers, wire, writers
 from lib.report import need
 
 IN, OUT = "eo-in", "eo-out"
@@ -81,13 +81,15 @@ class Copier:
         self.process.wait()
 
 
-def copied(target, kills=3, records=400, **how):
-    """One copy of so many records over so many lives of a broker."""
+def copied(target, kills=3, records=400, transaction_version=None, **how):
+    """One copy of so many records over so many lives of a broker, at a level of transaction.version (as it comes)."""
     with brokers.scratch("ringlog-exactly-once-") as folder:
         broker = brokers.new(target, folder / "broker", **how)
         broker.start()
         copier = None
         try:
+            if transaction_version is not None:
+                lower(broker, transaction_version)
             for topic in (IN, OUT):
                 need(wire.make_topic(broker.port, topic) == 0, f"{topic} is not created")
             sent = writers.kcat(broker, IN, records)
@@ -102,6 +104,12 @@ def copied(target, kills=3, records=400, **how):
             if copier:
                 copier.kill()
             broker.kill()
+
+
+def lower(broker, level):
+    """Lowers the cluster's transaction.version from 2, which it has as it comes."""
+    said = badadmin.features_updated(("transaction.version", level, badadmin.SAFE_DOWNGRADE))(broker)
+    need(said == "0", f"transaction.version is not lowered: {said}")
 
 
 def compare(broker, sent, copier, kills):
