@@ -9,6 +9,8 @@
 2. Offsets have no gap. A gap below where the log begins is one that retention or DeleteRecords made, and a log begins where what was
    asked for lets it (`allowed_start`). In a compacted topic a record may be gone when its key has a newer one.
 3. What is read again at the end is what was read the first time, from where the log begins to its end.
+4. Of a transaction that was committed each record is read, and of one that was aborted none. Markers and aborted records take
+   offsets, so that a gap says nothing there: what must be read is counted.
 
 The tail reads along, so that what retention takes was looked at before. Each column has one writer; the lock of the interpreter is
 enough.
@@ -23,6 +25,8 @@ NO_VALUE = 0xFFFFFFFF
 VALUE_BYTES_MAX = 128 << 10
 # Hex, so that it compresses to about a half.
 POOL = random.Random(1).randbytes(512 << 10).hex().encode()
+# What became of the transaction of a record; without one it is as good as committed.
+OPEN, COMMITTED, ABORTED = range(3)
 # What a record takes in a log beyond its key and value, at most: a batch of its own, its id, lengths.
 OVERHEAD_BYTES = 128
 
@@ -59,17 +63,26 @@ class Writer:
 
     def __init__(self, once):
         self.once = once
-        self.acked, self.keys, self.found = array("q"), array("i"), array("q")
+        self.acked, self.keys, self.found, self.fates = array("q"), array("i"), array("q"), array("b")
         self.newest, self.dead = {}, {}
+        self.due = 0  # so many numbers are to be seen when all is read that was committed
 
-    def sent(self, key, dead):
+    def sent(self, key, dead, fate=COMMITTED):
         """Notes one more and gives its number."""
         number = len(self.acked)
         self.acked.append(-1)
         self.keys.append(key)
+        self.fates.append(fate)
         if key >= 0:
             self.newest[key], self.dead[key] = number, dead
         return number
+
+    def ended(self, first, fate):
+        """The transaction of the records from number `first` on."""
+        for number in range(first, len(self.fates)):
+            self.fates[number] = fate
+        if fate == COMMITTED and first < len(self.fates):
+            self.due = len(self.fates)
 
     def read(self, number, offset):
         while len(self.found) <= number:
@@ -80,8 +93,8 @@ class Writer:
 class Partition:
     """One partition: its writers, how far the tail is, and the gaps that it saw."""
 
-    def __init__(self, topic, number, keyed, alarm):
-        self.topic, self.number, self.keyed, self.alarm = topic, number, keyed, alarm
+    def __init__(self, topic, number, keyed, alarm, transactional=False):
+        self.topic, self.number, self.keyed, self.alarm, self.transactional = topic, number, keyed, alarm, transactional
         self.name = f"{topic}-{number}"
         self.writers = {}
         self.next, self.gaps = 0, []
@@ -89,6 +102,17 @@ class Partition:
         self.doubles, self.start = 0, 0
         self.delete_to, self.retention_ms, self.retention_bytes = 0, None, None
         self.may_double = False
+
+    @property
+    def has_holes(self):
+        """Whether there are offsets that no reader is given: compaction takes records, markers and aborted ones are never told of."""
+        return self.keyed or self.transactional
+
+    def is_read(self, end):
+        """Whether the tail has come to the end of the log, as far as that can be told."""
+        if self.has_holes:
+            return all(len(writer.found) >= writer.due for writer in self.writers.values())
+        return self.next >= end or self.start >= end
 
     def writer(self, producer, once):
         return self.writers.setdefault(producer, Writer(once))
@@ -163,22 +187,32 @@ class Partition:
 
     def settle(self):
         """Holds what was acknowledged against what was read. Gives (acknowledged, gone by a rule)."""
-        if not self.keyed:
+        if not self.has_holes:
             for begin, end in self.gaps:
                 if end > self.start:
                     self.alarm("gap", f"{self.name}: no offsets {begin} to {end - 1}, and the log begins at {self.start}")
+        gone = sum(self.settle_writer(producer, writer) for producer, writer in self.writers.items())
+        return sum(writer.fates.count(COMMITTED) for writer in self.writers.values()), gone
+
+    def settle_writer(self, producer, writer):
         gone = 0
-        for producer, writer in self.writers.items():
-            for number, offset in enumerate(writer.acked):
-                found = writer.found[number] if number < len(writer.found) else -1
-                if found == offset:
-                    gone += offset < self.start
-                elif found < 0:
-                    gone += self.missing(producer, writer, number, offset)
-                elif not (self.doubles and not writer.once):
-                    self.alarm("moved", f"{self.name}: record {number} of producer {producer} was acknowledged at {offset}, "
-                                        f"and is read at {found}")
-        return sum(len(writer.acked) for writer in self.writers.values()), gone
+        for number, offset in enumerate(writer.acked):
+            found = writer.found[number] if number < len(writer.found) else -1
+            if writer.fates[number] != COMMITTED:
+                self.not_committed(producer, number, writer.fates[number], found)
+            elif found == offset:
+                gone += offset < self.start
+            elif found < 0:
+                gone += self.missing(producer, writer, number, offset)
+            elif not (self.doubles and not writer.once):
+                self.alarm("moved", f"{self.name}: record {number} of producer {producer} was acknowledged at {offset}, "
+                                    f"and is read at {found}")
+        return gone
+
+    def not_committed(self, producer, number, fate, found):
+        """A record of a transaction that was aborted. Of one that its client left open nothing is known."""
+        if fate == ABORTED and found >= 0:
+            self.alarm("aborted", f"{self.name} offset {found}: record {number} of producer {producer} was aborted, and is read")
 
     def missing(self, producer, writer, number, offset):
         """A record that the tail never saw: 1 where a rule took it."""
@@ -211,7 +245,9 @@ class Again:
         if not known or value != content(producer, number, size):
             alarm("content", f"{one.name} offset {offset}, read again: not what producer {producer} sent as {number}")
             return
-        if writer.found[number] != offset and not (one.doubles and not writer.once):
+        if writer.fates[number] == ABORTED:
+            alarm("aborted", f"{one.name} offset {offset}, read again: record {number} of producer {producer} was aborted")
+        elif writer.found[number] != offset and not (one.doubles and not writer.once):
             alarm("moved", f"{one.name}: record {number} of producer {producer} was read at {writer.found[number]}, and is at "
                            f"{offset} when it is read again")
         if offset < self.due:
@@ -227,9 +263,19 @@ class Again:
         if self.of.keyed:
             self.of.newest_are(self.newest)
             return self.count
+        if self.of.transactional:
+            self.count_committed()
+            return self.count
         if self.due < self.end:
             self.gaps.append((self.due, self.end))
         for begin, end in self.gaps:
             if end > start:
                 self.of.alarm("gap", f"{self.of.name}, read again: no offsets {begin} to {end - 1}, and the log begins at {start}")
         return self.count
+
+    def count_committed(self):
+        """Each of them was found once the first time, and stands where it stood: so many are all of them."""
+        due = sum(fate == COMMITTED and found >= self.start for writer in self.of.writers.values()
+                  for found, fate in zip(writer.found, writer.fates))
+        if self.count != due:
+            self.of.alarm("gap", f"{self.of.name}, read again: {self.count} records of committed transactions, and {due} there are")

@@ -8,7 +8,7 @@ from functools import partial
 
 import confluent_kafka as ck
 
-from lib.soak.book import ID, NO_VALUE, VALUE_BYTES_MAX, content
+from lib.soak.book import COMMITTED, ID, NO_VALUE, VALUE_BYTES_MAX, content
 
 KEYS = 400  # of one producer in one partition, about
 TOMBSTONES = 0.03
@@ -39,8 +39,8 @@ class Client(threading.Thread):
 class Producer(Client):
     """Writes `rate` bytes a second to partitions in turn."""
 
-    def __init__(self, who, bootstrap, partitions, rate, alarm, once=True, **config):
-        super().__init__(f"{'once' if once else 'plain'}-{who}", alarm)
+    def __init__(self, name, who, bootstrap, partitions, rate, alarm, once=True, **config):
+        super().__init__(f"{name}-{who}", alarm)
         self.who, self.partitions, self.rate, self.once = who, partitions, rate, once
         self.random = random.Random(who)
         self.asked = self.acknowledged = self.acknowledged_bytes = self.refused = 0
@@ -70,12 +70,12 @@ class Producer(Client):
         if left:
             self.alarm("unanswered", f"{self.name}: {left} records have no answer after {LATE_S} s")
 
-    def send(self):
+    def send(self, fate=COMMITTED):
         one = self.partitions[self.asked % len(self.partitions)]
         dead = one.keyed and self.random.random() < TOMBSTONES
         size = NO_VALUE if dead else self.size()
         key = self.random.randrange(KEYS) if one.keyed else -1
-        number = one.writers[self.who].sent(key, dead)
+        number = one.writers[self.who].sent(key, dead, fate)
         self.asked += 1
         heard = partial(self.heard, one, number, 0 if dead else size)
         while True:
@@ -127,7 +127,8 @@ class Tail(Client):
 
 def reader(bootstrap, name, **config):
     return ck.Consumer({"bootstrap.servers": bootstrap, "client.id": name, "group.id": name, "enable.auto.commit": False,
-                        "auto.offset.reset": "earliest", "topic.metadata.refresh.interval.ms": 5_000,
+                        "isolation.level": "read_committed", "auto.offset.reset": "earliest",
+                        "topic.metadata.refresh.interval.ms": 5_000,
                         "queued.max.messages.kbytes": 8_192, "fetch.wait.max.ms": 100, **QUIET, **config})
 
 

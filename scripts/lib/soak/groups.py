@@ -91,7 +91,7 @@ class GroupBook:
             partition = partitions[place]
             for begin, end in gaps:
                 out += end - begin
-                if not partition.keyed and end > partition.start:
+                if not partition.has_holes and end > partition.start:
                     self.alarm("group gap", f"{self.name}: nobody was given {begin} to {end - 1} of {place}, and the log begins at "
                                             f"{partition.start}")
         return out

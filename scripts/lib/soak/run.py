@@ -12,11 +12,13 @@ from lib.soak import gauge
 from lib.soak.book import Again, Alarms, Partition
 from lib.soak.clients import Group, LATE_S, Producer, Tail, read_again
 from lib.soak.groups import GroupBook
-from lib.soak.trouble import MIB, Trouble
+from lib.soak.transactors import Transactor
+from lib.soak.trouble import COORDINATORS, MIB, Trouble
 
 OVERRIDES = {"log.initial.task.delay.ms": 0, "log.retention.check.interval.ms": 1_000, "log.cleaner.backoff.ms": 500,
              "log.cleaner.min.cleanable.ratio": 0.05, "offsets.topic.num.partitions": 4, "auto.create.topics.enable": "false",
-             "log.segment.delete.delay.ms": 1_000}
+             "log.segment.delete.delay.ms": 1_000, "transaction.state.log.num.partitions": 2,
+             "transaction.state.log.segment.bytes": MIB}
 # Name: (partitions, whether records have keys, settings).
 TOPICS = {
     "kept": (4, False, {"retention.ms": -1, "segment.bytes": 16 * MIB}),
@@ -24,6 +26,7 @@ TOPICS = {
     "sized": (3, False, {"retention.ms": -1, "retention.bytes": 32 * MIB, "segment.bytes": 4 * MIB}),
     "latest": (3, True, {"cleanup.policy": "compact", "segment.bytes": 2 * MIB}),
     "turned": (2, True, {"cleanup.policy": "compact", "retention.ms": -1, "segment.bytes": 2 * MIB}),
+    "exact": (3, False, {"retention.ms": -1, "segment.bytes": 4 * MIB}),
 }
 # (idempotent, its topics, share of the rate, compression); what a log holds of `sized` is counted in bytes: not compressed.
 PRODUCERS = [
@@ -31,8 +34,10 @@ PRODUCERS = [
     (True, ("sized",), 0.2, "none"), (False, ("sized",), 0.1, "none"),
     (True, ("latest", "turned"), 0.2, "zstd"), (False, ("latest", "turned"), 0.1, "none"),
 ]
+# The topic of those who write in transactions, the share of each beside the others, and how many there are.
+EXACT, EXACT_SHARE, TRANSACTORS = "exact", 0.04, 3
 # Name: (topics, strategy, members).
-GROUPS = {"eager": (["kept", "sized"], "range", 3), "cooperative": (["kept", "aged", "latest"], "cooperative-sticky", 3)}
+GROUPS = {"eager": (["kept", "sized"], "range", 3), "cooperative": (["kept", "aged", "latest", EXACT], "cooperative-sticky", 3)}
 ACT_EVERY_S = 2
 TROUBLE = re.compile(r"panic|ERROR| FATAL", re.I)
 
@@ -45,7 +50,7 @@ class Soak:
         self.begun = time.monotonic()
         self.out = say
         self.alarm = Alarms(self.say)
-        self.partitions = {(topic, number): Partition(topic, number, keyed, self.alarm)
+        self.partitions = {(topic, number): Partition(topic, number, keyed, self.alarm, topic == EXACT)
                            for topic, (count, keyed, _) in TOPICS.items() for number in range(count)}
         self.books = [GroupBook(name, self.alarm) for name in GROUPS]
         self.gauge, self.kills, self.killed_at = gauge.Gauge(broker), 0, self.begun
@@ -67,13 +72,15 @@ class Soak:
                 one.retention_bytes = configs.get("retention.bytes")
                 one.may_double = self.options.kill_every is not None
         self.make_clients()
-        for client in [self.tail, *self.producers, *self.groups, self.gauge]:
+        for client in [self.tail, *self.producers, *self.transactors, *self.groups, self.gauge]:
             client.start()
 
     def make_clients(self):
         bootstrap, rate = self.broker.bootstrap, self.options.rate * 1e6
-        self.producers = [Producer(number, bootstrap, self.of(topics), rate * share, self.alarm, once, **{"compression.type": codec})
-                          for number, (once, topics, share, codec) in enumerate(PRODUCERS)]
+        self.producers = [Producer("once" if once else "plain", number, bootstrap, self.of(topics), rate * share, self.alarm, once,
+                                   **{"compression.type": codec}) for number, (once, topics, share, codec) in enumerate(PRODUCERS)]
+        self.transactors = [Transactor(len(PRODUCERS) + number, bootstrap, self.of([EXACT]), rate * EXACT_SHARE, self.alarm)
+                            for number in range(TRANSACTORS)]
         self.tail = Tail(bootstrap, self.partitions, self.alarm)
         self.groups = [Group(bootstrap, book, *GROUPS[book.name], self.alarm) for book in self.books]
         moves = self.broker.kind == "ringlog" and self.broker.shards > 1
@@ -111,14 +118,15 @@ class Soak:
         return (f"{sum(one.acknowledged for one in self.producers)} records acknowledged, {self.tail.records} read; RSS "
                 f"{told['VmRSS'] / MIB:.1f} MiB (anonymous {told['RssAnon'] / MIB:.1f}), "
                 f"{gauge.descriptors(self.broker.process.pid)} descriptors; {self.gauge.held_up()}; "
+                f"{sum(one.committed for one in self.transactors)} transactions; "
                 + ", ".join(f"{one.book.name}: {one.made} members came, {one.book.rebalances} assignments" for one in self.groups))
 
     def drain(self):
         """Producers end, the tail and the groups come to the ends of the logs."""
         self.gauge.end()
-        for one in self.producers:
+        for one in self.producers + self.transactors:
             one.end()
-        for one in self.producers:
+        for one in self.producers + self.transactors:
             one.join(LATE_S + 10)
         for group in self.groups:
             group.settled.set()
@@ -137,8 +145,7 @@ class Soak:
         self.tail.join(LATE_S)
 
     def read_all(self):
-        return all(one.keyed or one.next >= self.ends[place] or one.start >= self.ends[place]
-                   for place, one in self.partitions.items())
+        return all(one.is_read(self.ends[place]) for place, one in self.partitions.items())
 
     def lagging(self):
         """{(group, partition): records}: what a group is behind."""
@@ -146,7 +153,7 @@ class Soak:
         for book in self.books:
             told = self.trouble.committed(book.name)
             for place, one in self.partitions.items():
-                if one.topic in GROUPS[book.name][0] and not one.keyed and one.start < self.ends[place]:
+                if one.topic in GROUPS[book.name][0] and not one.has_holes and one.start < self.ends[place]:
                     if told.get(place, -1) < self.ends[place]:
                         behind[book.name, one.name] = self.ends[place] - told.get(place, -1)
         return behind
@@ -156,7 +163,7 @@ class Soak:
     def ledger(self):
         """Every record stands once, in order, where it was acknowledged."""
         counts = [one.settle() for one in self.partitions.values()]
-        said = self.alarm.of("content", "offset", "invented", "doubled", "out of order", "gap", "moved", "lost", "refused",
+        said = self.alarm.of("content", "offset", "invented", "doubled", "out of order", "gap", "moved", "lost", "aborted", "refused",
                              "unanswered", "client")
         need(not said, said)
         sent = sum(one.asked for one in self.producers)
@@ -165,6 +172,14 @@ class Soak:
         doubled = f", {doubles} doubled by producers that are not idempotent" if self.kills else ""
         return (f"{sum(count for count, _ in counts)} acknowledged ({sum(one.acknowledged_bytes for one in self.producers) / 1e6:.0f} "
                 f"MB), {sum(gone for _, gone in counts)} of them gone by a rule{doubled}")
+
+    def transactions(self):
+        """They went on, and those that were given up were given up by who wrote them. What is in them stands in the ledger."""
+        told = "; ".join(one.tally() for one in self.transactors)
+        need(all(one.committed and one.aborted for one in self.transactors), told)
+        need(self.kills or not any(one.forced for one in self.transactors), told)
+        moved = ", ".join(f"{topic} {self.trouble.moved[topic]}" for topic in COORDINATORS)
+        return f"{told}; moves: {moved}"
 
     def again(self):
         """All that is left, read once more."""
@@ -175,7 +190,7 @@ class Soak:
             self.alarm("unanswered", f"the end of {topic}-{number} is not read within {LATE_S} s")
         self.trouble.look()
         count = sum(one.settle(one.of.start) for one in agains.values())
-        said = self.alarm.of("content", "offset", "moved", "gap", "newest", "start", "unanswered")
+        said = self.alarm.of("content", "offset", "moved", "gap", "newest", "aborted", "start", "unanswered")
         need(not said, said)
         return f"{count} records; of each key the newest"
 
@@ -267,6 +282,7 @@ def run(options, how, say=print, out=sys.stdout):
 
 def judge(soak, report):
     report.check("each record stands once, in order, where it was acknowledged", soak.ledger)
+    report.check("transactions go on, and end as they were told to", soak.transactions)
     report.check("logs begin where rules let them", soak.starts)
     report.check("what is read again is the same", soak.again)
     report.check("groups are given all, once each, and commits never go back", soak.consumed)

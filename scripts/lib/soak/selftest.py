@@ -13,7 +13,7 @@ import tempfile
 from lib import brokers
 from lib.report import Failed, Report, need
 from lib.soak import gauge, run as soak
-from lib.soak.book import ID, Again, Alarms, Partition, content
+from lib.soak.book import ABORTED, COMMITTED, ID, OPEN, Again, Alarms, Partition, content
 from lib.soak.groups import GroupBook
 
 COUNT, NOW_MS = 100, 1_000_000
@@ -22,7 +22,7 @@ PLACE = ("t", 0)
 FAULTS = {
     "newest-dropped": (60, None, "ALARM newest"), "queue-unbounded": (130, None, "FAIL memory is flat"),
     "share-mixed": (60, None, "ALARM two owners"), "reply-out-of-order": (60, None, "ALARM unanswered"),
-    "start-forgotten": (90, 15, "ALARM start"),
+    "start-forgotten": (90, 15, "ALARM start"), "stable-past-open": (60, None, "ALARM aborted"),
 }
 
 
@@ -31,6 +31,7 @@ def run(options):
     for name, (alarm, lie) in LIES.items():
         report.check(f"a lie is found: {name}", told, alarm, lie)
     report.check("nothing is found where nothing is wrong", told, None, lambda history: None)
+    report.check("nothing is found where transactions are well", told, None, in_transactions)
     report.check("growth is found", growing)
     if options.bin:
         for name, how in FAULTS.items():
@@ -49,15 +50,18 @@ class History:
         self.starts, self.commits, self.end = [0], [(10, 10), (20, 20)], COUNT
         self.members = [("a", range(0, 50)), ("b", range(50, COUNT))]  # who has it, one after the other, and is given what
         self.retention_ms = self.delete_to = None
+        self.aborted = None  # the numbers of an aborted transaction, where there are transactions: of ten records each
 
     def tell(self):
         """The alarms that it raises."""
         alarms = Alarms(lambda _: None)
-        one = Partition(*PLACE, self.keyed, alarms)
+        one = Partition(*PLACE, self.keyed, alarms, self.aborted is not None)
         one.retention_ms, one.delete_to = self.retention_ms, self.delete_to or 0
         writer = one.writer(0, True)
         for number in range(COUNT):
-            writer.sent(number % 10 if self.keyed else -1, False)
+            writer.sent(number % 10 if self.keyed else -1, False, COMMITTED if self.aborted is None else OPEN)
+            if self.aborted is not None and number % 10 == 9:
+                writer.ended(number - 9, ABORTED if number in self.aborted else COMMITTED)
         for number, offset in enumerate(self.acked):
             one.acked(0, number, offset)
         for offset, number, value in self.read:
@@ -157,6 +161,33 @@ def left_out(history):
     history.members = [("a", range(0, 50)), ("b", range(51, COUNT))]
 
 
+def in_transactions(history):
+    """Ten of ten records, one of them aborted: each is followed by a marker."""
+    history.aborted, history.acked = range(30, 40), [number + number // 10 for number in history.acked]
+    history.read = [(number + number // 10, number, value) for _, number, value in history.read if number not in history.aborted]
+    history.again, history.end = list(history.read), COUNT + 10
+
+
+def aborted_read(history):
+    in_transactions(history)
+    history.read.insert(30, (35, 32, content(0, 32, 50)))
+
+
+def aborted_read_again(history):
+    in_transactions(history)
+    history.again.insert(30, (35, 32, content(0, 32, 50)))
+
+
+def committed_lost(history):
+    in_transactions(history)
+    del history.read[50], history.again[50]
+
+
+def committed_lost_again(history):
+    in_transactions(history)
+    del history.again[50]
+
+
 # What is told, and the alarm that is due.
 LIES = {
     "the last record is lost": ("lost", lost), "a record is doubled": ("doubled", doubled),
@@ -167,6 +198,10 @@ LIES = {
     "a value is another when it is read again": ("content", other_again), "the end is gone when it is read again": ("gap", shorter_again),
     "two members have a partition": ("two owners", two_owners), "a commit goes back": ("commit", commit_back),
     "a member begins below what was committed": ("goes back", below_commit), "a group is not given a record": ("group gap", left_out),
+    "a record of an aborted transaction is read": ("aborted", aborted_read),
+    "a record of an aborted transaction is read again": ("aborted", aborted_read_again),
+    "a record of a committed transaction is not read": ("lost", committed_lost),
+    "a record of a committed transaction is gone when it is read again": ("gap", committed_lost_again),
 }
 
 

@@ -4,6 +4,7 @@ seed gives.
 An act that ends in an error is an alarm. Between two acts everything is looked at: where logs begin, what groups have committed.
 """
 
+import collections
 import random
 import struct
 import time
@@ -22,6 +23,8 @@ OFFSET_FETCH, FIND_COORDINATOR = 9, 10
 COORDINATOR_ELSEWHERE = (14, 15, 16)
 LEADER_ELSEWHERE = (ck.KafkaError.NOT_LEADER_FOR_PARTITION, ck.KafkaError.LEADER_NOT_AVAILABLE, ck.KafkaError.FENCED_LEADER_EPOCH,
                     ck.KafkaError.UNKNOWN_LEADER_EPOCH, ck.KafkaError._TRANSPORT, ck.KafkaError._TIMED_OUT)
+# What coordinators keep their state in, and what says in how many partitions.
+COORDINATORS = {"__consumer_offsets": "offsets.topic.num.partitions", "__transaction_state": "transaction.state.log.num.partitions"}
 NULL_ARRAY = struct.pack(">i", -1)
 # What is set on topics, and then another value; None deletes the setting.
 SETTINGS = {
@@ -33,6 +36,7 @@ SETTINGS = {
     "latest": {"segment.bytes": [2 * MIB, 4 * MIB], "min.cleanable.dirty.ratio": [0.05, 0.5], "delete.retention.ms": [1_000, 60_000],
                "min.compaction.lag.ms": [0, 3_000]},
     "turned": {"cleanup.policy": ["delete", "compact"], "segment.bytes": [2 * MIB, 4 * MIB]},
+    "exact": {"segment.bytes": [1 * MIB, 4 * MIB], "flush.messages": [1, None]},
 }
 QUOTA_BYTES = 20_000  # a second; averaged over ten, as Kafka does: a producer is held back when it has sent so much
 
@@ -49,6 +53,7 @@ class Trouble:
         if moves:
             self.acts["move"] = self.move
         self.done = dict.fromkeys(self.acts, 0)
+        self.moved = collections.Counter()  # moves by topic
         self.briefs = self.looks = 0
 
     # One act
@@ -154,9 +159,9 @@ class Trouble:
     def move(self):
         """A partition goes to another shard."""
         nodes = list(self.client.list_topics(timeout=WAIT_S).brokers)
-        topic, number = self.random.choice([(one.topic, one.number) for one in self.partitions.values()]
-                                           + [("__consumer_offsets", n) for n in range(self.broker.overrides[
-                                               "offsets.topic.num.partitions"])])
+        coordinators = [(topic, number) for topic, setting in COORDINATORS.items()
+                        for number in range(self.broker.overrides[setting])]
+        topic, number = self.random.choice([(one.topic, one.number) for one in self.partitions.values()] + coordinators)
         before = self.leader(topic, number)
         to = self.random.choice([node for node in nodes if node != before])
         told = badadmin.reassigned((topic, [(number, [to])]))(self.broker)
@@ -167,6 +172,7 @@ class Trouble:
             if time.monotonic() > until:
                 raise TimeoutError(f"{topic}-{number} is not led by {to} after {WAIT_S} s")
             time.sleep(0.05)
+        self.moved[topic] += 1
         return f"{topic}-{number} from {before} to {to}"
 
     def leader(self, topic, number):
@@ -211,7 +217,7 @@ class Trouble:
     def await_tail(self, one, start, end):
         """What is left is judged by what the tail read of it."""
         begun, until = time.monotonic(), time.monotonic() + WAIT_S
-        while not one.keyed and start < end and one.next < end:
+        while not one.has_holes and start < end and one.next < end:
             if time.monotonic() > until:
                 raise TimeoutError(f"the tail is at {one.next} of {one.name} after {WAIT_S} s, and the log ends at {end}")
             time.sleep(0.02)
