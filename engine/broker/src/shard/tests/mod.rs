@@ -6,6 +6,7 @@ mod epochs;
 mod fairness;
 mod memory;
 mod metrics;
+mod moves;
 mod opening;
 mod recompress;
 mod retention;

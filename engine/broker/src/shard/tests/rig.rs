@@ -1,6 +1,8 @@
 //! A shard without a kernel: events go in, submissions are carried out here, on files in memory. No threads, no sockets.
 
-use std::collections::VecDeque;
+mod pair;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -8,7 +10,7 @@ use std::sync::Arc;
 
 use ringlog_io::sim::{SimFiles, World};
 use ringlog_io::{Buf, Buffers, Clock, Counters, Driver, Event, File, Files, Job, Nanos, Socket, Token};
-use ringlog_storage::Startup;
+use ringlog_storage::{Checkpointed, PartitionName, Startup};
 use ringlog_wire::batch::BatchBuilder;
 use ringlog_wire::codec::{Reader, Writer};
 use ringlog_wire::compression::Scratch;
@@ -26,11 +28,13 @@ use crate::broker::Broker;
 use crate::controller_desk::Desk;
 use crate::front::Front;
 use crate::limits::Budget;
-use crate::mail::{Address, Bus};
+use crate::mail::{Address, Bus, Newest};
 use crate::metadata::image::ShardId;
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::submission::{Came, FileSent, Moved, Sent, Submission};
+
+pub(super) use pair::Pair;
 
 /// Size of the receive buffers that clients' bytes come in.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -64,6 +68,40 @@ struct Peer {
 /// A client, by number.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientId(usize);
+
+/// What the checkpoint files say.
+type Checkpoints = BTreeMap<PartitionName, Checkpointed>;
+
+/// Where a shard sits among the others.
+struct Seat {
+    number: ShardId,
+    driver: Box<dyn Driver>,
+    bus: Bus,
+    /// Shard 0's.
+    desk: Option<Desk>,
+    newest: Arc<Newest>,
+}
+
+/// What a start finds on the disk.
+struct Led {
+    desk: Desk,
+    checkpointed: Checkpoints,
+}
+
+fn settings_of(settings: &[(&str, &str)]) -> Arc<Settings> {
+    let ours = [("log.dirs", "/log"), ("num.partitions", "1")];
+    let entries: Vec<(&str, &str)> = ours.into_iter().chain(settings.iter().copied()).collect();
+    Arc::new(Settings::of(&entries))
+}
+
+/// The controller starts, with a shard for each port.
+fn led(files: &Rc<SimFiles>, settings: &Arc<Settings>, ports: &[u16], driver: &dyn Driver) -> Led {
+    let shared = Rc::clone(files) as Rc<dyn Files>;
+    let dir = crate::metadata::fixtures::log_dir(&shared, settings.node_id(), "boot").unwrap();
+    let names = dir.partitions().unwrap().into_iter();
+    let checkpointed = names.map(|name| (name.clone(), dir.checkpointed(&name))).collect();
+    Led { desk: Desk::open(&shared, dir, settings, ports, driver).unwrap(), checkpointed }
+}
 
 /// See the head of the file.
 pub(super) struct Rig {
@@ -113,31 +151,36 @@ impl Rig {
 
     fn started(files: Rc<SimFiles>, settings: &[(&str, &str)], holds_reads: bool, holds_jobs: bool) -> Self {
         let mut driver = World::new(7).driver(&files, 4, CHUNK_BYTES).1;
-        let shared: Rc<dyn Files> = Rc::clone(&files) as Rc<dyn Files>;
-        let entries: Vec<(&str, &str)> =
-            [("log.dirs", "/log"), ("num.partitions", "1")].into_iter().chain(settings.iter().copied()).collect();
-        let settings = Arc::new(Settings::of(&entries));
-        let dir = crate::metadata::fixtures::log_dir(&shared, settings.node_id(), "boot").unwrap();
-        let names = dir.partitions().unwrap().into_iter();
-        let checkpointed = names.map(|name| (name.clone(), dir.checkpointed(&name))).collect();
+        let settings = settings_of(settings);
         let bus = Bus::new(ShardId(0), vec![Address::new(1, driver.waker().unwrap())]);
-        let desk = Desk::open(&shared, dir, &settings, &[9092], &*driver).unwrap();
-        let newest = desk.newest();
+        let led = led(&files, &settings, &[9092], &*driver);
+        let newest = led.desk.newest();
+        let seat = Seat { number: ShardId(0), driver, bus, desk: Some(led.desk), newest };
+        let mut rig = Self::seated(files, settings, seat, &led.checkpointed);
+        (rig.holds_reads, rig.holds_jobs) = (holds_reads, holds_jobs);
+        rig.run();
+        rig
+    }
+
+    /// A shard at its seat, before its first turn.
+    fn seated(files: Rc<SimFiles>, settings: Arc<Settings>, seat: Seat, checkpointed: &Checkpoints) -> Self {
+        let Seat { number, driver, bus, desk, newest } = seat;
+        let shared = Rc::clone(&files) as Rc<dyn Files>;
         let budget = Budget { task_bytes: TASK_BYTES, ..Budget::ample(&settings) };
         let front = Front::new(Arc::clone(&settings), Rc::clone(&shared), Buffers::new(8 << 20), budget);
-        let mut broker = Broker::new(ShardId(0), (settings, budget), shared, &*driver as &dyn Clock, newest.latest());
-        apply_image::load(&mut broker, Startup::Clean, &checkpointed);
-        let shard = Shard::new(broker, front, bus, Some(desk), newest);
+        let mut broker = Broker::new(number, (settings, budget), shared, &*driver as &dyn Clock, newest.latest());
+        apply_image::load(&mut broker, Startup::Clean, checkpointed);
+        let shard = Shard::new(broker, front, bus, desk, newest);
         let now = driver.now();
-        let mut rig = Self {
+        Self {
             shard,
             files,
             receive_pool: Buffers::new(1 << 20),
             holds_syncs: false,
             held_syncs: Vec::new(),
-            holds_jobs,
+            holds_jobs: false,
             held_jobs: Vec::new(),
-            holds_reads,
+            holds_reads: false,
             held_reads: VecDeque::new(),
             holds_writebacks: false,
             held_writebacks: Vec::new(),
@@ -145,9 +188,7 @@ impl Rig {
             peers: Vec::new(),
             came: Came::default(),
             now,
-        };
-        rig.run();
-        rig
+        }
     }
 
     /// A client connects.

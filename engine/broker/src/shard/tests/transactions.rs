@@ -7,11 +7,15 @@ use ringlog_wire::ErrorCode;
 use ringlog_wire::batch::BatchBuilder;
 use ringlog_wire::compression::Scratch;
 use ringlog_wire::messages::add_offsets_to_txn::AddOffsetsToTxnRequest;
-use ringlog_wire::messages::add_partitions_to_txn::{AddPartitionsToTxnRequest, AddPartitionsToTxnTopic};
+use ringlog_wire::messages::add_partitions_to_txn::{
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, AddPartitionsToTxnTopic,
+};
 use ringlog_wire::messages::end_txn::EndTxnRequest;
 use ringlog_wire::messages::fetch::FetchRequest;
 use ringlog_wire::messages::init_producer_id::InitProducerIdRequest;
-use ringlog_wire::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use ringlog_wire::messages::list_offsets::{
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
+};
 use ringlog_wire::messages::offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use ringlog_wire::messages::produce::ProduceRequest;
 use ringlog_wire::messages::txn_offset_commit::{
@@ -39,42 +43,56 @@ pub(super) fn rig(configs: &[(&str, &str)]) -> (Rig, ClientId) {
 }
 
 pub(super) fn init(rig: &mut Rig, client: ClientId) -> Producer {
-    let transactional_id = Some(ID.to_owned());
-    let request = InitProducerIdRequest { transactional_id, transaction_timeout_ms: 60_000, ..Default::default() };
-    let answer = rig.ask(client, 4, &request);
+    let answer = rig.ask(client, 4, &initiation());
     assert_eq!(answer.error_code, 0);
     (answer.producer_id, answer.producer_epoch)
 }
 
-pub(super) fn add(rig: &mut Rig, client: ClientId, (id, epoch): Producer) -> ErrorCode {
-    let topic = AddPartitionsToTxnTopic { name: "t".to_owned(), partitions: vec![0], ..Default::default() };
-    let request = AddPartitionsToTxnRequest {
+pub(super) fn initiation() -> InitProducerIdRequest {
+    let transactional_id = Some(ID.to_owned());
+    InitProducerIdRequest { transactional_id, transaction_timeout_ms: 60_000, ..Default::default() }
+}
+
+pub(super) fn add(rig: &mut Rig, client: ClientId, producer: Producer) -> ErrorCode {
+    added(&rig.ask(client, 3, &addition(producer, &[0])))
+}
+
+/// Partitions of topic `t`, to be part of a transaction.
+pub(super) fn addition((id, epoch): Producer, partitions: &[i32]) -> AddPartitionsToTxnRequest {
+    let topic = AddPartitionsToTxnTopic { name: "t".to_owned(), partitions: partitions.to_vec(), ..Default::default() };
+    AddPartitionsToTxnRequest {
         v3_and_below_transactional_id: ID.to_owned(),
         v3_and_below_producer_id: id,
         v3_and_below_producer_epoch: epoch,
         v3_and_below_topics: vec![topic],
         ..Default::default()
-    };
-    let answer = rig.ask(client, 3, &request);
+    }
+}
+
+/// What became of the first of them.
+pub(super) fn added(answer: &AddPartitionsToTxnResponse) -> ErrorCode {
     ErrorCode(answer.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code)
 }
 
-pub(super) fn end(
-    rig: &mut Rig,
-    client: ClientId,
-    (producer_id, producer_epoch): Producer,
-    committed: bool,
-) -> ErrorCode {
+pub(super) fn end(rig: &mut Rig, client: ClientId, producer: Producer, committed: bool) -> ErrorCode {
+    ErrorCode(rig.ask(client, 3, &ending(producer, committed)).error_code)
+}
+
+pub(super) fn ending((producer_id, producer_epoch): Producer, committed: bool) -> EndTxnRequest {
     let transactional_id = ID.to_owned();
-    let request = EndTxnRequest { transactional_id, producer_id, producer_epoch, committed, ..Default::default() };
-    ErrorCode(rig.ask(client, 3, &request).error_code)
+    EndTxnRequest { transactional_id, producer_id, producer_epoch, committed, ..Default::default() }
 }
 
 /// A batch of a transaction with this sequence number.
 pub(super) fn produce(rig: &mut Rig, client: ClientId, producer: Producer, sequence: i32) -> ErrorCode {
-    rig.send(client, &[produce_of(Some(ID), "t", 0, -1, &batch(producer, sequence))]);
+    rig.send(client, &[production(producer, 0, sequence)]);
     let answer = rig.answer::<ProduceRequest>(client, PRODUCE_VERSION).expect("an answer");
     ErrorCode(answer.responses[0].partition_responses[0].error_code)
+}
+
+/// The same as a frame, for a partition.
+pub(super) fn production(producer: Producer, partition: i32, sequence: i32) -> Vec<u8> {
+    produce_of(Some(ID), "t", partition, -1, &batch(producer, sequence))
 }
 
 /// One record.
@@ -88,13 +106,19 @@ pub(super) fn batch((id, epoch): Producer, sequence: i32) -> Vec<u8> {
 
 /// The last stable offset, and the high watermark.
 pub(super) fn ends(rig: &mut Rig, client: ClientId) -> (i64, i64) {
-    let mut latest = |isolation_level| {
-        let partition = ListOffsetsPartition { timestamp: -1, ..Default::default() };
-        let topics = vec![ListOffsetsTopic { name: "t".to_owned(), partitions: vec![partition], ..Default::default() }];
-        let request = ListOffsetsRequest { replica_id: -1, isolation_level, topics, ..Default::default() };
-        rig.ask(client, 5, &request).topics[0].partitions[0].offset
-    };
+    let mut latest = |isolation_level| end_of(&rig.ask(client, 5, &latest_of(0, isolation_level)));
     (latest(1), latest(0))
+}
+
+/// Where a partition ends for readers of this isolation level.
+pub(super) fn latest_of(partition_index: i32, isolation_level: i8) -> ListOffsetsRequest {
+    let partition = ListOffsetsPartition { partition_index, timestamp: -1, ..Default::default() };
+    let topics = vec![ListOffsetsTopic { name: "t".to_owned(), partitions: vec![partition], ..Default::default() }];
+    ListOffsetsRequest { replica_id: -1, isolation_level, topics, ..Default::default() }
+}
+
+pub(super) fn end_of(answer: &ListOffsetsResponse) -> i64 {
+    answer.topics[0].partitions[0].offset
 }
 
 /// What a group committed; whoever must not see what is not decided is told that it is not.
