@@ -45,7 +45,9 @@ pub struct ThreadId(libc::pid_t);
 pub enum ThreadState {
     /// D: it waits in the kernel and nothing but what it waits for ends that, a disk as a rule.
     Blocked,
-    /// It runs, waits for a core, or for what may be long in coming.
+    /// S: it waits for what may be long in coming.
+    Asleep,
+    /// It runs, or waits for a core.
     Other,
 }
 
@@ -63,7 +65,11 @@ impl ThreadId {
         let stat = self.read("stat")?;
         // Its name, in brackets, may hold anything.
         let (_, behind_name) = stat.rsplit_once(')')?;
-        Some(if behind_name.trim_start().starts_with('D') { ThreadState::Blocked } else { ThreadState::Other })
+        Some(match behind_name.trim_start().as_bytes().first() {
+            Some(b'D') => ThreadState::Blocked,
+            Some(b'S') => ThreadState::Asleep,
+            _ => ThreadState::Other,
+        })
     }
 
     /// The kernel's function that it waits in, where the kernel tells.
