@@ -3,6 +3,7 @@ kcat and librdkafka from Debian, a current librdkafka (confluent-kafka) from the
 
     .peers/  (RINGLOG_PEERS names another folder)
       kafka-<version>/{pom.xml, libs/*.jar, host/*.class}     the broker, the tools, and our ToolHost compiled for them
+      streams-<version>/{pom.xml, libs/*.jar, host/*.class}   Kafka Streams with RocksDB, and our WordCount compiled for it
       venv/                                                   confluent-kafka
       readers/                                                apache-otava, junitparser, pygal: what reads our exports
       exporters/                                              Kafka's JMX exporter, node exporter
@@ -36,6 +37,16 @@ POM = """<?xml version="1.0" encoding="UTF-8"?>
     <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>{version}</version>
       {without}</dependency>
     <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-nop</artifactId><version>1.7.36</version></dependency>
+  </dependencies>
+</project>
+"""
+STREAMS_POM = """<?xml version="1.0" encoding="UTF-8"?>
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>ringlog</groupId><artifactId>streams-peer</artifactId><version>{version}</version>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-streams</artifactId><version>{version}</version></dependency>
+    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
   </dependencies>
 </project>
 """
@@ -125,12 +136,16 @@ def kafka_libs(version=DEFAULT):
     """The folder with the jars of one Kafka version; resolves them on the first call."""
     if version not in VERSIONS:
         raise SystemExit(f"Kafka {version}: known versions are {', '.join(VERSIONS)}")
-    home = ROOT / f"kafka-{version}"
+    without = WITHOUT_RELOAD4J if version.startswith("3.") else ""
+    return jars(ROOT / f"kafka-{version}", POM.format(version=version, without=without))
+
+
+def jars(home, pom):
+    """The folder with the jars that a pom asks for; resolves them on the first call."""
     if not (home / "complete").exists():
         java()
         home.mkdir(parents=True, exist_ok=True)
-        without = WITHOUT_RELOAD4J if version.startswith("3.") else ""
-        (home / "pom.xml").write_text(POM.format(version=version, without=without))
+        (home / "pom.xml").write_text(pom)
         run([program("mvn", "maven"), "-q", "-B", "-f", str(home / "pom.xml"), "dependency:copy-dependencies",
              "-DincludeScope=runtime", f"-DoutputDirectory={home / 'libs'}"])
         (home / "complete").write_text("")
@@ -165,13 +180,23 @@ def tool_class(name, version=DEFAULT):
 
 def tool_host(version=DEFAULT):
     """The folder with ToolHost, and what runs in it, compiled against these jars."""
-    sources, out = [HERE / "ToolHost.java", HERE / "Transactions.java"], kafka_libs(version).parent / "host"
-    stamps = [out / "ToolHost.class", out / "ringlog" / "Transactions.class"]
-    if not all(stamp.exists() and stamp.stat().st_mtime >= source.stat().st_mtime
-               for stamp, source in zip(stamps, sources)):
+    return compiled(kafka_libs(version), {"ToolHost": "ToolHost", "Transactions": "ringlog/Transactions"})
+
+
+def word_count(version=DEFAULT):
+    """The class path of WordCount, with Kafka Streams of this version."""
+    libs = jars(ROOT / f"streams-{version}", STREAMS_POM.format(version=version))
+    return f"{compiled(libs, {'WordCount': 'ringlog/WordCount'})}:{libs}/*"
+
+
+def compiled(libs, classes):
+    """The folder with our classes ({source: class}), compiled against these jars."""
+    out = libs.parent / "host"
+    pairs = [(HERE / f"{source}.java", out / f"{made}.class") for source, made in classes.items()]
+    if not all(made.exists() and made.stat().st_mtime >= source.stat().st_mtime for source, made in pairs):
         out.mkdir(exist_ok=True)
         java()
-        run(["javac", "-nowarn", "-cp", class_path(version), "-d", str(out), *map(str, sources)])
+        run(["javac", "-nowarn", "-cp", f"{libs}/*", "-d", str(out), *(str(source) for source, _ in pairs)])
     return out
 
 
@@ -228,6 +253,7 @@ def everything():
     for version in VERSIONS:
         print(f"kafka {version}: {kafka_libs(version)}")
         tool_host(version)
+    print(f"kafka streams {DEFAULT}: {word_count().rpartition(':')[2]}")
     print(f"kcat: {kcat()}")
     code = "import confluent_kafka as c; print(c.version()[0] if isinstance(c.version(), tuple) else c.version(), c.libversion()[0])"
     versions = run([str(librdkafka_python()), "-c", code]).split()

@@ -1,10 +1,12 @@
 """Plants faults and demands that the checks of `scripts/conformance` report each: a check that cannot fail is none."""
 
+import collections
 import os
 from functools import partial
 
 from lib import (badinput, brokers, checks_admin, checks_crash, checks_files, checks_perf, checks_security,
-                 checks_snapshots, checks_transactions, consumer_selftest, exactly_once, ledger, proxy, readers, secure, suite, wire, writers)
+                 checks_snapshots, checks_transactions, consumer_selftest, exactly_once, ledger, proxy, readers, secure, suite, wire,
+                 word_count, writers)
 from lib.lanes import Part
 from lib.report import Failed, need
 
@@ -233,6 +235,8 @@ def in_transactions(report, **_):
             caught(report, name, checks_transactions.both_levels, ctx, topic, lie)
     caught(report, "a record copied twice", exactly_once.once_in_order, committed, committed[:1] + committed)
     caught(report, "a record not copied", exactly_once.once_in_order, committed, committed[1:])
+    for name, counts in (("twice", [1, 2, 2, 3]), ("not at all", [1, 3]), ("of an aborted transaction", [1, 2, 3, 4])):
+        caught(report, f"a word counted {name}", word_count.each_once, collections.Counter(word=3), {"word": counts})
 
 
 def in_security(report, binary):

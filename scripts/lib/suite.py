@@ -6,7 +6,7 @@ from functools import partial
 from lib import (badinput, badlimits, badstart, brokers, certificates, checks_admin, checks_clients, checks_compaction,
                  checks_consumer, checks_crash, checks_files, checks_groups, checks_log, checks_metrics, checks_moves,
                  checks_perf, checks_protocol, checks_retention, checks_security, checks_settings, checks_transactions,
-                 exactly_once, peers, wire)
+                 exactly_once, peers, wire, word_count)
 from lib.lanes import Part
 from lib.report import Failed, need
 from lib.tools import Tools
@@ -19,6 +19,7 @@ def fetch():
     peers.program("openssl", "openssl")
     for version in peers.VERSIONS:
         peers.tool_host(version)
+    peers.word_count()
 
 
 class Clients:
@@ -77,6 +78,8 @@ def parts(target, short=False, **how):
         yield Part(f"{label} metrics", 20, partial(checks_metrics.run, label=label, **how))
         yield Part(f"{label} bad start", 20, partial(badstart.run, label=label, **how))
         yield Part(f"{label} limits", 70, partial(badlimits.run, label=label, **how))
+    if label == "ringlog/3":
+        yield Part(f"{label} word count", 30, partial(word_count.run, target=target, label=label, **how))
 
 
 def life(report, target, label, **how):
