@@ -1,11 +1,13 @@
 """The suites of `client-suites`: how each is made and run, what may fail, and what is left out.
 
     Suite(repository)  -- fetches, builds --> a folder in .peers/suites
+         .protocol = "classic" | "consumer"   which group protocol its consumers speak, where it can be told
          .run(target, only, short)        --> {test: "passed" | "failed" | "skipped"}, and a file of its output for each
 """
 
 import concurrent.futures
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -19,7 +21,7 @@ from lib.report import Failed, describe, need
 
 FOLDER = peers.ROOT / "suites"
 SCRIPTS = pathlib.Path(__file__).resolve().parent.parent
-KAFKA_PYTHON, CONFLUENT, LIBRDKAFKA = "3.0.12", "2.15.0", "v2.15.0"
+KAFKA_PYTHON, CONFLUENT, LIBRDKAFKA, FRANZ_GO = "3.0.12", "2.15.0", "v2.15.0", "v1.22.3"
 WHOLE_S = 1800
 
 #: What the suites take for granted of a broker: four partitions of what they do not create, node id 0 (kafka-python assigns
@@ -42,13 +44,13 @@ LEFT_OUT = [
     ("confluent-kafka-python", "test_consumer_upgrade_downgrade", 1, "KIP-848"),
 ]
 
-#: librdkafka's tests by number: those that need a broker, but no transactions (0098, 0103, 0129), no rights (0109, 0115, 0119), no
-#: SASL or certificates (0097, 0126, 0135, 0142), no broker that creates no topics (0107, 0111), no share groups (017x, 018x).
+#: librdkafka's tests by number: those that need a broker, but no rights (0109, 0115, 0119), no SASL or certificates (0097, 0126,
+#: 0135, 0142), no broker that creates no topics (0107, 0111), no producer in Java of its own (0098), no share groups (017x, 018x).
 NUMBERS = """
     0001 0002 0003 0005 0007 0008 0011 0012 0013 0014 0015 0016 0017 0018 0019 0020 0021 0022 0026 0029 0030 0031 0033 0034 0035
     0036 0038 0039 0040 0041 0042 0044 0045 0048 0049 0050 0051 0052 0053 0054 0056 0057 0059 0060 0061 0063 0064 0065 0067 0068
-    0069 0070 0073 0075 0076 0077 0081 0082 0083 0084 0085 0086 0088 0089 0090 0091 0092 0093 0094 0099 0101 0102 0110 0112
-    0113 0114 0118 0122 0123 0125 0127 0130 0132 0137 0139 0140 0150
+    0069 0070 0073 0075 0076 0077 0081 0082 0083 0084 0085 0086 0088 0089 0090 0091 0092 0093 0094 0099 0101 0102 0103 0110
+    0112 0113 0114 0118 0122 0123 0125 0127 0129 0130 0132 0137 0139 0140 0150
 """.split()
 
 
@@ -84,20 +86,21 @@ def running(bootstrap):
 
 def run(report, suite, target, name, only, short):
     """One suite against one target: a check for each of its tests that counts."""
+    label = f"{name} {suite.name}" + (f", {suite.protocol} protocol," if len(suite.protocols) > 1 else "")
     try:
         results = suite.run(target, only, short)
     except (Failed, subprocess.TimeoutExpired) as error:
-        return report.fail(f"{name} {suite.name}", describe(error))
+        return report.fail(label, describe(error))
     failed = [test for test, result in results.items() if result == "failed" and not reason(suite, test, target)]
     again = suite.again(target, failed) if failed else {}
     late = [test for test in failed if again.get(test) == "passed"]
     for test in results:
         try:
-            report.ok(f"{name} {suite.name} {test}", verdict(suite, test, results[test], test in late, target))
+            report.ok(f"{label} {test}", verdict(suite, test, results[test], test in late, target))
         except Failed as failure:
-            report.fail(f"{name} {suite.name} {test}", failure)
+            report.fail(f"{label} {test}", failure)
     if not results:
-        report.fail(f"{name} {suite.name}", f"no test ran; its output lies in {suite.output}")
+        report.fail(label, f"no test ran; its output lies in {suite.output}")
     return None
 
 
@@ -125,6 +128,7 @@ class Pytest:
     """A suite that pytest runs."""
 
     name, tests, short_tests = "?", (), ()
+    protocols, protocol = ("classic",), "classic"
 
     @property
     def output(self):
@@ -244,6 +248,7 @@ class Librdkafka:
     """librdkafka: built from its repository; each number is a run of its own, four at once, for they mostly wait."""
 
     name = "librdkafka"
+    protocols, protocol = ("classic", "consumer"), "classic"
     AT_ONCE, ONE_S = 4, 600
     ROW = re.compile(r"^\|\s*(\d{4}_\w+)\s*\|\s*(\w+)\s*\|", re.M)
     COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -255,8 +260,9 @@ class Librdkafka:
     def finish(self, folder):
         for name in ("cc", "c++", "make"):
             peers.program(name, {"cc": "gcc", "c++": "g++"}.get(name, name))
-        admin = folder / "tests" / "0081-admin.c"
-        admin.write_text(without_rights(admin.read_text()))
+        for name, change in (("0081-admin", without_rights), ("0103-transactions", with_one_copy)):
+            source = folder / "tests" / f"{name}.c"
+            source.write_text(change(source.read_text()))
         flags = {**os.environ, "CFLAGS": "-O1", "CXXFLAGS": "-O1"}
         peers.run(["./configure", "--disable-debug-symbols", "--disable-gssapi", "--disable-curl", "--disable-zstd"], cwd=folder, env=flags)
         for part in (["-C", "src"], ["-C", "src-cpp"], ["-C", "tests", "test-runner"]):
@@ -294,7 +300,7 @@ class Librdkafka:
         environment = {
             **os.environ, "TESTS": number, "RDKAFKA_TEST_CONF": str(self.output / "test.conf"), "TEST_KAFKA_VERSION": peers.DEFAULT,
             "TEST_REPORT": str(self.output / f"{number}.json"), "BROKERS": target.bootstrap, "KAFKA_PATH": str(self.folder / "kafka"),
-            "LD_LIBRARY_PATH": f"{self.folder / 'src'}:{self.folder / 'src-cpp'}",
+            "LD_LIBRARY_PATH": f"{self.folder / 'src'}:{self.folder / 'src-cpp'}", "TEST_CONSUMER_GROUP_PROTOCOL": self.protocol,
         }
         with open(self.output / f"{number}.txt", "w+", encoding="utf-8", errors="replace") as out:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -316,7 +322,58 @@ def without_rights(source):
     return source
 
 
-SUITES = {suite.name: suite for suite in (KafkaPython, Confluent, Librdkafka)}
+def with_one_copy(source):
+    """0103 with topics of one replica instead of three."""
+    source, calls = re.subn(r"(test_create_topic_wait_exists\(.*), 3, 5000\);", r"\1, 1, 5000);", source)
+    if calls != 7:
+        raise SystemExit(f"librdkafka's 0103-transactions.c is not the one of {LIBRDKAFKA}: {calls} topics are created")
+    return source
+
+
+class FranzGo:
+    """franz-go: its chain of transactions, from the tests of its module, as the Go module proxy has it."""
+
+    name = "franz-go"
+    #: Its consumers are told in each test which protocol they speak.
+    protocols, protocol = ("classic",), "classic"
+    PACKAGE = "./pkg/kgo"
+    TESTS = "^TestTxnEtl$"
+    #: How many records the chain passes on.
+    RECORDS = 10_000
+
+    def __init__(self, repository):
+        if repository:
+            raise SystemExit("--from franz-go: it is a Go module, and comes as one")
+        self.folder, self.output = FOLDER / f"franz-go-{FRANZ_GO}", FOLDER / "franz-go.txt"
+        if not (self.folder / "complete").exists():
+            found = peers.run([peers.program("go", "golang-go"), "mod", "download", "-json", f"github.com/twmb/franz-go@{FRANZ_GO}"])
+            shutil.rmtree(self.folder, ignore_errors=True)
+            shutil.copytree(json.loads(found)["Dir"], self.folder)
+            peers.run(["chmod", "-R", "u+w", str(self.folder)])
+            peers.run(["go", "vet", self.PACKAGE], cwd=self.folder)
+            (self.folder / "complete").write_text("")
+
+    def output_of(self, _test):
+        return self.output
+
+    def run(self, target, only, _short):
+        return self.go(target, only or self.TESTS)
+
+    def again(self, target, _tests):
+        return self.go(target, self.TESTS)
+
+    def go(self, target, chosen):
+        environment = {**os.environ, "KGO_SEEDS": target.bootstrap, "KGO_TEST_RF": "1", "KGO_TEST_RECORDS": str(self.RECORDS)}
+        command = ["go", "test", "-json", "-count=1", f"-timeout={WHOLE_S}s", "-run", chosen, self.PACKAGE]
+        done = subprocess.run(command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=WHOLE_S + 60, check=False)
+        events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        self.output.write_text("".join(event.get("Output", "") for event in events) or done.stdout)
+        ends = {"pass": "passed", "fail": "failed", "skip": "skipped"}
+        return {event["Test"]: ends[event["Action"]] for event in events if event.get("Test") and event["Action"] in ends}
+
+
+SUITES = {suite.name: suite for suite in (KafkaPython, Confluent, Librdkafka, FranzGo)}
 
 
 def checkout(name, tag, repository, finish):
