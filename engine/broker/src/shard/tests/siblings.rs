@@ -140,6 +140,12 @@ impl Rig {
         self.tell(Mail::Mark { number, key, marker, coordinator_epoch: 3 });
     }
 
+    /// The coordinator answers the question of that number.
+    fn verified(&mut self, number: u64, claim: Claim, found: Result<(), ErrorCode>) {
+        let key = self.partition().0;
+        self.tell(Mail::Verified(Question { number, key, claim }, found));
+    }
+
     /// The questions that shard 0 is asked, and what it is told of its markers.
     fn questions_and_markers(&self) -> (Vec<u64>, Vec<Told>) {
         let (mut questions, mut markers) = (Vec::new(), Vec::new());
@@ -265,8 +271,7 @@ fn a_batch_waits_for_the_coordinators_word_and_those_behind_it_wait_too() {
     rig.produce(1);
     let questions = rig.questions_and_markers().0;
     assert_eq!((questions.len(), rig.end_offset()), (1, 0), "one question for both");
-    let key = rig.partition().0;
-    rig.tell(Mail::Verified(Question { number: questions[0], key, claim }, Ok(())));
+    rig.verified(questions[0], claim, Ok(()));
     assert_eq!(rig.end_offset(), 2);
     rig.produce(2);
     assert_eq!((rig.questions_and_markers().0.len(), rig.end_offset()), (0, 3), "it is open here by now");
@@ -279,13 +284,12 @@ fn a_batch_that_a_marker_overtakes_is_never_written() {
     let claim = rig.produce(0);
     let questions = rig.questions_and_markers().0;
     rig.mark(1);
-    let key = rig.partition().0;
-    rig.tell(Mail::Verified(Question { number: questions[0], key, claim: claim.clone() }, Ok(())));
+    rig.verified(questions[0], claim.clone(), Ok(()));
     assert_eq!(rig.end_offset(), 1, "the marker alone");
     rig.produce(0);
     let again = rig.questions_and_markers().0;
     assert_eq!(again.len(), 1);
-    rig.tell(Mail::Verified(Question { number: again[0], key, claim }, Err(ErrorCode::TRANSACTION_ABORTABLE)));
+    rig.verified(again[0], claim, Err(ErrorCode::TRANSACTION_ABORTABLE));
     assert_eq!(rig.end_offset(), 1);
 }
 
@@ -313,8 +317,7 @@ fn a_marker_of_version_2_leaves_what_waits_for_the_next_transaction() {
     let claim = rig.produce_in(true, 0);
     let questions = rig.questions_and_markers().0;
     rig.mark_with(1, marker(0, true));
-    let key = rig.partition().0;
-    rig.tell(Mail::Verified(Question { number: questions[0], key, claim }, Ok(())));
+    rig.verified(questions[0], claim, Ok(()));
     assert_eq!(rig.end_offset(), 2, "the marker, and the batch behind it");
     rig.mark_with(2, marker(0, true));
     rig.turn();
@@ -336,7 +339,6 @@ fn a_batch_of_version_2_whose_transaction_a_marker_ends_is_never_written() {
     let claim = rig.produce_in(true, 0);
     let questions = rig.questions_and_markers().0;
     rig.mark_with(1, marker(1, true));
-    let key = rig.partition().0;
-    rig.tell(Mail::Verified(Question { number: questions[0], key, claim }, Ok(())));
+    rig.verified(questions[0], claim, Ok(()));
     assert_eq!(rig.end_offset(), 1, "the marker alone");
 }

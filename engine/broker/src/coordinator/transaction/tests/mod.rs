@@ -26,6 +26,16 @@ const INIT_VERSION: i16 = 5;
 const ADD_VERSION: i16 = 3;
 const END_VERSION: i16 = 4;
 
+/// What a client's transaction may be in.
+const STATES: [State; 6] = [
+    State::Empty,
+    State::Ongoing,
+    State::PrepareCommit,
+    State::PrepareAbort,
+    State::CompleteCommit,
+    State::CompleteAbort,
+];
+
 /// A coordinator that owns the only partition of `__transaction_state`.
 struct Rig {
     coordinator: TransactionCoordinator,

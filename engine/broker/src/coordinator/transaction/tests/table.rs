@@ -7,15 +7,6 @@ use ringlog_wire::messages::list_transactions::ListTransactionsRequest;
 
 use super::*;
 
-const STATES: [State; 6] = [
-    State::Empty,
-    State::Ongoing,
-    State::PrepareCommit,
-    State::PrepareAbort,
-    State::CompleteCommit,
-    State::CompleteAbort,
-];
-
 /// What each state answers, in the order of [`STATES`].
 fn check(what: &str, expected: [E; 6], ask: impl Fn(&mut Rig, (i64, i16)) -> Ask) {
     for (state, expected) in STATES.into_iter().zip(expected) {

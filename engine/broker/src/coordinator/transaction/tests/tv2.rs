@@ -7,15 +7,6 @@ use super::*;
 const END_TV2: i16 = 5;
 type Producer = (i64, i16);
 
-const STATES: [State; 6] = [
-    State::Empty,
-    State::Ongoing,
-    State::PrepareCommit,
-    State::PrepareAbort,
-    State::CompleteCommit,
-    State::CompleteAbort,
-];
-
 impl Rig {
     fn claim((producer_id, producer_epoch): Producer) -> Claim {
         Claim { transactional_id: ID.to_owned(), producer_id, producer_epoch, is_tv2: true }
