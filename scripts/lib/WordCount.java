@@ -53,6 +53,8 @@ public class WordCount {
         settings.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, 0); // or a record of OUT counts several words
         settings.put(StreamsConfig.producerPrefix("linger.ms"), 0); // or a transaction writes nothing before it commits
         settings.put(StreamsConfig.consumerPrefix("auto.offset.reset"), "earliest");
+        settings.put(StreamsConfig.mainConsumerPrefix("session.timeout.ms"), 6000); // or who is killed is waited for too long
+        settings.put(StreamsConfig.mainConsumerPrefix("heartbeat.interval.ms"), 2000);
         return settings;
     }
 

@@ -240,10 +240,16 @@ def produce_answer(cursor):
     return code, offset, appended, start, records, cursor.nullable()
 
 
+def fetch_head(cursor):
+    """(error code, high watermark, last stable offset) of the one partition of a Fetch v4 answer."""
+    cursor.take("i"), cursor.take("i"), cursor.string(), cursor.take("i")
+    _, code, high, stable = cursor.take("ihqq")
+    return code, high, stable
+
+
 def fetch_answer(cursor):
     """(error code, high watermark, record bytes) of the one partition of a Fetch v4 answer."""
-    cursor.take("i"), cursor.take("i"), cursor.string(), cursor.take("i")
-    _, code, high, _stable = cursor.take("ihqq")
+    code, high, _ = fetch_head(cursor)
     aborted = cursor.take("i")
     cursor.bytes(16 * max(aborted, 0))
     return code, high, cursor.bytes(cursor.take("i"))

@@ -1,7 +1,11 @@
-"""A word count of Kafka Streams (exactly_once_v2) while the broker is killed (kill -9) and started again, so many times.
+"""A word count of Kafka Streams (exactly_once_v2) while the broker is killed (kill -9) and started again, so many times, and every
+second time the application with it, in the middle of a transaction.
 
     wc-in --lines--> [words --> repartitioned by word --> counted, in RocksDB and its changelog] --> wc-out
                           the broker dies whenever another part has been counted
+
+A producer that outlives its broker goes on with its transaction; one that is killed leaves it open, and the next life of the
+application has it aborted: that some were aborted is a part of the check.
 
 Each word that is counted is one record: afterwards a read_committed reader sees of each word the counts 1, 2, 3 .. to how often it
 was written, in this order and no other. One input lost, or counted twice, or seen of a transaction that was aborted, breaks that.
@@ -14,13 +18,17 @@ import threading
 import time
 
 from lib import brokers, exactly_once, peers, readers, wire
-from lib.report import need
+from lib.report import Failed, need
 
 IN, OUT = "wc-in", "wc-out"
 PARTITIONS = 3
 WORDS_A_LINE, VOCABULARY = 5, 40
 #: How long one part of the input may take, the restart of the broker included.
 LIMIT_S = 120
+#: Whoever dies asked for its last commit before: after this time it is made, or it was never asked for.
+COMMITTED_S = 0.3
+#: How often the application may be killed until it dies in the middle of a transaction.
+TRIES = 10
 
 
 def lines_of(count):
@@ -29,22 +37,29 @@ def lines_of(count):
 
 
 class Application:
-    """The program, and how far it says that it has counted each word."""
+    """The program through its lives, and how far it says that it has counted each word."""
 
     def __init__(self, broker, folder):
-        self.counts, self.died = collections.Counter(), []
+        self.counts, self.died, self.lives = collections.Counter(), [], 0
         self.output = folder / "word-count.txt"
-        command = [peers.java(), *peers.LIGHT_JVM, "-cp", peers.word_count(), "ringlog.WordCount", broker.bootstrap, IN, OUT,
-                   str(folder / "state")]
-        with open(self.output, "wb") as out:
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=out, text=True,
+        self.command = [peers.java(), *peers.LIGHT_JVM, "-cp", peers.word_count(), "ringlog.WordCount", broker.bootstrap, IN, OUT,
+                        str(folder / "state")]
+        self.start()
+
+    def start(self):
+        """A new life, on the disk that the last one left."""
+        with open(self.output, "ab") as out:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=out, text=True,
                                             preexec_fn=brokers.die_with_parent)
-        self.listener = threading.Thread(target=self.listen, daemon=True)
+        self.lives += 1
+        self.listener = threading.Thread(target=self.listen, args=(self.process.stdout,), daemon=True)
         self.listener.start()
 
-    def listen(self):
-        for line in self.process.stdout:
+    def listen(self, said):
+        for line in said:
             word, _, rest = line.rstrip("\n").partition(" ")
+            if not line.endswith("\n"):
+                return  # it was killed in the middle of it
             if word == "DIED":
                 self.died.append(rest)
             else:
@@ -71,6 +86,7 @@ class Application:
     def kill(self):
         self.process.kill()
         self.process.wait()
+        self.listener.join(LIMIT_S)
 
 
 def counted(target, kills=2, records=300, transaction_version=None, **how):
@@ -90,11 +106,54 @@ def counted(target, kills=2, records=300, transaction_version=None, **how):
         words = len(lines) * WORDS_A_LINE
         for kill in range(kills):
             application.wait(words * (kill + 1) // (kills + 1))
-            broker.kill()
-            broker.start()
+            die(broker, application if kill % 2 else None)
         application.wait(words)
+        committed(broker, words)
         application.finish()
         return compare(broker, lines, application, kills)
+
+
+def die(broker, application=None):
+    """The broker dies and comes back; the application, if it is to die too, dies first."""
+    if application:
+        die_in_transaction(broker, application)
+    broker.kill()
+    broker.start()
+    if application:
+        application.start()
+
+
+def die_in_transaction(broker, application):
+    """Kills the application until it has left a transaction open in which it has written to OUT."""
+    for _ in range(TRIES):
+        end = time.monotonic() + LIMIT_S
+        while not is_open(broker):
+            need(time.monotonic() < end, f"no transaction within {LIMIT_S} s; {application.tail()}")
+            time.sleep(0.01)
+        application.kill()
+        time.sleep(COMMITTED_S)
+        if is_open(broker):
+            return
+        application.start()
+    raise Failed(f"killed {TRIES} times, it never left a transaction open")
+
+
+def is_open(broker):
+    """Whether OUT has records of a transaction that has not ended."""
+    for partition in range(PARTITIONS):
+        with wire.Connection(wire.leader_port(broker.port, OUT, partition)) as connection:
+            _, high, stable = wire.fetch_head(connection.ask(wire.fetch(OUT, partition, 0, max_bytes=1, wait_ms=0)))
+        if high > stable:
+            return True
+    return False
+
+
+def committed(broker, words):
+    """Returns once so many are committed: what it says of words it also says of those that are aborted afterwards."""
+    end = time.monotonic() + LIMIT_S
+    while (found := len(readers.kcat(broker, OUT))) < words:
+        need(time.monotonic() < end, f"{found} words committed {LIMIT_S} s after all of {words} were counted")
+        time.sleep(0.2)
 
 
 def compare(broker, lines, application, kills):
@@ -102,8 +161,10 @@ def compare(broker, lines, application, kills):
     got = counts_of(readers.kcat(broker, OUT))
     everything = readers.kcat(broker, OUT, extra=("-X", "isolation.level=read_uncommitted"))
     each_once(due, got)
-    aborted = len(everything) - due.total()
-    return f"{due.total()} words once over {kills} kills, {aborted} of aborted transactions, {len(application.died)} threads replaced"
+    aborted, deaths = len(everything) - due.total(), application.lives - 1
+    need(aborted >= kills // 2, f"{aborted} words of aborted transactions, though the application died {deaths} times in one")
+    return (f"{due.total()} words once over {kills} kills of the broker and {deaths} of the application, "
+            f"{aborted} of aborted transactions, {len(application.died)} threads replaced")
 
 
 def counts_of(records):
