@@ -18,7 +18,7 @@ use crate::metadata::image::ShardId;
 use crate::settings::Settings;
 use crate::settings::broker_keys::broker_key;
 use crate::settings::key::Effect;
-use crate::start;
+use crate::{out, start};
 
 /// It would start, and something that was given has no effect.
 const WITHOUT_EFFECT: u8 = 2;
@@ -48,19 +48,19 @@ pub(crate) fn run(settings: &Settings) -> ExitCode {
         Err(error) => report.refusals.push(error),
     }
     io(&mut report, settings);
-    report.lines.iter().for_each(|line| println!("{line}"));
-    report.refusals.iter().for_each(|refusal| eprintln!("ringlog broker: {refusal}"));
+    report.lines.iter().for_each(|line| out::line(format_args!("{line}")));
+    report.refusals.iter().for_each(|refusal| out::error_line(format_args!("ringlog broker: {refusal}")));
     match (report.refusals.is_empty(), report.is_partly_idle) {
         (false, _) => {
-            println!("it would not start");
+            out::line(format_args!("it would not start"));
             ExitCode::FAILURE
         }
         (true, true) => {
-            println!("it would start; not all that was given has an effect");
+            out::line(format_args!("it would start; not all that was given has an effect"));
             ExitCode::from(WITHOUT_EFFECT)
         }
         (true, false) => {
-            println!("it would start");
+            out::line(format_args!("it would start"));
             ExitCode::SUCCESS
         }
     }

@@ -9,6 +9,9 @@
 //! Start reading at `shard`; `handlers` is the list of APIs. Invariants: a partition is touched by exactly one shard, a
 //! connection belongs to exactly one shard, replies leave in request order, every queue has a limit (`limits`).
 
+// Their macros panic where a stream takes no more: see `out`.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 mod acks;
 mod apply_image;
 mod bring_up;
@@ -37,6 +40,7 @@ mod mail;
 mod metadata;
 mod metrics;
 mod openings;
+mod out;
 mod outbox;
 mod random;
 mod recompressions;
@@ -95,7 +99,7 @@ pub fn main(args: Vec<String>) -> ExitCode {
         Ok(Parsed::Settings(settings)) => Arc::new(*settings),
         Ok(Parsed::Check(settings)) => return check::run(&settings),
         Ok(Parsed::Help(text)) => {
-            print!("{text}");
+            out::line(format_args!("{}", text.trim_end()));
             return ExitCode::SUCCESS;
         }
         Err(error) => return fail(&error),
@@ -152,7 +156,7 @@ fn partition_folders(settings: &Settings) -> usize {
 }
 
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("ringlog broker: {error}");
+    out::error_line(format_args!("ringlog broker: {error}"));
     ExitCode::FAILURE
 }
 

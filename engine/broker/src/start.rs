@@ -189,7 +189,7 @@ fn announce(settings: &Settings, ports: &[u16], first: &Bound, metrics: Option<S
     if settings.logs_json() {
         tracing::info!("{line}");
     } else {
-        println!("{line}");
+        crate::out::line(format_args!("{line}"));
     }
 }
 

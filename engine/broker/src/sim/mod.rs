@@ -44,6 +44,7 @@ pub(crate) use self::arguments::HELP;
 use self::arguments::{Arguments, Parsed};
 use self::plan::Wish;
 use self::run::Tally;
+use crate::out;
 
 /// Who is told what happens, a line at a time.
 type Reader = Box<dyn FnMut(fmt::Arguments<'_>)>;
@@ -71,11 +72,11 @@ pub fn main(args: Vec<String>) -> ExitCode {
     let arguments = match Arguments::parse(&args) {
         Ok(Parsed::Arguments(arguments)) => arguments,
         Ok(Parsed::Help) => {
-            print!("{}", arguments::HELP);
+            out::line(format_args!("{}", arguments::HELP.trim_end()));
             return ExitCode::SUCCESS;
         }
         Err(error) => {
-            eprintln!("ringlog sim: {error}");
+            out::error_line(format_args!("ringlog sim: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -84,20 +85,20 @@ pub fn main(args: Vec<String>) -> ExitCode {
 
 /// One seed, with its log.
 fn one(seed: u64, arguments: &Arguments) -> ExitCode {
-    let reader: Option<Reader> = if arguments.is_quiet { None } else { Some(Box::new(|line| println!("{line}"))) };
+    let reader: Option<Reader> = if arguments.is_quiet { None } else { Some(Box::new(out::line)) };
     if !arguments.is_quiet {
         crate::log_to_stderr(false);
     }
     match attempt(seed, &arguments.wish, reader) {
         Ok(tally) => {
-            println!(
+            out::line(format_args!(
                 "seed {seed}: clean, {} events, {} batches acknowledged, {} read, trace {:016x}",
                 tally.events, tally.acknowledged, tally.read, tally.hash
-            );
+            ));
             ExitCode::SUCCESS
         }
         Err(violation) => {
-            println!("seed {seed}: {violation}");
+            out::line(format_args!("seed {seed}: {violation}"));
             ExitCode::FAILURE
         }
     }
@@ -118,9 +119,9 @@ fn many(arguments: &Arguments) -> ExitCode {
                 sum.read += tally.read;
             }
             Err(violation) => {
-                println!("seed {seed}: {violation}");
+                out::line(format_args!("seed {seed}: {violation}"));
                 if !arguments.goes_on {
-                    println!("{clean} clean before it; ringlog sim --seed {seed} shows how it came");
+                    out::line(format_args!("{clean} clean before it; ringlog sim --seed {seed} shows how it came"));
                     return ExitCode::FAILURE;
                 }
             }
@@ -128,13 +129,13 @@ fn many(arguments: &Arguments) -> ExitCode {
     }
     let seconds = (clock.read().0 - begun.0) as f64 / 1e9;
     let seeds = arguments.count();
-    println!(
+    out::line(format_args!(
         "{clean} of {seeds} seeds clean in {seconds:.1} s ({:.1} ms each): {} events, {} batches acknowledged, {} read",
         seconds * 1e3 / seeds.max(1) as f64,
         sum.events,
         sum.acknowledged,
         sum.read
-    );
+    ));
     if clean == seeds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
