@@ -6,7 +6,7 @@ use ringlog_wire::ErrorCode;
 use ringlog_wire::messages::alter_partition_reassignments::{
     AlterPartitionReassignmentsRequest, ReassignablePartition, ReassignableTopic,
 };
-use ringlog_wire::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
+use ringlog_wire::messages::create_topics::CreateTopicsRequest;
 use ringlog_wire::messages::delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
 use ringlog_wire::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use ringlog_wire::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
@@ -20,6 +20,7 @@ use super::clients::{Ask, Client, Phase, Scene};
 use super::ledger::{Key, Topic};
 use super::line::{Flight, Line};
 use super::plan::OFFSETS_PARTITIONS;
+use super::requests;
 use crate::metadata::image::OFFSETS_TOPIC;
 
 /// How long a request may still be on its way after its connection is gone: longer than any pause of a shard.
@@ -136,19 +137,8 @@ impl Admin {
         self.is_asked = true;
         match self.task.clone() {
             Some(Task::Create { name, partitions, flushed }) => {
-                let config = CreatableTopicConfig {
-                    name: FLUSH_MESSAGES.to_owned(),
-                    value: Some("1".to_owned()),
-                    ..Default::default()
-                };
-                let topic = CreatableTopic {
-                    name: name.clone(),
-                    num_partitions: partitions,
-                    replication_factor: 1,
-                    configs: if flushed { vec![config] } else { Vec::new() },
-                    ..Default::default()
-                };
-                let request = CreateTopicsRequest { topics: vec![topic], ..Default::default() };
+                let settings: &[_] = if flushed { &[(FLUSH_MESSAGES, "1")] } else { &[] };
+                let request = requests::create_topic(&name, partitions, settings);
                 self.line.ask(scene.now, 7, &request, &[], Some(Ask::CreateTopic { name }))
             }
             Some(Task::Delete { name }) => {

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use ringlog_io::Nanos;
 use ringlog_wire::ErrorCode;
 use ringlog_wire::codec::Records;
-use ringlog_wire::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
+use ringlog_wire::messages::fetch::FetchRequest;
 use ringlog_wire::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use ringlog_wire::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 
@@ -17,6 +17,7 @@ use super::Violation;
 use super::clients::{Ask, Client, Phase, Scene};
 use super::ledger::{Aim, Key};
 use super::line::{Flight, Line};
+use super::requests;
 
 /// ListOffsets' time for the beginning of the log.
 const EARLIEST: i64 = -2;
@@ -84,22 +85,7 @@ impl Auditor {
     }
 
     fn fetch(&mut self, scene: &mut Scene, key: Key) -> Result<(), Violation> {
-        let partition = FetchPartition {
-            partition: key.1,
-            fetch_offset: self.offset,
-            partition_max_bytes: 1 << 20,
-            ..Default::default()
-        };
-        let topic = FetchTopic { topic_id: key.0, partitions: vec![partition], ..Default::default() };
-        let request = FetchRequest {
-            replica_id: -1,
-            max_wait_ms: 100,
-            min_bytes: 1,
-            max_bytes: 1 << 20,
-            session_epoch: -1,
-            topics: vec![topic],
-            ..Default::default()
-        };
+        let request = requests::fetch(key, self.offset, 1 << 20);
         let from = [(key, (self.offset, scene.ledger.floor(key)))].into();
         self.line.ask(scene.now, 13, &request, &[], Some(Ask::Fetch { from, era: scene.ledger.era }))
     }

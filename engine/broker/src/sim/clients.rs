@@ -10,11 +10,12 @@ use ringlog_wire::messages::metadata::{MetadataRequest, MetadataResponse};
 use ringlog_wire::{ErrorCode, Uuid};
 
 use super::Violation;
-use super::group_book::{GroupBook, Life, Spot};
+use super::group_book::{GroupBook, Life};
 use super::ledger::{Key, Ledger};
 use super::line::{Flight, Heard, Line, client_of};
+use super::offset_book::Spot;
 use super::transaction_book::TransactionBook;
-use super::transactor::TxnStep;
+use super::transaction_steps::TxnStep;
 
 /// The longest that a broker may take for an answer on a connection that is whole, however bad the weather.
 const ANSWER_NS_MAX: u64 = 30_000_000_000;

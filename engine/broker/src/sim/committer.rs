@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use ringlog_io::Nanos;
 use ringlog_wire::ErrorCode;
 use ringlog_wire::messages::find_coordinator::FindCoordinatorRequest;
-use ringlog_wire::messages::offset_commit::{
-    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
-use ringlog_wire::messages::offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use ringlog_wire::messages::offset_commit::OffsetCommitRequest;
+use ringlog_wire::messages::offset_fetch::OffsetFetchRequest;
 
 use super::Violation;
 use super::clients::{Ask, Client, Phase, Scene};
 use super::line::{Flight, Line};
+use super::requests;
 
 /// The topic whose first partition it stores offsets for.
 const TOPIC: &str = "t0";
@@ -66,20 +65,13 @@ impl Committer {
         let fresh = Stored { first: offset, last: offset, acknowledged: -1, era };
         let stored = self.stored.entry(life).or_insert(fresh);
         stored.last = offset;
-        let partition = OffsetCommitRequestPartition { committed_offset: offset, ..Default::default() };
-        let topic =
-            OffsetCommitRequestTopic { name: TOPIC.to_owned(), partitions: vec![partition], ..Default::default() };
-        let request = OffsetCommitRequest { group_id: self.group.clone(), topics: vec![topic], ..Default::default() };
+        let request = requests::commit(&self.group, ("", -1), (TOPIC, 0), offset);
         self.line.ask(scene.now, 9, &request, &[], Some(Ask::Commit { offset, era }))?;
         self.look(scene, life)
     }
 
     fn look(&mut self, scene: &mut Scene, life: usize) -> Result<(), Violation> {
-        let topic =
-            OffsetFetchRequestTopics { name: TOPIC.to_owned(), partition_indexes: vec![0], ..Default::default() };
-        let group =
-            OffsetFetchRequestGroup { group_id: self.group.clone(), topics: Some(vec![topic]), ..Default::default() };
-        let request = OffsetFetchRequest { groups: vec![group], ..Default::default() };
+        let request = requests::committed(&self.group, None, (TOPIC, 0));
         let ask = Ask::Committed { life, era: scene.ledger.era };
         self.line.ask(scene.now, 8, &request, &[], Some(ask))
     }
@@ -131,7 +123,7 @@ impl Client for Committer {
         let Some(life) = Self::life(scene) else { return Ok(()) };
         match self.coordinator {
             None => {
-                let request = FindCoordinatorRequest { key: self.group.clone(), ..Default::default() };
+                let request = requests::coordinator_of(&self.group);
                 self.line.ask(scene.now, 3, &request, &[], Some(Ask::FindCoordinator))
             }
             Some(port) if port != self.line.port => {

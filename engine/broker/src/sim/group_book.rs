@@ -4,7 +4,7 @@
 //! - A generation whose shares were given out does not come back, whoever is killed and wherever the coordinator goes: they were
 //!   stored before. One that was announced only is forgotten with the coordinator's life.
 //! - What names a generation that is over is refused.
-//! - Offsets that were stored do not go back.
+//! - Offsets that were stored do not go back (`offset_book.rs`).
 //!
 //! A power cut and a failed sync may take all of it: then the book begins anew.
 
@@ -13,18 +13,10 @@ use std::collections::BTreeMap;
 use ringlog_io::Nanos;
 
 use super::Violation;
+use super::offset_book::OffsetBook;
 
-/// How long a commit may still be on its way after its connection is gone.
-const LATE_NS: u64 = 12_000_000_000;
 /// Bytes of a share before its member's name and partitions: generation, word, length of the name.
 const SHARE_HEAD_LEN: usize = 4 + 8 + 4;
-
-/// A partition of one life of the topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Spot {
-    pub(super) life: usize,
-    pub(super) partition: i32,
-}
 
 /// What a leader gives to a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,22 +77,9 @@ struct Announced {
     leader: String,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Stored {
-    /// -1 where that is not known.
-    acknowledged: i64,
-    /// A commit without an answer may still come until then.
-    late_until: Nanos,
-}
-
-impl Stored {
-    const NOTHING: Self = Self { acknowledged: -1, late_until: Nanos(0) };
-}
-
 /// See the head of the file.
 #[derive(Debug, Default)]
 pub(super) struct GroupBook {
-    now: Nanos,
     /// The era and the broker's start that it is about.
     era: u32,
     start: u32,
@@ -110,17 +89,19 @@ pub(super) struct GroupBook {
     shared: i32,
     words: BTreeMap<i32, u64>,
     owners: BTreeMap<(i32, i32), String>,
-    stored: BTreeMap<Spot, Stored>,
-    offsets: i64,
+    /// The offsets that they stored.
+    pub(super) offsets: OffsetBook,
 }
 
 impl GroupBook {
     /// It is this moment, in this era, after this start of the broker.
     pub(super) fn turn_to(&mut self, now: Nanos, era: u32, start: u32) {
         if self.era != era {
-            *self = Self { era, moves: self.moves, offsets: self.offsets, ..Self::default() };
+            self.offsets.forget();
+            *self = Self { era, moves: self.moves, offsets: std::mem::take(&mut self.offsets), ..Self::default() };
         }
-        (self.now, self.start) = (now, start);
+        self.offsets.turn_to(now);
+        self.start = start;
     }
 
     /// A coordinator is asked to go to another shard, and may do so from now on.
@@ -178,44 +159,5 @@ impl GroupBook {
         }
         self.shared = generation.max(self.shared);
         Ok(share.partitions)
-    }
-
-    /// An offset above all that were stored before.
-    pub(super) fn next_offset(&mut self) -> i64 {
-        self.offsets += 1;
-        self.offsets
-    }
-
-    /// An offset was stored.
-    pub(super) fn committed(&mut self, spot: Spot, offset: i64) {
-        let now = self.now;
-        let stored = self.stored.entry(spot).or_insert(Stored::NOTHING);
-        if stored.late_until <= now {
-            stored.acknowledged = offset.max(stored.acknowledged);
-        }
-    }
-
-    /// A commit has no answer: it may come after those that are sent from now on.
-    pub(super) fn may_come_late(&mut self, spot: Spot) {
-        let late_until = Nanos(self.now.0 + LATE_NS);
-        self.stored.insert(spot, Stored { late_until, ..Stored::NOTHING });
-    }
-
-    /// What a look that is sent now must show at least.
-    pub(super) fn floor(&self, spot: Spot) -> i64 {
-        self.stored.get(&spot).map_or(-1, |stored| stored.acknowledged)
-    }
-
-    /// What a look shows, which was sent when `floor` was stored.
-    pub(super) fn check(&self, spot: Spot, offset: i64, floor: i64) -> Result<(), Violation> {
-        // A commit that lost its connection after the look was sent took the floor away.
-        let floor = floor.min(self.floor(spot));
-        if offset > self.offsets {
-            return Err(Violation(format!("{spot:?}: {offset} is stored, which nobody stored")));
-        }
-        if offset < floor {
-            return Err(Violation(format!("{spot:?}: {offset} is stored, {floor} was acknowledged before")));
-        }
-        Ok(())
     }
 }

@@ -14,16 +14,16 @@ use ringlog_wire::messages::find_coordinator::FindCoordinatorRequest;
 use ringlog_wire::messages::heartbeat::HeartbeatRequest;
 use ringlog_wire::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse};
 use ringlog_wire::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
-use ringlog_wire::messages::offset_commit::{
-    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
-use ringlog_wire::messages::offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use ringlog_wire::messages::offset_commit::OffsetCommitRequest;
+use ringlog_wire::messages::offset_fetch::OffsetFetchRequest;
 use ringlog_wire::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
 
 use super::Violation;
 use super::clients::{Ask, Client, Phase, Scene};
-use super::group_book::{Life, Share, Spot};
+use super::group_book::{Life, Share};
 use super::line::{Flight, Line};
+use super::offset_book::Spot;
+use super::requests;
 
 /// The topic whose partitions a group shares out.
 const TOPIC: &str = "t0";
@@ -132,17 +132,8 @@ impl Member {
         let generation = self.generation;
         let book = scene.book();
         let life = book.life(self.line.port);
-        let (offset, is_stale) = (book.next_offset(), book.is_stale(life, generation));
-        let one =
-            OffsetCommitRequestPartition { partition_index: partition, committed_offset: offset, ..Default::default() };
-        let topic = OffsetCommitRequestTopic { name: TOPIC.to_owned(), partitions: vec![one], ..Default::default() };
-        let request = OffsetCommitRequest {
-            group_id: self.group.clone(),
-            generation_id_or_member_epoch: generation,
-            member_id: self.id.clone(),
-            topics: vec![topic],
-            ..Default::default()
-        };
+        let (offset, is_stale) = (book.offsets.next(), book.is_stale(life, generation));
+        let request = requests::commit(&self.group, (&self.id, generation), (TOPIC, partition), offset);
         let ask = Ask::MemberCommit { spot, offset, era, life, is_stale };
         self.line.ask(scene.now, 9, &request, &[], Some(ask))?;
         self.look(scene, partition)
@@ -150,15 +141,8 @@ impl Member {
 
     fn look(&mut self, scene: &mut Scene, partition: i32) -> Result<(), Violation> {
         let Some(spot) = spot(scene, partition) else { return Ok(()) };
-        let topic = OffsetFetchRequestTopics {
-            name: TOPIC.to_owned(),
-            partition_indexes: vec![partition],
-            ..Default::default()
-        };
-        let group =
-            OffsetFetchRequestGroup { group_id: self.group.clone(), topics: Some(vec![topic]), ..Default::default() };
-        let request = OffsetFetchRequest { groups: vec![group], ..Default::default() };
-        let ask = Ask::MemberCommitted { spot, floor: scene.book().floor(spot), era: scene.ledger.era };
+        let request = requests::committed(&self.group, None, (TOPIC, partition));
+        let ask = Ask::MemberCommitted { spot, floor: scene.book().offsets.floor(spot), era: scene.ledger.era };
         self.line.ask(scene.now, 8, &request, &[], Some(ask))
     }
 
@@ -321,7 +305,7 @@ impl Client for Member {
         }
         match self.coordinator {
             None => {
-                let request = FindCoordinatorRequest { key: self.group.clone(), ..Default::default() };
+                let request = requests::coordinator_of(&self.group);
                 self.line.ask(scene.now, 3, &request, &[], Some(Ask::FindCoordinator))
             }
             Some(port) if port != self.line.port => {
@@ -353,7 +337,7 @@ impl Client for Member {
                 let response = flight.read::<OffsetCommitRequest>(frame)?;
                 let one = response.topics.first().and_then(|topic| topic.partitions.first()).ok_or_else(missing)?;
                 if one.error_code == 0 && *era == scene.ledger.era {
-                    scene.book().committed(*spot, *offset);
+                    scene.book().offsets.committed(*spot, *offset);
                 }
                 self.answered(scene, "a commit", ErrorCode(one.error_code), (*life, *is_stale))
             }
@@ -364,7 +348,7 @@ impl Client for Member {
                 match (group.error_code, one) {
                     (0, Some(one)) if one.error_code == 0 => {
                         let is_there = self::spot(scene, spot.partition) == Some(*spot) && *era == scene.ledger.era;
-                        if is_there { scene.book().check(*spot, one.committed_offset, *floor) } else { Ok(()) }
+                        if is_there { scene.book().offsets.check(*spot, one.committed_offset, *floor) } else { Ok(()) }
                     }
                     _ => {
                         self.coordinator = None;
@@ -385,7 +369,7 @@ impl Client for Member {
     fn lost(&mut self, scene: &mut Scene, flights: Vec<Flight<Ask>>) {
         for flight in flights {
             if let Ask::MemberCommit { spot, .. } = flight.ask {
-                scene.book().may_come_late(spot);
+                scene.book().offsets.may_come_late(spot);
             }
             // It may be a member, or not.
             if matches!(flight.ask, Ask::Join { .. } | Ask::Leave) {

@@ -24,13 +24,17 @@ mod ledger;
 mod line;
 mod log_starts;
 mod member;
+mod offset_book;
 mod plan;
 mod plan_text;
 mod producer;
+mod requests;
 mod run;
 #[cfg(test)]
 mod tests;
 mod transaction_book;
+mod transaction_reader;
+mod transaction_steps;
 mod transactor;
 mod upserter;
 

@@ -11,7 +11,7 @@
 //!   committer
 //!   member session-ms=1000 pause-ms=50
 //!   upserter value-len-max=300 pause-ms=20
-//!   transactor timeout-ms=3000 pause-ms=30
+//!   transactor timeout-ms=3000 pause-ms=30 tv2=true
 //!   trouble kill at-ns=1200000000 lasts-ns=300000000 number=7
 //! ```
 //! What a plan does not say is the seed's: who runs first, how long a read takes, what a client does next.

@@ -16,14 +16,15 @@ use ringlog_wire::ErrorCode;
 use ringlog_wire::batch::{BatchBuilder, Batches, Record};
 use ringlog_wire::codec::Records;
 use ringlog_wire::compression::{Codec, Scratch};
-use ringlog_wire::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
-use ringlog_wire::messages::fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData};
+use ringlog_wire::messages::create_topics::CreateTopicsRequest;
+use ringlog_wire::messages::fetch::{FetchRequest, PartitionData};
 use ringlog_wire::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 
 use super::Violation;
 use super::clients::{Ask, Client, Phase, Scene};
 use super::ledger::Key;
 use super::line::{Flight, Line};
+use super::requests;
 
 const TOPIC: &str = "compacted";
 /// The name of the header that holds a record's number.
@@ -93,19 +94,8 @@ impl Upserter {
     }
 
     fn create(&mut self, scene: &mut Scene) -> Result<(), Violation> {
-        let config = |name: &str, value: &str| CreatableTopicConfig {
-            name: name.to_owned(),
-            value: Some(value.to_owned()),
-            ..Default::default()
-        };
-        let topic = CreatableTopic {
-            name: TOPIC.to_owned(),
-            num_partitions: 1,
-            replication_factor: 1,
-            configs: vec![config("cleanup.policy", "compact"), config("flush.messages", "1")],
-            ..Default::default()
-        };
-        let request = CreateTopicsRequest { topics: vec![topic], ..Default::default() };
+        let settings = [("cleanup.policy", "compact"), ("flush.messages", "1")];
+        let request = requests::create_topic(TOPIC, 1, &settings);
         self.line.ask(scene.now, 7, &request, &[], Some(Ask::CreateTopic { name: TOPIC.to_owned() }))
     }
 
@@ -130,22 +120,7 @@ impl Upserter {
 
     fn fetch(&mut self, scene: &mut Scene, key: Key) -> Result<(), Violation> {
         let offset = self.reading.get_or_insert_default().offset;
-        let partition = FetchPartition {
-            partition: key.1,
-            fetch_offset: offset,
-            partition_max_bytes: [1, 2_000, 1 << 20][scene.dice.below(3)],
-            ..Default::default()
-        };
-        let topic = FetchTopic { topic_id: key.0, partitions: vec![partition], ..Default::default() };
-        let request = FetchRequest {
-            replica_id: -1,
-            max_wait_ms: 100,
-            min_bytes: 1,
-            max_bytes: 1 << 20,
-            session_epoch: -1,
-            topics: vec![topic],
-            ..Default::default()
-        };
+        let request = requests::fetch(key, offset, [1, 2_000, 1 << 20][scene.dice.below(3)]);
         self.line.ask(scene.now, 13, &request, &[], Some(Ask::Fetch { from: BTreeMap::new(), era: scene.ledger.era }))
     }
 
