@@ -75,7 +75,6 @@ impl Timers {
     }
 
     /// Whether the timer runs.
-    #[cfg(test)]
     pub(super) fn runs(&self, timer: &Timer) -> bool {
         self.deadlines.contains_key(timer)
     }

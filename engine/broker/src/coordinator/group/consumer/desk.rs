@@ -189,10 +189,15 @@ impl Group {
                     false
                 }
             },
-            Work::Silent(member) => self.fence_consumer(&member, "was silent for its session", |_| true, topics, env),
+            Work::Silent(member) => {
+                let timer = Timer::session(&self.id, &member);
+                self.fence_consumer(&member, (timer, "was silent for its session"), |_| true, topics, env)
+            }
             Work::Late(member) => {
                 let is_late = |state| state == MemberState::UnrevokedPartitions;
-                self.fence_consumer(&member, "did not give its partitions back in time", is_late, topics, env)
+                let timer = Timer::Rebalance(self.id.clone(), member.clone());
+                let why = (timer, "did not give its partitions back in time");
+                self.fence_consumer(&member, why, is_late, topics, env)
             }
         }
     }
@@ -254,17 +259,19 @@ impl Group {
         append(edit, self.partition, was_classic, Some((waiter, response)), env)
     }
 
-    /// Takes a member out whose time is over, where it is (still) as the timer found it.
+    /// Takes a member out whose time is over, where it is (still) as the timer found it: while this waited its turn, the member may
+    /// have been heard, and the timer been set anew.
     fn fence_consumer(
         &mut self,
         member: &str,
-        why: &str,
+        (timer, why): (Timer, &str),
         is_so: impl Fn(MemberState) -> bool,
         topics: &dyn Topics,
         env: &mut Env<'_>,
     ) -> bool {
         let Some(consumers) = &mut self.consumers else { return false };
-        if !consumers.members.contains_key(member) || !is_so(consumers.current(member).state) {
+        let is_there = consumers.members.contains_key(member) && is_so(consumers.current(member).state);
+        if !is_there || env.timers.runs(&timer) {
             return false;
         }
         tracing::info!(group = self.id, member, "a member {why}: it is out");

@@ -58,6 +58,21 @@ fn who_leaves_or_is_silent_is_out_and_the_others_have_its_share() {
 }
 
 #[test]
+fn who_is_heard_before_its_session_is_over_stays_however_long_the_log_takes() {
+    let (mut rig, _, _) = two();
+    rig.pass_ms(44_000);
+    let c = rig.send(join("c"));
+    let (a, b) = (rig.send(alive("a", 1)), rig.send(alive("b", 2)));
+    rig.pass_ms(1_000);
+    rig.settle();
+    assert_eq!([a, b, c].map(|ask| error(rig.heard(ask))), [ErrorCode::NONE; 3]);
+    assert_eq!(rig.group().member_count(), 3);
+    rig.pass_ms(45_000);
+    rig.settle();
+    assert_eq!(rig.state(), ConsumerState::Empty);
+}
+
+#[test]
 fn who_does_not_give_back_in_time_is_out() {
     let (mut rig, _, _) = two();
     rig.beat(alive("a", 1));
