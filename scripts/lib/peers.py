@@ -26,6 +26,7 @@ REPO = HERE.parent.parent
 #: Held while something is installed: scripts run beside one another, and apt-get does not wait for another one.
 INSTALLING = pathlib.Path(tempfile.gettempdir()) / "ringlog-installing"
 ROOT = pathlib.Path(os.environ.get("RINGLOG_PEERS") or REPO / ".peers").absolute()
+SUITES = ROOT / "suites"
 
 POM = """<?xml version="1.0" encoding="UTF-8"?>
 <project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -217,6 +218,18 @@ def venv(name, *packages):
         run([str(python), "-m", "pip", "install", "-q", *packages])
         (folder / "complete").write_text("")
     return python
+
+
+def checkout(name, tag, repository, finish):
+    """The folder of a repository at a tag, built by `finish`."""
+    folder = SUITES / f"{name}-{tag}"
+    if not (folder / "complete").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        address = repository or f"https://github.com/confluentinc/{name}"
+        run([program("git", "git"), "clone", "-q", "--depth", "1", "--branch", tag, address, str(folder)])
+        finish(folder)
+        (folder / "complete").write_text("")
+    return folder
 
 
 def librdkafka_python():
