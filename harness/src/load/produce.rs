@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender as Channel;
 
+use hdrhistogram::Histogram;
 use ringlog_io::{Clock as _, SystemClock};
 use ringlog_wire::Uuid;
 
@@ -158,6 +159,15 @@ impl Produced {
     /// What the clients counted in the steady state.
     pub(crate) fn client_counts(&self) -> ClientCounts {
         self.reports.iter().flatten().fold(ClientCounts::default(), |sum, report| sum.plus(report.counts))
+    }
+
+    /// How long the commits of the steady state took, ns; of clients that could be waited for. `None`: no transactions.
+    pub(crate) fn commits(&self) -> Option<Histogram<u64>> {
+        self.reports.iter().flatten().filter_map(|report| report.commits.clone()).reduce(|mut sum, more| {
+            // Both begin as `empty` and grow alike: it cannot be refused.
+            let _ = sum.add(&more);
+            sum
+        })
     }
 
     /// What the clients' threads took.

@@ -15,6 +15,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use ringlog_io::driver;
 
 use super::book::Book;
@@ -56,6 +57,8 @@ pub(crate) struct Report {
     pub(crate) primed: ProducerStats,
     /// What the client counted from the beginning of the steady state until its last record was handed over.
     pub(crate) counts: ClientCounts,
+    /// How long each commit of the steady state took, ns, where there are transactions.
+    pub(crate) commits: Option<Histogram<u64>>,
 }
 
 impl Report {
@@ -91,6 +94,7 @@ pub(crate) struct Sender<'a> {
     primed: ProducerStats,
     /// When the steady state began; from then on, when the last record was handed over.
     counts: ClientCounts,
+    commits: Option<Histogram<u64>>,
 }
 
 /// What a client is opened with.
@@ -113,7 +117,7 @@ impl<'a> Sender<'a> {
         let topic = producer.topic(&spec.topic);
         let mut transactions = None;
         if is_transactional {
-            transactions = Some(Transactions::open(&mut producer, spec.transaction_ms, book.clone())?);
+            transactions = Some(Transactions::open(&mut producer, spec.commit_when, book.clone())?);
         }
         Ok(Self {
             spec,
@@ -129,6 +133,7 @@ impl<'a> Sender<'a> {
             lateness: Lateness::default(),
             primed: ProducerStats::default(),
             counts: ClientCounts::default(),
+            commits: None,
         })
     }
 
@@ -156,8 +161,9 @@ impl<'a> Sender<'a> {
         self.finish(begun)
     }
 
-    /// One record to each partition, number 0 over and over, and its answer.
+    /// One record to each partition, number 0 over and over, and its answer; where there are transactions, in one.
     fn prime(&mut self) -> Result<(), PerfError> {
+        self.transactions.as_mut().map_or(Ok(()), |transactions| transactions.before(&mut self.producer))?;
         let partitions = self.producer.partition_count(self.topic)?;
         for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
             let sent_ns = self.producer.driver().read().0;
@@ -166,7 +172,8 @@ impl<'a> Sender<'a> {
             let record = NewRecord { topic: self.topic, partition, key, value, intended_ns: sent_ns, sent_ns };
             hand_over(&mut self.producer, &record, 0, self.book.as_ref())?;
         }
-        Ok(self.producer.flush()?)
+        self.producer.flush()?;
+        self.transactions.as_mut().map_or(Ok(()), |transactions| transactions.end(&mut self.producer))
     }
 
     fn send(&mut self, began_ns: u64) -> Result<(), PerfError> {
@@ -177,6 +184,7 @@ impl<'a> Sender<'a> {
         self.counts = self.counts.until(counted(&mut self.producer));
         let now_ns = self.producer.driver().read().0;
         self.producer.sink().ended(now_ns);
+        self.commits = self.transactions.as_ref().map(Transactions::commits);
         self.transactions.as_mut().map_or(Ok(()), |transactions| transactions.end(&mut self.producer))
     }
 
@@ -203,6 +211,7 @@ impl<'a> Sender<'a> {
             let intended_ns = period_ns.map_or(sent_ns, |period_ns| times.intended_ns(index, sent_ns, period_ns));
             if is_steady {
                 times.begin_steady_state(&mut self.counts, (sent_ns, intended_ns), &mut self.producer);
+                self.transactions.iter_mut().for_each(Transactions::begin_steady_state);
             }
             let bytes = value.len();
             let record = NewRecord { topic: self.topic, partition: None, key, value, intended_ns, sent_ns };
@@ -252,6 +261,7 @@ impl<'a> Sender<'a> {
             }
             if is_steady {
                 times.begin_steady_state(&mut self.counts, (sent_ns, due_ns), &mut self.producer);
+                self.transactions.iter_mut().for_each(Transactions::begin_steady_state);
             }
             self.lateness.late += u64::from(sent_ns.saturating_sub(due_ns) >= LATE_NS);
             let record = NewRecord { topic: self.topic, partition: None, key, value, intended_ns: due_ns, sent_ns };
@@ -308,6 +318,7 @@ impl<'a> Sender<'a> {
             lateness: self.lateness,
             primed: self.primed,
             counts: self.counts,
+            commits: self.commits,
         };
         // What flush_for left over is given up here, and counted as failed.
         self.producer.abort();

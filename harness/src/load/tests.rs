@@ -3,7 +3,7 @@
 use crate::client::config::ProducerConfig;
 use crate::client::properties::Properties;
 use crate::spec::produce::settings;
-use crate::spec::{Keys, Pace, PayloadSource, Produce, RecordShape, StampPlace, Until, Warmup};
+use crate::spec::{CommitWhen, Keys, Pace, PayloadSource, Produce, RecordShape, StampPlace, Until, Warmup};
 
 /// One client that sends a thousand records of 100 bytes as fast as it can, with a ledger and a series.
 pub(crate) fn spec(bootstrap: &str) -> Produce {
@@ -24,7 +24,7 @@ pub(crate) fn spec(bootstrap: &str) -> Produce {
             key_shape: None,
             seed: 0,
         },
-        transaction_ms: i64::MAX,
+        commit_when: CommitWhen::AT_THE_END,
         stamps: Some(StampPlace::Payload),
         has_series: true,
         primes: false,

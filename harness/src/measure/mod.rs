@@ -189,7 +189,8 @@ impl SampleSink for Latencies {
     }
 }
 
-fn empty() -> Histogram<u64> {
+/// An empty histogram of times in ns.
+pub(crate) fn empty() -> Histogram<u64> {
     let mut histogram =
         Histogram::new_with_bounds(1, HOUR_NS, LATENCY_DIGITS).expect("constant limits that the histogram accepts");
     histogram.auto(true);

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of the columns below.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
 
 /// What a column is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -473,6 +473,25 @@ columns! {
     /// send nor io_uring.
     broker_syscalls_per_mb: Option<f64>, "1/MB", "ringlog_syscalls_total of --metrics-from";
 
+    /// Records after which a transaction was committed; empty where there were none or its time alone decided.
+    transaction_records: Option<u32>, "", "workload";
+    /// Milliseconds after which a transaction was committed; the same.
+    transaction_ms: Option<u32>, "ms", "workload";
+    /// `isolation.level` of who read.
+    isolation_level: String, "", "client's settings";
+    /// `group.protocol` of groups.
+    group_protocol: String, "", "client's settings";
+    /// Transactions that were committed in the measured time.
+    transactions: Option<u64>, "", "client";
+    /// How long a commit took, what was still to be sent of its records included: half stayed below.
+    commit_us_p50: Option<f64>, "us", "client";
+    /// 99 of 100.
+    commit_us_p99: Option<f64>, "us", "client";
+    /// The worst.
+    commit_us_max: Option<f64>, "us", "client";
+    /// Processor time of the broker's processes for each transaction, its records included.
+    broker_cpu_us_per_transaction: Option<f64>, "us", "broker_cpu_ms / transactions";
+
     /// The ceiling that the share is of; empty where none counts.
     ceiling: String, "", "run";
     /// Rate as a share of that ceiling's, in the same round.
@@ -504,7 +523,7 @@ impl Row {
 }
 
 /// What somebody chose: rows that differ in one of these were measured in different ways.
-pub const SETTINGS: [&str; 33] = [
+pub const SETTINGS: [&str; 37] = [
     "record_bytes",
     "record_size_dist",
     "partitions",
@@ -529,6 +548,10 @@ pub const SETTINGS: [&str; 33] = [
     "max_partition_fetch_bytes",
     "max_poll_records",
     "security_protocol",
+    "isolation_level",
+    "group_protocol",
+    "transaction_records",
+    "transaction_ms",
     "arrivals",
     "keys",
     "compressibility",

@@ -288,6 +288,7 @@ impl KafkaExecutor {
         measured.retried_records = produced.retried_records();
         measured.dropped_records = produced.lateness().dropped;
         measured.counts = produced.client_counts();
+        measured.commits = produced.commits();
         measured.counts.throttle_ms += read.throttle_ms;
         measured.clients = u32::try_from(spec.clients).unwrap_or(u32::MAX);
         measured.groups = workload.groups;

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
+
 use super::beside::ReadAlong;
 use super::service::Disruption;
 use super::timeline::Lagged;
@@ -56,6 +58,8 @@ pub struct Measured {
     pub disruption: Option<Disruption>,
     /// What came of a group that read nothing for a while.
     pub lagged: Option<Lagged>,
+    /// How long commits took in the measured time, ns, where there were transactions.
+    pub commits: Option<Histogram<u64>>,
     /// What those did who read beside, where somebody did.
     pub along: Option<ReadAlong>,
     /// What is known of a client that is a program of its own, where it was one.

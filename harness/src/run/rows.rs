@@ -55,6 +55,7 @@ pub fn row(common: &Common, trial: &Trial<'_>, round: &Round) -> Row {
     round.measured.along.iter().for_each(|along| read_along(&mut row, along, round.measured.usage.wall_s));
     disruption(&mut row, &round.measured);
     usage(&mut row, &round.measured);
+    round.measured.commits.iter().for_each(|commits| transactions(&mut row, commits));
     round.measured.outside.iter().for_each(|it| outside(&mut row, it, &round.measured));
     finding(&mut row, common, round);
     row
@@ -100,6 +101,8 @@ pub fn named(common: &Common, trial: &Trial<'_>, workload: &Workload) -> Row {
             .collect::<Vec<_>>()
             .join(" "),
         p99_ms_max: workload.p99_ms_max,
+        transaction_records: workload.transaction_records,
+        transaction_ms: workload.transaction_ms,
         consumers: if workload.groups + workload.catch_up > 0 { workload.consumers } else { 0 },
         catch_up: workload.catch_up,
         backlog_mb: workload.backlog_megabytes,
@@ -135,6 +138,9 @@ fn settings(row: &mut Row, settings: &BTreeMap<String, String>) {
     row.max_partition_fetch_bytes = number("max.partition.fetch.bytes");
     row.max_poll_records = number("max.poll.records");
     row.security_protocol = text("security.protocol");
+    row.isolation_level = text("isolation.level");
+    // Where partitions are assigned by hand the setting says nothing.
+    row.group_protocol = if row.groups > 0 { text("group.protocol") } else { String::new() };
 }
 
 fn figures(row: &mut Row, measured: &Measured) {
@@ -168,6 +174,14 @@ fn latencies(row: &mut Row, measured: &Measured) {
     [row.service_us_p50, row.service_us_p90, row.service_us_p99, row.service_us_p999, row.service_us_max] =
         us(&all.service);
     row.saturated_records = (all.records > 0).then_some(all.saturated);
+}
+
+/// After `usage`, of which the broker's processor time comes.
+fn transactions(row: &mut Row, commits: &hdrhistogram::Histogram<u64>) {
+    row.transactions = Some(commits.len());
+    [row.commit_us_p50, row.commit_us_p99, row.commit_us_max] =
+        [0.50, 0.99, 1.0].map(|quantile| percentile_us(commits, quantile));
+    row.broker_cpu_us_per_transaction = row.broker_cpu_ms.and_then(|ms| ratio(ms * 1e3, commits.len() as f64, 1));
 }
 
 /// What the trial's events did.

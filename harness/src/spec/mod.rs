@@ -13,5 +13,7 @@ pub mod sweep;
 pub mod workload;
 
 pub(crate) use consume::{Along, Consume, Goal, What};
-pub(crate) use produce::{Found, Keys, Pace, PayloadSource, Produce, RecordShape, StampPlace, Until, Warmup};
+pub(crate) use produce::{
+    CommitWhen, Found, Keys, Pace, PayloadSource, Produce, RecordShape, StampPlace, Until, Warmup,
+};
 pub use workload::{Kind, Workload};

@@ -27,8 +27,8 @@ pub(crate) struct Produce {
     pub(crate) until: Until,
     pub(crate) warmup: Warmup,
     pub(crate) records: RecordShape,
-    /// After how long a transaction is committed, where there are transactions.
-    pub(crate) transaction_ms: i64,
+    /// When a transaction is committed, where there are transactions.
+    pub(crate) commit_when: CommitWhen,
     /// Where the ledger's stamp of a record is; `None`: there is no ledger.
     pub(crate) stamps: Option<StampPlace>,
     /// Whether the load's seconds are kept.
@@ -40,6 +40,24 @@ pub(crate) struct Produce {
     pub(crate) config: ProducerConfig,
     /// The producer's settings under Kafka's names, each default resolved.
     pub(crate) settings: Vec<(String, String)>,
+}
+
+/// When a transaction is committed: whichever comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CommitWhen {
+    /// A record was sent so many ms after the first one.
+    pub(crate) ms: i64,
+    /// It has so many records, 1 or more.
+    pub(crate) records: u64,
+}
+
+impl CommitWhen {
+    /// With the end of the load.
+    pub(crate) const AT_THE_END: Self = Self { ms: i64::MAX, records: u64::MAX };
+
+    pub(crate) fn after_ms(ms: i64) -> Self {
+        Self { ms, ..Self::AT_THE_END }
+    }
 }
 
 /// When records are sent.

@@ -6,12 +6,14 @@ use super::{Sweep, omb};
 use crate::spec::document::Finding;
 
 /// Every preset: its name and its file.
-const BUILT_IN: [(&str, &str); 11] = [
+const BUILT_IN: [(&str, &str); 13] = [
     ("course", include_str!("../../../../profiles/sweeps/course.toml")),
     ("kafka-benchmark", include_str!("../../../../profiles/sweeps/kafka-benchmark.toml")),
     ("three-machines", include_str!("../../../../profiles/sweeps/three-machines.toml")),
     ("logs", include_str!("../../../../profiles/sweeps/logs.toml")),
     ("peak", include_str!("../../../../profiles/sweeps/peak.toml")),
+    ("versus", include_str!("../../../../profiles/sweeps/versus.toml")),
+    ("versus-cold", include_str!("../../../../profiles/sweeps/versus-cold.toml")),
     ("fan-out", include_str!("../../../../profiles/sweeps/fan-out.toml")),
     ("catch-up", include_str!("../../../../profiles/sweeps/catch-up.toml")),
     ("omb", include_str!("../../../../profiles/sweeps/omb.yaml")),

@@ -35,6 +35,7 @@ impl Workload {
             return Err(self.invalid("partitions must be 1 to 10000 and rounds 1 to 1000".to_owned()));
         }
         self.check_shapes()?;
+        self.check_transactions()?;
         match self.kind {
             Kind::Consume if self.of.is_none() => Err(self.invalid("a consume workload needs of = \"..\"".to_owned())),
             Kind::Consume => Ok(()),
@@ -63,6 +64,22 @@ impl Workload {
         KeyShape::parse(&self.keys).map(|_| ()).map_err(invalid)?;
         self.check_events()?;
         self.check_readers()
+    }
+
+    /// Whether they go with the producer's other settings is Kafka's rule, and refused where those are read.
+    fn check_transactions(&self) -> Result<(), WorkloadError> {
+        if [self.transaction_records, self.transaction_ms].contains(&Some(0)) {
+            return Err(self.invalid("transaction_records and transaction_ms must be 1 or more".to_owned()));
+        }
+        if self.has_transactions() && self.kind == Kind::Consume {
+            return Err(self.invalid("transactions belong to a workload that writes".to_owned()));
+        }
+        if self.producer.contains_key("transactional.id") && !self.has_transactions() {
+            let reason =
+                "[producer] has a transactional.id: say with transaction_records or transaction_ms when to commit";
+            return Err(self.invalid(reason.to_owned()));
+        }
+        Ok(())
     }
 
     fn check_record_bytes(&self) -> Result<(), WorkloadError> {
@@ -104,6 +121,9 @@ mod tests {
         assert!(refused(3, "rate_records_s", "").contains("rate_records_s"));
         assert!(refused(0, "rounds", "groups = 200\nconsumers = 2").contains("400 clients"));
         assert!(refused(0, "rounds", "groups = 1\nconsumers = 2").contains("consumers must be 1 at most"));
+        assert!(refused(0, "rounds", "transaction_records = 0").contains("must be 1 or more"));
+        assert!(refused(2, "measured_s", "measured_s = 1.0\ntransaction_ms = 5").contains("a workload that writes"));
+        assert!(refused(0, "\"linger.ms\"", "\"transactional.id\" = \"mine\"").contains("when to commit"));
         assert!(refused(2, "measured_s", "measured_s = 1.0\ngroups = 1").contains("a workload that writes"));
     }
 }

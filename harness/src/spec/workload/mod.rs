@@ -128,6 +128,12 @@ pub struct Workload {
     /// Megabytes (10^6) that are written before the warm-up: what catch-up readers have before them.
     #[serde(default)]
     pub backlog_megabytes: u64,
+    /// A transaction is committed when it has so many records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction_records: Option<u32>,
+    /// A transaction is committed with the first record that is sent so many ms after its first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction_ms: Option<u32>,
     /// What is done to the target, or to a group, while it is measured.
     #[serde(default, rename = "event", skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Event>,
@@ -198,6 +204,12 @@ impl Workload {
     pub fn topic_configs(&self, of_target: &[(String, String)]) -> Vec<(String, String)> {
         let others = of_target.iter().filter(|(name, _)| !self.topic.contains_key(name)).cloned();
         others.chain(self.topic.clone()).collect()
+    }
+
+    /// Whether records are written in transactions.
+    #[must_use]
+    pub fn has_transactions(&self) -> bool {
+        self.transaction_records.is_some() || self.transaction_ms.is_some()
     }
 
     /// Size of a value, or the mean of its distribution.

@@ -12,7 +12,8 @@ use crate::load::shapes::{KeyShape, Sizes};
 use crate::measure::ledger::STAMP_LEN;
 use crate::spec::produce::settings;
 use crate::spec::{
-    Consume, Found, Keys, Pace, PayloadSource, Produce, RecordShape, StampPlace, Until, Warmup, What, consume,
+    CommitWhen, Consume, Found, Keys, Pace, PayloadSource, Produce, RecordShape, StampPlace, Until, Warmup, What,
+    consume,
 };
 
 /// A broker that is gone ends a round in half a minute instead of Kafka's two.
@@ -28,6 +29,9 @@ impl Workload {
     pub(crate) fn produce(&self, topic: &str, way: &Properties) -> Result<Produce, ConfigError> {
         let mut given = way.clone();
         self.producer.iter().for_each(|(name, value)| given.set(name, value));
+        if self.has_transactions() {
+            given.set_default("transactional.id", &format!("bench-{topic}"));
+        }
         GIVE_UP_SOON.iter().for_each(|(name, value)| given.set_default(name, value));
         let parsed = ProducerConfig::parse(&given)?;
         let records = self.record_shape();
@@ -51,8 +55,7 @@ impl Workload {
                 None => Warmup::Time(warmup),
             },
             records,
-            // No workload has transactions.
-            transaction_ms: i64::MAX,
+            commit_when: self.commit_when(),
             stamps: Some(if least >= STAMP_LEN { StampPlace::Payload } else { StampPlace::Header }),
             has_series: true,
             primes: true,
@@ -84,6 +87,13 @@ impl Workload {
             settings: consume::settings(&parsed.effective),
             config: parsed.config,
         })
+    }
+
+    fn commit_when(&self) -> CommitWhen {
+        CommitWhen {
+            ms: self.transaction_ms.map_or(i64::MAX, i64::from),
+            records: self.transaction_records.map_or(u64::MAX, u64::from),
+        }
     }
 
     /// What was refused with the profile is not here.

@@ -4,7 +4,7 @@ use super::extras::Extras;
 use super::options::Options;
 use crate::client::config::{Parsed, ProducerConfig};
 use crate::spec::produce::settings;
-use crate::spec::{Pace, Produce, RecordShape, Until, Warmup};
+use crate::spec::{CommitWhen, Pace, Produce, RecordShape, Until, Warmup};
 
 /// `--transaction-duration-ms` where transactions are on by another route.
 const TRANSACTION_MS_DEFAULT: i64 = 3000;
@@ -39,7 +39,7 @@ pub(super) fn produce(options: &Options, extras: &Extras, parsed: &Parsed<Produc
             (None, records) => Warmup::Records(records),
         },
         records: record_shape(options, extras),
-        transaction_ms: options.transaction_duration_ms.unwrap_or(TRANSACTION_MS_DEFAULT),
+        commit_when: CommitWhen::after_ms(options.transaction_duration_ms.unwrap_or(TRANSACTION_MS_DEFAULT)),
         stamps: extras.stamp_place(options),
         has_series: extras.measures(),
         primes: false,
@@ -70,7 +70,7 @@ mod tests {
         let spec = spec("--num-records 7 --throughput -1");
         assert_eq!((spec.topic.as_str(), spec.clients, spec.pace), ("t", 1, Pace::Free));
         assert_eq!(spec.until, Until { records: Some(7), duration: None, bytes: None });
-        assert_eq!((spec.warmup, spec.stamps, spec.transaction_ms), (Warmup::Without, None, 3000));
+        assert_eq!((spec.warmup, spec.stamps, spec.commit_when.ms), (Warmup::Without, None, 3000));
         assert_eq!((&spec.records.payload, spec.records.keys), (&PayloadSource::Random(20), Keys::None));
         let of = |name: &str| spec.settings.iter().find(|it| it.0 == name).map(|it| it.1.as_str());
         assert_eq!((of("linger.ms"), of("batch.size"), of("acks")), (Some("5"), Some("16384"), Some("all")));
