@@ -205,10 +205,10 @@ impl Replica {
         &mut self.log
     }
 
-    /// Takes a checked batch for the write at the end of the turn, or behind the roll that is under way. True: it is the
+    /// Takes a checked batch for the write at the end of the turn, or behind the job that appends wait for. True: it is the
     /// first one.
     pub(crate) fn stage(&mut self, staged: Staged) -> bool {
-        self.staged.push(if self.log.is_rolling() { staged.kept() } else { staged });
+        self.staged.push(if self.log.holds_appends() { staged.kept() } else { staged });
         self.staged.len() == 1
     }
 

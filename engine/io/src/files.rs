@@ -3,7 +3,6 @@
 pub mod os;
 
 use std::io::{self, IoSlice};
-use std::ops::Deref;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -66,28 +65,6 @@ pub struct Space {
     pub usable_bytes: u64,
 }
 
-/// A sealed file mapped read-only.
-pub struct Map(pub(crate) MapInner);
-
-/// What stands behind a [`Map`].
-pub(crate) enum MapInner {
-    /// A mapping.
-    Os(memmap2::Mmap),
-    /// A copy (the double; empty files, which cannot be mapped).
-    Copy(Vec<u8>),
-}
-
-impl Deref for Map {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match &self.0 {
-            MapInner::Os(map) => map,
-            MapInner::Copy(bytes) => bytes,
-        }
-    }
-}
-
 /// The file system as one thread sees it. Errors name the path where there is one.
 pub trait Files {
     /// The same files, for who needs them for longer than the call in which it has them.
@@ -127,8 +104,6 @@ pub trait Files {
     fn space(&self, path: &Path) -> io::Result<Space>;
     /// Whether a range is in the page cache.
     fn residency(&self, file: &File, offset: u64, len: u64) -> Residency;
-    /// Maps a sealed file read-only. It must not be cut while the map lives.
-    fn map(&self, file: &File) -> io::Result<Map>;
 
     /// Whether the path exists.
     fn exists(&self, path: &Path) -> bool;

@@ -48,5 +48,5 @@ pub use driver::{
 };
 pub use error::{errno, is_full};
 pub use files::os::OsFiles;
-pub use files::{DirEntry, File, Files, Map, OpenMode, Residency, Space, WRITE_EDGE_BYTES};
+pub use files::{DirEntry, File, Files, OpenMode, Residency, Space, WRITE_EDGE_BYTES};
 pub use job::Job;

@@ -134,16 +134,6 @@ fn truncating_cuts_and_extends_with_zeroes() {
     });
 }
 
-#[test]
-fn maps_show_the_bytes_and_empty_files_map_too() {
-    on_both(|files, dir| {
-        let file = files.open(&dir.join("a"), OpenMode::Create).expect("open");
-        assert!(files.map(&file).expect("empty").is_empty());
-        files.write_all_at(&file, &[IoSlice::new(b"mapped")], 0).expect("write");
-        assert_eq!(&files.map(&file).expect("map")[..], b"mapped");
-    });
-}
-
 /// Where the kernel can say (not on tmpfs, whose pages are nowhere else).
 #[test]
 fn clean_pages_of_a_range_are_dropped_and_the_others_stay() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ringlog_io::clock::monotonic;
-use ringlog_io::{Buf, DirEntry, File, Files, Map, OpenMode, OsFiles, Residency};
+use ringlog_io::{Buf, DirEntry, File, Files, OpenMode, OsFiles, Residency};
 use ringlog_storage::{Isolation, LogConfig, NewBatch, Origin, Partition, Startup};
 use ringlog_wire::Uuid;
 use ringlog_wire::batch::{BatchBuilder, Rules, Validated, validate};
@@ -228,9 +228,6 @@ impl Files for NoWrites {
     }
     fn residency(&self, file: &File, offset: u64, len: u64) -> Residency {
         self.0.residency(file, offset, len)
-    }
-    fn map(&self, file: &File) -> io::Result<Map> {
-        self.0.map(file)
     }
     fn exists(&self, path: &Path) -> bool {
         self.0.exists(path)

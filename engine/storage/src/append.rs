@@ -39,19 +39,22 @@ type Answer = Result<Appended, AppendError>;
 impl Partition {
     /// Appends batches in order: one answer for each, all that are accepted in one vectored write. Visible when
     /// [`Partition::high_watermark`] is above an answer's last offset. Where the segment is full there are answers for the
-    /// batches before, and the job that rolls it, once: the others are to be given again after
-    /// [`Partition::beside_done`].
+    /// batches before, and the job that rolls it, once; where its last page is not in the page cache there are none, and the job
+    /// that loads it. The others are to be given again after [`Partition::beside_done`].
     pub fn append_ready(
         &mut self,
         batches: &[NewBatch<'_>],
         leader_epoch: i32,
         wall_ms: i64,
     ) -> (Vec<Answer>, Option<Job>) {
-        if self.is_rolling() {
+        if self.holds_appends() {
             return (Vec::new(), None);
         }
         if let Err(error) = self.come_back(wall_ms) {
             return (vec![Err(error); batches.len()], None);
+        }
+        if let Some(job) = self.load_tail(wall_ms) {
+            return (Vec::new(), Some(job));
         }
         let mut answers = Vec::with_capacity(batches.len());
         let mut next_offset = self.end_offset;
@@ -79,13 +82,13 @@ impl Partition {
         (answers, None)
     }
 
-    /// As [`Partition::append_ready`], and rolls here and now: for a log that has no shard's thread to hold up.
+    /// As [`Partition::append_ready`], and does its jobs here and now: for a log that has no shard's thread to hold up.
     pub fn append(&mut self, batches: &[NewBatch<'_>], leader_epoch: i32, wall_ms: i64) -> Vec<Answer> {
         let mut answers = Vec::with_capacity(batches.len());
         loop {
-            let (more, roll) = self.append_ready(&batches[answers.len()..], leader_epoch, wall_ms);
+            let (more, job) = self.append_ready(&batches[answers.len()..], leader_epoch, wall_ms);
             answers.extend(more);
-            match roll {
+            match job {
                 Some(job) => self.perform(&job, wall_ms),
                 None => break,
             }
@@ -210,6 +213,7 @@ impl Partition {
                 .for_each(|answer| *answer = Err(error.clone()));
         } else {
             self.flush.appended(wall_ms);
+            self.tail_known_ms = wall_ms;
         }
         self.pending = pending;
         self.pending.clear();

@@ -4,6 +4,7 @@
 //! ```text
 //!   save_due, checkpoint --> Job --> beside_done     appends go on meanwhile; a roll waits for it
 //!   append_ready: full   --> Job --> beside_done     appends wait: the next batch stands in the next segment
+//!   append_ready: rested --> Job --> beside_done     appends wait: the log's last page is not in the page cache (`tail`)
 //! ```
 //!
 //! Nothing of it waits for the disk's sync, and the file system's journal may hold it up all the same. What a kill leaves in
@@ -33,6 +34,8 @@ pub(crate) enum Beside {
         log_size: u64,
         snapshotted: Snapshotted,
     },
+    /// The log's last page comes back into the page cache.
+    LoadingTail,
     /// Files of segments that are no part of the log any more get another name.
     SettingAside,
     /// A cleaned segment takes the place of those that it was made of.
@@ -49,6 +52,12 @@ impl Partition {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         !matches!(self.beside, Beside::Nothing)
+    }
+
+    /// Whether appends wait for a job.
+    #[must_use]
+    pub fn holds_appends(&self) -> bool {
+        self.is_rolling() || matches!(self.beside, Beside::LoadingTail)
     }
 
     /// Whether appends wait for a roll.
@@ -113,7 +122,8 @@ impl Partition {
     /// The job of [`Partition::save_due`], [`Partition::checkpoint`] or [`Partition::append_ready`] ended.
     pub fn beside_done(&mut self, result: io::Result<Option<File>>, wall_ms: i64) {
         match (std::mem::replace(&mut self.beside, Beside::Nothing), result) {
-            (Beside::Nothing, _) => {}
+            // A page that could not be read: the append says what is wrong.
+            (Beside::Nothing | Beside::LoadingTail, _) => {}
             (Beside::Saving { saved, log_size, snapshotted }, Ok(_)) => {
                 self.active.saved(saved, log_size);
                 self.snapshotted = snapshotted;

@@ -20,7 +20,7 @@ pub(crate) const TIME_ENTRY_LEN: usize = TIMESTAMP_LEN + RELATIVE_LEN;
 /// "No timestamp" (`RecordBatch.NO_TIMESTAMP`).
 pub(crate) const NO_TIMESTAMP: i64 = -1;
 
-/// The offset index as bytes of a file, mapped or in memory.
+/// The offset index as the bytes of its file.
 #[derive(Clone, Copy)]
 pub(crate) struct OffsetIndex<'a> {
     bytes: &'a [u8],
@@ -97,7 +97,7 @@ impl<'a> OffsetIndex<'a> {
     }
 }
 
-/// The timestamp index as bytes of a file, mapped or in memory.
+/// The timestamp index as the bytes of its file.
 #[derive(Clone, Copy)]
 pub(crate) struct TimeIndex<'a> {
     bytes: &'a [u8],

@@ -51,6 +51,7 @@ mod sealed_files;
 mod segment;
 mod snapshot;
 mod suspect;
+mod tail;
 mod timestamps;
 mod types;
 mod upkeep;

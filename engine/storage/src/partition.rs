@@ -99,6 +99,8 @@ pub struct Partition {
     pub(crate) snapshotted: Snapshotted,
     pub(crate) appended_bytes: u64,
     pub(crate) expired_ms: i64,
+    /// When the log's last page was in the page cache for certain, or was asked for.
+    pub(crate) tail_known_ms: i64,
 }
 
 impl Partition {
@@ -167,6 +169,7 @@ impl Partition {
             snapshotted: Snapshotted { offset: -1, log_bytes: 0 },
             appended_bytes: 0,
             expired_ms: wall_ms,
+            tail_known_ms: i64::MIN,
         }
     }
 

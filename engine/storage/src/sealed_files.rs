@@ -2,26 +2,36 @@
 //!
 //! A partition holds one descriptor, that of its active segment. Everything older is opened when somebody reads it. A
 //! shard is one thread and touches its own partitions only, so the cache belongs to the thread.
+//!
+//! Indexes are kept in memory as they are, not mapped: where readers of old segments fill the memory, the kernel takes a mapped page
+//! back, and the next lookup is a page fault of the shard's thread that waits for the disk behind those readers
+//! (`engine/docs/decisions/jobs.md` has what that took).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use ringlog_io::{File, Map};
+use ringlog_io::File;
 
 use crate::index::{OffsetIndex, TimeIndex};
 
-/// Sealed segments that a thread keeps open. Each costs one descriptor and up to two mappings.
+/// Sealed segments that a thread keeps open. Each costs one descriptor and its indexes.
 const OPEN_MAX: usize = 128;
+/// Bytes of indexes that a thread keeps, but for those of the segment that was used last: a full segment of 1 GiB has 0.1 to 5 MiB.
+const INDEX_BYTES_MAX: usize = 32 << 20;
 
 /// An open sealed segment.
 pub(crate) struct OpenSegment {
     pub(crate) base_offset: i64,
     pub(crate) file: File,
-    pub(crate) offsets: Map,
-    pub(crate) times: Map,
+    pub(crate) offsets: Vec<u8>,
+    pub(crate) times: Vec<u8>,
 }
 
 impl OpenSegment {
+    fn index_bytes(&self) -> usize {
+        self.offsets.len() + self.times.len()
+    }
+
     pub(crate) fn offsets(&self) -> OffsetIndex<'_> {
         OffsetIndex::new(&self.offsets, self.base_offset)
     }
@@ -88,9 +98,14 @@ impl Holder {
     fn put(self, segment: Rc<OpenSegment>) {
         OPEN.with(|open| {
             let mut open = open.borrow_mut();
-            if open.len() == OPEN_MAX {
-                open.remove(0);
+            let mut index_bytes: usize = open.iter().map(|(_, segment)| segment.index_bytes()).sum();
+            index_bytes += segment.index_bytes();
+            let mut oldest = 0;
+            while oldest < open.len() && (open.len() - oldest >= OPEN_MAX || index_bytes > INDEX_BYTES_MAX) {
+                index_bytes -= open[oldest].1.index_bytes();
+                oldest += 1;
             }
+            open.drain(..oldest);
             open.push((self, segment));
         });
     }

@@ -213,32 +213,28 @@ pub(crate) fn open_sealed(
 ) -> Result<Rc<OpenSegment>, StorageError> {
     holder.segment(sealed.base_offset, || {
         let (file, _) = folder.open_log(sealed.base_offset, OpenMode::Read)?;
-        if let Some(opened) = map_indexes(folder, sealed, &file, interval_bytes)? {
+        if let Some(opened) = read_indexes(folder, sealed, &file, interval_bytes)? {
             return Ok(opened);
         }
         tracing::warn!(dir = %folder.dir.display(), base_offset = sealed.base_offset, "making indexes again");
         let mut index = build_index(folder, &file, sealed, interval_bytes)?;
         index.seal();
         replace_indexes(folder, sealed.base_offset, &index)?;
-        let opened = map_indexes(folder, sealed, &file, interval_bytes)?;
+        let opened = read_indexes(folder, sealed, &file, interval_bytes)?;
         let path = folder.path(&file_name(sealed.base_offset, Kind::Index));
         opened.ok_or_else(|| StorageError::corrupt(&path, "does not fit its log even when made again"))
     })
 }
 
-/// Maps the indexes; `None` where they are missing, or say what cannot be.
-fn map_indexes(
+/// Reads the indexes; `None` where they are missing, or say what cannot be.
+fn read_indexes(
     folder: &Folder,
     sealed: Sealed,
     file: &File,
     interval_bytes: u32,
 ) -> Result<Option<OpenSegment>, StorageError> {
-    let map = |kind| {
-        let path = folder.path(&file_name(sealed.base_offset, kind));
-        let file = folder.files.open(&path, OpenMode::Read).ok()?;
-        folder.files.map(&file).ok()
-    };
-    let (Some(offsets), Some(times)) = (map(Kind::Index), map(Kind::TimeIndex)) else { return Ok(None) };
+    let read = |kind| folder.files.read(&folder.path(&file_name(sealed.base_offset, kind))).ok();
+    let (Some(offsets), Some(times)) = (read(Kind::Index), read(Kind::TimeIndex)) else { return Ok(None) };
     let opened = OpenSegment { base_offset: sealed.base_offset, file: file.clone(), offsets, times };
     let fits = opened.offsets().check(sealed.size).is_ok() && opened.times().check().is_ok();
     Ok((fits && is_complete(folder, sealed, &opened, interval_bytes)?).then_some(opened))
@@ -295,7 +291,7 @@ pub(crate) fn build_index(
     Ok(index)
 }
 
-/// Puts whole index files in the place of what is there. The old ones may be mapped: they are not cut, but left.
+/// Puts whole index files in the place of what is there.
 pub(crate) fn replace_indexes(folder: &Folder, base_offset: i64, index: &IndexBuilder) -> Result<(), StorageError> {
     folder.write(&file_name(base_offset, Kind::Index), index.offset_bytes())?;
     folder.write(&file_name(base_offset, Kind::TimeIndex), index.time_bytes())

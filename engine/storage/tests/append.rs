@@ -536,10 +536,44 @@ fn a_lookup_of_what_is_not_cached_is_a_job_first_and_then_the_same_range() {
 
 /// Appends one batch of a client without rolling here and now.
 fn append_ready(partition: &mut Partition, bytes: &[u8]) -> (Option<i64>, Option<Job>) {
+    append_ready_at(partition, bytes, WALL_MS)
+}
+
+fn append_ready_at(partition: &mut Partition, bytes: &[u8], wall_ms: i64) -> (Option<i64>, Option<Job>) {
     let validated = support::validated(bytes, Origin::Client);
     let new = ringlog_storage::NewBatch { validated: &validated, bytes, origin: Origin::Client };
-    let (mut answers, job) = partition.append_ready(&[new], 0, WALL_MS);
+    let (mut answers, job) = partition.append_ready(&[new], 0, wall_ms);
     (answers.pop().map(|answer| answer.unwrap().base_offset), job)
+}
+
+#[test]
+fn after_a_rest_the_last_page_is_loaded_in_a_job_before_the_append_where_it_is_not_cached() {
+    let (sim, files, dir, mut partition) = create(&LogConfig::default());
+    let bytes = batch(1, &[b"value"]);
+    let mut at_ms = WALL_MS;
+    assert!(matches!(append_ready_at(&mut partition, &bytes, at_ms), (Some(0), None)), "nothing is there yet");
+    sim.set_resident(false);
+    at_ms += 499;
+    assert!(matches!(append_ready_at(&mut partition, &bytes, at_ms), (Some(1), None)), "it was there a moment ago");
+    at_ms += 500;
+    let (answer, job) = append_ready_at(&mut partition, &bytes, at_ms);
+    let Some(Job::Load { ranges }) = &job else { panic!("{answer:?} {job:?}") };
+    let size = 2 * bytes.len() as u64;
+    assert_eq!((answer, ranges), (None, &vec![(dir.join("00000000000000000000.log"), 0, size)]));
+    assert!(partition.holds_appends() && partition.is_busy());
+    assert!(matches!(append_ready_at(&mut partition, &bytes, at_ms), (None, None)), "one job for all that wait");
+    let loaded = job.unwrap().perform(&*files);
+    partition.beside_done(loaded, at_ms);
+    assert!(matches!(append_ready_at(&mut partition, &bytes, at_ms), (Some(2), None)), "asked once");
+    at_ms += 1000;
+    sim.set_resident(true);
+    assert!(matches!(append_ready_at(&mut partition, &bytes, at_ms), (Some(3), None)), "it is there");
+    sim.set_resident(false);
+    at_ms += 1000;
+    let (_, job) = append_ready_at(&mut partition, &bytes, at_ms);
+    assert!(matches!(job, Some(Job::Load { .. })));
+    partition.beside_done(Err(std::io::Error::other("unreadable")), at_ms);
+    assert!(matches!(append_ready_at(&mut partition, &bytes, at_ms), (Some(4), None)), "the append says what is wrong");
 }
 
 /// Appends until the segment is full. Gives the batch that did not fit, and the job of the roll.

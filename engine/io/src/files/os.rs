@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{DirEntry, File, FileInner, Files, Map, MapInner, OpenMode, Residency, Space};
+use super::{DirEntry, File, FileInner, Files, OpenMode, Residency, Space};
 use crate::buf::Buf;
 use crate::error::at_path;
 use crate::sys::{self, Calls};
@@ -409,17 +409,6 @@ impl Files for OsFiles {
             Some(cached) if cached >= pages => Residency::Whole,
             Some(_) => Residency::Partial,
         }
-    }
-
-    fn map(&self, file: &File) -> io::Result<Map> {
-        if self.len(file)? == 0 {
-            return Ok(Map(MapInner::Copy(Vec::new())));
-        }
-        let os = self.os(file)?;
-        // SAFETY: the trait asks that the file is sealed: it is neither cut nor rewritten while the map lives, by us
-        // (its segment is pinned) or by others (the log directory's lock is ours).
-        let map = unsafe { memmap2::MmapOptions::new().map(os.fd.as_raw_fd()) };
-        Ok(Map(MapInner::Os(map.map_err(|error| os.error("mapping", error))?)))
     }
 
     fn exists(&self, path: &Path) -> bool {

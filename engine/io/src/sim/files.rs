@@ -23,7 +23,7 @@ use super::fault::{Fault, Op, SimCounters};
 use crate::buf::Buf;
 use crate::error::at_path;
 use crate::files::os::temporary_path;
-use crate::files::{DirEntry, File, FileInner, Files, Map, MapInner, OpenMode, Residency, Space};
+use crate::files::{DirEntry, File, FileInner, Files, OpenMode, Residency, Space};
 
 /// A descriptor of the double.
 #[derive(Debug)]
@@ -421,12 +421,6 @@ impl Files for SimFiles {
 
     fn residency(&self, _file: &File, _offset: u64, _len: u64) -> Residency {
         if self.resident.get() { Residency::Whole } else { Residency::Partial }
-    }
-
-    fn map(&self, file: &File) -> io::Result<Map> {
-        let handle = self.handle(file)?;
-        self.enter(Op::Read, "mapping", &handle.path)?;
-        Ok(Map(MapInner::Copy(self.disk.borrow_mut().file(handle.node)?.live.clone())))
     }
 
     fn exists(&self, path: &Path) -> bool {

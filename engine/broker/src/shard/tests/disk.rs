@@ -117,6 +117,26 @@ fn a_batch_whose_segment_is_full_waits_for_the_roll_and_others_do_not() {
 }
 
 #[test]
+fn a_batch_after_a_rest_waits_for_the_last_page_of_its_log_and_others_do_not() {
+    let mut rig = Rig::new(&[]);
+    let (client, other) = (rig.connect(), rig.connect());
+    rig.create_topic(client, "t", 1, &[]);
+    rig.create_topic(client, "new", 1, &[]);
+    assert_eq!(write(&mut rig, client, "t"), (0, 0));
+    rig.pass_ms(2_000);
+    rig.files.set_resident(false);
+    rig.holds_jobs = true;
+    rig.send(client, &vec![produce("t", 0, 1, 100); 2]);
+    assert!(rig.answer::<ProduceRequest>(client, PRODUCE_VERSION).is_none(), "it waits for the disk");
+    assert_eq!(write(&mut rig, other, "new"), (0, 0));
+    assert!(rig.end_jobs() > 0);
+    for offset in [1, 2] {
+        let answer = rig.answer::<ProduceRequest>(client, PRODUCE_VERSION).expect("loaded");
+        assert_eq!(produced(&answer), (0, offset));
+    }
+}
+
+#[test]
 fn a_time_that_is_looked_up_in_a_cold_segment_is_read_beside_the_thread() {
     let mut rig = Rig::new(&[]);
     let (client, other) = (rig.connect(), rig.connect());
