@@ -113,7 +113,8 @@ pub fn main(args: Vec<String>) -> ExitCode {
         return fail(&format!("RINGLOG_PLANT={name} is none of cpu-per-mb:US, paused:US:EVERY_US, {faults}"));
     }
     log_to_stderr(settings.logs_json());
-    ringlog_io::process::give_back_what_is_freed();
+    process::give_back_what_is_freed();
+    keep_program_resident();
     settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     die_with_any_thread();
     if let Err(error) = ringlog_io::driver::block_signals(&stop_signals()) {
@@ -126,6 +127,17 @@ pub fn main(args: Vec<String>) -> ExitCode {
     match start::run(settings, budget, descriptors) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
+    }
+}
+
+/// Where it is refused the broker runs all the same.
+fn keep_program_resident() {
+    if let Err(error) = process::keep_program_resident() {
+        tracing::info!(
+            %error,
+            "the program's own pages may be given away for those of old segments, and a shard then waits for the disk to have them back: \
+             raise the memlock limit (ulimit -l, LimitMEMLOCK=, --ulimit memlock=-1)"
+        );
     }
 }
 

@@ -61,6 +61,35 @@ pub fn give_back_what_is_freed() {
     }
 }
 
+/// Has the pages of the running program stay in memory once they are there (mlock2(2) with MLOCK_ONFAULT): its code and constants,
+/// and the code of its libraries. To the kernel they are pages of files like any other; where readers of old segments fill a small
+/// memory with theirs, it gives away what runs seldom, and the thread that runs it next waits for the disk behind those readers.
+/// Gives how many bytes that may be; an error where RLIMIT_MEMLOCK is below that.
+pub fn keep_program_resident() -> io::Result<usize> {
+    let mut kept = 0;
+    for (from, to) in program_ranges(&fs::read_to_string("/proc/self/maps")?, &std::env::current_exe()?) {
+        // SAFETY: neither the bytes of the pages nor what may be done with them changes. A range that is gone meanwhile is an
+        // error.
+        sys::check(unsafe { libc::mlock2(from as *const libc::c_void, to - from, libc::MLOCK_ONFAULT) })?;
+        kept += to - from;
+    }
+    Ok(kept)
+}
+
+/// Where code lies, of whichever file, and what the program itself only reads: addresses from `/proc/self/maps` (proc(5)).
+fn program_ranges(maps: &str, program: &Path) -> Vec<(usize, usize)> {
+    let range = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (place, rights, path) = (words.next()?, words.next()?, words.nth(3)?);
+        let is_code = rights.starts_with("r-x") && path.starts_with('/');
+        let is_constant = rights.starts_with("r--") && Path::new(path) == program;
+        let (from, to) = place.split_once('-').filter(|_| is_code || is_constant)?;
+        let address = |hex| usize::from_str_radix(hex, 16).ok();
+        Some((address(from)?, address(to)?)).filter(|(from, to)| from < to)
+    };
+    maps.lines().filter_map(range).collect()
+}
+
 /// How many descriptors this process has open.
 pub fn open_descriptors() -> io::Result<usize> {
     // The one that reads the folder is among them, and closed again.
@@ -169,6 +198,36 @@ fn limit_files(cgroups: &str) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_program_and_the_code_of_its_libraries_are_what_is_kept() {
+        let maps = "\
+            1000-3000 r--p 00000000 fe:00 12                         /opt/ringlog\n\
+            3000-9000 r-xp 00002000 fe:00 12                         /opt/ringlog\n\
+            9000-a000 rw-p 00008000 fe:00 12                         /opt/ringlog\n\
+            b000-c000 rw-p 00000000 00:00 0                          [heap]\n\
+            c000-d000 rw-p 00000000 00:00 0 \n\
+            d000-e000 r--p 00000000 fe:00 13                         /usr/lib/locale/C.utf8\n\
+            f000-ff00 r-xp 00000000 fe:00 14                         /lib/libc.so.6\n\
+            ffff-fffff r-xp 00000000 00:00 0                         [vdso]\n";
+        let ranges = program_ranges(maps, Path::new("/opt/ringlog"));
+        assert_eq!(ranges, [(0x1000, 0x3000), (0x3000, 0x9000), (0xf000, 0xff00)]);
+    }
+
+    #[test]
+    fn what_is_kept_is_locked_or_the_limit_is_said() {
+        match keep_program_resident() {
+            Ok(kept) => {
+                let status = fs::read_to_string("/proc/self/status").expect("status");
+                let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).expect("VmLck");
+                let kib: usize = locked.trim().trim_end_matches(" kB").parse().expect("a number");
+                assert!(kept > 0 && kib * 1024 >= kept, "{kept} bytes, locked: {locked}");
+            }
+            Err(error) => {
+                assert!([libc::ENOMEM, libc::EPERM].contains(&error.raw_os_error().expect("errno")), "{error}")
+            }
+        }
+    }
 
     /// A root folder with these files.
     struct Root(PathBuf);
