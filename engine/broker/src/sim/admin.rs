@@ -19,9 +19,9 @@ use super::Violation;
 use super::clients::{Ask, Client, Phase, Scene};
 use super::ledger::{Key, Topic};
 use super::line::{Flight, Line};
-use super::plan::OFFSETS_PARTITIONS;
+use super::plan::{OFFSETS_PARTITIONS, TRANSACTIONS_PARTITIONS};
 use super::requests;
-use crate::metadata::image::OFFSETS_TOPIC;
+use crate::metadata::image::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
 
 /// How long a request may still be on its way after its connection is gone: longer than any pause of a shard.
 const GHOST_MS: u64 = 12_000;
@@ -113,12 +113,9 @@ impl Admin {
                 let node = 1 + scene.dice.below(scene.ports.len()) as i32;
                 Task::Move { name, partition: partitions - 1, node }
             }
-            // Groups find their coordinator at another shard.
-            (true, 5) if scene.ports.len() > 1 => {
-                let node = 1 + scene.dice.below(scene.ports.len()) as i32;
-                let partition = scene.dice.below(OFFSETS_PARTITIONS) as i32;
-                Task::Move { name: OFFSETS_TOPIC.to_owned(), partition, node }
-            }
+            // Groups find their coordinator at another shard, and so do transactions.
+            (true, 5) if scene.ports.len() > 1 => move_of(scene, OFFSETS_TOPIC, OFFSETS_PARTITIONS),
+            (true, 6) if scene.ports.len() > 1 => move_of(scene, TRANSACTIONS_TOPIC, TRANSACTIONS_PARTITIONS),
             (true, 3) => {
                 self.set_to = None;
                 Task::SetBrokers { value: (64 * (1 + partitions)).to_string() }
@@ -330,6 +327,13 @@ impl Admin {
         self.finished(scene);
         Ok(())
     }
+}
+
+/// A partition of this topic goes to some shard.
+fn move_of(scene: &mut Scene, topic: &str, partitions: usize) -> Task {
+    let node = 1 + scene.dice.below(scene.ports.len()) as i32;
+    let partition = scene.dice.below(partitions) as i32;
+    Task::Move { name: topic.to_owned(), partition, node }
 }
 
 impl Client for Admin {

@@ -12,8 +12,9 @@ use super::transactor::Pace;
 use super::upserter::Hand;
 
 const MS: u64 = 1_000_000;
-/// Partitions of `__consumer_offsets`.
+/// Partitions of `__consumer_offsets`, and of `__transaction_state`.
 pub(super) const OFFSETS_PARTITIONS: usize = 2;
+pub(super) const TRANSACTIONS_PARTITIONS: usize = 2;
 /// The setting that makes logs begin where they like.
 const RETENTION_BYTES: &str = "log.retention.bytes";
 
@@ -174,7 +175,7 @@ fn settings(dice: &mut Dice, shards: usize, is_tight: bool) -> Vec<(String, Stri
         ("offsets.topic.num.partitions", OFFSETS_PARTITIONS.to_string()),
         ("connections.max.idle.ms", [5_000, 600_000][dice.below(2)].to_string()),
         ("group.min.session.timeout.ms", "500".to_owned()),
-        ("transaction.state.log.num.partitions", "2".to_owned()),
+        ("transaction.state.log.num.partitions", TRANSACTIONS_PARTITIONS.to_string()),
         ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "500".to_owned()),
         ("group.initial.rebalance.delay.ms", [0, 300][dice.below(2)].to_string()),
     ];
