@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::cpu_time;
 
 /// A planted fault, by name.
-pub const NAMES: [&str; 28] = [
+pub const NAMES: [&str; 29] = [
     ACK_BEFORE_FLUSH,
     FOLDER_SYNC_SKIPPED,
     BUFFER_REUSED,
@@ -30,6 +30,7 @@ pub const NAMES: [&str; 28] = [
     PRODUCER_FORGOTTEN,
     GENERATION_IGNORED,
     SHARE_MIXED,
+    SHARE_GIVEN_EARLY,
     LOAD_CUT_SHORT,
     MEMORY_UNBOUNDED,
     FLUSH_UNNOTED,
@@ -75,6 +76,8 @@ pub const PRODUCER_FORGOTTEN: &str = "producer-forgotten";
 pub const GENERATION_IGNORED: &str = "generation-ignored";
 /// A member is given another one's share.
 pub const SHARE_MIXED: &str = "share-mixed";
+/// A member is given what another one has not given back yet.
+pub const SHARE_GIVEN_EARLY: &str = "share-given-early";
 /// The loading of a group's offsets ends after the first piece.
 pub const LOAD_CUT_SHORT: &str = "load-cut-short";
 /// Fetches wait however much memory that takes.

@@ -10,6 +10,8 @@ use ringlog_wire::messages::metadata::{MetadataRequest, MetadataResponse};
 use ringlog_wire::{ErrorCode, Uuid};
 
 use super::Violation;
+use super::consumer::Said;
+use super::consumer_book::ConsumerBook;
 use super::group_book::{GroupBook, Life};
 use super::ledger::{Key, Ledger};
 use super::line::{Flight, Heard, Line, client_of};
@@ -98,6 +100,17 @@ pub(super) enum Ask {
         era: u32,
     },
     Leave,
+    ConsumerHeartbeat {
+        said: Said,
+        era: u32,
+    },
+    ConsumerCommit {
+        spot: Spot,
+        offset: i64,
+        era: u32,
+        /// Why it must be refused.
+        is_over: Option<String>,
+    },
     Transaction {
         step: TxnStep,
         era: u32,
@@ -125,6 +138,8 @@ pub(super) struct Scene {
     pub(super) ledger: Ledger,
     /// What the members of the group were told.
     pub(super) group_book: GroupBook,
+    /// The same of the group of the consumer protocol.
+    pub(super) consumer_book: ConsumerBook,
     /// What transactional clients did.
     pub(super) transactions: TransactionBook,
     pub(super) driver: Box<dyn Driver>,
@@ -156,6 +171,12 @@ impl Scene {
     pub(super) fn book(&mut self) -> &mut GroupBook {
         self.group_book.turn_to(self.now, self.ledger.era, self.ledger.starts);
         &mut self.group_book
+    }
+
+    /// The book of the group of the consumer protocol, at this moment.
+    pub(super) fn consumers(&mut self) -> &mut ConsumerBook {
+        self.consumer_book.turn_to(self.now, self.ledger.era);
+        &mut self.consumer_book
     }
 
     /// Remarks something, where somebody reads it.

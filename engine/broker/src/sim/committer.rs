@@ -11,7 +11,7 @@ use ringlog_wire::messages::offset_fetch::OffsetFetchRequest;
 use super::Violation;
 use super::clients::{Ask, Client, Phase, Scene};
 use super::line::{Flight, Line};
-use super::requests;
+use super::requests::{self, Named};
 
 /// The topic whose first partition it stores offsets for.
 const TOPIC: &str = "t0";
@@ -65,13 +65,13 @@ impl Committer {
         let fresh = Stored { first: offset, last: offset, acknowledged: -1, era };
         let stored = self.stored.entry(life).or_insert(fresh);
         stored.last = offset;
-        let request = requests::commit(&self.group, ("", -1), (TOPIC, 0), offset);
+        let request = requests::commit(&self.group, ("", -1), (Named::Name(TOPIC), 0), offset);
         self.line.ask(scene.now, 9, &request, &[], Some(Ask::Commit { offset, era }))?;
         self.look(scene, life)
     }
 
     fn look(&mut self, scene: &mut Scene, life: usize) -> Result<(), Violation> {
-        let request = requests::committed(&self.group, None, (TOPIC, 0));
+        let request = requests::committed(&self.group, None, (Named::Name(TOPIC), 0));
         let ask = Ask::Committed { life, era: scene.ledger.era };
         self.line.ask(scene.now, 8, &request, &[], Some(ask))
     }

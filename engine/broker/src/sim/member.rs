@@ -23,7 +23,7 @@ use super::clients::{Ask, Client, Phase, Scene};
 use super::group_book::{Life, Share};
 use super::line::{Flight, Line};
 use super::offset_book::Spot;
-use super::requests;
+use super::requests::{self, Named};
 
 /// The topic whose partitions a group shares out.
 const TOPIC: &str = "t0";
@@ -133,7 +133,7 @@ impl Member {
         let book = scene.book();
         let life = book.life(self.line.port);
         let (offset, is_stale) = (book.offsets.next(), book.is_stale(life, generation));
-        let request = requests::commit(&self.group, (&self.id, generation), (TOPIC, partition), offset);
+        let request = requests::commit(&self.group, (&self.id, generation), (Named::Name(TOPIC), partition), offset);
         let ask = Ask::MemberCommit { spot, offset, era, life, is_stale };
         self.line.ask(scene.now, 9, &request, &[], Some(ask))?;
         self.look(scene, partition)
@@ -141,7 +141,7 @@ impl Member {
 
     fn look(&mut self, scene: &mut Scene, partition: i32) -> Result<(), Violation> {
         let Some(spot) = spot(scene, partition) else { return Ok(()) };
-        let request = requests::committed(&self.group, None, (TOPIC, partition));
+        let request = requests::committed(&self.group, None, (Named::Name(TOPIC), partition));
         let ask = Ask::MemberCommitted { spot, floor: scene.book().offsets.floor(spot), era: scene.ledger.era };
         self.line.ask(scene.now, 8, &request, &[], Some(ask))
     }

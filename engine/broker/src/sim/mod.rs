@@ -17,6 +17,8 @@ mod auditor;
 mod checks;
 mod clients;
 mod committer;
+mod consumer;
+mod consumer_book;
 mod fetcher;
 mod group_book;
 mod host;

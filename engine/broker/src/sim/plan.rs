@@ -5,6 +5,7 @@
 
 use ringlog_io::sim::{Dice, Weather};
 
+use super::consumer::Bent;
 use super::fetcher::Habit;
 use super::member::Nature;
 use super::producer::Manner;
@@ -17,6 +18,9 @@ pub(super) const OFFSETS_PARTITIONS: usize = 2;
 pub(super) const TRANSACTIONS_PARTITIONS: usize = 2;
 /// The setting that makes logs begin where they like.
 const RETENTION_BYTES: &str = "log.retention.bytes";
+/// The session of members of the consumer protocol, and what it is where nothing is said.
+const CONSUMER_SESSION: &str = "group.consumer.session.timeout.ms";
+const CONSUMER_SESSION_MS: u64 = 45_000;
 
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +112,8 @@ pub(super) struct Plan {
     pub(super) committers: usize,
     /// Members of one group.
     pub(super) members: Vec<Nature>,
+    /// Members of one group of the consumer protocol.
+    pub(super) consumers: Vec<Bent>,
     /// Clients with a compacted topic: one at most.
     pub(super) upserters: Vec<Hand>,
     /// Clients with one transactional id.
@@ -127,6 +133,7 @@ impl Plan {
         let shards = wish.shards.unwrap_or([1, 1, 2, 3][size.below(4)]);
         let segment_bytes = [2_048, 8_192, 65_536, 1 << 20][size.below(4)];
         let storm_ns = (2 + size.below(6) as u64) * 1_000 * MS;
+        let (consumers, of_consumers) = consumers(&mut dice(13));
         let is_tight = size.once_in(4);
         Self {
             shards,
@@ -136,6 +143,7 @@ impl Plan {
                 compaction(&mut compacted),
                 snapshots(&mut dice(9)),
                 keeping(&mut dice(10)),
+                of_consumers,
             ]
             .concat(),
             is_tight,
@@ -148,6 +156,7 @@ impl Plan {
             fetchers: (0..1 + clients.below(2)).map(|_| habit(&mut clients)).collect(),
             committers: clients.below(2),
             members: members(&mut dice(5)),
+            consumers,
             upserters: upserters(&mut compacted, segment_bytes),
             transactors: transactors(&mut dice(11), &mut dice(12)),
             storm_ns,
@@ -160,6 +169,12 @@ impl Plan {
     /// Whether logs lose their beginning by themselves.
     pub(super) fn retains_little(&self) -> bool {
         self.settings.iter().any(|(key, _)| key == RETENTION_BYTES)
+    }
+
+    /// How long a member of the consumer protocol may be silent.
+    pub(super) fn consumer_session_ms(&self) -> u64 {
+        let said = self.settings.iter().find(|(key, _)| key == CONSUMER_SESSION);
+        said.and_then(|(_, value)| value.parse().ok()).unwrap_or(CONSUMER_SESSION_MS)
     }
 }
 
@@ -257,6 +272,22 @@ fn members(dice: &mut Dice) -> Vec<Nature> {
     (0..count)
         .map(|_| Nature { session_ms: [1_000, 6_000][dice.below(2)], pause_ms: [50, 200, 700][dice.below(3)] })
         .collect()
+}
+
+/// Every other broker has a group of the consumer protocol, of two or three, and settings for it.
+fn consumers(dice: &mut Dice) -> (Vec<Bent>, Vec<(String, String)>) {
+    let count = [0, 0, 2, 3][dice.below(4)];
+    let bent = |_| Bent { pause_ms: [50, 150, 400][dice.below(3)], is_static: dice.once_in(3) };
+    let consumers: Vec<Bent> = (0..count).map(bent).collect();
+    let pairs = [
+        ("group.consumer.min.session.timeout.ms", "500"),
+        (CONSUMER_SESSION, ["2000", "6000"][dice.below(2)]),
+        ("group.consumer.min.heartbeat.interval.ms", "100"),
+        ("group.consumer.heartbeat.interval.ms", "100"),
+        ("group.consumer.assignment.interval.ms", ["0", "300", "1000"][dice.below(3)]),
+    ];
+    let pairs = pairs.into_iter().filter(|_| count > 0);
+    (consumers, pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
 }
 
 fn weather(dice: &mut Dice) -> Weather {

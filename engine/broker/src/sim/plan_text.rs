@@ -10,6 +10,7 @@
 //!   fetcher session=true polls=1 max-wait-ms=100 min-bytes=1 max-bytes=500
 //!   committer
 //!   member session-ms=1000 pause-ms=50
+//!   consumer pause-ms=50 static=false
 //!   upserter value-len-max=300 pause-ms=20
 //!   transactor timeout-ms=3000 pause-ms=30 tv2=true
 //!   trouble kill at-ns=1200000000 lasts-ns=300000000 number=7
@@ -22,6 +23,7 @@ use std::str::FromStr;
 
 use ringlog_io::sim::Weather;
 
+use super::consumer::Bent;
 use super::fetcher::Habit;
 use super::member::Nature;
 use super::plan::{Event, Plan, Trouble};
@@ -38,6 +40,7 @@ const PRODUCER: &str = "producer";
 const FETCHER: &str = "fetcher";
 const COMMITTER: &str = "committer";
 const MEMBER: &str = "member";
+const CONSUMER: &str = "consumer";
 const UPSERTER: &str = "upserter";
 const TRANSACTOR: &str = "transactor";
 const TROUBLE: &str = "trouble";
@@ -90,6 +93,9 @@ impl fmt::Display for Plan {
         }
         for Nature { session_ms, pause_ms } in &self.members {
             writeln!(f, "{MEMBER} session-ms={session_ms} pause-ms={pause_ms}")?;
+        }
+        for Bent { pause_ms, is_static } in &self.consumers {
+            writeln!(f, "{CONSUMER} pause-ms={pause_ms} static={is_static}")?;
         }
         for Hand { value_len_max, pause_ms } in &self.upserters {
             writeln!(f, "{UPSERTER} value-len-max={value_len_max} pause-ms={pause_ms}")?;
@@ -164,6 +170,7 @@ impl FromStr for Plan {
             fetchers: Vec::new(),
             committers: 0,
             members: Vec::new(),
+            consumers: Vec::new(),
             upserters: Vec::new(),
             transactors: Vec::new(),
             storm_ns: 0,
@@ -230,6 +237,9 @@ impl Plan {
             COMMITTER => self.committers += 1,
             MEMBER => {
                 self.members.push(Nature { session_ms: words.take("session-ms")?, pause_ms: words.take("pause-ms")? })
+            }
+            CONSUMER => {
+                self.consumers.push(Bent { pause_ms: words.take("pause-ms")?, is_static: words.take("static")? });
             }
             UPSERTER => {
                 self.upserters

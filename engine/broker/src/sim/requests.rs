@@ -1,5 +1,6 @@
 //! Requests that several of the simulation's clients make: about one topic, one partition, one group.
 
+use ringlog_wire::Uuid;
 use ringlog_wire::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use ringlog_wire::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use ringlog_wire::messages::find_coordinator::FindCoordinatorRequest;
@@ -47,15 +48,32 @@ pub(super) fn coordinator_of(group: &str) -> FindCoordinatorRequest {
     FindCoordinatorRequest { key: group.to_owned(), ..Default::default() }
 }
 
+/// A topic as requests about offsets name it: up to version 9, and from version 10 on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Named<'a> {
+    Name(&'a str),
+    Id(Uuid),
+}
+
+impl Named<'_> {
+    fn parts(self) -> (String, Uuid) {
+        match self {
+            Self::Name(name) => (name.to_owned(), Uuid::ZERO),
+            Self::Id(id) => (String::new(), id),
+        }
+    }
+}
+
 /// Stores one offset, as a member with its generation or epoch; as nobody: `("", -1)`.
 pub(super) fn commit(
     group: &str,
     (member, epoch): (&str, i32),
-    (topic, partition_index): (&str, i32),
+    (topic, partition_index): (Named<'_>, i32),
     committed_offset: i64,
 ) -> OffsetCommitRequest {
     let partition = OffsetCommitRequestPartition { partition_index, committed_offset, ..Default::default() };
-    let topic = OffsetCommitRequestTopic { name: topic.to_owned(), partitions: vec![partition], ..Default::default() };
+    let (name, topic_id) = topic.parts();
+    let topic = OffsetCommitRequestTopic { name, topic_id, partitions: vec![partition], ..Default::default() };
     OffsetCommitRequest {
         group_id: group.to_owned(),
         generation_id_or_member_epoch: epoch,
@@ -69,10 +87,10 @@ pub(super) fn commit(
 pub(super) fn committed(
     group: &str,
     member: Option<(&str, i32)>,
-    (topic, partition): (&str, i32),
+    (topic, partition): (Named<'_>, i32),
 ) -> OffsetFetchRequest {
-    let topic =
-        OffsetFetchRequestTopics { name: topic.to_owned(), partition_indexes: vec![partition], ..Default::default() };
+    let (name, topic_id) = topic.parts();
+    let topic = OffsetFetchRequestTopics { name, topic_id, partition_indexes: vec![partition], ..Default::default() };
     let group = OffsetFetchRequestGroup {
         group_id: group.to_owned(),
         member_id: member.map(|(id, _)| id.to_owned()),

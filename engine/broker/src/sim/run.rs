@@ -17,6 +17,8 @@ use super::admin::Admin;
 use super::auditor::Auditor;
 use super::clients::{Client, Clients, Phase, Scene};
 use super::committer::Committer;
+use super::consumer::Consumer;
+use super::consumer_book::ConsumerBook;
 use super::fetcher::Fetcher;
 use super::host::Host;
 use super::ledger::Ledger;
@@ -124,6 +126,7 @@ impl Run {
             dice: Dice::new(seed.wrapping_mul(3)),
             ledger: Ledger::of(plan.retains_little()),
             group_book: Default::default(),
+            consumer_book: ConsumerBook::of(plan.consumers.len(), plan.consumer_session_ms()),
             transactions: Default::default(),
             driver,
             ports: (0..plan.shards as u16).map(|shard| 9_092 + shard).collect(),
@@ -459,6 +462,9 @@ fn cast(plan: &Plan) -> Vec<Box<dyn Client>> {
     }
     for nature in &plan.members {
         all.push(Box::new(Member::new(all.len(), *nature)));
+    }
+    for bent in &plan.consumers {
+        all.push(Box::new(Consumer::new(all.len(), *bent)));
     }
     for hand in &plan.upserters {
         all.push(Box::new(Upserter::new(all.len(), *hand)));

@@ -96,6 +96,10 @@ impl Step<'_> {
     }
 
     fn is_with_another(&self, topic: Uuid, partition: i32) -> bool {
+        #[cfg(feature = "plant")]
+        if ringlog_io::plant::is(ringlog_io::plant::SHARE_GIVEN_EARLY) {
+            return false;
+        }
         self.group.owner(topic, partition).is_some_and(|owner| owner != self.member)
     }
 
