@@ -13,7 +13,7 @@ use crate::broker::{Broker, Incoming, Outcome, ReplyTo};
 use crate::coordinator::LoadError;
 use crate::coordinator::group::{
     self, Assignor, Caller, ConsumerSettings, Effect, GroupCoordinator, GroupFacts, GroupRequest, GroupResponse,
-    GroupSettings, KeyValue, Moment, Producer, Topics,
+    GroupSettings, KeyValue, Migration, Moment, Producer, Topics,
 };
 use crate::metadata::image::{Image, NodeId, OFFSETS_TOPIC, RESOURCE_GROUP};
 use crate::replica::{PartitionKey, Staged, Ticket};
@@ -49,6 +49,7 @@ impl Groups {
                 assignment_interval_ms: settings.group_consumer_assignment_interval_ms(),
                 regex_refresh_interval_ms: settings.group_consumer_regex_refresh_interval_ms(),
                 group_size_max: settings.group_consumer_max_size(),
+                migration: Migration::named(settings.group_consumer_migration_policy()),
                 assignors: settings.group_consumer_assignors().into_iter().filter_map(Assignor::named).collect(),
             },
         };

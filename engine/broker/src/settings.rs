@@ -307,6 +307,12 @@ impl Settings {
         list_items(self.values.text("group.consumer.assignors").unwrap_or_default()).collect()
     }
 
+    /// `group.consumer.migration.policy`.
+    #[must_use]
+    pub(crate) fn group_consumer_migration_policy(&self) -> &str {
+        self.values.text("group.consumer.migration.policy").unwrap_or_default()
+    }
+
     /// What one value cannot know: sums that must fit, roles that must be there.
     fn check_together(&self) -> Result<(), SettingsError> {
         let shards = self.shards();

@@ -4,7 +4,7 @@
 
 use super::key::Effect::{NotYet, Used};
 use super::key::Kind::{Boolean, Double, Int, List, Long, Short, Text};
-use super::key::Rule::{Any, AtLeast, Between, BetweenOrMinusOne, ListOf, OneOf, Size};
+use super::key::Rule::{Any, AtLeast, Between, BetweenOrMinusOne, ListOf, OneOf, OneOfAnyCase, Size};
 use super::key::Update::{ClusterWide, PerBroker, ReadOnly};
 use super::key::{Effect, Key, Kind, Rule, Update};
 
@@ -78,6 +78,9 @@ pub(crate) const BROKER_KEYS: &[Key] = &[
         "The most that a group may have of consumer.session.timeout.ms."),
     key("group.consumer.max.size", Int, Some("2147483647"), AtLeast(1), ReadOnly, Used,
         "The most members of a group of the consumer protocol."),
+    key("group.consumer.migration.policy", Text, Some("bidirectional"),
+        OneOfAnyCase(&["disabled", "downgrade", "upgrade", "bidirectional"]), ReadOnly, Used,
+        "Which way a group changes its protocol while members are in it: to the consumer protocol (upgrade), back (downgrade), both, or neither."),
     key("group.consumer.min.assignment.interval.ms", Int, Some("0"), AtLeast(0), ReadOnly, Used,
         "The least that a group may have of consumer.assignment.interval.ms."),
     key("group.consumer.min.heartbeat.interval.ms", Int, Some("5000"), AtLeast(1), ReadOnly, Used,

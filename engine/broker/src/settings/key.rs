@@ -80,6 +80,8 @@ pub(crate) enum Rule {
     BetweenOrMinusOne(i64, i64),
     /// One of these words.
     OneOf(&'static [&'static str]),
+    /// One of these texts, in whatever case.
+    OneOfAnyCase(&'static [&'static str]),
     /// A list of these words.
     ListOf(&'static [&'static str]),
     /// A number of bytes, with k, m or g behind it for their multiples (of 1024), as the JVM's -Xmx has it.
@@ -177,6 +179,9 @@ impl Key {
     fn check_text(&self, text: &str) -> Result<String, String> {
         match self.rule {
             Rule::OneOf(words) if !words.contains(&text) => Err(one_of(words)),
+            Rule::OneOfAnyCase(words) if !words.iter().any(|word| word.eq_ignore_ascii_case(text)) => {
+                Err(format!("String must be one of (case insensitive): {}", words.join(", ").to_uppercase()))
+            }
             Rule::Size if size(text).is_none() => Err("Value must be a number of bytes, like 512m or 2g".to_owned()),
             _ => Ok(text.to_owned()),
         }

@@ -149,11 +149,6 @@ const REASONS: &[(&str, Effect, &str)] = &[
     ("early.start.listeners", Effect::Idle, "Every listener opens when its shard is ready."),
     ("fetch.purgatory.", Effect::Idle, NO_PURGATORY),
     ("follower.", Effect::Idle, NO_REPLICATION),
-    (
-        "group.consumer.migration.policy",
-        Effect::Idle,
-        "A group changes its protocol when nobody is in it: one whose members change one by one is not served.",
-    ),
     ("group.coordinator.", Effect::Idle, "A coordinator is a part of its shard, and writes at the end of each turn."),
     ("group.coordinator.rebalance.protocols", Effect::Idle, NO_NEW_GROUPS),
     ("group.share.", Effect::Idle, NO_NEW_GROUPS),

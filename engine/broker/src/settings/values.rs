@@ -216,6 +216,10 @@ mod tests {
         assert!(message("log.segment.bytes", "99999999999").contains("Not a number of type INT"));
         assert!(message("auto.create.topics.enable", "yes").contains("either true or false"));
         assert!(message("process.roles", "zookeeper").contains("String must be one of: broker, controller"));
+        assert!(
+            message("group.consumer.migration.policy", "sideways")
+                .contains("String must be one of (case insensitive): DISABLED, DOWNGRADE, UPGRADE, BIDIRECTIONAL")
+        );
         assert!(message("ringlog.shards", "0").contains("at least 1"));
         assert!(message("num.io.threads", "0").contains("at least 1"), "of what has no effect too");
         assert!(message("authorizer.class.name", "a.B").starts_with("authorizer.class.name=a.B: There are no ACLs"));

@@ -11,20 +11,17 @@
 
 use std::collections::BTreeSet;
 
-use ringlog_wire::messages::consumer_protocol::ConsumerProtocolSubscription;
 use ringlog_wire::messages::delete_groups::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse};
 use ringlog_wire::messages::offset_delete::{
     OffsetDeleteRequest, OffsetDeleteResponse, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
-use ringlog_wire::{EncodeError, ErrorCode, Message, Reader};
+use ringlog_wire::{EncodeError, ErrorCode};
 
+use super::consumer::{CONSUMERS, subscription};
 use super::records::{group_tombstone, offset_tombstone};
 use super::reply::Waiter;
 use super::state::{Group, State};
 use super::{Caller, Effect, GroupCoordinator, GroupResponse, KeyValue, Moment, Pending, Topics, append_error};
-
-/// The type of a group of consumers, whose members' subscriptions can be read.
-const CONSUMERS: &str = "consumer";
 
 /// A DeleteGroups request some of whose groups are on their way out of the log.
 #[derive(Debug)]
@@ -262,15 +259,4 @@ impl Group {
             None => true,
         })
     }
-}
-
-/// What a consumer sent when it joined: version i16, then the body. A newer version is read as the newest that is known.
-fn subscription(bytes: &[u8]) -> Option<ConsumerProtocolSubscription> {
-    let mut reader = Reader::new(bytes);
-    let (least, greatest) = ConsumerProtocolSubscription::VERSIONS;
-    let version = reader.i16().ok()?;
-    if version < least {
-        return None;
-    }
-    ConsumerProtocolSubscription::decode(&mut reader, version.min(greatest)).ok()
 }

@@ -21,7 +21,7 @@ use super::{Caller, Effect, Env, GroupCoordinator, GroupSettings, Moment, Pendin
 pub(super) const NEW_MEMBER_JOIN_TIMEOUT_MS: i32 = 5 * 60 * 1_000;
 
 /// The first version in which a dynamic member must come back with the id that it was given.
-const KNOWN_MEMBER_ID_FROM: i16 = 4;
+pub(super) const KNOWN_MEMBER_ID_FROM: i16 = 4;
 /// The first version in which a leader can be told to skip the assignment.
 const SKIP_ASSIGNMENT_FROM: i16 = 9;
 
@@ -44,10 +44,7 @@ impl GroupCoordinator {
         if !is_unknown && !self.groups.contains_key(&request.group_id) {
             return vec![caller.waiter().join_error(&request.member_id, ErrorCode::UNKNOWN_MEMBER_ID)];
         }
-        let (is_new_group, mut effects) = match self.make_classic(&request.group_id, at) {
-            Ok(made) => made,
-            Err(error) => return vec![caller.waiter().join_error(&request.member_id, error)],
-        };
+        let (is_new_group, mut effects) = self.make_classic(&request.group_id, at);
         let group_id = request.group_id.clone();
         effects.append(&mut self.with_group(&group_id, at, |group, env| {
             let records_before = env.appends.next;
@@ -68,15 +65,9 @@ impl GroupCoordinator {
 
     /// The group, made where it is missing (true), and classic where it spoke the consumer protocol and nobody is in it any
     /// more.
-    fn make_classic(&mut self, id: &str, at: Moment) -> Result<(bool, Vec<Effect>), ErrorCode> {
-        let is_busy = self.busy.contains_key(id);
+    fn make_classic(&mut self, id: &str, at: Moment) -> (bool, Vec<Effect>) {
         let mut effects = Vec::new();
         if self.is_of_consumers(id) {
-            if is_busy
-                || self.groups.get(id).and_then(|group| group.consumers.as_ref()).is_some_and(|it| !it.is_empty())
-            {
-                return Err(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
-            }
             effects = self.with_group(id, at, |group, env| {
                 if let Some(consumers) = group.consumers.take() {
                     let records = consumers.tombstones(&group.id);
@@ -84,11 +75,11 @@ impl GroupCoordinator {
                 }
             });
         }
-        Ok((self.make_group(id, at), effects))
+        (self.make_group(id, at), effects)
     }
 }
 
-fn check_timeout(request: &JoinGroupRequest, settings: &GroupSettings) -> Result<(), ErrorCode> {
+pub(super) fn check_timeout(request: &JoinGroupRequest, settings: &GroupSettings) -> Result<(), ErrorCode> {
     let allowed = settings.session_timeout_ms_min..=settings.session_timeout_ms_max;
     if allowed.contains(&request.session_timeout_ms) { Ok(()) } else { Err(ErrorCode::INVALID_SESSION_TIMEOUT) }
 }

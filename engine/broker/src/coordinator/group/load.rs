@@ -210,8 +210,10 @@ impl Group {
         }
     }
 
+    /// A classic group takes the place of what stood there, as in Kafka: the tombstones of an empty group of the other protocol may
+    /// not have been written.
     fn replay_metadata(&mut self, value: GroupMetadataValue) {
-        let (offsets, consumers) = (std::mem::take(&mut self.offsets), self.consumers.take());
+        let offsets = std::mem::take(&mut self.offsets);
         let state = if value.members.is_empty() { State::Empty } else { State::Stable };
         let protocol = value.protocol.clone().unwrap_or_default();
         let mut group = Group {
@@ -223,7 +225,6 @@ impl Group {
             protocol_type: Some(value.protocol_type).filter(|name| !name.is_empty()),
             leader: value.leader,
             offsets,
-            consumers,
             ..Group::new(&self.id, self.partition)
         };
         for member in value.members {

@@ -20,7 +20,7 @@
 //! - Offsets do not outlive their topic.
 //! - Same inputs, same random numbers: same effects. There is no clock and no unordered map in here.
 //!
-//! Groups of the consumer protocol (KIP-848) are in [`consumer`].
+//! Groups of the consumer protocol (KIP-848) are in [`consumer`], and how a group changes from one protocol to the other.
 //!
 //! Behaviour follows Kafka 4.3's classic groups (`GroupMetadataManager`, `ClassicGroup`, `OffsetMetadataManager`).
 
@@ -58,8 +58,8 @@ pub(crate) use interface::{
 };
 
 use commit::PendingCommit;
-pub(crate) use consumer::{Assignor, ConsumerSettings, ConsumerState, compile_pattern};
-use consumer::{PendingChange, Work};
+pub(crate) use consumer::{Assignor, ConsumerSettings, ConsumerState, Migration, compile_pattern};
+use consumer::{ClassicRequest, PendingChange, Work};
 pub(crate) use facts::{FactState, GroupFacts};
 pub(crate) use txn_commit::refused as refuse_txn_offset_commit;
 
@@ -71,6 +71,9 @@ pub(crate) use state::State;
 use timers::{Timer, Timers};
 
 use crate::coordinator::Owned;
+
+/// When it is looked again whether a classic member missed its time, where a change of its group is on its way.
+const MISSED_AGAIN_NS: u64 = 10_000_000;
 
 /// What an append was for.
 #[derive(Debug)]
@@ -218,10 +221,12 @@ impl GroupCoordinator {
         at: Moment,
     ) -> Vec<Effect> {
         match request {
-            GroupRequest::Join(request) => self.join(caller, request, random, at),
-            GroupRequest::Sync(request) => self.sync(caller, request, at),
-            GroupRequest::Heartbeat(request) => self.heartbeat(caller, &request, at),
-            GroupRequest::Leave(request) => self.leave(caller, request, at),
+            GroupRequest::Join(request) => self.classic(caller, ClassicRequest::Join(request), topics, random, at),
+            GroupRequest::Sync(request) => self.classic(caller, ClassicRequest::Sync(request), topics, random, at),
+            GroupRequest::Heartbeat(request) => {
+                self.classic(caller, ClassicRequest::Heartbeat(request), topics, random, at)
+            }
+            GroupRequest::Leave(request) => self.classic(caller, ClassicRequest::Leave(request), topics, random, at),
             GroupRequest::OffsetCommit(request) => self.commit_offsets(caller, request, topics, at),
             GroupRequest::TxnOffsetCommit(request) => self.commit_in_transaction(caller, request, topics, at),
             GroupRequest::OffsetFetch(request) => self.fetch_offsets(caller, request, topics),
@@ -296,6 +301,21 @@ impl GroupCoordinator {
                 self.take_work(&group, Work::Silent(member), topics, at)
             }
             Timer::Rebalance(group, member) => self.take_work(&group, Work::Late(member), topics, at),
+            // What the member was to do may be waiting for its turn.
+            Timer::Rejoin(ref group, _) | Timer::Share(ref group, _) if self.busy.contains_key(group) => {
+                self.timers.schedule(timer, Nanos(at.now.0 + MISSED_AGAIN_NS));
+                Vec::new()
+            }
+            Timer::Rejoin(ref group, ref member) => {
+                let work = Work::Missed(member.clone(), timer.clone(), "did not join again in time");
+                self.take_work(group, work, topics, at)
+            }
+            Timer::Share(ref group, ref member) => {
+                let work = Work::Missed(member.clone(), timer.clone(), "did not ask for its share in time");
+                self.take_work(group, work, topics, at)
+            }
+            // While it becomes one of the consumer protocol: should that fail, a rebalance begins anew.
+            Timer::Join(group) | Timer::Sync(group) if self.is_of_consumers(&group) => Vec::new(),
             Timer::Join(group) => self.with_group(&group, at, Group::join_time_over),
             Timer::Sync(group) => self.with_group(&group, at, Group::sync_time_over),
             Timer::Session(group, member) => self.with_group(&group, at, |group, env| group.session_over(&member, env)),

@@ -1,6 +1,7 @@
 //! Answers in the shape of the request's version.
 
 use ringlog_wire::ErrorCode;
+use ringlog_wire::messages::heartbeat::HeartbeatResponse;
 use ringlog_wire::messages::join_group::JoinGroupResponse;
 use ringlog_wire::messages::leave_group::{LeaveGroupResponse, MemberResponse};
 use ringlog_wire::messages::sync_group::SyncGroupResponse;
@@ -36,6 +37,11 @@ impl Waiter {
     /// A SyncGroup that failed.
     pub(super) fn sync_error(self, error: ErrorCode) -> Effect {
         self.sync(SyncGroupResponse { error_code: error.0, ..Default::default() })
+    }
+
+    /// The answer to a Heartbeat.
+    pub(super) fn heartbeat(self, error: ErrorCode) -> Effect {
+        self.with(GroupResponse::Heartbeat(HeartbeatResponse { error_code: error.0, ..Default::default() }))
     }
 
     /// The answer to a LeaveGroup. Before v3 a request has one member, whose error is the answer's.

@@ -1,12 +1,12 @@
 //! Heartbeat and LeaveGroup, and what happens when neither comes.
 
 use ringlog_wire::ErrorCode;
-use ringlog_wire::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
+use ringlog_wire::messages::heartbeat::HeartbeatRequest;
 use ringlog_wire::messages::leave_group::{LeaveGroupRequest, MemberIdentity, MemberResponse};
 
 use super::state::{Group, State};
 use super::timers::Timer;
-use super::{Caller, Effect, Env, GroupCoordinator, GroupResponse, Moment};
+use super::{Caller, Effect, Env, GroupCoordinator, Moment};
 
 impl GroupCoordinator {
     pub(super) fn heartbeat(&mut self, caller: Caller<'_>, request: &HeartbeatRequest, at: Moment) -> Vec<Effect> {
@@ -18,10 +18,7 @@ impl GroupCoordinator {
         }
         // A group that is being loaded must not lose its members for it.
         let error = error.filter(|error| *error != ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
-        let error_code = error.unwrap_or(ErrorCode::NONE).0;
-        effects.push(
-            caller.waiter().with(GroupResponse::Heartbeat(HeartbeatResponse { error_code, ..Default::default() })),
-        );
+        effects.push(caller.waiter().heartbeat(error.unwrap_or(ErrorCode::NONE)));
         effects
     }
 
@@ -29,11 +26,7 @@ impl GroupCoordinator {
         if let Err(error) = self.check_group(&request.group_id) {
             return vec![caller.waiter().leave(error, Vec::new())];
         }
-        let leaving = if caller.api_version < 3 {
-            vec![MemberIdentity { member_id: request.member_id, ..Default::default() }]
-        } else {
-            request.members
-        };
+        let leaving = leaving(caller.api_version, &request);
         let mut members = Vec::new();
         let mut effects = self.with_group(&request.group_id, at, |group, env| members = group.leave(&leaving, env));
         if members.is_empty() {
@@ -44,7 +37,15 @@ impl GroupCoordinator {
     }
 }
 
-fn left(member: &MemberIdentity, result: Result<(), ErrorCode>) -> MemberResponse {
+/// Who leaves; before v3 it is one member.
+pub(super) fn leaving(api_version: i16, request: &LeaveGroupRequest) -> Vec<MemberIdentity> {
+    if api_version < 3 {
+        return vec![MemberIdentity { member_id: request.member_id.clone(), ..Default::default() }];
+    }
+    request.members.clone()
+}
+
+pub(super) fn left(member: &MemberIdentity, result: Result<(), ErrorCode>) -> MemberResponse {
     MemberResponse {
         member_id: member.member_id.clone(),
         group_instance_id: member.group_instance_id.clone(),

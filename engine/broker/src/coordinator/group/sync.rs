@@ -29,7 +29,7 @@ impl GroupCoordinator {
 }
 
 /// A name that the request gives and the group has must be the same (KIP-559).
-fn differs(asked: Option<&String>, ours: Option<&String>) -> bool {
+pub(super) fn differs(asked: Option<&str>, ours: Option<&str>) -> bool {
     matches!((asked, ours), (Some(asked), Some(ours)) if asked != ours)
 }
 
@@ -39,8 +39,8 @@ impl Group {
         if request.generation_id != self.generation {
             return Err(ErrorCode::ILLEGAL_GENERATION);
         }
-        let is_inconsistent = differs(request.protocol_type.as_ref(), self.protocol_type.as_ref())
-            || differs(request.protocol_name.as_ref(), self.protocol.as_ref());
+        let is_inconsistent = differs(request.protocol_type.as_deref(), self.protocol_type.as_deref())
+            || differs(request.protocol_name.as_deref(), self.protocol.as_deref());
         if is_inconsistent { Err(ErrorCode::INCONSISTENT_GROUP_PROTOCOL) } else { Ok(()) }
     }
 

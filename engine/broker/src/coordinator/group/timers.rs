@@ -15,6 +15,10 @@ pub(super) enum Timer {
     Session(String, String),
     /// A member of the consumer protocol has had its time to give partitions back.
     Rebalance(String, String),
+    /// A classic member of such a group has had its time to join again.
+    Rejoin(String, String),
+    /// A classic member of such a group has had its time to ask for its share.
+    Share(String, String),
 }
 
 impl Timer {
@@ -25,7 +29,12 @@ impl Timer {
 
     fn group(&self) -> &str {
         match self {
-            Self::Join(group) | Self::Sync(group) | Self::Session(group, _) | Self::Rebalance(group, _) => group,
+            Self::Join(group)
+            | Self::Sync(group)
+            | Self::Session(group, _)
+            | Self::Rebalance(group, _)
+            | Self::Rejoin(group, _)
+            | Self::Share(group, _) => group,
         }
     }
 }
@@ -50,6 +59,13 @@ impl Timers {
     pub(super) fn cancel(&mut self, timer: &Timer) {
         if let Some(deadline) = self.deadlines.remove(timer) {
             self.queue.remove(&(deadline, timer.clone()));
+        }
+    }
+
+    /// Stops every timer of a member.
+    pub(super) fn cancel_member(&mut self, group: &str, member: &str) {
+        for timer in [Timer::Session, Timer::Rebalance, Timer::Rejoin, Timer::Share] {
+            self.cancel(&timer(group.to_owned(), member.to_owned()));
         }
     }
 

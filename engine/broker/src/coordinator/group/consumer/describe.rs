@@ -10,7 +10,8 @@ use super::super::describe::ALL_OPERATIONS;
 use super::super::{Caller, Effect, GroupCoordinator, GroupResponse, Topics};
 use super::{Assignor, ConsumerGroup};
 
-/// A member that speaks the consumer protocol.
+/// A member by the protocol that it speaks.
+const CLASSIC_MEMBER: i8 = 0;
 const CONSUMER_MEMBER: i8 = 1;
 /// What a group that does not exist is said to be.
 const DEAD: &str = "Dead";
@@ -73,7 +74,7 @@ impl ConsumerGroup {
                 subscribed_topic_regex: Some(member.pattern.clone()).filter(|pattern| !pattern.is_empty()),
                 assignment: assignment(assigned, topics),
                 target_assignment: assignment(target, topics),
-                member_type: CONSUMER_MEMBER,
+                member_type: if self.is_classic(id) { CLASSIC_MEMBER } else { CONSUMER_MEMBER },
                 ..Default::default()
             }
         });

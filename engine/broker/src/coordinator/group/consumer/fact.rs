@@ -11,6 +11,7 @@ use ringlog_wire::records::group::{decode_value, encode_value};
 use ringlog_wire::{DecodeError, EncodeError};
 
 use super::super::KeyValue;
+use super::classic::Classic;
 use super::{ConsumerGroup, Current, Held, MemberState, Partitions, Resolved, Subscription};
 
 /// A key and its value; no value is a tombstone.
@@ -222,7 +223,7 @@ impl Subscription {
             subscribed_topic_regex: Some(self.pattern.clone()),
             rebalance_timeout_ms: self.rebalance_timeout_ms,
             server_assignor: self.assignor.clone(),
-            classic_member_metadata: None,
+            classic_member_metadata: self.classic.as_ref().map(Classic::to_record),
             ..Default::default()
         }
     }
@@ -237,7 +238,29 @@ impl Subscription {
             pattern: value.subscribed_topic_regex.unwrap_or_default(),
             rebalance_timeout_ms: value.rebalance_timeout_ms,
             assignor: value.server_assignor,
+            classic: value.classic_member_metadata.and_then(Classic::of_record),
         }
+    }
+}
+
+impl Classic {
+    fn to_record(&self) -> ClassicMemberMetadata {
+        let protocol = |(name, metadata): &(String, Vec<u8>)| ClassicProtocol {
+            name: name.clone(),
+            metadata: metadata.clone(),
+            ..Default::default()
+        };
+        ClassicMemberMetadata {
+            session_timeout_ms: self.session_timeout_ms,
+            supported_protocols: self.protocols.iter().map(protocol).collect(),
+            ..Default::default()
+        }
+    }
+
+    /// A classic member has a protocol.
+    fn of_record(value: ClassicMemberMetadata) -> Option<Self> {
+        let protocols: Vec<_> = value.supported_protocols.into_iter().map(|one| (one.name, one.metadata)).collect();
+        (!protocols.is_empty()).then_some(Self { session_timeout_ms: value.session_timeout_ms, protocols })
     }
 }
 

@@ -19,7 +19,7 @@ use ringlog_wire::messages::consumer_group_heartbeat::{
     Assignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
 };
 
-use super::super::{Moment, Topics};
+use super::super::{Env, Moment, Topics};
 use super::reconcile::Step;
 use super::{
     Assignor, ConsumerSettings, Current, Edit, Fact, Held, LEFT, LEFT_FOR_NOW, MemberState, Refusal, Subscription,
@@ -40,11 +40,18 @@ pub(in super::super) struct Ask {
 /// What a heartbeat is decided by, besides the group.
 pub(super) struct Around<'a> {
     pub(super) settings: &'a ConsumerSettings,
+    /// `group.max.size`
+    pub(super) classic_size_max: usize,
     pub(super) topics: &'a dyn Topics,
     pub(super) at: Moment,
 }
 
-impl Around<'_> {
+impl<'a> Around<'a> {
+    pub(super) fn new(env: &Env<'a>, topics: &'a dyn Topics) -> Self {
+        let settings = env.settings;
+        Self { settings: &settings.consumer, classic_size_max: settings.group_size_max, topics, at: env.at }
+    }
+
     /// A setting of the group's own, or the broker's.
     pub(super) fn setting(&self, group: &str, name: &str, brokers: i32) -> i32 {
         self.topics.group_setting(group, name).and_then(|value| value.parse().ok()).unwrap_or(brokers)
@@ -108,13 +115,10 @@ impl Edit<'_> {
         self.check_room(member, around.settings)?;
         self.check_member(request)?;
         let before = self.group.current(member);
-        let is_resubscribed = self.renew(ask, around)?;
-        let interval_ms =
-            around.setting(self.id, "consumer.assignment.interval.ms", around.settings.assignment_interval_ms);
-        if self.group.epoch > self.group.target_epoch && self.may_set_target(around.at.wall_ms, interval_ms) {
-            self.set_target(&around.settings.assignors, around.topics, around.at.wall_ms);
-        }
-        self.reconcile(request, is_resubscribed, around)?;
+        let now = renewed(self.group.members.get(member).cloned().unwrap_or_default(), ask);
+        let is_resubscribed = self.renew(member, now, around)?;
+        self.set_target_if_due(around);
+        self.reconcile(member, request.topic_partitions.as_deref(), is_resubscribed, around)?;
         let after = self.group.current(member);
         let is_full = request.rebalance_timeout_ms != -1
             && (request.subscribed_topic_names.is_some() || request.subscribed_topic_regex.is_some())
@@ -131,7 +135,7 @@ impl Edit<'_> {
         })
     }
 
-    fn check_room(&self, member: &str, settings: &ConsumerSettings) -> Result<(), Refusal> {
+    pub(super) fn check_room(&self, member: &str, settings: &ConsumerSettings) -> Result<(), Refusal> {
         let max = settings.group_size_max;
         if self.group.members.len() < max || self.group.members.contains_key(member) {
             return Ok(());
@@ -140,13 +144,14 @@ impl Edit<'_> {
         refuse(ErrorCode::GROUP_MAX_SIZE_REACHED, message)
     }
 
-    /// Makes sure that the member may speak. A static member that comes back takes the place of the one that left.
+    /// Makes sure that the member may speak. A static member that comes back takes the place of the one that left, or of one that
+    /// speaks the classic protocol.
     fn check_member(&mut self, request: &ConsumerGroupHeartbeatRequest) -> Result<(), Refusal> {
         let (member, joins) = (request.member_id.as_str(), request.member_epoch == 0);
         match &request.instance_id {
             Some(instance_id) if joins => {
                 let Some(last) = self.group.static_members.get(instance_id).cloned() else { return Ok(()) };
-                if self.group.current(&last).epoch != LEFT_FOR_NOW {
+                if !self.group.is_classic(&last) && self.group.current(&last).epoch != LEFT_FOR_NOW {
                     let message = format!(
                         "Static member {member} with instance id {instance_id} cannot join the group because the instance id is owned by {last} member."
                     );
@@ -184,7 +189,7 @@ impl Edit<'_> {
     }
 
     /// The member under its new id has what it had under the last one.
-    fn replace(&mut self, last: &str, member: &str) {
+    pub(super) fn replace(&mut self, last: &str, member: &str) {
         let subscription = self.group.members.get(last).cloned();
         let target = self.group.target.get(last).cloned();
         let current = Current { epoch: 0, previous_epoch: 0, ..self.group.current(last) };
@@ -195,10 +200,8 @@ impl Edit<'_> {
     }
 
     /// Step 1. True: the member reads something else than before.
-    fn renew(&mut self, ask: &Ask, around: &Around<'_>) -> Result<bool, Refusal> {
-        let member = ask.request.member_id.as_str();
+    pub(super) fn renew(&mut self, member: &str, now: Subscription, around: &Around<'_>) -> Result<bool, Refusal> {
         let before = self.group.members.get(member).cloned();
-        let now = renewed(before.clone().unwrap_or_default(), ask);
         let last = before.as_ref();
         let has_other_names = last.map(|last| &last.topics).unwrap_or(&Default::default()) != &now.topics;
         let has_other_pattern = last.map_or("", |last| &last.pattern) != now.pattern;
@@ -219,6 +222,15 @@ impl Edit<'_> {
         Ok(has_other_names || has_other_pattern)
     }
 
+    /// Step 2.
+    pub(super) fn set_target_if_due(&mut self, around: &Around<'_>) {
+        let interval_ms =
+            around.setting(self.id, "consumer.assignment.interval.ms", around.settings.assignment_interval_ms);
+        if self.group.epoch > self.group.target_epoch && self.may_set_target(around.at.wall_ms, interval_ms) {
+            self.set_target(&around.settings.assignors, around.topics, around.at.wall_ms);
+        }
+    }
+
     /// One target in each interval, the first one at once.
     fn may_set_target(&self, now_ms: i64, interval_ms: i32) -> bool {
         let made_ms = self.group.target_made_ms;
@@ -226,26 +238,20 @@ impl Edit<'_> {
     }
 
     /// Step 3.
-    fn reconcile(
+    pub(super) fn reconcile(
         &mut self,
-        request: &ConsumerGroupHeartbeatRequest,
+        member: &str,
+        owned: Option<&[TopicPartitions]>,
         is_resubscribed: bool,
         around: &Around<'_>,
     ) -> Result<(), Refusal> {
-        let member = request.member_id.as_str();
         let before = self.group.current(member);
         if !is_resubscribed && before.is_reconciled_to(self.group.target_epoch) {
             return Ok(());
         }
         let topics =
             self.group.members.get(member).map(|subscription| self.group.topics_of(subscription, around.topics));
-        let step = Step {
-            group: self.group,
-            member,
-            topics: &topics.unwrap_or_default(),
-            is_resubscribed,
-            owned: request.topic_partitions.as_deref(),
-        };
+        let step = Step { group: self.group, member, topics: &topics.unwrap_or_default(), is_resubscribed, owned };
         let after = step.take()?;
         if after != before || !self.group.current.contains_key(member) {
             self.put(Fact::Current(member.to_owned(), Some(after)));
@@ -281,6 +287,7 @@ fn renewed(before: Subscription, ask: &Ask) -> Subscription {
             ms => ms,
         },
         assignor: request.server_assignor.clone().or(before.assignor),
+        classic: None,
     }
 }
 

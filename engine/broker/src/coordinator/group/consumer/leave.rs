@@ -3,16 +3,14 @@
 use ringlog_wire::ErrorCode;
 use ringlog_wire::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatResponse;
 
-use super::super::Topics;
 use super::heartbeat::Ask;
 use super::{Current, Edit, Fact, Held, LEFT_FOR_NOW, Refusal, refuse};
 
 impl Edit<'_> {
-    /// Takes a member out. The target is made anew with the next heartbeat of another one.
-    pub(super) fn fence(&mut self, member: &str, topics: &dyn Topics) {
+    /// Takes a member out; `after_leaving` is what comes then.
+    pub(super) fn take_out(&mut self, member: &str) {
         self.remove(member);
-        self.drop_unused_patterns();
-        self.bump(topics);
+        self.has_lost_members = true;
     }
 
     /// The facts of a member go.
@@ -23,7 +21,7 @@ impl Edit<'_> {
     }
 
     /// `consumerGroupLeave`. A static member that says that it comes back keeps its share until its session is over.
-    pub(super) fn leave(&mut self, ask: &Ask, topics: &dyn Topics) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
+    pub(super) fn leave(&mut self, ask: &Ask) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
         let (member, epoch) = (ask.request.member_id.clone(), ask.request.member_epoch);
         match &ask.request.instance_id {
             Some(instance_id) => self.check_instance(instance_id, &member)?,
@@ -37,7 +35,7 @@ impl Edit<'_> {
             let left = Current { epoch, revoking: Held::new(), ..self.group.current(&member) };
             self.put(Fact::Current(member.clone(), Some(left)));
         } else {
-            self.fence(&member, topics);
+            self.take_out(&member);
         }
         Ok(ConsumerGroupHeartbeatResponse { member_id: Some(member), member_epoch: epoch, ..Default::default() })
     }

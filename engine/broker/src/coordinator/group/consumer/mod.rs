@@ -22,14 +22,22 @@
 //! - Epochs do not go back: a member's is that of a target assignment, a target's is one that the group had.
 //! - Same inputs: same facts. There is no clock and no unordered map in here.
 //!
+//! Members that speak the classic protocol may be among them, while a group changes its protocol with members in it: `classic`,
+//! `migrate`.
+//!
 //! Kafka's `ConsumerGroup`, and of `GroupMetadataManager` what concerns it.
 
+mod answer;
 mod assignor;
+mod classic;
+mod classic_ask;
 mod describe;
 mod desk;
+mod embedded;
 mod fact;
 mod heartbeat;
 mod leave;
+mod migrate;
 mod pattern;
 mod reconcile;
 mod subscribed;
@@ -45,10 +53,15 @@ use super::KeyValue;
 
 pub(crate) use assignor::Assignor;
 pub(super) use assignor::Partitions;
+pub(super) use classic_ask::ClassicRequest;
 pub(super) use desk::{PendingChange, Work};
+pub(super) use embedded::subscription;
 pub(super) use fact::Fact;
+pub(crate) use migrate::Migration;
 pub(crate) use pattern::compile as compile_pattern;
 
+/// The type of classic groups whose members are consumers.
+pub(super) const CONSUMERS: &str = "consumer";
 /// A static member that left and will be back.
 const LEFT_FOR_NOW: i32 = -2;
 /// A member that left.
@@ -67,6 +80,8 @@ pub(crate) struct ConsumerSettings {
     pub(crate) regex_refresh_interval_ms: i32,
     /// `group.consumer.max.size`
     pub(crate) group_size_max: usize,
+    /// `group.consumer.migration.policy`
+    pub(crate) migration: Migration,
     /// `group.consumer.assignors`: the first one where no member prefers another.
     pub(crate) assignors: Vec<Assignor>,
 }
@@ -79,6 +94,7 @@ impl Default for ConsumerSettings {
             assignment_interval_ms: 1_000,
             regex_refresh_interval_ms: 600_000,
             group_size_max: i32::MAX as usize,
+            migration: Migration::named("bidirectional"),
             assignors: vec![Assignor::Uniform, Assignor::Range],
         }
     }
@@ -107,6 +123,8 @@ pub(super) struct Subscription {
     pub(super) pattern: String,
     pub(super) rebalance_timeout_ms: i32,
     pub(super) assignor: Option<String>,
+    /// The member speaks the classic protocol.
+    pub(super) classic: Option<classic::Classic>,
 }
 
 /// How far a member is on its way to its target.
@@ -273,16 +291,20 @@ impl ConsumerGroup {
         if epoch < 0 && self.members.is_empty() {
             return Ok(());
         }
-        if !self.members.contains_key(member) {
-            return Err(ErrorCode::UNKNOWN_MEMBER_ID);
-        }
-        if api_version < 9 {
+        let is_classic = match self.members.get(member) {
+            None => return Err(ErrorCode::UNKNOWN_MEMBER_ID),
+            Some(member) => member.classic.is_some(),
+        };
+        if !is_classic && api_version < 9 {
             return Err(ErrorCode::UNSUPPORTED_VERSION);
         }
         let current = self.current(member);
         #[cfg(feature = "plant")]
         if ringlog_io::plant::is(ringlog_io::plant::GENERATION_IGNORED) {
             return Ok(());
+        }
+        if is_classic {
+            return if epoch == current.epoch { Ok(()) } else { Err(ErrorCode::ILLEGAL_GENERATION) };
         }
         if epoch > current.epoch {
             return Err(ErrorCode::STALE_MEMBER_EPOCH);
@@ -304,18 +326,22 @@ impl ConsumerGroup {
     pub(super) fn check_fetch(&self, member: &str, epoch: i32) -> Result<(), ErrorCode> {
         match self.members.get(member) {
             None => Err(ErrorCode::UNKNOWN_MEMBER_ID),
-            Some(_) if self.current(member).epoch != epoch => Err(ErrorCode::STALE_MEMBER_EPOCH),
-            Some(_) => Ok(()),
+            Some(_) if self.current(member).epoch == epoch => Ok(()),
+            Some(Subscription { classic: Some(_), .. }) => Err(ErrorCode::ILLEGAL_GENERATION),
+            Some(_) => Err(ErrorCode::STALE_MEMBER_EPOCH),
         }
     }
 
-    /// The facts that take an empty group out of the log.
+    /// What takes the group out of the log.
     pub(super) fn tombstones(&self, id: &str) -> Result<Vec<KeyValue>, ringlog_wire::EncodeError> {
-        let patterns = self.patterns.keys().map(|pattern| Fact::Pattern(pattern.clone(), None));
-        let topics = self.has_partition_metadata.then_some(Fact::PartitionMetadata(false));
-        let rest = [Fact::Target(None), Fact::Group(None)];
-        let facts = patterns.chain(topics).chain(rest);
-        facts.map(|fact| fact.encode(id)).collect()
+        let mut facts: Vec<Fact> = self.current.keys().map(|member| Fact::Current(member.clone(), None)).collect();
+        facts.extend(self.target.keys().map(|member| Fact::TargetMember(member.clone(), None)));
+        facts.push(Fact::Target(None));
+        facts.extend(self.members.keys().map(|member| Fact::Member(member.clone(), None)));
+        facts.extend(self.patterns.keys().map(|pattern| Fact::Pattern(pattern.clone(), None)));
+        facts.extend(self.has_partition_metadata.then_some(Fact::PartitionMetadata(false)));
+        facts.push(Fact::Group(None));
+        facts.iter().map(|fact| fact.encode(id)).collect()
     }
 }
 
@@ -326,11 +352,17 @@ pub(super) struct Edit<'a> {
     records: Vec<Result<KeyValue, ringlog_wire::EncodeError>>,
     /// In the order in which they were replaced.
     before: Vec<Fact>,
+    has_lost_members: bool,
 }
 
 impl<'a> Edit<'a> {
     pub(super) fn new(id: &'a str, group: &'a mut ConsumerGroup) -> Self {
-        Self { id, group, records: Vec::new(), before: Vec::new() }
+        Self { id, group, records: Vec::new(), before: Vec::new(), has_lost_members: false }
+    }
+
+    /// Puts back what stood there.
+    fn give_up(self) {
+        self.group.put_back(self.before);
     }
 
     /// Makes it so. What is not there needs no tombstone.

@@ -186,6 +186,18 @@ fn a_tombstone_ends_a_group_and_an_offset() {
 }
 
 #[test]
+fn a_classic_group_takes_the_place_of_an_empty_one_whose_tombstones_were_not_written() {
+    let mut rig = Rig::new();
+    let (key, value) = Fact::Group(Some((3, 0))).encode("g").unwrap();
+    rig.coordinator.load_part(0, &batch_of(&key, value.as_deref(), 1)).unwrap();
+    assert!(rig.coordinator.groups["g"].consumers.is_some());
+    let group_value = b"\x00\x00\x00\x08consumer\x00\x00\x00\x05\xff\xff\xff\xff\x00\x00\x00\x00";
+    rig.coordinator.load_part(0, &batch_of(b"\x00\x02\x00\x01g", Some(group_value), 2)).unwrap();
+    let group = &rig.coordinator.groups["g"];
+    assert_eq!((group.generation, group.consumers.is_none()), (5, true));
+}
+
+#[test]
 fn a_key_of_the_oldest_kind_is_an_offset_too() {
     let mut rig = Rig::new();
     let value = b"\x00\x01\x00\x00\x00\x00\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x02";

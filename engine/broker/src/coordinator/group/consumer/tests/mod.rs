@@ -1,5 +1,7 @@
 //! What groups of the consumer protocol do, as sentences, against a log that answers when the test says so.
 
+mod migrate;
+mod mixed;
 mod pace;
 mod property;
 mod records;
@@ -182,26 +184,27 @@ impl Rig {
     }
 
     fn commit(&mut self, member: &str, epoch: i32, partition: i32) -> ErrorCode {
-        let partitions = vec![OffsetCommitRequestPartition {
-            partition_index: partition,
-            committed_offset: 7,
-            ..Default::default()
-        }];
-        let topics = vec![OffsetCommitRequestTopic { name: "t".into(), partitions, ..Default::default() }];
-        let request = OffsetCommitRequest {
-            group_id: GROUP.into(),
-            member_id: member.into(),
-            generation_id_or_member_epoch: epoch,
-            topics,
-            retention_time_ms: -1,
-            ..Default::default()
-        };
-        let ask = self.ask(9, GroupRequest::OffsetCommit(request));
+        let ask = self.ask(9, GroupRequest::OffsetCommit(commit_request(member, epoch, partition)));
         self.settle();
         match self.answers.get(&ask) {
             Some(GroupResponse::OffsetCommit(response)) => ErrorCode(response.topics[0].partitions[0].error_code),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// A member has read a partition of `t` up to offset 7.
+fn commit_request(member: &str, epoch: i32, partition: i32) -> OffsetCommitRequest {
+    let partitions =
+        vec![OffsetCommitRequestPartition { partition_index: partition, committed_offset: 7, ..Default::default() }];
+    let topics = vec![OffsetCommitRequestTopic { name: "t".into(), partitions, ..Default::default() }];
+    OffsetCommitRequest {
+        group_id: GROUP.into(),
+        member_id: member.into(),
+        generation_id_or_member_epoch: epoch,
+        topics,
+        retention_time_ms: -1,
+        ..Default::default()
     }
 }
 

@@ -137,21 +137,7 @@ impl World {
     fn check(&self) {
         let members = self.rig.coordinator.groups.get(GROUP).and_then(|group| group.consumers.as_ref());
         let Some(group) = members else { return };
-        let mut seen = BTreeSet::new();
-        for (member, current) in &group.current {
-            assert!(group.members.contains_key(member), "{member} has partitions and is not there");
-            assert!(current.epoch <= group.target_epoch);
-            for held in [&current.assigned, &current.revoking] {
-                for (topic, partitions) in held {
-                    for partition in partitions.keys() {
-                        assert!(seen.insert((*topic, *partition)), "{partition} of {topic:?} has two owners");
-                        assert_eq!(group.owner(*topic, *partition), Some(member.as_str()));
-                    }
-                }
-            }
-        }
-        assert_eq!(group.owners.values().map(BTreeMap::len).sum::<usize>(), seen.len());
-        assert!(group.target_epoch <= group.epoch);
+        check_owners(group);
         // What a client that is in may use is its own, as far as the log goes.
         for client in self.clients.iter().filter(|client| client.is_in && client.ask.is_none()) {
             let Some(current) = group.current.get(&client.id).filter(|current| current.epoch == client.epoch) else {
@@ -167,6 +153,25 @@ impl World {
             }
         }
     }
+}
+
+/// Each partition is one member's, and epochs are in order.
+pub(super) fn check_owners(group: &ConsumerGroup) {
+    let mut seen = BTreeSet::new();
+    for (member, current) in &group.current {
+        assert!(group.members.contains_key(member), "{member} has partitions and is not there");
+        assert!(current.epoch <= group.target_epoch);
+        for held in [&current.assigned, &current.revoking] {
+            for (topic, partitions) in held {
+                for partition in partitions.keys() {
+                    assert!(seen.insert((*topic, *partition)), "{partition} of {topic:?} has two owners");
+                    assert_eq!(group.owner(*topic, *partition), Some(member.as_str()));
+                }
+            }
+        }
+    }
+    assert_eq!(group.owners.values().map(BTreeMap::len).sum::<usize>(), seen.len());
+    assert!(group.target_epoch <= group.epoch);
 }
 
 proptest! {

@@ -13,8 +13,10 @@ use super::*;
 pub(super) fn replayed(log: &[KeyValue]) -> ConsumerGroup {
     let mut group = ConsumerGroup::default();
     for (key, value) in log {
-        if let GroupKey::Consumer(key) = GroupKey::decode(key).unwrap() {
-            group.apply(Fact::decode(key, value.as_deref()).unwrap());
+        match GroupKey::decode(key).unwrap() {
+            GroupKey::Consumer(key) => drop(group.apply(Fact::decode(key, value.as_deref()).unwrap())),
+            GroupKey::Group(_) if value.is_some() => group = ConsumerGroup::default(),
+            _ => {}
         }
     }
     group
