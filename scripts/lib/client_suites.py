@@ -36,7 +36,6 @@ LEFT_OUT = [
     ("kafka-python", "test_alter_replica_log_dirs", 2, "takes it that the first node has the partition: fails by chance"),
     ("kafka-python", "test_alter_partition_reassignments", 2, ONE_COPY),
     ("confluent-kafka-python", "test_describe_operations", 1, "starts a broker of its own, with an authorizer"),
-    ("confluent-kafka-python", "test_consumer_upgrade_downgrade", 1, "the upgrade of a group with members"),
 ]
 
 

@@ -190,6 +190,11 @@ def word_count(version=DEFAULT):
     return f"{compiled(libs, {'WordCount': 'ringlog/WordCount'})}:{libs}/*"
 
 
+def group_upgrade(version=DEFAULT):
+    """The class path of GroupUpgrade: Kafka 3.9's clients do not know what it asks."""
+    return f"{compiled(kafka_libs(version), {'GroupUpgrade': 'ringlog/GroupUpgrade'})}:{class_path(version)}"
+
+
 def compiled(libs, classes):
     """The folder with our classes ({source: class}), compiled against these jars."""
     out = libs.parent / "host"
@@ -266,6 +271,7 @@ def everything():
     for version in VERSIONS:
         print(f"kafka {version}: {kafka_libs(version)}")
         tool_host(version)
+    group_upgrade()
     print(f"kafka streams {DEFAULT}: {word_count().rpartition(':')[2]}")
     print(f"kcat: {kcat()}")
     code = "import confluent_kafka as c; print(c.version()[0] if isinstance(c.version(), tuple) else c.version(), c.libversion()[0])"

@@ -5,8 +5,8 @@ import os
 from functools import partial
 
 from lib import (badinput, brokers, checks_admin, checks_crash, checks_files, checks_perf, checks_security,
-                 checks_snapshots, checks_transactions, consumer_selftest, exactly_once, ledger, proxy, readers, secure, suite, wire,
-                 word_count, writers)
+                 checks_snapshots, checks_transactions, consumer_selftest, exactly_once, group_upgrade, ledger, proxy, readers, secure, suite,
+                 wire, word_count, writers)
 from lib.lanes import Part
 from lib.report import Failed, need
 
@@ -237,6 +237,8 @@ def in_transactions(report, **_):
     caught(report, "a record not copied", exactly_once.once_in_order, committed, committed[1:])
     for name, counts in (("twice", [1, 2, 2, 3]), ("not at all", [1, 3]), ("of an aborted transaction", [1, 2, 3, 4])):
         caught(report, f"a word counted {name}", word_count.each_once, collections.Counter(word=3), {"word": counts})
+    for name, lie in (("not read", (9, 8, 0, 9)), ("read again without a kill", (9, 9, 1, 9)), ("not committed", (9, 9, 0, 8))):
+        caught(report, f"a record of a group that changes its protocol is {name}", group_upgrade.compare, *lie, 0)
 
 
 def in_security(report, binary):

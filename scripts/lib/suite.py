@@ -6,7 +6,7 @@ from functools import partial
 from lib import (badinput, badlimits, badstart, brokers, certificates, checks_admin, checks_clients, checks_compaction,
                  checks_consumer, checks_crash, checks_files, checks_groups, checks_log, checks_metrics, checks_moves,
                  checks_perf, checks_protocol, checks_retention, checks_security, checks_settings, checks_transactions,
-                 exactly_once, peers, wire, word_count)
+                 exactly_once, group_upgrade, peers, wire, word_count)
 from lib.lanes import Part
 from lib.report import Failed, need
 from lib.tools import Tools
@@ -20,6 +20,7 @@ def fetch():
     for version in peers.VERSIONS:
         peers.tool_host(version)
     peers.word_count()
+    peers.group_upgrade()
 
 
 class Clients:
@@ -73,6 +74,7 @@ def parts(target, short=False, **how):
     yield Part(f"{label} log", 30, partial(log, target=target, label=label, **how))
     yield Part(f"{label} transactions", 40, partial(transactions, target=target, label=label, **how))
     yield Part(f"{label} exactly once", 20, partial(exactly_once.run, target=target, label=label, **how))
+    yield Part(f"{label} group upgrade", 30, partial(group_upgrade.run, target=target, label=label, **how))
     yield Part(f"{label} bad input", 20, partial(badinput.run, target=target, **how))
     if target == "ringlog":
         yield Part(f"{label} metrics", 20, partial(checks_metrics.run, label=label, **how))
